@@ -1,0 +1,67 @@
+# Everything a person types. `make help` lists it.
+.DEFAULT_GOAL := help
+STACK ?= local
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+CACHE := $(or $(SOVEREIGN_HARBOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sovereign-harbor)
+# Downloaded wheels go to the project's cache folder too, not to the home folder.
+PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes
+
+.PHONY: help up down status env smoke clean clean-tools test test-unit test-sandbox check lock
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/program ## Bring a Sovereign up in the sandbox (STACK=… for a real one)
+	@$(RUN) -m sandbox up --stack $(STACK)
+
+down: $(VENV)/program ## End every process of the sandbox
+	@$(RUN) -m sandbox down
+
+status: $(VENV)/program ## Show what runs and where the tools are
+	@$(RUN) -m sandbox status
+
+env: $(VENV)/program ## eval "$$(make -s env)" puts tools and sandbox into a shell
+	@$(RUN) -m sandbox env
+
+smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it back
+	@$(RUN) -m sandbox smoke
+
+clean: $(VENV)/program ## End the sandbox and remove all it wrote
+	@$(RUN) -m sandbox clean
+
+clean-tools: ## Remove the cache of built tools
+	@$(PYTHON) -m sandbox.toolchain clean
+
+test: check test-unit test-sandbox ## Run everything
+
+check: $(VENV)/development ## Lint, types, layers
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/pyright
+
+test-unit: $(VENV)/development ## Tests without the sandbox
+	@$(VENV)/bin/pytest tests/unit
+
+test-sandbox: $(VENV)/development ## Tests by the real engine
+	@$(VENV)/bin/pytest tests/render tests/sandbox
+
+lock: ## Pin the requirements anew (needs uv)
+	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock
+	uv pip compile $(LOCK) pyproject.toml --group sandbox -c requirements-dev.lock -o requirements.lock
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links
+
+$(VENV)/bin/python:
+	@echo "Python environment …"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/program: requirements.lock | $(VENV)/bin/python
+	@$(PIP) -r requirements.lock
+	@touch $@
+
+$(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
+	@$(PIP) -r requirements-dev.lock
+	@touch $@ $(VENV)/program

@@ -1,0 +1,113 @@
+"""The Sovereign's cluster: the provider, Harbor's namespace, the sealing certificate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import naming
+from components.sealing.crypto import SealingError, load_certificate
+from components.settings.cluster import Cluster
+from components.settings.sealing import Sealing
+
+
+def cluster_provider(settings: Cluster) -> k8s.Provider:
+    """The one provider of this stack.
+
+    The kubeconfig stays where it is ($KUBECONFIG or ~/.kube/config): no path and no credential of
+    it enters the state. The identifier keeps a changed kubeconfig from replacing everything
+    (pulumi-kubernetes #4019).
+    """
+    return k8s.Provider(
+        "cluster",
+        context=settings.context,
+        cluster_identifier=settings.name or settings.context,
+        enable_server_side_apply=True,
+    )
+
+
+def harbor_namespace(
+    name: str, fqdn: str, *, protect: bool, retain: bool, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """Harbor's namespace; deleting it would take claims and database along, so it is data."""
+    namespace = k8s.core.v1.Namespace(
+        "namespace",
+        metadata={
+            "name": name,
+            "annotations": naming.FIELD_MANAGER,
+            "labels": {
+                **naming.labels(fqdn, "namespace"),
+                "pod-security.kubernetes.io/enforce": "baseline",
+                "pod-security.kubernetes.io/warn": "restricted",
+            },
+        },
+        opts=pulumi.ResourceOptions.merge(
+            opts, pulumi.ResourceOptions(protect=protect, retain_on_delete=retain)
+        ),
+    )
+    return namespace.metadata.apply(lambda metadata: str(metadata.name))
+
+
+def sealing_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[str]:
+    """PEM of the certificate to seal with: the pinned one, or the controller's.
+
+    Raises RunError when it is malformed, expired, or cannot be had in an update.
+    """
+    if settings.certificate is None:
+        return _fetched_certificate(settings, cluster)
+    pem = settings.certificate
+    if settings.certificate_is_path:
+        try:
+            pem = Path(settings.certificate).read_text()
+        except OSError as error:
+            raise _refused(settings.certificate, error.strerror or "unreadable") from None
+    try:
+        load_certificate(pem)
+    except SealingError as error:
+        raise _refused(settings.certificate.splitlines()[0], str(error)) from None
+    return pulumi.Output.from_input(pem)
+
+
+def _refused(value: str, reason: str) -> pulumi.RunError:
+    return pulumi.RunError(
+        f"sovereign-harbor:sealing.certificate = {value!r}: {reason}\n"
+        "  allowed: a PEM certificate of the cluster's sealed-secrets controller, or a path to one\n"
+        "  fix:     kubeseal --fetch-cert > sealing.pem && pulumi config set --path "
+        f"'sealing.certificate' sealing.pem -s {pulumi.get_stack()}"
+    )
+
+
+def _fetched_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[str]:
+    from components.cluster_client import ClusterUnreachable, fetch_certificate
+
+    try:
+        pem = fetch_certificate(
+            cluster.context,
+            namespace=settings.controller_namespace,
+            name=settings.controller_name,
+        )
+        load_certificate(pem)
+    except (ClusterUnreachable, SealingError) as error:
+        if pulumi.runtime.is_dry_run():
+            pulumi.log.warn(
+                f"no sealing certificate: {error}. The preview goes on with an unknown one; to "
+                "preview without the cluster pin it: kubeseal --fetch-cert > sealing.pem && "
+                "pulumi config set --path 'sealing.certificate' sealing.pem "
+                f"-s {pulumi.get_stack()}"
+            )
+            return unknown()
+        raise _refused("(fetched from the controller)", str(error)) from None
+    return pulumi.Output.from_input(pem)
+
+
+def unknown() -> pulumi.Output[str]:
+    """A value that a preview cannot know."""
+
+    async def resolved(value: object) -> object:
+        return value
+
+    return pulumi.Output(  # type: ignore[arg-type]
+        set(), resolved(pulumi.output.UNKNOWN), resolved(False), resolved(False)
+    )

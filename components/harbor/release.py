@@ -1,0 +1,166 @@
+"""HarborRegistry: Harbor by its Helm chart, wired to storage, database and cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes.helm.v3 import Release
+
+from components.credentials import READERS, Credentials, combined
+from components.data_services import CacheAccess, DatabaseAccess, requests_and_limits
+from components.harbor.chart import ChartError, ChartReference, chart_reference
+from components.harbor.values import (
+    RELEASE,
+    BucketStorage,
+    Cache,
+    Database,
+    Gateway,
+    HarborValues,
+    Placement,
+    SecretNames,
+    VolumeStorage,
+    harbor_values,
+)
+from components.object_storage.component import ObjectStorage
+from components.settings.model import Settings
+from components.site import Site
+
+DEFAULT_GATEWAY = {"name": "cilium-gateway", "namespace": "kube-system", "sectionName": "https"}
+"""The estate's gateway and its TLS listener."""
+
+POST_RENDERER = "./components/harbor/post-render"
+"""Runs in the project's folder; see post_render.py for what it mends and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarborArgs:
+    """What Harbor stands on, as outputs: they are known once they are there.
+
+    `revisions`: component of Harbor → revision of the Secrets that its pods read.
+    """
+
+    chart: ChartReference
+    namespace: pulumi.Input[str]
+    registry_fqdn: str
+    storage: pulumi.Input[BucketStorage | VolumeStorage]
+    database: pulumi.Input[Database]
+    cache: pulumi.Input[Cache]
+    secrets: pulumi.Input[SecretNames]
+    revisions: Mapping[str, pulumi.Input[str]]
+    exposure: Gateway
+    placement: Placement
+    replicas: Mapping[str, int]
+    resources: Mapping[str, Mapping[str, Mapping[str, str]]]
+    log_level: str
+    storage_class: str | None
+    update_strategy: str
+    timeout_seconds: int
+
+
+class HarborRegistry(pulumi.ComponentResource):
+    """The Release. `version` is the app version that runs; known once every pod is Ready."""
+
+    version: pulumi.Output[str]
+    namespace: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: HarborArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("sovereign-harbor:index:HarborRegistry", name, None, opts)
+        chart = args.chart
+        release = Release(
+            f"{name}-release",
+            name=RELEASE,
+            namespace=args.namespace,
+            chart=chart.chart,
+            version=chart.version,
+            repository_opts={"repo": chart.repository} if chart.repository else None,
+            values=_values(args),
+            postrender=POST_RENDERER,
+            timeout=args.timeout_seconds,
+            # A failed first install stays to be looked at, and the next `up` goes on from it.
+            atomic=False,
+            cleanup_on_fail=False,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.version = release.status.apply(lambda status: status.app_version)
+        self.namespace = release.status.apply(lambda status: status.namespace)
+        self.register_outputs({"version": self.version, "namespace": self.namespace})
+
+
+def _values(args: HarborArgs) -> pulumi.Output[dict[str, Any]]:
+    def build(found: dict[str, Any]) -> dict[str, Any]:
+        return harbor_values(
+            HarborValues(
+                registry_fqdn=args.registry_fqdn,
+                storage=found["storage"],
+                database=found["database"],
+                cache=found["cache"],
+                secrets=found["secrets"],
+                exposure=args.exposure,
+                placement=args.placement,
+                replicas=args.replicas,
+                resources=args.resources,
+                log_level=args.log_level,
+                storage_class=args.storage_class,
+                update_strategy=args.update_strategy,
+            ),
+            revisions=found["revisions"],
+        )
+
+    return pulumi.Output.all(
+        storage=args.storage,
+        database=args.database,
+        cache=args.cache,
+        secrets=args.secrets,
+        revisions=dict(args.revisions),
+    ).apply(build)
+
+
+def harbor_args(
+    settings: Settings,
+    site: Site,
+    storage: ObjectStorage,
+    credentials: Credentials,
+    database: DatabaseAccess,
+    cache: CacheAccess,
+) -> HarborArgs:
+    """The args that `settings` and the parts that Harbor stands on amount to. Raises RunError."""
+    wanted = settings.harbor
+    try:
+        chart = chart_reference(wanted.chart.source, wanted.chart.version, wanted.chart.sha256)
+    except ChartError as error:
+        raise pulumi.RunError(str(error)) from None
+    revisions = {
+        **credentials.revisions,
+        "object-storage": storage.revision,
+        "database": database.revision,
+        "valkey": cache.revision,
+    }
+    return HarborArgs(
+        chart=chart,
+        namespace=site.namespace,
+        registry_fqdn=settings.registry_fqdn,
+        storage=storage.storage,
+        database=database.database,
+        cache=cache.cache,
+        secrets=credentials.secret_names,
+        revisions={component: combined(revisions, component) for component in READERS},
+        exposure=Gateway(parent_refs=(DEFAULT_GATEWAY,)),
+        placement=Placement(
+            node_selector=wanted.node_selector,
+            tolerations=tuple(t.model_dump(exclude_none=True) for t in wanted.tolerations),
+        ),
+        replicas=wanted.replicas.model_dump(),
+        resources={
+            name: requests_and_limits(of["cpu"], of["memory"])
+            for name, of in wanted.resources.model_dump().items()
+        },
+        log_level=wanted.log_level,
+        storage_class=wanted.storage_class,
+        update_strategy=wanted.update_strategy,
+        timeout_seconds=wanted.timeout_seconds,
+    )

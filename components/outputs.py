@@ -1,0 +1,24 @@
+"""The stack's outputs: what people and other stacks read."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components.credentials import Credentials
+from components.harbor.release import HarborRegistry
+from components.object_storage.component import ObjectStorage
+from components.settings.model import Settings
+
+
+def export(
+    settings: Settings, storage: ObjectStorage, harbor: HarborRegistry, credentials: Credentials
+) -> None:
+    """Exports the outputs; adminPassword is a secret and shown by --show-secrets only."""
+    pulumi.export("registryFqdn", settings.registry_fqdn)
+    pulumi.export("registryUrl", settings.registry_url)
+    pulumi.export("imagePrefix", f"{settings.registry_fqdn}/")
+    pulumi.export("bucket", storage.location.apply(lambda at: at.bucket if at else None))
+    pulumi.export("bucketEndpoint", storage.location.apply(lambda at: at.endpoint if at else None))
+    pulumi.export("harborVersion", harbor.version)
+    pulumi.export("namespace", harbor.namespace)
+    pulumi.export("adminPassword", pulumi.Output.secret(credentials.admin_password))

@@ -1,0 +1,90 @@
+"""Sealing as the sealed-secrets controller opens it (bitnami/sealed-secrets, pkg/crypto). Pure."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import hashlib
+import hmac
+import os
+import re
+import struct
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+
+SESSION_KEY_BYTES: Final = 32
+ZERO_NONCE: Final = bytes(12)
+"""Safe only since each session key seals exactly one message."""
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+
+
+class SealingError(ValueError):
+    """A certificate or a value cannot be used for sealing; the text says why."""
+
+
+def load_certificate(pem: str, *, now: dt.datetime | None = None) -> x509.Certificate:
+    """The first certificate of `pem`, fit for sealing at `now` (default: the clock's time, UTC).
+
+    Raises SealingError when it is malformed, not of an RSA key of at least 2048 bits, expired or
+    not valid yet. The controller opens what an expired certificate sealed; kubeseal refuses one
+    all the same, since an expired certificate is most often one of a cluster that is gone.
+    """
+    found = _PEM.search(pem)
+    if found is None:
+        raise SealingError("no PEM certificate in it")
+    try:
+        certificate = x509.load_pem_x509_certificate(found.group().encode())
+        key = certificate.public_key()
+    except ValueError as error:
+        raise SealingError(f"malformed certificate ({error})") from None
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
+        raise SealingError("not the certificate of an RSA key of at least 2048 bits")
+    moment = now or dt.datetime.now(dt.UTC)
+    if moment > certificate.not_valid_after_utc:
+        raise SealingError(f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}")
+    if moment < certificate.not_valid_before_utc:
+        raise SealingError(f"not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M}")
+    return certificate
+
+
+def certificate_fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of the certificate as 64 hex digits."""
+    return certificate.fingerprint(SHA256()).hex()
+
+
+def seal(value: bytes, *, namespace: str, name: str, certificate: x509.Certificate) -> str:
+    """`value` as base64 text of SealedSecret.spec.encryptedData, in strict scope.
+
+    Strict scope binds the ciphertext to `namespace` and `name`: in any other Secret the
+    controller cannot open it. Different at every call (fresh session key).
+    """
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise SealingError("not an RSA certificate")
+    session_key = os.urandom(SESSION_KEY_BYTES)
+    wrapped = key.encrypt(
+        session_key,
+        padding.OAEP(
+            mgf=padding.MGF1(SHA256()), algorithm=SHA256(), label=f"{namespace}/{name}".encode()
+        ),
+    )
+    sealed = AESGCM(session_key).encrypt(ZERO_NONCE, value, None)
+    return base64.b64encode(struct.pack(">H", len(wrapped)) + wrapped + sealed).decode()
+
+
+def revision(data: dict[str, str], *, salt: bytes) -> str:
+    """A short keyed digest of `data`: equal exactly when the plaintexts are (16 hex digits).
+
+    It stands in pod annotations, so it must not let anybody try out guesses: `salt` is random
+    per Secret and never leaves the state.
+    """
+    digest = hmac.new(salt, digestmod=hashlib.sha256)
+    for key in sorted(data):
+        for part in (key.encode(), data[key].encode()):
+            digest.update(struct.pack(">Q", len(part)) + part)
+    return digest.hexdigest()[:16]

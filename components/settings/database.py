@@ -1,0 +1,144 @@
+"""The section `database`: Harbor's PostgreSQL, its own or someone else's. Pure."""
+
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from components.settings.rules import (
+    DNS_LABEL,
+    HOST,
+    IMAGE,
+    OBJECT_NAME,
+    PORT,
+    SECRET_KEY_NAME,
+    STORAGE_CLASS,
+    Cpu,
+    Memory,
+    Rule,
+    Section,
+    StorageSize,
+    matching,
+    refuse,
+    whole_number,
+)
+
+SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
+_CONNECTIONS = whole_number(1, 100_000, example=100)
+
+
+class SecretRef(Section):
+    """A key of a Secret in the cluster."""
+
+    namespace: Annotated[str, DNS_LABEL]
+    """Namespace of the Secret."""
+    name: Annotated[str, OBJECT_NAME]
+    """Name of the Secret."""
+    key: Annotated[str, SECRET_KEY_NAME] = "password"
+    """Key that holds the password."""
+
+
+class Database(Section):
+    """What both modes have in common."""
+
+    sslmode: SslMode = "require"
+    """How Harbor's connections are encrypted and whether the server's certificate is checked."""
+    max_connections: Annotated[int, _CONNECTIONS] = 100
+    """What the server's max_connections is, or is set to."""
+    reserved_connections: Annotated[int, whole_number(0, 100_000, example=10)] = 10
+    """Connections left to everybody else: superusers, backups, replication, other applications."""
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> Self:
+        if self.reserved_connections >= self.max_connections:
+            refuse(
+                f"the {self.max_connections} of database.maxConnections leave nothing to Harbor",
+                at=("reservedConnections",),
+                example="10",
+            )
+        return self
+
+
+class DedicatedDatabase(Database):
+    """A CloudNativePG Cluster of this Sovereign's own."""
+
+    mode: Literal["dedicated"] = "dedicated"
+    """A CloudNativePG Cluster of this Sovereign's own."""
+    instances: Annotated[int, whole_number(1, 9, example=2)] = 1
+    """PostgreSQL pods: one primary, the rest standbys."""
+    storage_size: StorageSize = "10Gi"
+    """Size of each instance's volume."""
+    wal_storage_size: StorageSize | None = None
+    """Size of a separate volume for the write-ahead log; none when unset."""
+    storage_class: Annotated[str, STORAGE_CLASS] | None = None
+    """StorageClass of the volumes; the cluster's default when unset."""
+    cpu: Cpu = "500m"
+    """Processors requested by each instance."""
+    memory: Memory = "512Mi"
+    """Memory requested by each instance."""
+    image: Annotated[str, IMAGE] | None = None
+    """PostgreSQL image; the operator's default when unset."""
+
+
+def _pool_mode(mode: str) -> str | None:
+    if mode == "transaction":
+        return (
+            "Harbor's migrations take advisory locks and its driver prepares statements; both "
+            "are lost when a pooler hands the connection to someone else after a transaction"
+        )
+    return None if mode in ("session", "none") else ""
+
+
+class SharedDatabase(Database):
+    """A database on a server that exists already."""
+
+    mode: Literal["shared"]
+    """A database on a server that exists already."""
+    host: Annotated[str, HOST]
+    """Host of the server, as Harbor's pods reach it."""
+    port: Annotated[int, PORT] = 5432
+    """Port of the server."""
+    # Written into a connection string without quotes, so nothing that would need them.
+    name: Annotated[
+        str,
+        Rule(
+            allowed="a database name of letters, digits, '_' and '-'",
+            example="registry",
+            check=matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}"),
+        ),
+    ] = "registry"
+    """Name of the database."""
+    username: Annotated[
+        str,
+        Rule(
+            allowed="a role name of letters, digits, '_', '.' and '-'",
+            example="harbor",
+            check=matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}"),
+        ),
+    ]
+    """Role that owns the database."""
+    secret: SecretRef
+    """Where the role's password is."""
+    pool_mode: Annotated[
+        str,
+        Rule(allowed="one of none, session", example="session", check=_pool_mode),
+    ] = "none"
+    """Pooling mode of a PgBouncer in front of the server, if there is one."""
+
+    @property
+    def looks_pooled(self) -> bool:
+        """Whether the address smells of a PgBouncer."""
+        return "pooler" in self.host or "pgbouncer" in self.host or self.port == 6432
+
+
+def by_default_dedicated(value: Any) -> Any:
+    """`database: {instances: 2}` means the dedicated one: nothing is shared unless asked."""
+    if isinstance(value, dict) and "mode" not in value:
+        return {"mode": "dedicated", **cast("dict[str, Any]", value)}
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+DatabaseSettings = Annotated[
+    DedicatedDatabase | SharedDatabase,
+    Field(discriminator="mode"),
+    BeforeValidator(by_default_dedicated),
+]

@@ -1,0 +1,135 @@
+"""The section `harbor`: chart, replicas, resources, placement. Pure."""
+
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from components import versions
+from components.settings.rules import (
+    CHART_SOURCE,
+    DNS_LABEL,
+    EXACT_VERSION,
+    NON_EMPTY,
+    SHA256,
+    STORAGE_CLASS,
+    Cpu,
+    Memory,
+    Rule,
+    Section,
+    whole_number,
+)
+
+Replicas = Annotated[int, whole_number(1, 50, example=2)]
+
+
+class Chart(Section):
+    """Where the Harbor chart comes from."""
+
+    source: Annotated[str, CHART_SOURCE] = "https://helm.goharbor.io"
+    """Chart repository, OCI reference, or path of a chart directory or .tgz.
+    The environment variable HARBOR_CHART replaces it."""
+    version: Annotated[str, EXACT_VERSION] = versions.HARBOR_CHART
+    """Exact version of the chart."""
+    sha256: Annotated[str, SHA256] | None = None
+    """Digest of the chart archive, verified before use."""
+
+
+class HarborReplicas(Section):
+    """How many pods of each component run."""
+
+    core: Replicas = 1
+    """API, login, proxy in front of the registry."""
+    portal: Replicas = 1
+    """Web interface."""
+    jobservice: Replicas = 1
+    """Replication, garbage collection, scans."""
+    registry: Replicas = 1
+    """Blobs and manifests."""
+    trivy: Replicas = 1
+    """Vulnerability scanner."""
+    exporter: Replicas = 1
+    """Metrics."""
+
+
+class Resources(Section):
+    """What a container requests."""
+
+    cpu: Cpu
+    """Processors requested."""
+    memory: Memory
+    """Memory requested."""
+
+
+class HarborResources(Section):
+    """What each container requests."""
+
+    core: Resources = Resources(cpu="500m", memory="512Mi")
+    """API, login, proxy in front of the registry."""
+    registry: Resources = Resources(cpu="500m", memory="512Mi")
+    """Blobs and manifests."""
+    registryctl: Resources = Resources(cpu="100m", memory="128Mi")
+    """Garbage collection of the registry."""
+    jobservice: Resources = Resources(cpu="250m", memory="256Mi")
+    """Replication, garbage collection, scans."""
+    portal: Resources = Resources(cpu="50m", memory="64Mi")
+    """Web interface."""
+    exporter: Resources = Resources(cpu="50m", memory="64Mi")
+    """Metrics."""
+    trivy: Resources = Resources(cpu="500m", memory="1Gi")
+    """Vulnerability scanner."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _keep_what_is_not_overridden(cls, value: Any, info: ValidationInfo) -> Any:
+        """`core: {cpu: 2}` keeps core's own default of memory."""
+        if isinstance(value, dict) and info.field_name is not None:
+            default: Resources = cls.model_fields[info.field_name].default
+            return {
+                "cpu": default.cpu,
+                "memory": default.memory,
+                **cast("dict[str, Any]", value),
+            }
+        return value  # pyright: ignore[reportUnknownVariableType]
+
+
+class Toleration(Section):
+    """A taint of nodes that Harbor's pods accept."""
+
+    key: Annotated[str, NON_EMPTY] | None = None
+    """Taint key; every key when unset."""
+    operator: Literal["Equal", "Exists"] = "Equal"
+    """Compare the value, or accept any."""
+    value: Annotated[str, NON_EMPTY] | None = None
+    """Taint value."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Taint effect; every effect when unset."""
+
+
+class Harbor(Section):
+    """Harbor's Helm release."""
+
+    namespace: Annotated[str, DNS_LABEL] = "harbor"
+    """Namespace of Harbor, its database and its cache."""
+    chart: Chart = Chart()
+    """Where the chart comes from."""
+    log_level: Literal["debug", "info", "warning", "error", "fatal"] = "info"
+    """Verbosity of every component."""
+    timeout_seconds: Annotated[int, whole_number(60, 7200, example=900)] = 900
+    """How long the release may take; the first start migrates the database."""
+    replicas: HarborReplicas = HarborReplicas()
+    """How many pods of each component run."""
+    resources: HarborResources = HarborResources()
+    """What each container requests."""
+    # No arm64 images of Harbor 2.14 exist; estates with mixed nodes taint the amd64 ones.
+    node_selector: Annotated[
+        dict[str, str], Rule(allowed="an object of label values", example="amd64")
+    ] = Field(default_factory=lambda: {"kubernetes.io/arch": "amd64"})
+    """Nodes on which Harbor's pods may run."""
+    tolerations: tuple[Toleration, ...] = (
+        Toleration(key="kubernetes.io/arch", value="amd64", effect="NoSchedule"),
+    )
+    """Taints that Harbor's pods accept."""
+    storage_class: Annotated[str, STORAGE_CLASS] | None = None
+    """StorageClass of Harbor's volumes; the cluster's default when unset."""
+    update_strategy: Literal["RollingUpdate", "Recreate"] = "RollingUpdate"
+    """How pods are replaced; Recreate where a volume mounts on one node only."""

@@ -1,0 +1,67 @@
+"""The stack config of one Sovereign, typed and frozen. Pure: loader.py reads it from Pulumi.
+
+A section is one file and one field below.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import model_validator
+
+from components.object_storage.settings import StorageSettings
+from components.settings import cross
+from components.settings.cluster import Cluster
+from components.settings.database import DatabaseSettings, DedicatedDatabase
+from components.settings.harbor import Harbor
+from components.settings.rotation import Rotation
+from components.settings.rules import FQDN, Section, refuse
+from components.settings.sealing import Sealing
+from components.settings.valkey import DedicatedValkey, ValkeySettings
+
+
+class Settings(Section):
+    """The stack config of one Sovereign. An instance is valid, across sections too."""
+
+    fqdn: Annotated[str, FQDN]
+    """The Sovereign's domain; its registry answers at registry.<fqdn>."""
+    sandbox: bool = False
+    """The local sandbox: http endpoints, short keys and ${SANDBOX_…} references are allowed."""
+    protect: bool = True
+    """Refuse to delete or replace what holds data: bucket, database, namespace, stored keys."""
+    retain_data: bool = True
+    """Leave bucket, database and namespace in place when the stack is destroyed."""
+    cluster: Cluster = Cluster()
+    """Which cluster this stack may touch."""
+    storage: StorageSettings
+    """Where images are kept."""
+    sealing: Sealing = Sealing()
+    """How Secrets are sealed for the cluster."""
+    harbor: Harbor = Harbor()
+    """Harbor's Helm release."""
+    database: DatabaseSettings = DedicatedDatabase()
+    """Harbor's PostgreSQL."""
+    valkey: ValkeySettings = DedicatedValkey()
+    """Harbor's cache and job queue."""
+    rotation: Rotation = Rotation()
+    """One number per minted credential; raising it mints a new one."""
+
+    @property
+    def registry_fqdn(self) -> str:
+        """Host of the registry."""
+        return f"registry.{self.fqdn}"
+
+    @property
+    def registry_url(self) -> str:
+        """Address of the registry for people and clients."""
+        return f"https://{self.registry_fqdn}"
+
+    @model_validator(mode="after")
+    def _sections_fit_together(self) -> Self:
+        sections = {name: getattr(self, name) for name in type(self).model_fields}
+        for problem in cross.problems(sections):
+            refuse(f"{'.'.join(map(str, problem.path))}: {problem.reason}")
+        return self
+
+
+def max_open_connections(settings: Settings) -> int:
+    """Harbor's maxOpenConns: what the database has left, divided by the pods that use it."""
+    return cross.connections_per_pod(settings.database, settings.harbor.replicas)

@@ -1,0 +1,56 @@
+"""The section `rotation`: one number per minted credential; raising it mints a new one. Pure."""
+
+from typing import Annotated
+
+from components.settings.rules import Rule, Section, whole_number
+
+Epoch = Annotated[int, whole_number(1, 1_000_000, example=2)]
+
+
+def _never(reason: str) -> Rule:
+    def check(epoch: int) -> str | None:
+        return None if epoch == 1 else reason
+
+    return Rule(allowed="1, as it cannot be rotated", example="1", check=check)
+
+
+class Rotation(Section):
+    """One number per minted credential; raising it mints a new one."""
+
+    core_secret: Epoch = 1
+    """What Harbor's components show each other."""
+    csrf_key: Epoch = 1
+    """Key of the web interface's CSRF tokens."""
+    jobservice_secret: Epoch = 1
+    """What the job service shows core."""
+    registry_http_secret: Epoch = 1
+    """What signs the state of uploads."""
+    registry_user: Epoch = 1
+    """Password with which core talks to the registry."""
+    token_certificate: Epoch = 1
+    """Key that signs login tokens; those issued before become invalid."""
+    database_password: Epoch = 1
+    """Password of Harbor's role in PostgreSQL."""
+    valkey_password: Epoch = 1
+    """Password of Valkey."""
+    secret_key: Annotated[
+        int,
+        _never(
+            "it encrypts the registry and OIDC credentials stored in the database, which a new "
+            "key cannot decrypt"
+        ),
+    ] = 1
+    """Key of the credentials stored in the database; fixed for life."""
+    admin_password: Annotated[
+        int,
+        _never(
+            "Harbor reads it only at its first start; afterwards change it through Harbor's API "
+            "or web interface"
+        ),
+    ] = 1
+    """Initial password of admin; fixed for life."""
+
+    @property
+    def epochs(self) -> dict[str, int]:
+        """Credential (as components/credentials.py names it) to epoch."""
+        return {name.replace("_", "-"): epoch for name, epoch in self.model_dump().items()}

@@ -1,0 +1,31 @@
+"""The section `sealing`: how Secrets are sealed for the cluster. Pure."""
+
+from typing import Annotated
+
+from components.settings.rules import (
+    CERTIFICATE,
+    DNS_LABEL,
+    OBJECT_NAME,
+    Section,
+    is_path_of_certificate,
+    whole_number,
+)
+
+
+class Sealing(Section):
+    """How Secrets are sealed for the cluster."""
+
+    certificate: Annotated[str, CERTIFICATE] | None = None
+    """The controller's public certificate, pinned: PEM or a path relative to the project.
+    Fetched from the controller when unset."""
+    controller_namespace: Annotated[str, DNS_LABEL] = "kube-system"
+    """Namespace of the sealed-secrets controller."""
+    controller_name: Annotated[str, OBJECT_NAME] = "sealed-secrets-controller"
+    """Name of the controller's Service."""
+    timeout_seconds: Annotated[int, whole_number(5, 900, example=120)] = 120
+    """How long the program waits until the controller has unsealed a Secret."""
+
+    @property
+    def certificate_is_path(self) -> bool:
+        """Whether `certificate` names a file rather than holding PEM text."""
+        return self.certificate is not None and is_path_of_certificate(self.certificate)

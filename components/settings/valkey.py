@@ -1,0 +1,116 @@
+"""The section `valkey`: Harbor's cache and job queue, its own or someone else's. Pure."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from components.settings.database import SecretRef, by_default_dedicated
+from components.settings.rules import (
+    HOST,
+    PORT,
+    STORAGE_CLASS,
+    Cpu,
+    Memory,
+    Section,
+    StorageSize,
+    bytes_of,
+    refuse,
+    whole_number,
+)
+
+
+class DedicatedValkey(Section):
+    """A Valkey of this Sovereign's own."""
+
+    mode: Literal["dedicated"] = "dedicated"
+    """A Valkey of this Sovereign's own."""
+    storage_size: StorageSize = "2Gi"
+    """Size of the volume that persists it."""
+    storage_class: Annotated[str, STORAGE_CLASS] | None = None
+    """StorageClass of the volume; the cluster's default when unset."""
+    cpu: Cpu = "250m"
+    """Processors requested."""
+    memory: Memory = "256Mi"
+    """Memory requested, and the limit."""
+    max_memory: Memory | None = None
+    """Most that the data may take; three quarters of `memory` when unset."""
+
+    @property
+    def max_memory_bytes(self) -> int:
+        """Valkey's maxmemory. The rest is for the fork that rewrites the append-only file."""
+        if self.max_memory is not None:
+            return bytes_of(self.max_memory)
+        return bytes_of(self.memory) * 3 // 4
+
+    @model_validator(mode="after")
+    def _data_fits_into_memory(self) -> Self:
+        if self.max_memory_bytes >= bytes_of(self.memory):
+            refuse(
+                f"less than valkey.memory ({self.memory}), or Kubernetes kills the pod before "
+                "Valkey notices",
+                at=("maxMemory",),
+                example=f"{bytes_of(self.memory) * 3 // 4 // 1024**2}Mi",
+            )
+        return self
+
+
+# 16 databases is what Valkey starts with. Harbor's chart says that the core's index "must be 0";
+# that is older than the code: core hands its URL, index included, to go-redis
+# (src/core/session/session.go, src/lib/cache/redis/redis.go), and the chart passes any index on.
+# So in an estate where somebody else owns 0, core moves out of the way.
+DatabaseIndex = Annotated[int, whole_number(0, 15, example=3)]
+
+
+class ValkeyIndexes(Section):
+    """Which database of the server each part of Harbor uses; all distinct."""
+
+    core: DatabaseIndex = 0
+    """Sessions."""
+    jobservice: DatabaseIndex = 1
+    """Job queue: losing it loses running jobs."""
+    registry: DatabaseIndex = 2
+    """Blob descriptors."""
+    trivy: DatabaseIndex = 5
+    """Scan queue."""
+    harbor: DatabaseIndex = 6
+    """Harbor's business data."""
+    cache: DatabaseIndex = 7
+    """Cache of manifests."""
+
+    @model_validator(mode="after")
+    def _are_distinct(self) -> Self:
+        taken = set(self.model_dump().values())
+        owners: dict[int, str] = {}
+        for name in type(self).model_fields:
+            index: int = getattr(self, name)
+            if index in owners:
+                free = next(i for i in range(16) if i not in taken)
+                refuse(
+                    f"{index} is already taken by {owners[index]}; keys of two parts would mix",
+                    at=(name,),
+                    example=str(free),
+                )
+            owners[index] = name
+        return self
+
+
+class SharedValkey(Section):
+    """A Valkey or Redis that exists already."""
+
+    mode: Literal["shared"]
+    """A Valkey or Redis that exists already."""
+    host: Annotated[str, HOST]
+    """Host of the server, as Harbor's pods reach it."""
+    port: Annotated[int, PORT] = 6379
+    """Port of the server."""
+    indexes: ValkeyIndexes = ValkeyIndexes()
+    """Which database of the server each part of Harbor uses."""
+    secret: SecretRef
+    """Where the password is."""
+
+
+ValkeySettings = Annotated[
+    DedicatedValkey | SharedValkey,
+    Field(discriminator="mode"),
+    BeforeValidator(by_default_dedicated),
+]

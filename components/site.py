@@ -1,0 +1,60 @@
+"""Site: what every component of one Sovereign shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components import naming
+from components.sealing.sealed_secret import SealedSecret, SealedSecretArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """`namespace`: Harbor's, known once it is there. `certificate`: PEM to seal with.
+
+    `protect`: refuse to delete what holds data. `retain`: leave it in place on destroy.
+    """
+
+    fqdn: str
+    namespace: pulumi.Input[str]
+    certificate: pulumi.Input[str]
+    unseal_seconds: int
+    protect: bool
+    retain: bool
+
+    def labels(self, component: str) -> dict[str, str]:
+        return naming.labels(self.fqdn, component)
+
+    def data_options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a resource that holds data which cannot be made again."""
+        return pulumi.ResourceOptions(
+            parent=parent, protect=self.protect, retain_on_delete=self.retain
+        )
+
+    def sealed(
+        self,
+        name: str,
+        secret_name: str,
+        data: dict[str, pulumi.Input[str]],
+        *,
+        parent: pulumi.Resource,
+        namespace: pulumi.Input[str] | None = None,
+        type: str = "Opaque",
+        labels: dict[str, str] | None = None,
+    ) -> SealedSecret:
+        """A SealedSecret of this site, in Harbor's namespace unless another is given."""
+        return SealedSecret(
+            name,
+            SealedSecretArgs(
+                namespace=self.namespace if namespace is None else namespace,
+                secret_name=secret_name,
+                data=data,
+                certificate=self.certificate,
+                type=type,
+                timeout_seconds=self.unseal_seconds,
+                labels={**self.labels("secret"), **(labels or {})},
+            ),
+            pulumi.ResourceOptions(parent=parent),
+        )

@@ -1,0 +1,21 @@
+"""Every version this program installs or was built against, pinned once."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# renovate: datasource=helm depName=harbor registryUrl=https://helm.goharbor.io
+HARBOR_CHART: Final = "1.18.3"
+"""Chart of goharbor/harbor-helm; carries Harbor `HARBOR_APP`."""
+
+HARBOR_APP: Final = "2.14.3"
+
+# renovate: datasource=docker depName=docker.io/valkey/valkey
+VALKEY_IMAGE: Final = (
+    "docker.io/valkey/valkey:8.1.5"
+    "@sha256:e51a82741b780e4bf315db10753edf07eea6496d405fa7df2a8677a18f5e7464"
+)
+"""The official image, amd64 and arm64. 8.1.4 closed CVE-2025-49844."""
+
+# renovate: datasource=docker depName=ghcr.io/cloudnative-pg/postgresql
+POSTGRES_IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:17.6-standard-bookworm"

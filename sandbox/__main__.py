@@ -1,0 +1,30 @@
+"""`python -m sandbox up|down|status|env|smoke|clean`: what the Make targets call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from sandbox import commands
+from sandbox.processes import SandboxError
+from sandbox.state import State
+from sandbox.steps import fail
+from sandbox.toolchain import ToolchainError
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m sandbox")
+    parser.add_argument("command", choices=sorted(commands.COMMANDS))
+    parser.add_argument("--stack", default="local")
+    parser.add_argument("--until-exit-of", type=int, metavar="PID", help="stop when PID is gone")
+    chosen = parser.parse_args(arguments)
+    try:
+        return commands.COMMANDS[chosen.command](State.current(), chosen)
+    except (SandboxError, ToolchainError) as error:
+        return fail(str(error))
+    except KeyboardInterrupt:
+        return fail("interrupted; the same command goes on where it stopped")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

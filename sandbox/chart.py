@@ -1,0 +1,55 @@
+"""Which Harbor chart the sandbox installs: the one named, the real one, or the stand-in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from components import versions
+from sandbox.state import ROOT, State
+from sandbox.toolchain import Toolbox
+
+STAND_IN = "sandbox/harbor-chart"
+REPOSITORY = "https://helm.goharbor.io"
+
+
+def choose(state: State, tools: Toolbox) -> tuple[str, str]:
+    """(source for HARBOR_CHART, what to tell the person). Remembered in the state folder."""
+    named = os.environ.get("HARBOR_CHART")
+    if named and named != (state.load("chart.json") or {}).get("source"):
+        source, told = named, f"chart {named}, as HARBOR_CHART says"
+    else:
+        source, told = _fetched(state, tools) or (
+            STAND_IN,
+            f"STAND-IN chart {STAND_IN}: goharbor's chart {versions.HARBOR_CHART} could not be "
+            "fetched. HARBOR_CHART=<path|oci://…> uses another",
+        )
+    state.save("chart.json", {"source": source})
+    return source, told
+
+
+def _fetched(state: State, tools: Toolbox) -> tuple[str, str] | None:
+    archive = state.path("charts", f"harbor-{versions.HARBOR_CHART}.tgz")
+    if not archive.exists():
+        try:
+            subprocess.run(
+                [
+                    str(tools.path("helm")),
+                    "pull",
+                    "harbor",
+                    "--repo",
+                    REPOSITORY,
+                    "--version",
+                    versions.HARBOR_CHART,
+                    "--destination",
+                    str(archive.parent),
+                ],
+                env={**os.environ, "HELM_CACHE_HOME": str(state.folder / "helm" / "cache")},
+                capture_output=True,
+                timeout=20,
+                check=True,
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+            return None
+    relative = os.path.relpath(archive, ROOT)
+    return relative, f"goharbor's chart {versions.HARBOR_CHART}"

@@ -1,0 +1,189 @@
+"""The sandbox's cluster: real control-plane processes, kubelets played by KWOK."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import yaml
+
+from sandbox.processes import SandboxError, born, tail
+from sandbox.state import CLUSTER, ROOT, State
+from sandbox.toolchain import Toolbox
+
+MANIFESTS = ROOT / "sandbox" / "manifests"
+SPARE_VOLUMES = 12
+
+
+def start(state: State, tools: Toolbox) -> None:
+    """Creates or starts the cluster unless it runs. Raises SandboxError."""
+    if is_running(state, tools):
+        return
+    configuration = state.path("kwok", "sandbox.yaml")
+    configuration.write_text(yaml.safe_dump(_configuration(tools)))
+    exists = state.path("kwok", "clusters", CLUSTER, "kwok.yaml").exists()
+    verb = "start" if exists else "create"
+    wanted = [] if exists else ["--config", str(configuration)]
+    log = state.path("logs", "kwokctl.log")
+    with log.open("ab") as output:
+        done = subprocess.run(
+            [
+                str(tools.path("kwokctl")),
+                verb,
+                "cluster",
+                "--name",
+                CLUSTER,
+                "--wait",
+                "90s",
+                *wanted,
+            ],
+            env=_environment(state),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise SandboxError(f"the cluster did not {verb}:\n{tail(log)}\n  log: {log}")
+
+
+def prepare(state: State, tools: Toolbox) -> None:
+    """Puts into the cluster what an estate has before this program comes."""
+    apply(state, tools, MANIFESTS / "namespaces.yaml", MANIFESTS / "storage-class.yaml")
+    stages = tools.assets("kwok") / "stages"
+    files = [p for p in sorted(stages.rglob("*.yaml")) if p.name != "kustomization.yaml"]
+    crds = [
+        path
+        for tool in ("sealed-secrets", "gateway-api")
+        for path in sorted(tools.assets(tool).rglob("*.yaml"))
+    ]
+    apply(state, tools, *files, *crds, MANIFESTS / "cnpg-standin.yaml")
+    apply(state, tools, MANIFESTS / "sealed-secrets.yaml", MANIFESTS / "nodes.yaml")
+    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    apply(state, tools, MANIFESTS / "cnpg-stage.yaml")
+    _put_spare_volumes(state, tools)
+
+
+def _put_spare_volumes(state: State, tools: Toolbox) -> None:
+    listed = json.loads(kubectl(state, tools, "get", "pv", "-o", "json"))["items"]
+    free = [v for v in listed if v.get("status", {}).get("phase") in (None, "Pending", "Available")]
+    volumes = [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"sandbox-{len(listed) + number:03}"},
+            "spec": {
+                "capacity": {"storage": "500Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "persistentVolumeReclaimPolicy": "Retain",
+                "storageClassName": "sandbox",
+                "hostPath": {"path": "/nowhere/no-kubelet-mounts-this"},
+            },
+        }
+        for number in range(SPARE_VOLUMES - len(free))
+    ]
+    if volumes:
+        text = yaml.safe_dump_all(volumes)
+        kubectl(state, tools, "apply", "--server-side", "-f", "-", stdin=text)
+
+
+def stop(state: State, *, seconds: float = 30) -> None:
+    """Ends the cluster's processes, etcd last; its data stays."""
+    for names in (_COMPONENTS[1:], _COMPONENTS[:1]):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            deadline = time.monotonic() + seconds
+            for pid in (pid for name, pid in pids(state).items() if name in names):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            while any(name in names for name in pids(state)) and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+
+def is_running(state: State, tools: Toolbox) -> bool:
+    """Whether all processes of the cluster run and its API server is ready."""
+    if len(pids(state)) < len(_COMPONENTS):
+        return False
+    try:
+        return kubectl(state, tools, "get", "--raw", "/readyz") == "ok"
+    except SandboxError:
+        return False
+
+
+_COMPONENTS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok-controller",
+)
+
+
+def pids(state: State) -> dict[str, int]:
+    """The cluster's living processes by name."""
+    folder = state.folder / "kwok" / "clusters" / CLUSTER / "pids"
+    found: dict[str, int] = {}
+    for name in _COMPONENTS:
+        try:
+            pid = int((folder / f"{name}.pid").read_text())
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            continue
+        # The id may belong to somebody else by now; ours has our folder in its arguments.
+        if born(pid) is not None and str(state.folder).encode() in command:
+            found[name] = pid
+    return found
+
+
+def apply(state: State, tools: Toolbox, *files: Path) -> None:
+    """Server-side apply of manifest files."""
+    arguments = [part for file in files for part in ("-f", str(file))]
+    kubectl(state, tools, "apply", "--server-side", "--force-conflicts", *arguments)
+
+
+def kubectl(state: State, tools: Toolbox, *arguments: str, stdin: str | None = None) -> str:
+    """The output of a kubectl call against the sandbox; raises SandboxError with its words."""
+    done = subprocess.run(
+        [str(tools.path("kubectl")), *arguments],
+        env=_environment(state),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SandboxError(f"kubectl {' '.join(arguments[:2])}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _environment(state: State) -> dict[str, str]:
+    return {
+        **os.environ,
+        "KUBECONFIG": str(state.kubeconfig),
+        "KWOK_WORKDIR": str(state.folder / "kwok"),
+        # kubectl's discovery cache would go to the home folder.
+        "KUBECACHEDIR": str(state.folder / "kubectl-cache"),
+    }
+
+
+def _configuration(tools: Toolbox) -> dict[str, object]:
+    return {
+        "kind": "KwokctlConfiguration",
+        "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
+        "options": {
+            "runtime": "binary",
+            "bindAddress": "127.0.0.1",
+            "etcdBinary": str(tools.path("etcd")),
+            "kubeApiserverBinary": str(tools.path("kube-apiserver")),
+            "kubeControllerManagerBinary": str(tools.path("kube-controller-manager")),
+            "kubeSchedulerBinary": str(tools.path("kube-scheduler")),
+            "kubectlBinary": str(tools.path("kubectl")),
+            "kwokControllerBinary": str(tools.path("kwok")),
+            # Stages as objects: the CloudNativePG stand-in adds one after its kind is there.
+            "enableCRDs": ["Stage"],
+            "quietPull": True,
+        },
+    }

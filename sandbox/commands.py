@@ -1,0 +1,167 @@
+"""The sandbox's commands."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+
+from sandbox import chart, cluster, processes, sealing, smoke, storage, toolchain
+from sandbox.environment import as_shell, environment
+from sandbox.pulumi import Pulumi
+from sandbox.state import ROOT, STACK, State
+from sandbox.steps import Steps
+from sandbox.toolchain import Toolbox
+
+Command = Callable[[State, argparse.Namespace], int]
+
+
+def up(state: State, arguments: argparse.Namespace) -> int:
+    """Brings the sandbox and the Sovereign in it up, and proves that images survive."""
+    if arguments.stack != STACK:
+        return _real_up(state, arguments.stack)
+    steps = Steps(6)
+    with steps.step("Tools"):
+        tools = toolchain.ensure()
+    chart_told = start(state, tools, steps, watch=arguments.until_exit_of)
+    variables = environment(state, tools)
+    sovereign = Pulumi(STACK, variables)
+    with steps.step(f"pulumi up -s {STACK}"):
+        sovereign.ensure_stack()
+        sovereign.up(show=True)
+    with steps.step("Smoke test: push, look into the bucket, pull, compare, delete") as told:
+        proof = smoke.run(state, tools, sovereign.outputs())
+        told.append(proof.told)
+    with steps.step(f"pulumi up -s {STACK} again") as told:
+        sovereign.up(expect_no_changes=True)
+        told.append("unchanged")
+    _show_result(sovereign, proof, chart_told)
+    steps.finish("A Sovereign runs in the sandbox")
+    return 0
+
+
+def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = None) -> str:
+    """Starts what of the sandbox does not run; returns what to say of the chart."""
+    with steps.step("Cluster: real control plane, simulated kubelets") as told:
+        cluster.start(state, tools)
+        cluster.prepare(state, tools)
+        told.append(str(state.kubeconfig))
+    with steps.step("Object storage, sealed-secrets controller, Harbor's chart") as told:
+        endpoint = storage.start(state, tools)
+        sealing.start(state, tools)
+        _, chart_told = chart.choose(state, tools)
+        told.append(f"{endpoint}; {chart_told}")
+    if watch is not None:
+        _stop_when_gone(state, watch)
+    return chart_told
+
+
+def _stop_when_gone(state: State, pid: int) -> None:
+    """A process that ends the sandbox once `pid` is gone: tests leave nothing behind."""
+    processes.start(
+        state,
+        "watchdog",
+        [sys.executable, "-m", "sandbox.watchdog", str(pid)],
+        environment={"SANDBOX_DIR": str(state.folder), "PYTHONPATH": str(ROOT)},
+        ready=lambda: True,
+    )
+
+
+def _real_up(state: State, stack: str) -> int:
+    tools = toolchain.ensure(["pulumi", "pulumi-resource-kubernetes"])
+    path = os.pathsep.join([*map(str, tools.bin_dirs()), os.environ.get("PATH", "")])
+    return subprocess.call(
+        ["pulumi", "up", "-s", stack], cwd=ROOT, env={**os.environ, "PATH": path}
+    )
+
+
+def _show_result(sovereign: Pulumi, proof: smoke.Proof, chart_told: str) -> None:
+    outputs = sovereign.outputs()
+    host = outputs["registryFqdn"]
+    print("\nOutputs")
+    for name, value in sorted(outputs.items()):
+        print(f"  {name:<16} {value}")
+    print("\nProof")
+    for line in proof.lines:
+        print(f"  {line}")
+    print("  second `pulumi up`: unchanged")
+    print("\nSimulated or stand-in here")
+    print("  kubelets (KWOK), PostgreSQL's operator (readiness only), the gateway in front")
+    print(f"  {chart_told}")
+    print("\nOn a Sovereign with a gateway in front")
+    print(f"  docker login {host} -u admin      # break-glass password, next line")
+    print(f"  pulumi stack output adminPassword --show-secrets -s {sovereign.stack}")
+    print(f"  docker push {host}/library/<image>:<tag>\n")
+
+
+def down(state: State, _: argparse.Namespace) -> int:
+    """Ends every process of the sandbox, by process id. Its data stays until `clean`."""
+    ended = stop_all(state)
+    print(f"stopped: {', '.join(ended) if ended else 'nothing was running'}")
+    return 0
+
+
+def stop_all(state: State) -> list[str]:
+    """Ends all processes; their names."""
+    ended: list[str] = []
+    for process in processes.started(state):
+        if process.pid == os.getpid():
+            continue  # the watchdog, ending itself
+        if process.alive:
+            ended.append(process.name)
+        processes.stop(state, process)
+    ended += cluster.pids(state)
+    cluster.stop(state)
+    return ended
+
+
+def clean(state: State, arguments: argparse.Namespace) -> int:
+    """Ends everything and removes the sandbox's folder, state and all."""
+    down(state, arguments)
+    shutil.rmtree(state.folder, ignore_errors=True)
+    print(f"removed: {state.folder}")
+    return 0
+
+
+def status(state: State, _: argparse.Namespace) -> int:
+    """Shows what runs, and which tools are used."""
+    print(f"sandbox  {state.folder}")
+    for name, pid in cluster.pids(state).items():
+        print(f"  {name:<26} running   pid {pid}")
+    for process in processes.started(state):
+        word = f"running   pid {process.pid}" if process.alive else "ended"
+        print(f"  {process.name:<26} {word}")
+    print(f"tools    {toolchain.cache_dir()}")
+    for tool in toolchain.status():
+        print(f"  {tool}")
+    return 0
+
+
+def env(state: State, _: argparse.Namespace) -> int:
+    """Prints what `eval` needs to use the sandbox from a shell."""
+    with contextlib.redirect_stdout(sys.stderr):
+        tools = toolchain.ensure(report=lambda _: None)
+    print(as_shell(environment(state, tools)))
+    return 0
+
+
+def smoke_test(state: State, _: argparse.Namespace) -> int:
+    """Pushes an image through Harbor's registry line and pulls it back."""
+    tools = toolchain.ensure(report=lambda _: None)
+    proof = smoke.run(state, tools, Pulumi(STACK, environment(state, tools)).outputs())
+    print("\n".join(proof.lines))
+    return 0
+
+
+COMMANDS: dict[str, Command] = {
+    "up": up,
+    "down": down,
+    "clean": clean,
+    "status": status,
+    "env": env,
+    "smoke": smoke_test,
+}

@@ -1,0 +1,224 @@
+"""The proof at the end of a first run: an image goes through Harbor's registry into the bucket.
+
+The registry line of Harbor (distribution 2.8.3) runs here as a process, with the configuration that
+the release rendered and the Secrets that the controller unsealed, both read from the API server.
+Harbor's core, which would answer `docker login`, is not part of it: no pod runs in the sandbox.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.object_storage.location import BucketLocation
+from components.object_storage.s3_client import S3Credentials, s3_client
+from sandbox import cluster, processes
+from sandbox.processes import SandboxError
+from sandbox.state import REGION, State
+from sandbox.toolchain import Toolbox
+
+IMAGE_BYTES = 24 * 1024 * 1024
+REPOSITORY = "library/smoke"
+STORAGE_SECRET = "harbor-objectstorage-credentials"
+USER_SECRET = "harbor-minted-registry-user"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was seen."""
+
+    digest: str
+    blobs: int
+    image_bytes: int
+    unsealed: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        return f"{self.digest[:19]}… pushed and pulled identical"
+
+    @property
+    def lines(self) -> list[str]:
+        return [
+            f"unsealed by the controller: {len(self.unsealed)} Secrets",
+            f"pushed: {REPOSITORY} {self.digest} ({self.image_bytes / 2**20:.0f} MiB)",
+            f"in the bucket under docker/registry/v2/: {self.blobs} blobs of it",
+            "pulled: identical, byte for byte; then deleted",
+        ]
+
+
+def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
+    """The whole test; raises SandboxError at the first thing that is not as it should be."""
+    namespace = outputs["namespace"]
+    unsealed = _unsealed(state, tools, namespace)
+    with tempfile.TemporaryDirectory(dir=state.directory("smoke")) as folder:
+        work = Path(folder)
+        with _registry(state, tools, namespace, work) as host:
+            return _push_and_pull(state, tools, outputs, work, host, unsealed)
+
+
+def _unsealed(state: State, tools: Toolbox, namespace: str) -> tuple[str, ...]:
+    """Names of the namespace's Secrets that a SealedSecret owns."""
+    listed = json.loads(
+        cluster.kubectl(state, tools, "get", "secrets", "-n", namespace, "-o", "json")
+    )
+    return tuple(
+        item["metadata"]["name"]
+        for item in listed["items"]
+        if any(o["kind"] == "SealedSecret" for o in item["metadata"].get("ownerReferences", []))
+    )
+
+
+def _secret(state: State, tools: Toolbox, namespace: str, name: str) -> dict[str, str]:
+    found = json.loads(
+        cluster.kubectl(state, tools, "get", "secret", name, "-n", namespace, "-o", "json")
+    )
+    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+
+
+@contextmanager
+def _registry(state: State, tools: Toolbox, namespace: str, work: Path) -> Iterator[str]:
+    """Harbor's registry on 127.0.0.1; yields host:port."""
+    rendered = cluster.kubectl(
+        state, tools, "get", "configmap", "harbor-registry", "-n", namespace, "-o", "json"
+    )
+    configuration = work / "config.yml"
+    configuration.write_text(json.loads(rendered)["data"]["config.yml"])
+    user = _secret(state, tools, namespace, USER_SECRET)
+    (work / "passwd").write_text(user["REGISTRY_HTPASSWD"])
+    port, debug = processes.free_port(), processes.free_port()
+    environment = {
+        **_storage_keys(state, tools, namespace, configuration),
+        "REGISTRY_HTTP_ADDR": f"127.0.0.1:{port}",
+        "REGISTRY_HTTP_DEBUG_ADDR": f"127.0.0.1:{debug}",
+        "REGISTRY_AUTH_HTPASSWD_PATH": str(work / "passwd"),
+        # No Valkey runs here; it only caches blob descriptors.
+        "REGISTRY_STORAGE_CACHE_LAYERINFO": "inmemory",
+        # The driver's old SDK panics on it.
+        "AWS_CA_BUNDLE": "",
+    }
+    process = processes.start(
+        state,
+        "smoke-registry",
+        [str(tools.path("registry")), "serve", str(configuration)],
+        environment=environment,
+        ready=lambda: processes.answers(port),
+    )
+    host = f"127.0.0.1:{port}"
+    try:
+        username = (work / "passwd").read_text().partition(":")[0]
+        _crane(tools, work, "auth", "login", host, "-u", username, "--password-stdin",
+               stdin=user["REGISTRY_PASSWD"])  # fmt: skip
+        yield host
+    finally:
+        processes.stop(state, process)
+
+
+def _storage_keys(
+    state: State, tools: Toolbox, namespace: str, configuration: Path
+) -> dict[str, str]:
+    if "s3" not in yaml.safe_load(configuration.read_text())["storage"]:
+        return {}
+    return _secret(state, tools, namespace, STORAGE_SECRET)
+
+
+def _push_and_pull(
+    state: State,
+    tools: Toolbox,
+    outputs: Mapping[str, Any],
+    work: Path,
+    host: str,
+    unsealed: tuple[str, ...],
+) -> Proof:
+    tag = f"{host}/{REPOSITORY}:{os.urandom(4).hex()}"
+    layer = _layer(work)
+    digest = (
+        _crane(tools, work, "append", "--oci-empty-base", "-f", str(layer), "-t", tag)
+        .rpartition("@")[2]
+        .strip()
+    )
+    manifest = json.loads(_crane(tools, work, "manifest", tag))
+    wanted = [part["digest"] for part in [manifest["config"], *manifest["layers"]]]
+    blobs = _blobs(state, outputs, [*wanted, digest])
+    pulled = work / "pulled.tar"
+    _crane(tools, work, "export", f"{host}/{REPOSITORY}@{digest}", str(pulled))
+    if _contents(pulled) != _contents(layer):
+        raise SandboxError(f"the image pulled back as {digest} differs from the one pushed")
+    _crane(tools, work, "delete", f"{host}/{REPOSITORY}@{digest}")
+    if _exists(tools, work, f"{host}/{REPOSITORY}@{digest}"):
+        raise SandboxError(f"{digest} can still be pulled after it was deleted")
+    return Proof(digest=digest, blobs=blobs, image_bytes=IMAGE_BYTES, unsealed=unsealed)
+
+
+def _layer(work: Path) -> Path:
+    """A layer of random bytes, so that no compression and no earlier run makes it small."""
+    content, layer = work / "content", work / "layer.tar"
+    content.write_bytes(os.urandom(IMAGE_BYTES))
+    with tarfile.open(layer, "w") as archive:
+        archive.add(content, arcname="content")
+    return layer
+
+
+def _contents(archive: Path) -> dict[str, str]:
+    with tarfile.open(archive) as opened:
+        found: dict[str, str] = {}
+        for member in opened.getmembers():
+            stream = opened.extractfile(member)
+            if stream is not None:
+                found[member.name] = hashlib.sha256(stream.read()).hexdigest()
+    return found
+
+
+def _blobs(state: State, outputs: Mapping[str, Any], digests: list[str]) -> int:
+    """How many of the blobs lie in the bucket; raises SandboxError unless all do."""
+    if not outputs["bucket"]:
+        return 0
+    kept = state.credentials()
+    location = BucketLocation(
+        bucket=outputs["bucket"], region=REGION, endpoint=outputs["bucketEndpoint"]
+    )
+    client = s3_client(
+        location, S3Credentials(access_key=kept["s3AccessKey"], secret_key=kept["s3SecretKey"])
+    )
+    for digest in digests:
+        hexadecimal = digest.removeprefix("sha256:")
+        key = f"docker/registry/v2/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data"
+        found = client.list_objects_v2(Bucket=location.bucket, Prefix=key).get("KeyCount", 0)
+        if found != 1:
+            raise SandboxError(f"{key} is not in bucket {location.bucket}")
+    return len(digests)
+
+
+def _crane(tools: Toolbox, work: Path, *arguments: str, stdin: str | None = None) -> str:
+    done = _run_crane(tools, work, arguments, stdin)
+    if done.returncode != 0:
+        raise SandboxError(f"crane {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _exists(tools: Toolbox, work: Path, reference: str) -> bool:
+    return _run_crane(tools, work, ("manifest", reference), None).returncode == 0
+
+
+def _run_crane(
+    tools: Toolbox, work: Path, arguments: tuple[str, ...], stdin: str | None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(tools.path("crane")), *arguments],
+        env={**os.environ, "DOCKER_CONFIG": str(work)},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -1,0 +1,1148 @@
+"""The stack config: what is accepted, what is refused and in which words."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pulumi.runtime import mocks
+from pulumi.runtime.settings import reset_options
+from pulumi.runtime.stack import wait_for_rpcs
+
+from components.object_storage.settings import (
+    BucketSettings,
+    FilesystemStorage,
+    HetznerStorage,
+    S3Storage,
+)
+from components.settings import loader, places, refusals
+from components.settings.database import DedicatedDatabase, SharedDatabase
+from components.settings.environment import UnsetVariable, cluster_context, expand
+from components.settings.loader import StackConfig, load_settings
+from components.settings.model import Settings, max_open_connections
+from components.settings.refusals import Reading, Refusal, SettingsRefused
+from components.settings.rules import bytes_of
+from components.settings.secrets import SECRETS
+from components.settings.valkey import DedicatedValkey, SharedValkey
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "sovereign-harbor"
+ACCESS_KEY = "ACCESSKEYOF20CHARACT"
+SECRET_KEY = "a-secret-key-of-exactly-40-characters-xx"
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN\n-----END PRIVATE KEY-----\n"
+
+GOOD: dict[str, Any] = {
+    "fqdn": "omantel.omani.works",
+    "cluster": {"name": "omantel"},
+    "storage": {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"},
+}
+S3: dict[str, Any] = {
+    "kind": "s3",
+    "endpoint": "https://s3.example.com",
+    "region": "us-east-1",
+    "bucket": "omantel-harbor",
+}
+SHARED_DATABASE: dict[str, Any] = {
+    "mode": "shared",
+    "host": "pg-rw.databases",
+    "username": "harbor",
+    "secret": {"namespace": "databases", "name": "pg-app"},
+}
+SHARED_VALKEY: dict[str, Any] = {
+    "mode": "shared",
+    "host": "valkey-primary.valkey",
+    "secret": {"namespace": "valkey", "name": "valkey", "key": "valkey-password"},
+}
+SANDBOX_ENVIRONMENT = {
+    "SANDBOX_KUBE_CONTEXT": "kwok-sandbox",
+    "SANDBOX_S3_ENDPOINT": "http://127.0.0.1:7070",
+    "SANDBOX_S3_ACCESS_KEY": "sandbox",
+    "SANDBOX_S3_SECRET_KEY": "sandbox-secret",
+    "SANDBOX_SEALING_CERTIFICATE": "/tmp/sandbox/sealing.pem",
+}
+
+
+def merged(path: str, value: Any, base: dict[str, Any] | None = None) -> dict[str, Any]:
+    """GOOD with one value changed at a dotted path; `...` removes it."""
+    raw: dict[str, Any] = json.loads(json.dumps({**GOOD, **(base or {})}))
+    *parents, last = path.split(".")
+    section = raw
+    for key in parents:
+        section = section.setdefault(key, {})
+    if value is ...:
+        del section[last]
+    else:
+        section[last] = value
+    return raw
+
+
+def read(raw: dict[str, Any]) -> Reading:
+    return refusals.read(raw, stack="omantel")
+
+
+def accepted(path: str, value: Any, base: dict[str, Any] | None = None) -> Settings:
+    reading = read(merged(path, value, base))
+    assert reading.refusals == (), "\n".join(map(str, reading.refusals))
+    assert reading.settings is not None
+    return reading.settings
+
+
+# --- Accepted ----------------------------------------------------------------------------------
+
+
+def test_the_smallest_config_gets_secure_defaults() -> None:
+    settings = accepted("fqdn", "omantel.omani.works")
+    assert settings.registry_fqdn == "registry.omantel.omani.works"
+    assert settings.registry_url == "https://registry.omantel.omani.works"
+    assert settings.protect
+    assert settings.retain_data
+    assert not settings.sandbox
+    assert isinstance(settings.storage, HetznerStorage)
+    assert settings.storage.endpoint_url == "https://fsn1.your-objectstorage.com"
+    assert settings.storage.needs_s3_keys
+    assert not settings.storage.adopt
+    assert not settings.storage.redirect
+    assert settings.storage.driver_options == {"multipartcopymaxconcurrency": "10"}
+    assert isinstance(settings.database, DedicatedDatabase)
+    assert settings.database.sslmode == "require"
+    assert isinstance(settings.valkey, DedicatedValkey)
+    assert settings.valkey.max_memory_bytes == 192 * 1024**2
+    assert settings.harbor.node_selector == {"kubernetes.io/arch": "amd64"}
+    assert max_open_connections(settings) == 30
+
+
+ACCEPTED: list[tuple[str, Any]] = [
+    ("fqdn", "a.b"),
+    ("fqdn", "x-1.omani.works"),
+    ("protect", "false"),
+    ("cluster.context", "admin@omantel"),
+    ("cluster.uid", "6f1ed002-ab5f-4b2c-9d1e-0242ac120002"),
+    ("storage.bucket", "123"),
+    ("storage.bucket", "x" * 63),
+    ("storage.endpoint", "https://fsn1.your-objectstorage.com"),
+    ("storage.chunkSize", "5242880"),
+    ("storage.chunkSize", 5368709120),
+    ("storage.tags", {"team": "platform", "cost": 5}),
+    ("storage.versioning", {"enabled": False}),
+    ("storage.rootDirectory", "harbor/v2"),
+    ("sealing.certificate", PEM),
+    ("sealing.certificate", "keys/sealing-omantel.pem"),
+    ("harbor.chart.version", "1.18.3-rc.1"),
+    ("harbor.chart.sha256", "0" * 64),
+    ("harbor.chart.source", "oci://registry.example.com/charts/harbor"),
+    ("harbor.chart.source", "../charts/harbor-1.18.3.tgz"),
+    ("harbor.replicas.core", 3),
+    ("harbor.tolerations", []),
+    ("harbor.tolerations", [{"key": "a", "operator": "Exists"}]),
+    ("harbor.storageClass", ""),
+    ("database.instances", 3),
+    ("database.memory", "1.5Gi"),
+    ("database.image", "ghcr.io/cloudnative-pg/postgresql:17.5"),
+    ("valkey.maxMemory", "128Mi"),
+    ("rotation.valkeyPassword", 2),
+    ("database", SHARED_DATABASE),
+    ("valkey", SHARED_VALKEY),
+    ("storage", {"kind": "filesystem", "size": "50Gi"}),
+    ("storage", {**S3, "caBundle": PEM, "pathStyle": False}),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), ACCEPTED, ids=str)
+def test_accepted(path: str, value: Any) -> None:
+    accepted(path, value)
+
+
+def test_an_override_of_one_resource_keeps_the_others() -> None:
+    resources = accepted("harbor.resources.core.cpu", 0.75).harbor.resources
+    assert (resources.core.cpu, resources.core.memory) == ("750m", "512Mi")
+    assert resources.trivy.memory == "1Gi"
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(".5", "500m"), ("500m", "500m"), ("2000m", "2"), ("2", "2"), (1.5, "1500m")],
+)
+def test_processors_are_kept_as_the_api_server_writes_them(given: Any, kept: str) -> None:
+    settings = accepted("database.cpu", given)
+    assert isinstance(settings.database, DedicatedDatabase)
+    assert settings.database.cpu == kept
+
+
+def test_other_kinds_of_storage_answer_the_same_questions() -> None:
+    s3 = accepted("storage", {**S3, "caBundle": PEM}).storage
+    assert isinstance(s3, S3Storage)
+    assert isinstance(s3, BucketSettings)
+    assert (s3.endpoint_url, s3.region) == ("https://s3.example.com", "us-east-1")
+    assert (s3.is_path_style, s3.trusted_ca) == (True, PEM)
+    assert s3.driver_options == {}
+    volume = accepted("storage", {"kind": "filesystem", "size": "50Gi"}).storage
+    assert isinstance(volume, FilesystemStorage)
+    assert volume.endpoint_url is None
+    assert not volume.needs_s3_keys
+
+
+def test_a_shared_valkey_may_leave_index_0_to_its_owner() -> None:
+    valkey = accepted("valkey", {**SHARED_VALKEY, "indexes": {"core": 3}}).valkey
+    assert isinstance(valkey, SharedValkey)
+    assert (valkey.indexes.core, valkey.indexes.registry) == (3, 2)
+    assert valkey.secret.key == "valkey-password"
+
+
+def test_connections_are_divided_by_the_pods_that_open_them() -> None:
+    base = {"harbor": {"replicas": {"core": 2, "jobservice": 2}}}
+    assert max_open_connections(accepted("database.maxConnections", 200, base)) == 38
+
+
+def test_bytes_of_a_quantity() -> None:
+    assert bytes_of("1.5Gi") == 3 * 1024**3 // 2
+    assert bytes_of("2G") == 2 * 10**9
+    with pytest.raises(ValueError, match="512MB"):
+        bytes_of("512MB")
+
+
+def test_settings_are_frozen() -> None:
+    settings = accepted("fqdn", "a.b")
+    with pytest.raises(ValueError, match="frozen"):
+        settings.fqdn = "c.d"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_settings_that_do_not_fit_together_cannot_be_built() -> None:
+    storage = HetznerStorage(region="fsn1", bucket="omantel-harbor")
+    with pytest.raises(ValueError, match=r"cluster\.name"):
+        Settings(fqdn="omantel.omani.works", storage=storage)
+
+
+# --- Refused -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bad:
+    """One bad value: what a person is shown."""
+
+    path: str
+    value: Any
+    allowed: str
+    fix: str
+    key: str = ""
+    shown: str = ""
+    base: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def __str__(self) -> str:
+        return f"{self.path}={self.value!r}"[:60]
+
+
+def set_path(path: str, value: str) -> str:
+    return f"pulumi config set --path '{path}' {value} -s omantel"
+
+
+_DATABASE = {"database": SHARED_DATABASE}
+_VALKEY = {"valkey": SHARED_VALKEY}
+_S3 = {"storage": S3}
+_FQDN_FIX = "pulumi config set fqdn omantel.omani.works -s omantel"
+_BUCKET_FIX = set_path("storage.bucket", "omantel-harbor")
+_REGION_FIX = set_path("storage.region", "fsn1")
+
+REFUSED: list[Bad] = [
+    Bad(path="fqdn", value="omantel", allowed="one label is not", fix=_FQDN_FIX),
+    Bad(path="fqdn", value="Omantel.omani.works", allowed="upper-case", fix=_FQDN_FIX),
+    Bad(path="fqdn", value="https://a.b", allowed="a name, not a URL", fix=_FQDN_FIX),
+    Bad(
+        path="fqdn",
+        value="registry.a.b",
+        allowed="puts 'registry.' in front",
+        fix=_FQDN_FIX,
+    ),
+    Bad(path="fqdn", value="a..b", allowed="lower-case DNS name", fix=_FQDN_FIX),
+    Bad(path="fqdn", value="a.b.", allowed="lower-case DNS name", fix=_FQDN_FIX),
+    Bad(path="fqdn", value="a_b.c", allowed="lower-case DNS name", fix=_FQDN_FIX),
+    Bad(path="fqdn", value="10.0.0.1", allowed="lower-case DNS name", fix=_FQDN_FIX),
+    Bad(
+        path="fqdn",
+        value="a." * 122 + "works",
+        allowed="253 characters",
+        fix=_FQDN_FIX,
+        shown='"a.',
+    ),
+    Bad(path="fqdn", value=..., allowed="DNS name", fix=_FQDN_FIX, shown="(not set)"),
+    Bad(
+        path="sandbox",
+        value="maybe",
+        allowed="true or false",
+        fix="pulumi config set sandbox false -s omantel",
+    ),
+    Bad(
+        path="cluster.name",
+        value=...,
+        allowed="required: it keeps this stack from being applied to another cluster",
+        fix=set_path("cluster.name", "omantel"),
+        shown="(not set)",
+    ),
+    Bad(
+        path="storage",
+        value=...,
+        allowed="an object with kind: hetzner or s3 or filesystem",
+        fix=f"{set_path('storage.kind', 'hetzner')}\n{_REGION_FIX}\n{_BUCKET_FIX}",
+        shown="(not set)",
+    ),
+    Bad(
+        path="storage.kind",
+        value="hetzne",
+        allowed="one of hetzner, s3, filesystem",
+        fix=set_path("storage.kind", "hetzner"),
+    ),
+    Bad(
+        path="storage.kind",
+        value=...,
+        allowed="one of hetzner, s3, filesystem",
+        fix=set_path("storage.kind", "hetzner"),
+        shown="(not set)",
+    ),
+    Bad(
+        path="storage",
+        value="fsn1",
+        allowed="an object with kind",
+        fix="pulumi config rm storage -s omantel\n"
+        f"{set_path('storage.kind', 'hetzner')}\n{_REGION_FIX}\n{_BUCKET_FIX}",
+    ),
+    Bad(
+        path="storage.region",
+        value="ash",
+        allowed="one of fsn1, nbg1, hel1 (ash is a compute-only location without object storage)",
+        fix=_REGION_FIX,
+    ),
+    Bad(
+        path="storage.region",
+        value="hil",
+        allowed="hil is a compute-only",
+        fix=_REGION_FIX,
+    ),
+    Bad(
+        path="storage.region",
+        value="sin",
+        allowed="sin is a compute-only",
+        fix=_REGION_FIX,
+    ),
+    Bad(
+        path="storage.region",
+        value="fra1",
+        allowed="one of fsn1, nbg1, hel1",
+        fix=_REGION_FIX,
+    ),
+    Bad(
+        path="storage.region",
+        value=...,
+        allowed="one of fsn1",
+        fix=_REGION_FIX,
+        shown="(not set)",
+    ),
+    Bad(
+        path="storage.bucket",
+        value="omantel.harbor",
+        allowed="no dots",
+        fix=_BUCKET_FIX,
+    ),
+    Bad(path="storage.bucket", value="ab", allowed="3 to 63", fix=_BUCKET_FIX),
+    Bad(
+        path="storage.bucket",
+        value="Omantel",
+        allowed="lower-case letters",
+        fix=_BUCKET_FIX,
+    ),
+    Bad(
+        path="storage.bucket",
+        value="omantel-",
+        allowed="ending with a letter",
+        fix=_BUCKET_FIX,
+    ),
+    Bad(
+        path="storage.bucket",
+        value=["x"],
+        allowed="3 to 63",
+        fix=_BUCKET_FIX,
+        shown="(a list)",
+    ),
+    Bad(
+        path="storage.endpoint",
+        value="https://nbg1.your-objectstorage.com",
+        allowed="the endpoint of region fsn1 is https://fsn1.your-objectstorage.com",
+        fix=set_path("storage.endpoint", "https://fsn1.your-objectstorage.com"),
+    ),
+    Bad(
+        path="storage.endpoint",
+        value="http://s3.example.com:9000",
+        allowed="https outside the sandbox",
+        fix=set_path("storage.endpoint", "https://s3.example.com:9000"),
+        base=_S3,
+    ),
+    Bad(
+        path="storage.endpoint",
+        value="https://s3.example.com/bucket",
+        allowed="without path",
+        fix=set_path("storage.endpoint", "https://s3.example.com"),
+        base=_S3,
+    ),
+    Bad(
+        path="storage.endpoint",
+        value="s3.example.com",
+        allowed="a URL https://host[:port]",
+        fix=set_path("storage.endpoint", "https://s3.example.com"),
+        base=_S3,
+    ),
+    Bad(
+        path="storage.endpoint",
+        value="https://me:hunter2@s3.example.com",
+        allowed="credentials do not belong into a URL",
+        fix=set_path("storage.endpoint", "https://s3.example.com"),
+        shown='"https://<hidden>@s3.example.com"',
+        base=_S3,
+    ),
+    Bad(
+        path="storage.endpoint",
+        value="https://s3.example.com:99999",
+        allowed="a URL",
+        fix=set_path("storage.endpoint", "https://s3.example.com"),
+        base=_S3,
+    ),
+    Bad(
+        path="storage.caBundle",
+        value="ca.crt",
+        allowed="certificates in PEM",
+        fix=set_path("storage.caBundle", '"$(cat ca.pem)"'),
+        base=_S3,
+    ),
+    Bad(
+        path="storage.chunkSize",
+        value="5242879",
+        allowed="from 5242880 (5 MiB) to 5368709120 (5 GiB)",
+        fix=set_path("storage.chunkSize", "10485760"),
+    ),
+    Bad(
+        path="storage.chunkSize",
+        value="10Mi",
+        allowed="digits only",
+        fix=set_path("storage.chunkSize", "10485760"),
+    ),
+    Bad(
+        path="storage.multipartCopyMaxConcurrency",
+        value="0",
+        allowed="a number from 1 to 1000",
+        fix=set_path("storage.multipartCopyMaxConcurrency", "10"),
+    ),
+    Bad(
+        path="storage.rootDirectory",
+        value="../other",
+        allowed="without '..'",
+        fix=set_path("storage.rootDirectory", "harbor"),
+    ),
+    Bad(
+        path="storage.size",
+        value="50GB",
+        allowed="a Kubernetes quantity",
+        fix=set_path("storage.size", "10Gi"),
+        base={"storage": {"kind": "filesystem"}},
+    ),
+    Bad(
+        path="storage.regoin",
+        value="fsn1",
+        key="storage.regoin",
+        allowed="no such setting; did you mean storage.region?",
+        fix="pulumi config rm --path 'storage.regoin' -s omantel",
+    ),
+    Bad(
+        path="storage.chunksize",
+        value="5242880",
+        allowed="did you mean storage.chunkSize?",
+        fix=f"{set_path('storage.chunkSize', '5242880')}\n"
+        "pulumi config rm --path 'storage.chunksize' -s omantel",
+    ),
+    Bad(
+        path="storage.versioning.noncurrent_days",
+        value=3,
+        allowed="did you mean storage.versioning.noncurrentDays?",
+        fix=f"{set_path('storage.versioning.noncurrentDays', '3')}\n"
+        "pulumi config rm --path 'storage.versioning.noncurrent_days' -s omantel",
+    ),
+    Bad(
+        path="harbour",
+        value={"namespace": "harbor"},
+        allowed="did you mean harbor?",
+        fix=f"{set_path('harbor.namespace', 'harbor')}\npulumi config rm harbour -s omantel",
+        shown="(an object)",
+    ),
+    Bad(
+        path="wireguard",
+        value="on",
+        allowed="no such setting; known here: cluster, database, fqdn",
+        fix="pulumi config rm wireguard -s omantel",
+    ),
+    Bad(
+        path="storage.secretKey",
+        value=SECRET_KEY,
+        allowed="did you mean the top-level secret s3SecretKey?",
+        fix="pulumi config set --secret s3SecretKey -s omantel\n"
+        "pulumi config rm --path 'storage.secretKey' -s omantel",
+        shown="<secret, 40 characters>",
+    ),
+    Bad(
+        path="s3accesskey",
+        value=ACCESS_KEY,
+        allowed="did you mean the top-level secret s3AccessKey?",
+        fix="pulumi config set --secret s3AccessKey -s omantel\n"
+        "pulumi config rm s3accesskey -s omantel",
+        shown="<secret, 20 characters>",
+    ),
+    Bad(
+        path="sealing.certificate",
+        value="MIIB",
+        allowed="a certificate in PEM",
+        fix=set_path("sealing.certificate", "sealing-omantel.pem"),
+    ),
+    Bad(
+        path="sealing.certificate",
+        value=PRIVATE_KEY,
+        allowed="this is a private key",
+        fix=set_path("sealing.certificate", "sealing-omantel.pem"),
+        shown=f"<private key, {len(PRIVATE_KEY)} characters>",
+    ),
+    Bad(
+        path="sealing.timeoutSeconds",
+        value=3600,
+        allowed="a whole number from 5 to 900",
+        fix=set_path("sealing.timeoutSeconds", "120"),
+    ),
+    Bad(
+        path="harbor.namespace",
+        value="Harbor",
+        allowed="a Kubernetes name",
+        fix=set_path("harbor.namespace", "harbor"),
+    ),
+    Bad(
+        path="harbor.chart.version",
+        value="^1.18",
+        allowed="one exact version",
+        fix=set_path("harbor.chart.version", "1.18.3"),
+    ),
+    Bad(
+        path="harbor.chart.version",
+        value="v1.18.3",
+        allowed="a leading v",
+        fix=set_path("harbor.chart.version", "1.18.3"),
+    ),
+    Bad(
+        path="harbor.chart.sha256",
+        value="abc",
+        allowed="64 lower-case hexadecimal digits",
+        fix=set_path("harbor.chart.sha256", "$(sha256sum harbor-1.18.3.tgz | cut -d' ' -f1)"),
+    ),
+    Bad(
+        path="harbor.chart.source",
+        value="http://helm.goharbor.io",
+        allowed="not fetched over plain http",
+        fix=set_path("harbor.chart.source", "https://helm.goharbor.io"),
+    ),
+    Bad(
+        path="harbor.chart.source",
+        value="oci://me:hunter2@registry.example.com/harbor",
+        shown='"oci://<hidden>@registry.example.com/harbor"',
+        allowed="credentials do not belong into a URL",
+        fix=set_path("harbor.chart.source", "https://helm.goharbor.io"),
+    ),
+    Bad(
+        path="harbor.logLevel",
+        value="trace",
+        allowed="one of debug, info, warning, error, fatal",
+        fix=set_path("harbor.logLevel", "info"),
+    ),
+    Bad(
+        path="harbor.replicas.core",
+        value=0,
+        allowed="a whole number from 1 to 50",
+        fix=set_path("harbor.replicas.core", "2"),
+    ),
+    Bad(
+        path="harbor.resources.trivy.memory",
+        value="512m",
+        allowed="m means thousandths of a byte",
+        fix=set_path("harbor.resources.trivy.memory", "512Mi"),
+    ),
+    Bad(
+        path="harbor.resources.core.cpu",
+        value="half",
+        allowed="a Kubernetes quantity of processors",
+        fix=set_path("harbor.resources.core.cpu", "500m"),
+    ),
+    Bad(
+        path="harbor.tolerations",
+        value=[{"effect": "NoRun"}],
+        key="harbor.tolerations[0].effect",
+        shown='"NoRun"',
+        allowed="one of NoSchedule, PreferNoSchedule, NoExecute",
+        fix=set_path("harbor.tolerations[0].effect", "NoSchedule"),
+    ),
+    Bad(
+        path="harbor.nodeSelector",
+        value="amd64",
+        allowed="an object of label values",
+        fix="pulumi config rm --path 'harbor.nodeSelector' -s omantel\n"
+        f"{set_path('harbor.nodeSelector.KEY', 'amd64')}",
+    ),
+    Bad(
+        path="database.mode",
+        value="internal",
+        allowed="one of dedicated, shared",
+        fix=set_path("database.mode", "dedicated"),
+    ),
+    Bad(
+        path="database.storageSize",
+        value="10",
+        allowed="less than one mebibyte",
+        fix=set_path("database.storageSize", "10Gi"),
+    ),
+    Bad(
+        path="database.maxConnections",
+        value=39,
+        allowed="at least 40: 3 pods of core, jobservice and exporter",
+        fix=set_path("database.maxConnections", "40"),
+    ),
+    Bad(
+        path="database.reservedConnections",
+        value=100,
+        allowed="leave nothing to Harbor",
+        fix=set_path("database.reservedConnections", "10"),
+    ),
+    Bad(
+        path="database.sslmode",
+        value="prefer",
+        allowed="one of disable, require, verify-ca, verify-full",
+        fix=set_path("database.sslmode", "require"),
+        base=_DATABASE,
+    ),
+    Bad(
+        path="database.sslmode",
+        value="disable",
+        allowed="disable is for the sandbox",
+        fix=set_path("database.sslmode", "require"),
+        base=_DATABASE,
+    ),
+    Bad(
+        path="database.poolMode",
+        value="transaction",
+        allowed="Harbor's migrations take advisory locks and its driver prepares statements",
+        fix=set_path("database.poolMode", "session"),
+        base=_DATABASE,
+    ),
+    Bad(
+        path="database.port",
+        value=70000,
+        allowed="a whole number from 1 to 65535",
+        fix=set_path("database.port", "5432"),
+        base=_DATABASE,
+    ),
+    Bad(
+        path="database.host",
+        value="postgres://pg:5432",
+        allowed="without scheme and port",
+        fix=set_path("database.host", "valkey-primary.valkey.svc.cluster.local"),
+        base=_DATABASE,
+    ),
+    Bad(
+        path="database.secret",
+        value="hunter2",
+        shown="<secret, 7 characters>",
+        allowed="an object with the keys namespace, name, key",
+        fix="pulumi config rm --path 'database.secret' -s omantel\n"
+        f"{set_path('database.secret.namespace', 'harbor')}\n"
+        f"{set_path('database.secret.name', 'harbor-database')}",
+        base=_DATABASE,
+    ),
+    Bad(
+        path="database.secret.key",
+        value="hunter 2",
+        shown="<secret, 8 characters>",
+        allowed="never the password itself",
+        fix=set_path("database.secret.key", "password"),
+        base=_DATABASE,
+    ),
+    Bad(
+        path="valkey.maxMemory",
+        value="256Mi",
+        allowed="less than valkey.memory (256Mi)",
+        fix=set_path("valkey.maxMemory", "192Mi"),
+    ),
+    Bad(
+        path="valkey.indexes.core",
+        value=16,
+        allowed="a whole number from 0 to 15",
+        fix=set_path("valkey.indexes.core", "3"),
+        base=_VALKEY,
+    ),
+    Bad(
+        path="valkey.indexes.registry",
+        value=1,
+        allowed="1 is already taken by jobservice",
+        fix=set_path("valkey.indexes.registry", "2"),
+        base=_VALKEY,
+    ),
+    Bad(
+        path="rotation.valkeyPassword",
+        value=0,
+        allowed="a whole number from 1",
+        fix=set_path("rotation.valkeyPassword", "2"),
+    ),
+    Bad(
+        path="rotation.secretKey",
+        value=2,
+        allowed="which a new key cannot decrypt",
+        fix=set_path("rotation.secretKey", "1"),
+    ),
+    Bad(
+        path="rotation.adminPassword",
+        value=2,
+        allowed="Harbor reads it only at its first start",
+        fix=set_path("rotation.adminPassword", "1"),
+    ),
+    Bad(
+        path="storage.bucket",
+        value="${SANDBOX_BUCKET}",
+        allowed="only a sandbox's stack may refer to the environment",
+        fix=_BUCKET_FIX,
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", REFUSED, ids=str)
+def test_refused(bad: Bad) -> None:
+    reading = read(merged(bad.path, bad.value, bad.base))
+    assert reading.settings is None
+    assert [refusal.key for refusal in reading.refusals] == [bad.key or bad.path]
+    refusal = reading.refusals[0]
+    if bad.shown:
+        assert refusal.value.startswith(bad.shown)
+    else:
+        assert refusal.value == json.dumps(bad.value)
+    assert bad.allowed in refusal.allowed
+    assert refusal.fix == bad.fix
+
+
+def test_the_refused_table_covers_every_section() -> None:
+    assert {bad.path.split(".")[0] for bad in REFUSED} >= set(places.keys_at((), {})) - {
+        "protect",
+        "retainData",
+    }
+
+
+def test_all_problems_are_told_at_once() -> None:
+    raw = merged("storage.region", "ash")
+    raw |= {
+        "fqdn": "Omantel",
+        "cluster": {},
+        "database": {"maxConnections": 20},
+        "valkey": {"memory": "lots", "memorry": "256Mi"},
+        "unheard": "of",
+    }
+    keys = {refusal.key for refusal in read(raw).refusals}
+    # Rules between sections ran too: cluster.name and database.maxConnections are two of them.
+    assert keys == {
+        "fqdn",
+        "cluster.name",
+        "storage.region",
+        "database.maxConnections",
+        "valkey.memory",
+        "valkey.memorry",
+        "unheard",
+    }
+
+
+def test_the_text_reads_as_a_list_of_repairs() -> None:
+    reading = read(merged("storage.region", "ash", {"fqdn": "omantel"}))
+    text = str(SettingsRefused(stack="omantel", refusals=reading.refusals))
+    assert text.startswith("2 settings of stack omantel are refused; nothing was touched\n")
+    assert text.endswith(
+        'sovereign-harbor:storage.region = "ash"\n'
+        "  allowed: one of fsn1, nbg1, hel1 (ash is a compute-only location without object "
+        "storage)\n"
+        "  fix:     pulumi config set --path 'storage.region' fsn1 -s omantel"
+    )
+
+
+def test_obeying_every_fix_of_an_empty_config_makes_it_valid() -> None:
+    raw: dict[str, Any] = {}
+    for refusal in read(raw).refusals:
+        for command in refusal.fix.splitlines():
+            match = re.fullmatch(r"pulumi config set (?:--path )?'?([^' ]+)'? (\S+) -s .*", command)
+            assert match is not None, command
+            raw = merged(match[1], match[2], {**raw})
+    assert read(raw).refusals == ()
+
+
+def test_a_setting_given_encrypted_is_refused_and_not_shown() -> None:
+    raw = merged("fqdn", "omantel.omani.works")
+    reading = refusals.read(raw, stack="omantel", encrypted=["fqdn", "storage"])
+    assert [refusal.key for refusal in reading.refusals] == ["fqdn", "storage"]
+    assert "omani" not in reading.refusals[0].value
+    assert reading.refusals[0].fix.startswith("pulumi config rm fqdn -s omantel\n")
+
+
+def leaves(path: tuple[str, ...], raw: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for key in places.keys_at(path, raw):
+        here = (*path, key)
+        try:
+            places.keys_at(here, raw)
+        except (IndexError, KeyError):
+            yield here
+        else:
+            yield from leaves(here, raw)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [{}, _S3, _DATABASE | _VALKEY, {"storage": {"kind": "filesystem", "size": "50Gi"}}],
+    ids=["hetzner", "s3", "shared", "filesystem"],
+)
+def test_every_setting_says_what_is_allowed_with_an_example_that_is(
+    base: dict[str, Any],
+) -> None:
+    raw = {**GOOD, **base}
+    for path in leaves((), raw):
+        where = places.place(path, raw)
+        assert where.allowed != "a text", path
+        for _, example in where.examples:
+            if "$(" not in example and where.rule is not None and not example.isdigit():
+                assert where.accepts(example), path
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("${SANDBOX_X}"),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+known_paths = st.sampled_from(sorted({bad.path for bad in REFUSED}))
+
+
+@given(path=known_paths, value=json_values, shared=st.booleans())
+def test_no_value_anywhere_breaks_the_messages(path: str, value: Any, shared: bool) -> None:
+    base = _DATABASE | _VALKEY | _S3 if shared else {}
+    reading = read(merged(path, value, base))
+    assert (reading.settings is None) == bool(reading.refusals)
+    assert all(refusal.fix and refusal.allowed for refusal in reading.refusals)
+
+
+@given(st.from_regex(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", fullmatch=True))
+def test_every_name_of_the_bucket_rule_is_accepted(name: str) -> None:
+    assert read(merged("storage.bucket", name)).refusals == ()
+
+
+@given(
+    st.lists(
+        st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True),
+        min_size=2,
+        max_size=5,
+    )
+)
+def test_every_name_of_the_fqdn_rule_is_accepted(labels: list[str]) -> None:
+    refused = read(merged("fqdn", ".".join(labels))).refusals
+    assert bool(refused) == (labels[0] == "registry")
+
+
+# --- References to the sandbox's environment ---------------------------------------------------
+
+
+def test_references_are_replaced_in_a_sandbox() -> None:
+    raw = merged("storage", {**S3, "endpoint": "${SANDBOX_S3_ENDPOINT}"}, {"sandbox": "true"})
+    reading = refusals.read(raw, stack="local", environ=SANDBOX_ENVIRONMENT)
+    assert reading.settings is not None
+    assert reading.settings.storage.endpoint_url == "http://127.0.0.1:7070"
+
+
+def test_a_reference_that_is_not_set_says_how_to_set_it() -> None:
+    raw = merged("storage", {**S3, "endpoint": "${SANDBOX_S3_ENDPOINT}"}, {"sandbox": "true"})
+    (refusal,) = refusals.read(raw, stack="local").refusals
+    assert refusal == Refusal(
+        key="storage.endpoint",
+        value='"${SANDBOX_S3_ENDPOINT}"',
+        allowed="the environment of the running sandbox, which sets SANDBOX_S3_ENDPOINT "
+        "(run make up first)",
+        fix='eval "$(make -s env)"',
+    )
+
+
+def test_what_a_reference_stands_for_is_not_shown() -> None:
+    raw = merged("storage.bucket", "${SANDBOX_S3_SECRET_KEY}", {"sandbox": "true"})
+    environ = {"SANDBOX_S3_SECRET_KEY": "Not A Bucket"}
+    (refusal,) = refusals.read(raw, stack="local", environ=environ).refusals
+    assert refusal.value == '"${SANDBOX_S3_SECRET_KEY}"'
+
+
+def test_only_variables_of_the_sandbox_are_replaced() -> None:
+    assert expand("${HOME}/${SANDBOX_A}", {"HOME": "/root", "SANDBOX_A": "a"}) == "${HOME}/a"
+    with pytest.raises(UnsetVariable, match=r"SANDBOX_A is not set; run: eval"):
+        expand("${SANDBOX_A}", {})
+
+
+def test_dynamic_providers_find_the_context_in_the_raw_config() -> None:
+    assert cluster_context('{"context": "omantel"}') == "omantel"
+    assert cluster_context("{}") is None
+    assert cluster_context(None) is None
+
+
+# --- The running stack -------------------------------------------------------------------------
+
+
+class NoResources(mocks.Mocks):
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        raise AssertionError(f"{args.name} was registered")
+
+    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"{args.token} was called")
+
+
+class Stack:
+    """A stack under Pulumi's mocks, with the warnings it logged."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._monkeypatch = monkeypatch
+        self.warnings: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", self.warnings.append)
+        for name in ("HARBOR_CHART", *SANDBOX_ENVIRONMENT):
+            monkeypatch.delenv(name, raising=False)
+
+    def load(
+        self,
+        config: dict[str, Any],
+        *,
+        secrets: dict[str, str] | None = None,
+        preview: bool = False,
+        stack: str = "omantel",
+        environ: dict[str, str] | None = None,
+    ) -> StackConfig:
+        for name, value in (environ or {}).items():
+            self._monkeypatch.setenv(name, value)
+        mocks.set_mocks(NoResources(), project=PROJECT, stack=stack, preview=preview)
+        texts = {
+            f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in {**config, **(secrets or {})}.items()
+        }
+        encrypted = [f"{PROJECT}:{key}" for key in secrets or {}]
+        pulumi.runtime.set_all_config({**texts, "other:key": "x"}, encrypted)
+        return load_settings()
+
+    def resolve(self, output: pulumi.Output[str] | None) -> tuple[str | None, bool, bool]:
+        """Value (None if unknown), whether it is known, whether it is secret."""
+        assert output is not None
+
+        async def parts() -> tuple[str | None, bool, bool]:
+            known = await output.is_known()
+            return await output.future(), known, await output.is_secret()
+
+        return self._loop.run_until_complete(parts())
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield Stack(monkeypatch, loop)
+    loop.run_until_complete(wait_for_rpcs())
+    reset_options()
+    pulumi.runtime.set_all_config({}, [])
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+BOTH = {"s3AccessKey": ACCESS_KEY, "s3SecretKey": SECRET_KEY}
+
+
+def test_secrets_stay_secret_outputs(stack: Stack) -> None:
+    config = stack.load(GOOD, secrets=BOTH)
+    assert config.settings.fqdn == "omantel.omani.works"
+    assert stack.resolve(config.secrets.s3_access_key) == (ACCESS_KEY, True, True)
+    assert stack.resolve(config.secrets.s3_secret_key) == (SECRET_KEY, True, True)
+    assert SECRET_KEY not in repr(config)
+    assert stack.warnings == []
+
+
+def test_a_preview_without_secrets_goes_on_with_unknown_ones_and_one_warning(
+    stack: Stack,
+) -> None:
+    config = stack.load(GOOD, preview=True)
+    for output in (config.secrets.s3_access_key, config.secrets.s3_secret_key):
+        _, known, secret = stack.resolve(output)
+        assert (known, secret) == (False, True)
+    (warning,) = stack.warnings
+    assert "s3AccessKey, s3SecretKey" in warning
+    assert "pulumi config set --secret s3SecretKey -s omantel" in warning
+
+
+def test_an_update_without_secrets_is_refused_beside_all_other_problems(
+    stack: Stack,
+) -> None:
+    with pytest.raises(pulumi.RunError) as raised:
+        stack.load(merged("fqdn", "Omantel"), secrets={"s3AccessKey": ACCESS_KEY})
+    assert isinstance(raised.value, SettingsRefused)
+    fqdn, secret = raised.value.refusals
+    assert fqdn.key == "fqdn"
+    assert secret == Refusal(
+        key="s3SecretKey",
+        value="(not set)",
+        allowed="32 to 128 characters without spaces, encrypted",
+        fix="pulumi config set --secret s3SecretKey -s omantel",
+    )
+    assert stack.warnings == []
+
+
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("s3AccessKey", "fifteen-letters", "16 to 64 characters"),
+        ("s3AccessKey", "x" * 65, "16 to 64 characters"),
+        ("s3SecretKey", "x" * 31, "32 to 128 characters"),
+        ("s3SecretKey", "x" * 129, "32 to 128 characters"),
+        ("s3SecretKey", "topmost-" * 5 + "\n", "white space"),
+        ("s3SecretKey", "${SANDBOX_S3_SECRET_KEY}", "only a sandbox's stack"),
+    ],
+)
+def test_a_bad_secret_is_refused_without_being_shown(
+    stack: Stack, *, key: str, value: str, reason: str, preview: bool
+) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(GOOD, secrets={**BOTH, key: value}, preview=preview)
+    (refusal,) = raised.value.refusals
+    assert refusal.key == key
+    assert reason in refusal.allowed
+    assert refusal.fix == f"pulumi config set --secret {key} -s omantel"
+    if not value.startswith("$"):
+        assert refusal.value == f"<secret, {len(value)} characters>"
+        assert value.strip() not in str(raised.value)
+
+
+def test_a_secret_in_plain_text_is_refused_without_being_shown(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load({**GOOD, **BOTH})
+    assert [refusal.key for refusal in raised.value.refusals] == list(SECRETS)
+    assert "it stands readable in the stack's file" in str(raised.value)
+    assert SECRET_KEY not in str(raised.value)
+    assert ACCESS_KEY not in str(raised.value)
+
+
+def test_no_refusal_shows_a_secret_wherever_it_was_put(stack: Stack) -> None:
+    raw = merged("storage.secretKey", SECRET_KEY, _DATABASE)
+    raw["database"]["secret"] = SECRET_KEY
+    raw |= {
+        "s3_secret_key": SECRET_KEY,
+        "adminPassword": SECRET_KEY,
+        "harbour": {"a": SECRET_KEY},
+    }
+    raw["storage"]["endpoint"] = f"https://{ACCESS_KEY}:{SECRET_KEY}@s3.example.com"
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(raw, secrets={**BOTH, "somethingElse": SECRET_KEY, "valkeyy": SECRET_KEY})
+    assert len(raised.value.refusals) == 8
+    assert SECRET_KEY not in str(raised.value)
+
+
+def test_storage_on_a_volume_needs_no_keys(stack: Stack) -> None:
+    config = stack.load({**GOOD, "storage": {"kind": "filesystem", "size": "50Gi"}})
+    assert config.secrets == loader.Secrets(s3_access_key=None, s3_secret_key=None)
+
+
+def test_empty_defaults_of_the_project_file_mean_not_set(stack: Stack) -> None:
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    defaults = {key: declared["default"] for key, declared in project["config"].items()}
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(defaults)
+    assert {refusal.key for refusal in raised.value.refusals} == {
+        "fqdn",
+        "cluster.name",
+        "storage",
+    }
+    assert stack.load({**defaults, **GOOD}, secrets=BOTH).settings == read(GOOD).settings
+
+
+def test_harbor_chart_replaces_the_source_of_the_chart(stack: Stack) -> None:
+    config = stack.load(GOOD, secrets=BOTH, environ={"HARBOR_CHART": "/charts/harbor"})
+    assert config.settings.harbor.chart.source == "/charts/harbor"
+
+
+def test_a_bad_harbor_chart_is_mended_where_it_was_set(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(GOOD, secrets=BOTH, environ={"HARBOR_CHART": "http://charts"})
+    (refusal,) = raised.value.refusals
+    assert (refusal.key, refusal.fix) == ("harbor.chart.source", "unset HARBOR_CHART")
+
+
+def test_an_address_that_smells_of_a_pooler_is_a_warning_only(stack: Stack) -> None:
+    database = {**SHARED_DATABASE, "host": "gitlab-postgres-pooler"}
+    config = stack.load({**GOOD, "database": database}, secrets=BOTH)
+    assert isinstance(config.settings.database, SharedDatabase)
+    (warning,) = stack.warnings
+    assert "database.poolMode" in warning
+    stack.load({**GOOD, "database": {**database, "poolMode": "session"}}, secrets=BOTH)
+    assert len(stack.warnings) == 1
+
+
+# --- The committed files -----------------------------------------------------------------------
+
+
+def committed(name: str) -> dict[str, Any]:
+    config = yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
+    assert config["pulumi:disable-default-providers"] == ["kubernetes"]
+    prefix = f"{PROJECT}:"
+    return {
+        key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)
+    }
+
+
+@pytest.mark.parametrize("name", ["omantel", "otech"])
+def test_a_sovereign_previews_with_nothing_but_its_committed_file(stack: Stack, name: str) -> None:
+    config = committed(name)
+    secrets = {key: config.pop(key)["secure"] for key in SECRETS if key in config}
+    settings = stack.load(config, preview=True, stack=name).settings
+    assert settings.fqdn == f"{name}.omani.works"
+    assert settings.cluster.name == name
+    assert isinstance(settings.storage, HetznerStorage)
+    assert (settings.storage.bucket, settings.storage.region) == (
+        f"{name}-harbor",
+        "fsn1",
+    )
+    assert settings.protect
+    assert len(stack.warnings) == 1
+    assert secrets == {} or set(secrets) == set(SECRETS)
+
+
+def test_the_sandbox_takes_everything_else_from_its_environment(stack: Stack) -> None:
+    config = stack.load(committed("local"), stack="local", environ=SANDBOX_ENVIRONMENT)
+    assert config.settings.sandbox
+    assert config.settings.storage.endpoint_url == "http://127.0.0.1:7070"
+    assert config.settings.cluster.context == "kwok-sandbox"
+    assert config.settings.sealing.certificate_is_path
+    assert stack.resolve(config.secrets.s3_secret_key) == ("sandbox-secret", True, True)
+
+
+def test_the_sandbox_that_does_not_run_says_so(stack: Stack) -> None:
+    assert not any(name in os.environ for name in SANDBOX_ENVIRONMENT)
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(committed("local"), stack="local", preview=True)
+    assert len(raised.value.refusals) == 5
+    assert {refusal.fix for refusal in raised.value.refusals} == {'eval "$(make -s env)"'}
+
+
+def test_the_project_file_declares_every_setting_and_requires_none_by_itself() -> None:
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    assert set(declared) == {*places.keys_at((), {}), *SECRETS}
+    for key, about in declared.items():
+        assert about["description"], key
+        # Without a default the engine would refuse the stack itself, one key at a time.
+        assert about["default"] in ("", {}), key
