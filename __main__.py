@@ -8,11 +8,13 @@ from components.data_services import cache_for, database_for
 from components.harbor.release import HarborRegistry, harbor_args
 from components.object_storage.component import ObjectStorage, ObjectStorageArgs
 from components.outputs import export
+from components.preflight import preflight
 from components.settings.loader import load_settings
 from components.site import Site
 
 config = load_settings()
 settings, secrets = config.settings, config.secrets
+preflight(settings)
 opts = pulumi.ResourceOptions(provider=cluster_provider(settings.cluster))
 
 site = Site(

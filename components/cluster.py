@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -73,18 +74,18 @@ def sealing_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[st
 def _refused(value: str, reason: str) -> pulumi.RunError:
     return pulumi.RunError(
         f"sovereign-harbor:sealing.certificate = {value!r}: {reason}\n"
-        "  allowed: a PEM certificate of the cluster's sealed-secrets controller, or a path to one\n"
+        "  allowed: a PEM certificate of the sealed-secrets controller's key, or a path to one\n"
         "  fix:     kubeseal --fetch-cert > sealing.pem && pulumi config set --path "
         f"'sealing.certificate' sealing.pem -s {pulumi.get_stack()}"
     )
 
 
 def _fetched_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[str]:
-    from components.cluster_client import ClusterUnreachable, fetch_certificate
+    from components.cluster_client import ClusterClient, ClusterUnreachable, fetch_certificate
 
     try:
         pem = fetch_certificate(
-            cluster.context,
+            ClusterClient(cluster.context),
             namespace=settings.controller_namespace,
             name=settings.controller_name,
         )
@@ -105,9 +106,8 @@ def _fetched_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[s
 def unknown() -> pulumi.Output[str]:
     """A value that a preview cannot know."""
 
-    async def resolved(value: object) -> object:
+    async def resolved(value: Any) -> Any:
         return value
 
-    return pulumi.Output(  # type: ignore[arg-type]
-        set(), resolved(pulumi.output.UNKNOWN), resolved(False), resolved(False)
-    )
+    known, secret = resolved(False), resolved(False)
+    return pulumi.Output(set(), resolved(pulumi.output.UNKNOWN), known, secret)

@@ -1,97 +1,104 @@
-"""Plain reads from the Sovereign's API server, for what the engine cannot wait for by itself."""
+"""Plain calls to the Sovereign's API server, for what the engine cannot ask or await by itself.
+
+lightkube reads the kubeconfig and does the authentication; paths are the API's own.
+"""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
-import lightkube
+import httpx2
+from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 
 
 class ClusterUnreachable(Exception):
-    """The kubeconfig names no such context, or its API server does not answer."""
+    """The kubeconfig names no such context, or its API server does not answer or refuses."""
 
 
-def cluster_client(context: str | None) -> lightkube.Client:
-    """A client for `context` of $KUBECONFIG, ~/.kube/config or the pod's service account.
+class ClusterClient:
+    """JSON over one kubeconfig context; None means its current context."""
 
-    None means the kubeconfig's current context. Raises ClusterUnreachable.
-    """
+    def __init__(self, context: str | None) -> None:
+        try:
+            found = KubeConfig.from_env().get(context_name=context)
+        except Exception as error:
+            raise ClusterUnreachable(f"kubeconfig: {error}") from None
+        if found is None:
+            raise ClusterUnreachable(f"kubeconfig has no context {context or '(current)'}")
+        self.cluster_name: str = found.context.cluster
+        """Name of the cluster entry in the kubeconfig."""
+        parameters = ConnectionParams(timeout=httpx2.Timeout(10.0), trust_env=True)
+        self._http = Client(found, parameters)
+
+    def get(self, path: str) -> Any:
+        """The object at an API path; None when there is none. Raises ClusterUnreachable."""
+        answer = self._request("GET", path)
+        return None if answer.status_code == 404 else answer.json()
+
+    def text(self, path: str) -> str:
+        """The body at an API path as text. Raises ClusterUnreachable, also when there is none."""
+        answer = self._request("GET", path)
+        if answer.status_code == 404:
+            raise ClusterUnreachable(f"{path} is not there")
+        return answer.text
+
+    def delete(self, path: str) -> None:
+        """Deletes the object at an API path, if it is there. Raises ClusterUnreachable."""
+        self._request("DELETE", path)
+
+    def _request(self, method: str, path: str) -> httpx2.Response:
+        try:
+            answer = self._http.request(method, path)
+        except httpx2.HTTPError as error:
+            raise ClusterUnreachable(str(error) or type(error).__name__) from None
+        if answer.is_error and answer.status_code != 404:
+            raise ClusterUnreachable(f"{path}: {answer.status_code} {_message(answer)}")
+        return answer
+
+
+def _dig(tree: Any, *keys: str) -> Any:
+    """What stands at `keys` in nested objects; None where one of them is missing."""
+    for key in keys:
+        tree = tree.get(key) if tree else None
+    return tree
+
+
+def _message(answer: httpx2.Response) -> str:
     try:
-        found = KubeConfig.from_env().get(context_name=context)
-    except Exception as error:
-        raise ClusterUnreachable(f"kubeconfig: {error}") from None
-    if found is None:
-        raise ClusterUnreachable(f"kubeconfig has no context {context or '(current)'}")
-    return lightkube.Client(config=found)
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:200]
 
 
-def secret_annotations(client: lightkube.Client, *, namespace: str, name: str) -> dict[str, str]:
+def secret_annotations(client: ClusterClient, *, namespace: str, name: str) -> dict[str, str]:
     """Annotations of a Secret; empty when it does not exist. Its data is never looked at."""
-    from lightkube.core.exceptions import ApiError
-    from lightkube.resources.core_v1 import Secret
-
-    try:
-        secret = client.get(Secret, name, namespace=namespace)
-    except ApiError as error:
-        if error.status.code == 404:
-            return {}
-        raise
-    metadata = secret.metadata
-    return dict(metadata.annotations or {}) if metadata else {}
+    secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+    return _dig(secret, "metadata", "annotations") or {}
 
 
-def secret_value(client: lightkube.Client, *, namespace: str, name: str, key: str) -> str | None:
-    """The text under `key` of a Secret; None when Secret or key is missing.
-
-    Raises ClusterUnreachable when the API server does not answer or refuses the read.
-    """
-    from lightkube.core.exceptions import ApiError
-    from lightkube.resources.core_v1 import Secret
-
-    try:
-        data = client.get(Secret, name, namespace=namespace).data or {}
-    except ApiError as error:
-        if error.status.code == 404:
-            return None
-        raise ClusterUnreachable(str(error.status.message)) from None
-    except Exception as error:
-        raise ClusterUnreachable(str(error)) from None
-    return base64.b64decode(data[key]).decode() if key in data else None
+def secret_value(client: ClusterClient, *, namespace: str, name: str, key: str) -> str | None:
+    """The text under `key` of a Secret; None when Secret or key is missing."""
+    secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+    encoded = _dig(secret, "data", key)
+    return None if encoded is None else base64.b64decode(encoded).decode()
 
 
-def sealed_secret_condition(client: lightkube.Client, *, namespace: str, name: str) -> str:
+def sealed_secret_condition(client: ClusterClient, *, namespace: str, name: str) -> str:
     """What the sealed-secrets controller last said of a SealedSecret, for an error message."""
-    from lightkube.core.exceptions import ApiError
-    from lightkube.generic_resource import create_namespaced_resource
-
-    kind = create_namespaced_resource("bitnami.com", "v1alpha1", "SealedSecret", "sealedsecrets")
-    try:
-        found: dict[str, Any] = client.get(kind, name, namespace=namespace).to_dict()
-    except ApiError as error:
-        return f"the SealedSecret cannot be read ({error.status.reason})"
-    conditions = (found.get("status") or {}).get("conditions") or []
-    synced = next((c for c in conditions if c.get("type") == "Synced"), None)
-    if synced is None:
-        return "the controller has not looked at it: is sealed-secrets running?"
-    return str(synced.get("message") or f"Synced={synced.get('status')}")
+    found = client.get(f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}")
+    if found is None:
+        return "the SealedSecret is gone"
+    conditions: list[dict[str, Any]] = _dig(found, "status", "conditions") or []
+    for condition in conditions:
+        if condition.get("type") == "Synced":
+            return str(condition.get("message") or f"Synced={condition.get('status')}")
+    return "the controller has not looked at it: is sealed-secrets running?"
 
 
-def fetch_certificate(context: str | None, *, namespace: str, name: str) -> str:
-    """PEM of the sealed-secrets controller's newest certificate, through the API server.
-
-    Raises ClusterUnreachable with the reason, including when no controller answers.
-    """
-    try:
-        client = cluster_client(context)
-        path = f"/api/v1/namespaces/{namespace}/services/http:{name}:8080/proxy/v1/cert.pem"
-        answer = client._client._client.get(path)  # lightkube has no call for a service's proxy
-        answer.raise_for_status()
-    except ClusterUnreachable:
-        raise
-    except Exception as error:
-        raise ClusterUnreachable(
-            f"controller {namespace}/{name} did not answer: {error}".splitlines()[0]
-        ) from None
-    return answer.text
+def fetch_certificate(client: ClusterClient, *, namespace: str, name: str) -> str:
+    """PEM of the sealed-secrets controller's newest certificate, through the API server."""
+    return client.text(
+        f"/api/v1/namespaces/{namespace}/services/http:{name}:8080/proxy/v1/cert.pem"
+    )

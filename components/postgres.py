@@ -53,7 +53,7 @@ class Postgres(pulumi.ComponentResource):
             f"{CLUSTER}-credentials",
             {"username": OWNER, "password": args.password},
             parent=self,
-            type="kubernetes.io/basic-auth",
+            kind="kubernetes.io/basic-auth",
             # With this label the operator sets a rotated password at once.
             labels={"cnpg.io/reload": "true"},
         )
@@ -73,7 +73,7 @@ class Postgres(pulumi.ComponentResource):
         )
         self.secret_name = secret.secret_name
         self.revision = secret.revision
-        self.host = cluster.metadata.apply(lambda _: f"{CLUSTER}-rw")
+        self.host = cluster.id.apply(lambda _: f"{CLUSTER}-rw")
         self.register_outputs({"host": self.host, "secretName": self.secret_name})
 
 

@@ -51,16 +51,12 @@ class SharedCredentials(pulumi.ComponentResource):
 
 def shared_password(source: SecretRef, context: str | None) -> pulumi.Output[str]:
     """The password in `source`; unknown in a preview without cluster. Raises RunError."""
-    from components.cluster_client import (
-        ClusterUnreachable,
-        cluster_client,
-        secret_value,
-    )
+    from components.cluster_client import ClusterClient, ClusterUnreachable, secret_value
 
     where = f"{source.namespace}/{source.name}"
     try:
         value = secret_value(
-            cluster_client(context), namespace=source.namespace, name=source.name, key=source.key
+            ClusterClient(context), namespace=source.namespace, name=source.name, key=source.key
         )
     except ClusterUnreachable as error:
         if pulumi.runtime.is_dry_run():

@@ -41,7 +41,7 @@ class Site:
         *,
         parent: pulumi.Resource,
         namespace: pulumi.Input[str] | None = None,
-        type: str = "Opaque",
+        kind: str = "Opaque",
         labels: dict[str, str] | None = None,
     ) -> SealedSecret:
         """A SealedSecret of this site, in Harbor's namespace unless another is given."""
@@ -52,7 +52,7 @@ class Site:
                 secret_name=secret_name,
                 data=data,
                 certificate=self.certificate,
-                type=type,
+                type=kind,
                 timeout_seconds=self.unseal_seconds,
                 labels={**self.labels("secret"), **(labels or {})},
             ),

@@ -50,35 +50,28 @@ class Valkey(pulumi.ComponentResource):
             cache_secret_data(_cache(f"{NAME}-credentials"), args.password),
             parent=self,
         )
-        metadata = {
+        metadata: Any = {
             "name": NAME,
             "namespace": args.site.namespace,
             "labels": args.site.labels("cache"),
             "annotations": FIELD_MANAGER,
         }
-        Service(
-            f"{name}-service",
-            metadata={
-                **metadata,
-                # The StatefulSet below is awaited; waiting for its endpoints too takes 10 s more.
-                "annotations": {**FIELD_MANAGER, "pulumi.com/skipAwait": "true"},
-            },
-            spec={
-                "selector": _selector(),
-                "ports": [{"name": "valkey", "port": PORT, "targetPort": "valkey"}],
-            },
-            opts=child,
+        service: Any = {
+            "selector": _selector(),
+            "ports": [{"name": "valkey", "port": PORT, "targetPort": "valkey"}],
+        }
+        # The StatefulSet below is awaited; waiting for its endpoints too takes 10 s more.
+        unawaited: Any = {
+            **metadata,
+            "annotations": {**FIELD_MANAGER, "pulumi.com/skipAwait": "true"},
+        }
+        Service(f"{name}-service", metadata=unawaited, spec=service, opts=child)
+        workload: Any = pulumi.Output.all(secret.secret_name, secret.revision).apply(
+            lambda found: stateful_set_spec(args, secret_name=found[0], revision=found[1])
         )
-        server = StatefulSet(
-            f"{name}-server",
-            metadata=metadata,
-            spec=pulumi.Output.all(secret.secret_name, secret.revision).apply(
-                lambda found: stateful_set_spec(args, secret_name=found[0], revision=found[1])
-            ),
-            opts=child,
-        )
+        server = StatefulSet(f"{name}-server", metadata=metadata, spec=workload, opts=child)
         self.revision = secret.revision
-        self.cache = pulumi.Output.all(secret.secret_name, server.metadata).apply(
+        self.cache = pulumi.Output.all(secret.secret_name, server.id).apply(
             lambda found: _cache(found[0])
         )
         self.register_outputs({})

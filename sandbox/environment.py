@@ -1,9 +1,11 @@
-"""The environment in which plain `pulumi`, `helm`, `kubectl`, `crane`, `kubeseal` use the sandbox."""
+"""The environment in which plain `pulumi`, `helm`, `kubectl` and the rest use the sandbox."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,17 +21,12 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
     if storage is None or chart is None:
         raise SandboxError("the sandbox was never started: make up")
     credentials = state.credentials()
-    launchers = state.directory("bin")
-    write_launchers(
-        launchers,
-        python=Path(sys.executable),
-        root=ROOT,
-        language_exec=tools.assets("pulumi") / "python" / "pulumi-language-python-exec",
-        pulumi_home=state.folder / "pulumi-home",
-    )
+    own = _own_pulumi(state, tools)
+    placed = {tools.path(name).parent for name in _PLACED if name in tools.built}
+    first = [*own, *(str(folder) for folder in tools.bin_dirs() if folder not in placed)]
     before = os.environ.get("PATH", "").split(os.pathsep)
-    first = [str(launchers), *map(str, tools.bin_dirs())]
     path = [*first, *(part for part in before if part not in first)]
+    own_plugins = "pulumi" in tools.built
     return {
         "PATH": os.pathsep.join(path),
         "KUBECONFIG": str(state.kubeconfig),
@@ -38,7 +35,8 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
         "PULUMI_HOME": str(state.folder / "pulumi-home"),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        # Where pulumi is built here, the host of its official plugins is out of reach as well.
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true" if own_plugins else "false",
         "HELM_CACHE_HOME": str(state.folder / "helm" / "cache"),
         "HELM_CONFIG_HOME": str(state.folder / "helm" / "config"),
         "HELM_DATA_HOME": str(state.folder / "helm" / "data"),
@@ -49,6 +47,49 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
         "SANDBOX_S3_SECRET_KEY": credentials["s3SecretKey"],
         "SANDBOX_SEALING_CERTIFICATE": str(state.sealing_certificate),
     }
+
+
+_PLACED = ("pulumi", "pulumi-resource-kubernetes")
+
+
+def _own_pulumi(state: State, tools: Toolbox) -> list[str]:
+    """The folder with the pulumi built here and its stand-in plugins; none with an official one.
+
+    The engine warns of every plugin that it finds on PATH, but not of those beside itself and in
+    its own plugin folder, so there they go.
+    """
+    if "pulumi" not in tools.built:
+        return []
+    folder, home = state.directory("bin"), state.folder / "pulumi-home"
+    _place(tools.path("pulumi"), folder / "pulumi")
+    plugin = tools.path("pulumi-resource-kubernetes")
+    version = importlib.metadata.version("pulumi-kubernetes")
+    cached = state.directory("pulumi-home", "plugins", f"resource-kubernetes-v{version}")
+    if not (cached / plugin.name).exists():
+        (cached / plugin.name).unlink(missing_ok=True)
+        (cached / plugin.name).symlink_to(plugin)
+    write_launchers(
+        folder,
+        python=Path(sys.executable),
+        root=ROOT,
+        language_exec=tools.assets("pulumi") / "python" / "pulumi-language-python-exec",
+        path_dirs=[],
+        pulumi_home=home,
+        in_plugin_cache=True,
+    )
+    return [str(folder)]
+
+
+def _place(source: Path, target: Path) -> None:
+    """`target` becomes the same file as `source`: the engine looks behind symbolic links."""
+    if target.exists() and target.stat().st_size == source.stat().st_size:
+        return
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        os.link(source, draft)
+    except OSError:  # another file system
+        shutil.copy2(source, draft)
+    draft.replace(target)
 
 
 def as_shell(variables: dict[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -30,6 +31,10 @@ class Process:
     @property
     def alive(self) -> bool:
         return born(self.pid) == self.born
+
+
+_OURS: list[subprocess.Popen[bytes]] = []
+"""Kept, since they outlive whoever started them: a dropped handle would be a warning."""
 
 
 def born(pid: int) -> str | None:
@@ -79,6 +84,7 @@ def start(
             cwd=state.folder,
             start_new_session=True,
         )
+    _OURS.append(child)
     process = Process(name=name, pid=child.pid, born=born(child.pid) or "", log=str(log))
     state.save(f"run/{name}.json", asdict(process))
     deadline = time.monotonic() + seconds
@@ -120,10 +126,9 @@ def stop(state: State, process: Process, *, seconds: float = 15) -> None:
 
 
 def _reap(pid: int) -> None:
-    try:
+    # Somebody else's child is reaped by its parent.
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass  # somebody else's child; its parent reaps it
 
 
 def tail(path: Path, lines: int = 15) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.processes import SandboxError
+from sandbox.processes import SandboxError, born
 from sandbox.state import ROOT
 
 
@@ -32,7 +32,8 @@ class Pulumi:
 
     def run(self, *arguments: str, show: bool = False, check: bool = True) -> Result:
         """Runs `pulumi <arguments>`; with `show` its output appears while it runs."""
-        child = subprocess.Popen(
+        lines: list[str] = []
+        with subprocess.Popen(
             ["pulumi", *arguments, "--non-interactive"],
             cwd=self.folder,
             env={**os.environ, **self.environment},
@@ -40,14 +41,13 @@ class Pulumi:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        assert child.stdout is not None
-        lines: list[str] = []
-        for line in child.stdout:
-            lines.append(line)
-            if show:
-                print(f"    {line}", end="", flush=True)
-        result = Result("".join(lines), child.wait())
+        ) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                lines.append(line)
+                if show:
+                    print(f"    {line}", end="", flush=True)
+        result = Result("".join(lines), child.returncode)
         if check and result.code != 0:
             words = "" if show else f":\n{result.text}"
             raise SandboxError(f"pulumi {arguments[0]} -s {self.stack} failed{words}")
@@ -55,9 +55,17 @@ class Pulumi:
 
     def ensure_stack(self) -> None:
         """Makes the stack in the backend unless it is there."""
+        self._drop_dead_lock()
         known = {entry["name"] for entry in json.loads(self.run("stack", "ls", "--json").text)}
         if self.stack not in known:
             self.run("stack", "init", self.stack, "--no-select")
+
+    def _drop_dead_lock(self) -> None:
+        """Removes the lock that a killed engine left; a living one keeps its lock."""
+        backend = Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+        for lock in backend.glob(f".pulumi/locks/organization/*/{self.stack}/*.json"):
+            if born(json.loads(lock.read_text())["pid"]) is None:
+                lock.unlink(missing_ok=True)
 
     def up(self, *, show: bool = False, expect_no_changes: bool = False) -> Result:
         """`pulumi up` without questions."""

@@ -65,7 +65,8 @@ def _in_cluster(state: State, tools: Toolbox, command: list[str]) -> list[str]:
     script = (
         f"mount -t tmpfs tmpfs /var/run && mkdir -p {target} && "
         f"cp {shlex.quote(str(account))}/* {target}/ && "
-        f"export KUBERNETES_SERVICE_HOST={server.hostname} KUBERNETES_SERVICE_PORT={server.port} && "
+        f"export KUBERNETES_SERVICE_HOST={server.hostname} && "
+        f"export KUBERNETES_SERVICE_PORT={server.port} && "
         f"exec {shlex.join(command)}"
     )
     return ["unshare", "-Umr", "sh", "-c", script]

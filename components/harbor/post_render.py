@@ -8,11 +8,13 @@ is touched. Reads manifests from stdin, writes them to stdout (docs/decisions/00
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
+from yaml import CSafeDumper, CSafeLoader, MappingNode, Node, SequenceNode
 
 from components.harbor.values import VALKEY_SECRET_ANNOTATION
 
@@ -24,33 +26,55 @@ ANNOTATION = VALKEY_SECRET_ANNOTATION
 
 KEY = "trivyRedisUrl"
 
+# PyYAML's functions over nodes come without types.
+untyped: Any = yaml
 
-def post_render(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same objects; in a StatefulSet whose pods carry ANNOTATION the references are set."""
-    for workload in objects:
-        if workload.get("kind") != "StatefulSet":
-            continue
-        template = workload["spec"]["template"]
-        secret = (template["metadata"].get("annotations") or {}).get(ANNOTATION)
-        if secret is None:
+
+def post_render(manifests: str) -> str:
+    """The same manifests; in a StatefulSet whose pods carry ANNOTATION the references are set.
+
+    Scalars go through as written, quotes included, and are never turned into values: Helm's YAML
+    and Python's disagree on some, and "1e3" without its quotes is a number to Helm alone. libyaml,
+    because PyYAML's own scanner refuses the tab that the chart leaves behind an apiVersion.
+    """
+    composed: Iterator[Node | None] = untyped.compose_all(manifests, Loader=CSafeLoader)
+    documents = [found for found in composed if isinstance(found, MappingNode)]
+    for document in documents:
+        kind, template = _at(document, "kind"), _at(document, "spec", "template")
+        secret = _at(template, "metadata", "annotations", ANNOTATION)
+        if kind is None or kind.value != "StatefulSet" or secret is None:
             continue
         for variable in _variables(template):
-            variable.pop("value", None)
-            variable["valueFrom"] = {"secretKeyRef": {"name": secret, "key": KEY}}
-    return objects
+            kept = [pair for pair in variable.value if pair[0].value not in ("value", "valueFrom")]
+            variable.value = [*kept, *_reference(secret.value).value]
+    return untyped.serialize_all(documents, Dumper=CSafeDumper, explicit_start=True)
 
 
-def _variables(template: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for container in template["spec"]["containers"]:
-        for variable in container.get("env", []):
-            if variable["name"] in VARIABLES:
+def _at(node: Node | None, *path: str) -> Node | None:
+    for key in path:
+        if not isinstance(node, MappingNode):
+            return None
+        node = next((value for name, value in node.value if name.value == key), None)
+    return node
+
+
+def _items(node: Node | None) -> Iterator[MappingNode]:
+    if isinstance(node, SequenceNode):
+        yield from (item for item in node.value if isinstance(item, MappingNode))
+
+
+def _variables(template: Node | None) -> Iterator[MappingNode]:
+    for container in _items(_at(template, "spec", "containers")):
+        for variable in _items(_at(container, "env")):
+            name = _at(variable, "name")
+            if name is not None and name.value in VARIABLES:
                 yield variable
 
 
-def main() -> None:
-    objects = [found for found in yaml.safe_load_all(sys.stdin) if found]
-    yaml.safe_dump_all(post_render(objects), sys.stdout, sort_keys=False)
+def _reference(secret: str) -> Node:
+    reference = {"valueFrom": {"secretKeyRef": {"name": secret, "key": KEY}}}
+    return untyped.compose(json.dumps(reference), Loader=CSafeLoader)
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.write(post_render(sys.stdin.read()))

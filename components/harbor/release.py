@@ -12,6 +12,7 @@ from pulumi_kubernetes.helm.v3 import Release
 from components.credentials import READERS, Credentials, combined
 from components.data_services import CacheAccess, DatabaseAccess, requests_and_limits
 from components.harbor.chart import ChartError, ChartReference, chart_reference
+from components.harbor.interrupted import guard
 from components.harbor.values import (
     RELEASE,
     BucketStorage,
@@ -58,6 +59,8 @@ class HarborArgs:
     storage_class: str | None
     update_strategy: str
     timeout_seconds: int
+    guard: pulumi.ResourceHookBinding | None = None
+    """Hooks that get past what an interrupted run left, see interrupted.py."""
 
 
 class HarborRegistry(pulumi.ComponentResource):
@@ -84,10 +87,10 @@ class HarborRegistry(pulumi.ComponentResource):
             # A failed first install stays to be looked at, and the next `up` goes on from it.
             atomic=False,
             cleanup_on_fail=False,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, hooks=args.guard),
         )
-        self.version = release.status.apply(lambda status: status.app_version)
-        self.namespace = release.status.apply(lambda status: status.namespace)
+        self.version = release.status.apply(lambda status: str(status.app_version))
+        self.namespace = release.status.apply(lambda status: str(status.namespace))
         self.register_outputs({"version": self.version, "namespace": self.namespace})
 
 
@@ -163,4 +166,5 @@ def harbor_args(
         storage_class=wanted.storage_class,
         update_strategy=wanted.update_strategy,
         timeout_seconds=wanted.timeout_seconds,
+        guard=guard(settings.cluster.context, wanted.namespace, settings.registry_url),
     )

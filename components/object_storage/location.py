@@ -18,7 +18,7 @@ class BucketLocation:
     endpoint: str | None
     path_style: bool = True
     root_directory: str = ""
-    """Prefix inside the bucket; empty means the bucket's root. Never changed without moving data."""
+    """Prefix inside the bucket, empty for its root. Never changed without moving data."""
     ca_bundle: str | None = None
     """PEM of a private CA that signed the endpoint's certificate."""
     driver_options: dict[str, str] = field(default_factory=dict[str, str])

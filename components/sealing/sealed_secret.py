@@ -69,7 +69,7 @@ class SealedSecret(pulumi.ComponentResource):
             f"{name}-unsealed",
             namespace=args.namespace,
             # The applied object's name, so that the wait begins after it was applied.
-            secret_name=manifest.metadata.apply(lambda _: args.secret_name),
+            secret_name=manifest.id.apply(lambda _: args.secret_name),
             revision=sealed.revision,
             timeout_seconds=args.timeout_seconds,
             opts=pulumi.ResourceOptions(parent=self),

@@ -51,12 +51,12 @@ class UnsealedProvider(ResourceProvider):
 
     def _await(self, props: dict[str, Any]) -> dict[str, Any]:
         from components.cluster_client import (
-            cluster_client,
+            ClusterClient,
             sealed_secret_condition,
             secret_annotations,
         )
 
-        client = cluster_client(self._context)
+        client = ClusterClient(self._context)
         where = {"namespace": props["namespace"], "name": props["name"]}
         deadline = time.monotonic() + float(props["timeoutSeconds"])
         pause = 0.05

@@ -21,7 +21,7 @@ CHART_OVERRIDE = "HARBOR_CHART"
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """The stack's secrets: secret Outputs from here on, never text. None: neither set nor needed."""
+    """The stack's secrets as secret Outputs, never text. None: neither set nor needed."""
 
     s3_access_key: pulumi.Output[str] | None
     s3_secret_key: pulumi.Output[str] | None

@@ -1,0 +1,100 @@
+"""What an interrupted run leaves in Helm's records, and how the next run gets past it.
+
+Helm keeps a release as Secrets in its namespace. Killed in the middle, it leaves one that says
+pending-install or pending-upgrade, and refuses every further operation ("another operation is in
+progress", pulumi-kubernetes #2054). Killed after Helm ended but before the engine saved its state,
+the release is there and the engine would install it again ("cannot re-use a name").
+
+The stack's lock keeps a second run of the same stack away, so such a record of ours belongs to a
+run that is dead. Removing the record removes none of the release's objects: Helm takes them over
+again, as they carry its ownership annotations. Records that are not ours are never touched.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.cluster_client import ClusterClient
+from components.harbor.values import RELEASE
+
+
+class ForeignRelease(Exception):
+    """A release of this name exists that this stack did not make; the text says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One of Helm's records: revision, status, and the externalURL among its values."""
+
+    path: str
+    revision: int
+    status: str
+    external_url: str | None
+
+
+def guard(context: str | None, namespace: str, external_url: str) -> pulumi.ResourceHookBinding:
+    """Hooks for the Release: mend what an interrupted run left, before it is created or updated."""
+
+    def before_create(_: pulumi.ResourceHookArgs) -> None:
+        forget_unknown_release(ClusterClient(context), namespace, external_url)
+
+    def before_update(_: pulumi.ResourceHookArgs) -> None:
+        forget_pending_upgrade(ClusterClient(context), namespace, external_url)
+
+    return pulumi.ResourceHookBinding(
+        before_create=[pulumi.ResourceHook("harbor-before-create", before_create)],
+        before_update=[pulumi.ResourceHook("harbor-before-update", before_update)],
+    )
+
+
+def forget_unknown_release(client: ClusterClient, namespace: str, external_url: str) -> None:
+    """Before a create: the engine knows no release, so a record of ours is a lost one.
+
+    Raises ForeignRelease when the release serves another address.
+    """
+    found = records(client, namespace)
+    foreign = [record for record in found if record.external_url != external_url]
+    if foreign:
+        raise ForeignRelease(
+            f"Helm release {RELEASE} exists already in namespace {namespace} and serves "
+            f"{foreign[-1].external_url}, not {external_url}; nothing was touched. To take it "
+            "over see docs/runbooks/adopt-a-release.md, or set harbor.namespace to another one."
+        )
+    for record in found:
+        client.delete(record.path)
+
+
+def forget_pending_upgrade(client: ClusterClient, namespace: str, external_url: str) -> None:
+    """Before an update: a newest record that says pending-* belongs to a run that is dead."""
+    found = records(client, namespace)
+    if found and found[-1].status.startswith("pending-") and found[-1].external_url == external_url:
+        client.delete(found[-1].path)
+
+
+def records(client: ClusterClient, namespace: str) -> list[Record]:
+    """Helm's records of the release, oldest first."""
+    path = f"/api/v1/namespaces/{namespace}/secrets"
+    listed = client.get(f"{path}?labelSelector=owner%3Dhelm%2Cname%3D{RELEASE}")
+    secrets: list[dict[str, Any]] = listed["items"] if listed else []
+    found = [_record(path, secret) for secret in secrets]
+    return sorted(found, key=lambda record: record.revision)
+
+
+def _record(path: str, secret: Mapping[str, Any]) -> Record:
+    labels: Mapping[str, str] = secret["metadata"]["labels"]
+    # Kubernetes' base64 around Helm's own base64 around gzip around JSON.
+    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+    values: Mapping[str, Any] = json.loads(gzip.decompress(packed)).get("config") or {}
+    return Record(
+        path=f"{path}/{secret['metadata']['name']}",
+        revision=int(labels["version"]),
+        status=labels["status"],
+        external_url=values.get("externalURL"),
+    )

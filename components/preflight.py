@@ -1,0 +1,119 @@
+"""Before anything is created: is it the right cluster, and has it what this stack needs?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components.cluster_client import ClusterClient, ClusterUnreachable
+from components.naming import SEAM_NAMESPACE
+from components.object_storage.settings import BucketSettings
+from components.settings.cluster import Cluster
+from components.settings.database import DedicatedDatabase
+from components.settings.model import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """Something the cluster must have: `path` answers when it is there."""
+
+    path: str
+    what: str
+    remedy: str
+
+
+def requirements(settings: Settings) -> list[Requirement]:
+    """What this stack's settings need of the cluster."""
+    sealing = settings.sealing
+    controller = f"{sealing.controller_namespace}/services/{sealing.controller_name}"
+    needed = [
+        Requirement(
+            path="/apis/bitnami.com/v1alpha1",
+            what="the SealedSecret kind (bitnami.com/v1alpha1)",
+            remedy="install the sealed-secrets controller: "
+            "https://github.com/bitnami-labs/sealed-secrets#installation",
+        ),
+        Requirement(
+            path=f"/api/v1/namespaces/{controller}",
+            what=f"the sealed-secrets controller's Service {sealing.controller_name} in namespace "
+            f"{sealing.controller_namespace}",
+            remedy="set sealing.controllerNamespace and sealing.controllerName to where it runs "
+            "(its chart's fullnameOverride decides the name)",
+        ),
+        Requirement(
+            path="/apis/gateway.networking.k8s.io/v1",
+            what="Gateway API (gateway.networking.k8s.io/v1)",
+            remedy="install its CRDs: https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api",
+        ),
+    ]
+    if isinstance(settings.database, DedicatedDatabase):
+        needed.append(
+            Requirement(
+                path="/apis/postgresql.cnpg.io/v1",
+                what="CloudNativePG (postgresql.cnpg.io/v1)",
+                remedy="install the operator (https://cloudnative-pg.io), or set database.mode "
+                "shared",
+            )
+        )
+    if isinstance(settings.storage, BucketSettings):
+        needed.append(
+            Requirement(
+                path=f"/api/v1/namespaces/{SEAM_NAMESPACE}",
+                what=f"namespace {SEAM_NAMESPACE}, where the storage seam's Secret goes",
+                remedy=f"kubectl create namespace {SEAM_NAMESPACE}, or install Flux",
+            )
+        )
+    return needed
+
+
+def preflight(settings: Settings) -> None:
+    """Raises RunError with all that is missing, before the first resource is registered.
+
+    In a preview an API server that does not answer is no problem: the preview is an offline one.
+    """
+    try:
+        client = ClusterClient(settings.cluster.context)
+        problems = identity_problems(client, settings.cluster)
+        problems += missing(client, requirements(settings))
+    except ClusterUnreachable as error:
+        if pulumi.runtime.is_dry_run():
+            return
+        raise pulumi.RunError(
+            f"the cluster of stack {pulumi.get_stack()} is not reached: {error}\n"
+            "  nothing was touched. KUBECONFIG and cluster.context decide which cluster is meant:\n"
+            "  kubectl config get-contexts"
+        ) from None
+    if problems:
+        raise pulumi.RunError(
+            f"the cluster is not ready for stack {pulumi.get_stack()}; nothing was touched\n"
+            + "\n".join(problems)
+        )
+
+
+def identity_problems(client: ClusterClient, cluster: Cluster) -> list[str]:
+    """Why this is not the cluster that the stack names; empty when it is."""
+    found: list[str] = []
+    if cluster.name is not None and client.cluster_name != cluster.name:
+        found.append(
+            f"sovereign-harbor:cluster.name = {cluster.name}, but the kubeconfig's context reaches "
+            f"cluster {client.cluster_name}\n"
+            "  fix: choose the context with cluster.context, or KUBECONFIG with the right file"
+        )
+    if cluster.uid is not None:
+        namespace = client.get("/api/v1/namespaces/kube-system") or {"metadata": {"uid": "?"}}
+        if namespace["metadata"]["uid"] != cluster.uid:
+            found.append(
+                f"sovereign-harbor:cluster.uid = {cluster.uid}, but this cluster's kube-system has "
+                f"{namespace['metadata']['uid']}: it is another cluster of the same name"
+            )
+    return found
+
+
+def missing(client: ClusterClient, needed: list[Requirement]) -> list[str]:
+    """A line for each requirement that the cluster does not meet."""
+    return [
+        f"missing: {requirement.what}\n  fix: {requirement.remedy}"
+        for requirement in needed
+        if client.get(requirement.path) is None
+    ]

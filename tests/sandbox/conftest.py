@@ -1,0 +1,69 @@
+"""One sandbox for all tests of a session, in a folder of its own, and the engine to drive it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox import commands, scratch, toolchain
+from sandbox.environment import environment
+from sandbox.pulumi import Pulumi
+from sandbox.state import STACK, State
+from sandbox.steps import Steps
+from sandbox.toolchain import Toolbox
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox and a scratch copy of the project."""
+
+    state: State
+    tools: Toolbox
+    project: Path
+    variables: dict[str, str]
+
+    def stack(self, name: str = STACK, **variables: str) -> Pulumi:
+        """The engine for a stack, with more environment variables if given."""
+        return Pulumi(name, {**self.variables, **variables}, self.project)
+
+    def configure(self, name: str = STACK, **sections: object) -> None:
+        """Replaces top-level sections in a stack's scratch file; None removes one."""
+        file = self.project / f"Pulumi.{name}.yaml"
+        document = yaml.safe_load(file.read_text())
+        for section, value in sections.items():
+            key = f"sovereign-harbor:{section}"
+            if value is None:
+                document["config"].pop(key, None)
+            else:
+                document["config"][key] = value
+        file.write_text(yaml.safe_dump(document))
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A sandbox without a Sovereign in it yet. It ends with the session, however that ends."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    os.environ["SANDBOX_DIR"] = str(folder)
+    state = State(folder)
+    tools = toolchain.ensure(report=lambda _: None)
+    commands.start(state, tools, Steps(9), watch=os.getpid())
+    project = scratch.project(folder / "project")
+    try:
+        yield Sandbox(state, tools, project, environment(state, tools))
+    finally:
+        commands.stop_all(state)
+        del os.environ["SANDBOX_DIR"]
+
+
+@pytest.fixture(scope="session")
+def sovereign(sandbox: Sandbox) -> Pulumi:
+    """The local Sovereign, up."""
+    stack = sandbox.stack()
+    stack.ensure_stack()
+    stack.up()
+    return stack
