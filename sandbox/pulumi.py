@@ -55,12 +55,12 @@ class Pulumi:
 
     def ensure_stack(self) -> None:
         """Makes the stack in the backend unless it is there."""
-        self._drop_dead_lock()
+        self.drop_dead_lock()
         known = {entry["name"] for entry in json.loads(self.run("stack", "ls", "--json").text)}
         if self.stack not in known:
             self.run("stack", "init", self.stack, "--no-select")
 
-    def _drop_dead_lock(self) -> None:
+    def drop_dead_lock(self) -> None:
         """Removes the lock that a killed engine left; a living one keeps its lock."""
         backend = Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
         for lock in backend.glob(f".pulumi/locks/organization/*/{self.stack}/*.json"):
