@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from sandbox import network
 from sandbox.processes import SandboxError, born, tail
 from sandbox.state import CLUSTER, ROOT, State
 from sandbox.toolchain import Toolbox
@@ -22,10 +23,11 @@ SPARE_VOLUMES = 12
 
 def start(state: State, tools: Toolbox) -> None:
     """Creates or starts the cluster unless it runs. Raises SandboxError."""
+    network.start(state)
     if is_running(state, tools):
         return
     configuration = state.path("kwok", "sandbox.yaml")
-    configuration.write_text(yaml.safe_dump(_configuration(tools)))
+    configuration.write_text(yaml.safe_dump(_configuration(state, tools)))
     exists = state.path("kwok", "clusters", CLUSTER, "kwok.yaml").exists()
     verb = "start" if exists else "create"
     wanted = [] if exists else ["--config", str(configuration)]
@@ -169,7 +171,7 @@ def _environment(state: State) -> dict[str, str]:
     }
 
 
-def _configuration(tools: Toolbox) -> dict[str, object]:
+def _configuration(state: State, tools: Toolbox) -> dict[str, object]:
     return {
         "kind": "KwokctlConfiguration",
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
@@ -186,4 +188,15 @@ def _configuration(tools: Toolbox) -> dict[str, object]:
             "enableCRDs": ["Stage"],
             "quietPull": True,
         },
+        "componentsPatches": [
+            {
+                "name": "kube-apiserver",
+                "extraArgs": [
+                    {
+                        "key": "egress-selector-config-file",
+                        "value": str(network.egress_configuration(state)),
+                    }
+                ],
+            }
+        ],
     }

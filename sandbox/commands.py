@@ -137,7 +137,8 @@ def status(state: State, _: argparse.Namespace) -> int:
         print(f"  {process.name:<26} {word}")
     print(f"tools    {toolchain.cache_dir()}")
     for tool in toolchain.status():
-        print(f"  {tool}")
+        size = f"{tool.size / 2**20:.0f} MiB" if tool.size else ""
+        print(f"  {tool.name:<26} {tool.version:<10} {size:>9}  {tool.where}")
     return 0
 
 

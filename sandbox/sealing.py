@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from sandbox import cluster, processes
+from sandbox import cluster, network, processes
 from sandbox.state import State
 from sandbox.toolchain import Toolbox
 
@@ -44,7 +44,18 @@ def start(state: State, tools: Toolbox) -> None:
         ),
         ready=lambda: processes.answers(listen),
     )
-    state.save("sealing.json", {"port": listen})
+    network.publish(state, f"{_pod_address(state, tools)}:8080", listen)
+
+
+def _pod_address(state: State, tools: Toolbox) -> str:
+    """The address that KWOK gave to the simulated pod of the controller."""
+    pod = f"pod/{ACCOUNT}"
+    cluster.kubectl(
+        state, tools, "wait", pod, "-n", NAMESPACE, "--for=condition=Ready", "--timeout=30s"
+    )
+    return cluster.kubectl(
+        state, tools, "get", pod, "-n", NAMESPACE, "-o", "jsonpath={.status.podIP}"
+    )
 
 
 def _in_cluster(state: State, tools: Toolbox, command: list[str]) -> list[str]:

@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3_client import S3Credentials, s3_client
 from sandbox import cluster, smoke
 from sandbox.pulumi import Pulumi
+from sandbox.state import ROOT
 from tests.sandbox.conftest import Sandbox
 
 NAMESPACE = "harbor"
@@ -32,7 +34,9 @@ def unsealed(sandbox: Sandbox) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for namespace in (NAMESPACE, "flux-system"):
         for secret in objects(sandbox, "secrets", namespace):
-            if any(o["kind"] == "SealedSecret" for o in secret["metadata"].get("ownerReferences", [])):
+            if any(
+                o["kind"] == "SealedSecret" for o in secret["metadata"].get("ownerReferences", [])
+            ):
                 data = secret["data"].items()
                 found[secret["metadata"]["name"]] = {
                     key: base64.b64decode(value).decode() for key, value in data
@@ -51,9 +55,7 @@ def generations(sandbox: Sandbox) -> dict[str, int]:
 def bucket_client(sandbox: Sandbox, outputs: dict[str, Any]) -> Any:
     kept = sandbox.state.credentials()
     return s3_client(
-        BucketLocation(
-            bucket=outputs["bucket"], region="fsn1", endpoint=outputs["bucketEndpoint"]
-        ),
+        BucketLocation(bucket=outputs["bucket"], region="fsn1", endpoint=outputs["bucketEndpoint"]),
         S3Credentials(access_key=kept["s3AccessKey"], secret_key=kept["s3SecretKey"]),
     )
 
@@ -75,21 +77,19 @@ def test_a_second_up_changes_nothing(sovereign: Pulumi) -> None:
 
 
 def test_a_refresh_finds_no_drift(sovereign: Pulumi) -> None:
-    sovereign.run("refresh", "-s", sovereign.stack, "--yes", "--skip-preview", "--expect-no-changes")
+    sovereign.run(
+        "refresh", "-s", sovereign.stack, "--yes", "--skip-preview", "--expect-no-changes"
+    )
 
 
-def test_every_pod_of_harbor_is_ready_on_an_amd64_node(
-    sandbox: Sandbox, sovereign: Pulumi
-) -> None:
+def test_every_pod_of_harbor_is_ready_on_an_amd64_node(sandbox: Sandbox, sovereign: Pulumi) -> None:
     pods = objects(sandbox, "pods")
     nodes = {pod["metadata"]["labels"].get("component"): pod["spec"]["nodeName"] for pod in pods}
     for component in ("core", "portal", "jobservice", "registry", "trivy"):
         assert nodes[component].startswith("amd64"), nodes
 
 
-def test_the_seam_has_its_five_keys_and_nothing_else(
-    sandbox: Sandbox, sovereign: Pulumi
-) -> None:
+def test_the_seam_has_its_five_keys_and_nothing_else(sandbox: Sandbox, sovereign: Pulumi) -> None:
     seam = unsealed(sandbox)["object-storage"]
     assert set(seam) == {"s3-bucket", "s3-region", "s3-endpoint", "s3-access-key", "s3-secret-key"}
     assert seam["s3-bucket"] == "local-harbor"
@@ -179,6 +179,46 @@ def test_a_deleted_secret_comes_back_and_pods_keep_running(
     assert generations(sandbox) == before
 
 
+def test_an_unpinned_certificate_is_fetched_from_the_controller(
+    sandbox: Sandbox, sovereign: Pulumi
+) -> None:
+    sandbox.configure(sealing=None)
+    sovereign.up(expect_no_changes=True)
+    sandbox.configure(sealing={"certificate": "${SANDBOX_SEALING_CERTIFICATE}"})
+
+
+def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
+    sandbox: Sandbox, sovereign: Pulumi
+) -> None:
+    sandbox.configure(
+        fqdn="Not_A_Name",
+        storage={"kind": "hetzner", "regoin": "fsn1", "region": "ash", "bucket": "Has.Dots"},
+        rotation={"secretKey": 2},
+    )
+    refused = sovereign.run("preview", "-s", sovereign.stack, check=False)
+    sandbox.configure(**original(sandbox))
+    assert refused.code != 0
+    for part in (
+        "5 settings of stack local are refused; nothing was touched",
+        "fqdn",
+        "compute-only location without object storage",
+        "storage.region",
+        "no dots",
+        "cannot decrypt",
+        "pulumi config set --path 'storage.region' fsn1 -s local",
+        "Traceback",
+    ):
+        assert (part in refused.text) is (part != "Traceback"), refused.text
+
+
+def original(sandbox: Sandbox) -> dict[str, object]:
+    """The local stack's sections as they are committed."""
+    document = yaml.safe_load((ROOT / "Pulumi.local.yaml").read_text())["config"]
+    prefix = "sovereign-harbor:"
+    committed = {k.removeprefix(prefix): v for k, v in document.items() if k.startswith(prefix)}
+    return {"rotation": {"valkeyPassword": 2}, **committed}
+
+
 @pytest.mark.parametrize("stack", ["omantel", "otech"])
 def test_a_real_sovereign_previews_without_cluster_and_without_secrets(
     sandbox: Sandbox, stack: str
@@ -204,9 +244,13 @@ def test_up_of_a_real_sovereign_without_secrets_is_refused_before_anything_is_ma
     assert refused.code != 0
     assert "pulumi config set --secret s3AccessKey" in refused.text
     assert "Traceback" not in refused.text
-    assert json.loads(alone.run("stack", "export", "-s", "omantel").text)["deployment"].get(
-        "resources", []
-    ) == [] or "kubernetes" not in alone.run("stack", "export", "-s", "omantel").text
+    assert (
+        json.loads(alone.run("stack", "export", "-s", "omantel").text)["deployment"].get(
+            "resources", []
+        )
+        == []
+        or "kubernetes" not in alone.run("stack", "export", "-s", "omantel").text
+    )
 
 
 def test_an_unready_cluster_is_refused_with_what_is_missing(
@@ -231,9 +275,7 @@ def test_an_unready_cluster_is_refused_with_what_is_missing(
     assert "nothing was touched" in refused.text
 
 
-def test_destroy_leaves_the_bucket_and_what_it_holds(
-    sandbox: Sandbox, sovereign: Pulumi
-) -> None:
+def test_destroy_leaves_the_bucket_and_what_it_holds(sandbox: Sandbox, sovereign: Pulumi) -> None:
     outputs = sovereign.outputs()
     client = bucket_client(sandbox, outputs)
     client.put_object(Bucket=outputs["bucket"], Key="docker/registry/v2/kept", Body=b"kept")
