@@ -120,6 +120,8 @@ def cache_for(
         jobservice_index=wanted.indexes.jobservice,
         registry_index=wanted.indexes.registry,
         trivy_index=wanted.indexes.trivy,
+        harbor_index=wanted.indexes.harbor,
+        cache_index=wanted.indexes.cache,
     )
     shared = SharedCredentials(
         "cache",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from sandbox import chart, cluster, processes, sealing, smoke, storage, toolchain
 from sandbox.environment import as_shell, environment
+from sandbox.processes import SandboxError
 from sandbox.pulumi import Pulumi
 from sandbox.state import ROOT, STACK, State
 from sandbox.steps import Steps
@@ -23,7 +24,7 @@ Command = Callable[[State, argparse.Namespace], int]
 def up(state: State, arguments: argparse.Namespace) -> int:
     """Brings the sandbox and the Sovereign in it up, and proves that images survive."""
     if arguments.stack != STACK:
-        return _real_up(state, arguments.stack)
+        return _real_up(arguments.stack)
     steps = Steps(6)
     with steps.step("Tools"):
         tools = toolchain.ensure()
@@ -71,12 +72,14 @@ def _stop_when_gone(state: State, pid: int) -> None:
     )
 
 
-def _real_up(state: State, stack: str) -> int:
-    tools = toolchain.ensure(["pulumi", "pulumi-resource-kubernetes"])
-    path = os.pathsep.join([*map(str, tools.bin_dirs()), os.environ.get("PATH", "")])
-    return subprocess.call(
-        ["pulumi", "up", "-s", stack], cwd=ROOT, env={**os.environ, "PATH": path}
-    )
+def _real_up(stack: str) -> int:
+    if shutil.which("pulumi-language-python") is None:
+        raise SandboxError(
+            f"stack {stack} is a real Sovereign and needs the official pulumi with its plugins "
+            "(https://www.pulumi.com/docs/install/); the sandbox's stand-ins serve stack "
+            f"{STACK} only. Without it: make preview STACK={stack}"
+        )
+    return subprocess.call(["pulumi", "up", "-s", stack], cwd=ROOT)
 
 
 def _show_result(sovereign: Pulumi, proof: smoke.Proof, chart_told: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import pulumi
 
 from components.cluster_client import ClusterClient
-from components.harbor.values import RELEASE
+from components.harbor.values import MINTED_SECRET_KEY, RELEASE
 
 
 class ForeignRelease(Exception):
@@ -31,12 +31,16 @@ class ForeignRelease(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One of Helm's records: revision, status, and the externalURL among its values."""
+    """One of Helm's records. `made_here`: its values are such as only this program writes."""
 
     path: str
     revision: int
     status: str
     external_url: str | None
+    made_here: bool
+
+    def is_ours(self, external_url: str) -> bool:
+        return self.made_here and self.external_url == external_url
 
 
 def guard(context: str | None, namespace: str, external_url: str) -> pulumi.ResourceHookBinding:
@@ -57,15 +61,16 @@ def guard(context: str | None, namespace: str, external_url: str) -> pulumi.Reso
 def forget_unknown_release(client: ClusterClient, namespace: str, external_url: str) -> None:
     """Before a create: the engine knows no release, so a record of ours is a lost one.
 
-    Raises ForeignRelease when the release serves another address.
+    Raises ForeignRelease when the release is not this stack's.
     """
     found = records(client, namespace)
-    foreign = [record for record in found if record.external_url != external_url]
+    foreign = [record for record in found if not record.is_ours(external_url)]
     if foreign:
         raise ForeignRelease(
-            f"Helm release {RELEASE} exists already in namespace {namespace} and serves "
-            f"{foreign[-1].external_url}, not {external_url}; nothing was touched. To take it "
-            "over see docs/runbooks/adopt-a-release.md, or set harbor.namespace to another one."
+            f"Helm release {RELEASE} exists already in namespace {namespace}, serves "
+            f"{foreign[-1].external_url} and was not made by this stack; nothing of it was "
+            "touched. Its stored credentials are encrypted with a key that this stack does not "
+            "have. See docs/runbooks/adopt-a-release.md, or set harbor.namespace to another one."
         )
     for record in found:
         client.delete(record.path)
@@ -74,8 +79,9 @@ def forget_unknown_release(client: ClusterClient, namespace: str, external_url: 
 def forget_pending_upgrade(client: ClusterClient, namespace: str, external_url: str) -> None:
     """Before an update: a newest record that says pending-* belongs to a run that is dead."""
     found = records(client, namespace)
-    if found and found[-1].status.startswith("pending-") and found[-1].external_url == external_url:
-        client.delete(found[-1].path)
+    newest = found[-1] if found else None
+    if newest and newest.status.startswith("pending-") and newest.is_ours(external_url):
+        client.delete(newest.path)
 
 
 def records(client: ClusterClient, namespace: str) -> list[Record]:
@@ -97,4 +103,7 @@ def _record(path: str, secret: Mapping[str, Any]) -> Record:
         revision=int(labels["version"]),
         status=labels["status"],
         external_url=values.get("externalURL"),
+        # Not the address alone: somebody else's Harbor at the same address has another secretKey,
+        # and taking it over would make what it encrypted unreadable.
+        made_here=values.get("existingSecretSecretKey") == MINTED_SECRET_KEY,
     )

@@ -15,6 +15,9 @@ from components.object_storage.location import BucketLocation
 RELEASE: Final = "harbor"
 """Release name; since it contains "harbor" the chart prefixes its objects with it alone."""
 
+MINTED_SECRET_KEY: Final = "harbor-minted-secret-key"
+"""Secret with the AES key of the stored credentials; its name marks a release of ours."""
+
 REGISTRY_USER: Final = "harbor_registry_user"
 """Name in the registry's htpasswd line; the chart takes it from values only (harbor-helm #1830)."""
 
@@ -72,6 +75,8 @@ class Cache:
     jobservice_index: int = 1
     registry_index: int = 2
     trivy_index: int = 5
+    harbor_index: int = 6
+    cache_index: int = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +174,8 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
                 spec.cache,
                 _REDIS_URL_CORE=_url(spec.cache, spec.cache.core_index, idle=True),
                 _REDIS_URL_REG=_url(spec.cache, spec.cache.registry_index, idle=True),
+                _REDIS_URL_HARBOR=_url(spec.cache, spec.cache.harbor_index, idle=True),
+                _REDIS_URL_CACHE_LAYER=_url(spec.cache, spec.cache.cache_index, idle=True),
             ),
         },
         "jobservice": {
@@ -182,6 +189,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
                 spec.cache,
                 JOB_SERVICE_POOL_REDIS_URL=_url(spec.cache, spec.cache.jobservice_index),
                 _REDIS_URL_CORE=_url(spec.cache, spec.cache.core_index, idle=True),
+                _REDIS_URL_CACHE_LAYER=_url(spec.cache, spec.cache.cache_index, idle=True),
             ),
         },
         "portal": component("portal"),
@@ -267,7 +275,8 @@ def _bucket(storage: BucketStorage) -> Values:
         s3["rootdirectory"] = location.root_directory
     if storage.secret_name is not None:
         # Read by the registry and the registryctl container: without keys the latter's garbage
-        # collection forgets blobs in the database and leaves them in the bucket (harbor-helm #1545).
+        # collection forgets blobs in the database and leaves them in the bucket
+        # (harbor-helm #1545).
         s3["existingSecret"] = storage.secret_name
     store: Values = {
         "type": "s3",
@@ -307,6 +316,8 @@ def _redis(cache: Cache) -> Values:
             "jobserviceDatabaseIndex": str(cache.jobservice_index),
             "registryDatabaseIndex": str(cache.registry_index),
             "trivyAdapterIndex": str(cache.trivy_index),
+            "harborDatabaseIndex": str(cache.harbor_index),
+            "cacheLayerDatabaseIndex": str(cache.cache_index),
         },
     }
 

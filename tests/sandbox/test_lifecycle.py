@@ -293,3 +293,55 @@ def test_up_after_destroy_takes_over_what_was_left(sandbox: Sandbox, sovereign: 
     client = bucket_client(sandbox, sovereign.outputs())
     assert client.get_object(Bucket="local-harbor", Key="docker/registry/v2/kept")
     sovereign.up(expect_no_changes=True)
+
+
+def test_shared_services_of_the_estate_are_used_without_hand_made_secrets(
+    sandbox: Sandbox, sovereign: Pulumi
+) -> None:
+    shared = "valkey-password-of-the-estate", "database-password-of-the-estate"
+    put_estate_secret(sandbox, "valkey", "valkey", "valkey-password", shared[0])
+    put_estate_secret(sandbox, "databases", "gitlab-postgres-app", "password", shared[1])
+    sandbox.configure(
+        valkey={
+            "mode": "shared",
+            "host": "valkey-primary.valkey",
+            "indexes": {"core": 3, "jobservice": 1, "registry": 2},
+            "secret": {"namespace": "valkey", "name": "valkey", "key": "valkey-password"},
+        },
+        database={
+            "mode": "shared",
+            "host": "gitlab-postgres-rw.databases",
+            "name": "harbor",
+            "username": "harbor",
+            "secret": {"namespace": "databases", "name": "gitlab-postgres-app"},
+        },
+    )
+    sovereign.up()
+    found = unsealed(sandbox)
+    assert found["harbor-shared-valkey"]["REDIS_PASSWORD"] == shared[0]
+    assert found["harbor-shared-database"] == {"password": shared[1]}
+    maps = {
+        item["metadata"]["name"]: item.get("data", {}) for item in objects(sandbox, "configmaps")
+    }
+    assert maps["harbor-core"]["POSTGRESQL_HOST"] == "gitlab-postgres-rw.databases"
+    assert not any(password in json.dumps(maps) for password in shared)
+    sovereign.up(expect_no_changes=True)
+    put_estate_secret(sandbox, "valkey", "valkey", "valkey-password", "rotated-by-the-estate")
+    sovereign.up()
+    assert unsealed(sandbox)["harbor-shared-valkey"]["REDIS_PASSWORD"] == "rotated-by-the-estate"
+
+
+def put_estate_secret(sandbox: Sandbox, namespace: str, name: str, key: str, value: str) -> None:
+    encoded = base64.b64encode(value.encode()).decode()
+    documents = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace},
+            "data": {key: encoded},
+        },
+    ]
+    text = yaml.safe_dump_all(documents)
+    apply = ("apply", "--server-side", "-f", "-")
+    cluster.kubectl(sandbox.state, sandbox.tools, *apply, stdin=text)
