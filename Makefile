@@ -40,6 +40,7 @@ check: $(VENV)/development ## Lint, types, layers
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/lint-imports
+	@$(RUN) -m checks.vendor_coupling
 	@$(VENV)/bin/pyright
 
 test-unit: $(VENV)/development ## Tests without the sandbox

@@ -1,0 +1,105 @@
+"""What import-linter cannot see: who reads the config, and where vendors are named."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from checks import vendor_coupling
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def reads_config(file: Path) -> bool:
+    """Whether a module touches pulumi.Config or its runtime's config."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in (
+            "pulumi.Config",
+            "pulumi.runtime.config",
+            "pulumi.runtime.get_config",
+        ):
+            return True
+        names = [alias.name for alias in node.names] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, ast.ImportFrom) and (
+            node.module == "pulumi.runtime.config"
+            or (node.module == "pulumi" and "Config" in names)
+        ):
+            return True
+    return False
+
+
+def test_only_the_settings_loader_reads_the_stack_config() -> None:
+    files = [ROOT / "__main__.py", *(ROOT / "components").rglob("*.py")]
+    readers = {file.relative_to(ROOT).as_posix() for file in files if reads_config(file)}
+    assert readers == {"components/settings/loader.py"}
+
+
+@pytest.mark.parametrize(
+    ("source", "is_reader"),
+    [
+        ("import pulumi\nc = pulumi.Config()", True),
+        ("from pulumi import Config", True),
+        ("from pulumi.runtime.config import CONFIG", True),
+        ("import pulumi\npulumi.export('a', 1)", False),
+    ],
+)
+def test_a_reader_of_the_config_is_recognised(tmp_path: Path, source: str, is_reader: bool) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(source)
+    assert reads_config(file) is is_reader
+
+
+def test_main_stays_thin() -> None:
+    source = (ROOT / "__main__.py").read_text()
+    tree = ast.parse(source)
+    logic = (ast.If, ast.For, ast.While, ast.FunctionDef, ast.ClassDef, ast.Try, ast.Lambda)
+    assert not [node for node in ast.walk(tree) if isinstance(node, logic)]
+    # One class per line of the system; 50 would be the frame's figure for a shorter argument list.
+    assert len(source.splitlines()) <= 75
+
+
+def test_no_vendor_is_named_outside_its_room() -> None:
+    assert [str(hit) for hit in vendor_coupling.find_hits(ROOT)] == []
+
+
+CASES = [
+    ("components/naming.py", "NAME = 'hetzner-object-storage'", True),
+    ("components/naming.py", "x = regionOverlay.aws.fsn1", True),
+    ("platform/x/values.yaml", "azureObjectStorage: {}", True),
+    ("components/naming.py", "# made for Hetzner", True),
+    ("components/object_storage/settings.py", "kind = 'hetzner'", False),
+    ("components/dns.py", "import pulumi_hcloud", False),
+    ("components/naming.py", "import pulumi_aws", False),
+    ("components/naming.py", "# see hetznercloud/x #1114", False),
+    ("platform/x/README.md", "hetzner-object-storage", False),
+    ("infra/hetzner/main.tf", "hetzner-object-storage", False),
+]
+
+
+@pytest.mark.parametrize(("path", "line", "is_hit"), CASES)
+def test_the_check_finds_coupling_and_nothing_else(
+    tmp_path: Path, path: str, line: str, is_hit: bool
+) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{line}\n")
+    assert bool(list(vendor_coupling.find_hits(tmp_path))) is is_hit
+
+
+def test_its_exit_codes_are_the_estates(tmp_path: Path) -> None:
+    def run(*arguments: str) -> int:
+        return vendor_coupling.main(["--root", str(tmp_path), *arguments])
+
+    assert run() == 0
+    (tmp_path / "platform").mkdir()
+    (tmp_path / "platform" / "values.yaml").write_text("awsObjectStorage: {}\n")
+    assert run() == 0, "a warning only while there is no seam"
+    assert run("--force-hard-fail") == 1
+    (tmp_path / "internal" / "objectstorage").mkdir(parents=True)
+    assert run() == 1
+    assert vendor_coupling.main(["--root", str(tmp_path / "nowhere")]) == 2
+    with pytest.raises(SystemExit) as stopped:
+        run("--no-such-option")
+    assert stopped.value.code == 2
