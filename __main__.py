@@ -5,7 +5,11 @@ import pulumi
 from components.cluster import cluster_provider, harbor_namespace, sealing_certificate
 from components.credentials import Credentials, CredentialsArgs
 from components.data_services import cache_for, database_for
+from components.dns import dns_records
+from components.exposure import registry_certificate
 from components.harbor.release import HarborRegistry, harbor_args
+from components.image_policy.component import ImagePolicy, image_policy_args
+from components.network_policies import NetworkPolicies, network_policies_args
 from components.object_storage.component import ObjectStorage, ObjectStorageArgs
 from components.outputs import export
 from components.preflight import preflight
@@ -42,6 +46,9 @@ storage = ObjectStorage(
     ),
     opts,
 )
+NetworkPolicies("network-policies", network_policies_args(settings, site), opts)
+dns_records(settings, secrets.dns_token)
+registry_certificate(settings, site, opts)
 credentials = Credentials(
     "credentials", CredentialsArgs(epochs=settings.rotation.epochs, site=site), opts
 )
@@ -50,4 +57,5 @@ cache = cache_for(settings, credentials.valkey_password, site, opts)
 harbor = HarborRegistry(
     "harbor", harbor_args(settings, site, storage, credentials, database, cache), opts
 )
-export(settings, storage, harbor, credentials)
+image_policy = ImagePolicy("image-policy", image_policy_args(settings, site, harbor.version), opts)
+export(settings, storage, harbor, credentials, image_policy)

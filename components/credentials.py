@@ -84,7 +84,12 @@ class Credentials(pulumi.ComponentResource):
         super().__init__("sovereign-harbor:index:Credentials", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        def password(what: str, *, length: int = PASSWORD_LENGTH) -> random.RandomPassword:
+        def password(
+            what: str,
+            *,
+            length: int = PASSWORD_LENGTH,
+            opts: pulumi.ResourceOptions = child,
+        ) -> random.RandomPassword:
             return random.RandomPassword(
                 f"{name}-{what}",
                 length=length,
@@ -95,7 +100,7 @@ class Credentials(pulumi.ComponentResource):
                 min_upper=1,
                 min_numeric=1,
                 keepers={"epoch": str(args.epochs[what])},
-                opts=child,
+                opts=opts,
             )
 
         def sealed(what: str, data: dict[str, pulumi.Input[str]]) -> SealedSecret:
@@ -104,12 +109,13 @@ class Credentials(pulumi.ComponentResource):
         admin = password("admin-password")
         registry_user = password("registry-user")
         token = _token_certificate(name, args.epochs["token-certificate"], child)
+        # It decrypts the credentials that stand in the database: as much data as the database is.
+        secret_key = password(
+            "secret-key", length=SECRET_KEY_LENGTH, opts=args.site.data_options(self)
+        )
         secrets = {
             "admin-password": sealed("admin-password", {"HARBOR_ADMIN_PASSWORD": admin.result}),
-            "secret-key": sealed(
-                "secret-key",
-                {"secretKey": password("secret-key", length=SECRET_KEY_LENGTH).result},
-            ),
+            "secret-key": sealed("secret-key", {"secretKey": secret_key.result}),
             "core-secret": sealed("core-secret", {"secret": password("core-secret").result}),
             "csrf-key": sealed(
                 "csrf-key", {"CSRF_KEY": password("csrf-key", length=CSRF_KEY_LENGTH).result}

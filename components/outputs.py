@@ -6,12 +6,17 @@ import pulumi
 
 from components.credentials import Credentials
 from components.harbor.release import HarborRegistry
+from components.image_policy.component import ImagePolicy
 from components.object_storage.component import ObjectStorage
 from components.settings.model import Settings
 
 
 def export(
-    settings: Settings, storage: ObjectStorage, harbor: HarborRegistry, credentials: Credentials
+    settings: Settings,
+    storage: ObjectStorage,
+    harbor: HarborRegistry,
+    credentials: Credentials,
+    image_policy: ImagePolicy,
 ) -> None:
     """Exports the outputs; adminPassword is a secret and shown by --show-secrets only."""
     pulumi.export("registryFqdn", settings.registry_fqdn)
@@ -21,4 +26,5 @@ def export(
     pulumi.export("bucketEndpoint", storage.location.apply(lambda at: at.endpoint if at else None))
     pulumi.export("harborVersion", harbor.version)
     pulumi.export("namespace", harbor.namespace)
+    pulumi.export("imagePolicyExcludedNamespaces", image_policy.excluded_namespaces)
     pulumi.export("adminPassword", pulumi.Output.secret(credentials.admin_password))

@@ -10,7 +10,7 @@ import pulumi
 from pulumi_kubernetes.apps.v1 import StatefulSet
 from pulumi_kubernetes.core.v1 import Service
 
-from components.harbor.values import VALKEY_PASSWORD_KEY, Cache, trivy_redis_url
+from components.harbor.values import VALKEY_PASSWORD_KEY, Cache, cache_secret
 from components.naming import FIELD_MANAGER
 from components.site import Site
 
@@ -82,9 +82,10 @@ def _cache(secret_name: str) -> Cache:
 
 
 def cache_secret_data(cache: Cache, password: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
-    """The two keys that Harbor's pods read, for an own and for a shared Valkey alike."""
-    url = pulumi.Output.from_input(password).apply(lambda plain: trivy_redis_url(cache, plain))
-    return {VALKEY_PASSWORD_KEY: password, "trivyRedisUrl": url}
+    """The keys that Harbor's pods read, for an own and for a shared Valkey alike."""
+    whole = pulumi.Output.from_input(password).apply(lambda plain: cache_secret(cache, plain))
+    keys = cache_secret(cache, "")
+    return {key: whole.apply(lambda found, key=key: found[key]) for key in keys}
 
 
 def _selector() -> dict[str, str]:

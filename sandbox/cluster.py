@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from sandbox import network
-from sandbox.processes import SandboxError, born, tail
+from sandbox.processes import SandboxError, born, free_port, tail
 from sandbox.state import CLUSTER, ROOT, State
 from sandbox.toolchain import Toolbox
 
@@ -171,6 +171,16 @@ def _environment(state: State) -> dict[str, str]:
     }
 
 
+_WITH_A_PORT = (
+    "etcdPeer",
+    "etcd",
+    "kubeApiserver",
+    "kubeControllerManager",
+    "kubeScheduler",
+    "kwokController",
+)
+
+
 def _configuration(state: State, tools: Toolbox) -> dict[str, object]:
     return {
         "kind": "KwokctlConfiguration",
@@ -178,6 +188,8 @@ def _configuration(state: State, tools: Toolbox) -> dict[str, object]:
         "options": {
             "runtime": "binary",
             "bindAddress": "127.0.0.1",
+            # kwokctl always tries the same ports first: sandboxes that start at once would meet.
+            **{f"{name}Port": free_port() for name in _WITH_A_PORT},
             "etcdBinary": str(tools.path("etcd")),
             "kubeApiserverBinary": str(tools.path("kube-apiserver")),
             "kubeControllerManagerBinary": str(tools.path("kube-controller-manager")),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from sandbox import chart, cluster, processes, sealing, smoke, storage, toolchain
+from sandbox import chart, cluster, kyverno, processes, sealing, smoke, storage, toolchain
 from sandbox.environment import as_shell, environment
 from sandbox.processes import SandboxError
 from sandbox.pulumi import Pulumi
@@ -25,7 +25,7 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     """Brings the sandbox and the Sovereign in it up, and proves that images survive."""
     if arguments.stack != STACK:
         return _real_up(arguments.stack)
-    steps = Steps(6)
+    steps = Steps(7)
     with steps.step("Tools"):
         tools = toolchain.ensure()
     chart_told = start(state, tools, steps, watch=arguments.until_exit_of)
@@ -51,17 +51,20 @@ def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = Non
         cluster.start(state, tools)
         cluster.prepare(state, tools)
         told.append(str(state.kubeconfig))
+    # Before anything that makes pods: the webhooks of an earlier run ask for it.
+    with steps.step("Kyverno: the real admission controller") as told:
+        told.append(kyverno.start(state, tools))
     with steps.step("Object storage, sealed-secrets controller, Harbor's chart") as told:
         endpoint = storage.start(state, tools)
         sealing.start(state, tools)
         _, chart_told = chart.choose(state, tools)
         told.append(f"{endpoint}; {chart_told}")
     if watch is not None:
-        _stop_when_gone(state, watch)
+        stop_when_gone(state, watch)
     return chart_told
 
 
-def _stop_when_gone(state: State, pid: int) -> None:
+def stop_when_gone(state: State, pid: int) -> None:
     """A process that ends the sandbox once `pid` is gone: tests leave nothing behind."""
     processes.start(
         state,

@@ -5,10 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, cast
 
 import yaml
+
+UNREADABLE: Final = (
+    OSError,
+    EOFError,
+    StopIteration,
+    tarfile.TarError,
+    zlib.error,
+    yaml.YAMLError,
+)
+"""What reading a damaged package or folder ends in."""
 
 
 class ChartError(Exception):
@@ -27,18 +39,20 @@ class ChartReference:
 def chart_reference(source: str, version: str, sha256: str | None = None) -> ChartReference:
     """The reference for `source`: repository URL, oci://host/path/harbor, folder or .tgz.
 
-    A path must hold exactly `version`. With `sha256` the packaged chart must have that digest; it
-    is fetched (repository) or read (path) and used from the verified bytes only. Raises ChartError.
+    A path must hold exactly `version`. With `sha256` it must be a package of that digest: Helm
+    fetches by itself, and nobody looks at what it got. Raises ChartError.
     """
-    if source.startswith("oci://"):
+    if source.startswith(("oci://", "https://", "http://")):
+        is_oci = source.startswith("oci://")
         if sha256 is not None:
+            pull = source if is_oci else f"harbor --repo {source}"
             raise ChartError(
-                "sovereign-harbor:harbor.chart.sha256 is checked for charts from a repository or "
-                "a .tgz file; for OCI download it first: `helm pull "
-                f"{source} --version {version}`, then set harbor.chart.source to the file"
+                "sovereign-harbor:harbor.chart.sha256 is checked for a .tgz file only\n"
+                f"  fix: helm pull {pull} --version {version}, then\n"
+                f"       pulumi config set --path 'harbor.chart.source' harbor-{version}.tgz"
             )
-        return ChartReference(chart=source, version=version)
-    if source.startswith(("https://", "http://")):
+        if is_oci:
+            return ChartReference(chart=source, version=version)
         return ChartReference(chart="harbor", version=version, repository=source)
     path = Path(source)
     if sha256 is not None:
@@ -53,11 +67,14 @@ def chart_reference(source: str, version: str, sha256: str | None = None) -> Cha
 
 
 def _verify(path: Path, sha256: str) -> None:
-    if not path.is_file():
+    if path.is_dir():
         raise ChartError(
             f"sovereign-harbor:harbor.chart.sha256 needs a packaged chart, and {path} is a folder"
         )
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise _no_chart(path, error) from None
     if found != sha256:
         raise ChartError(
             f"sovereign-harbor:harbor.chart.sha256 = {sha256}, but {path} has {found}: this is "
@@ -67,16 +84,25 @@ def _verify(path: Path, sha256: str) -> None:
 
 def _metadata(path: Path) -> dict[str, str]:
     try:
-        if path.is_dir():
-            return yaml.safe_load((path / "Chart.yaml").read_text())
-        with tarfile.open(fileobj=io.BytesIO(path.read_bytes())) as archive:
-            name = next(
-                n for n in archive.getnames() if n.count("/") == 1 and n.endswith("/Chart.yaml")
-            )
-            member = archive.extractfile(name)
-            assert member is not None
-            return yaml.safe_load(member.read())
-    except (OSError, StopIteration, tarfile.TarError) as error:
-        raise ChartError(
-            f"sovereign-harbor:harbor.chart.source = {path} is no Helm chart ({error})"
-        ) from None
+        found = yaml.safe_load(_chart_yaml(path))
+    except UNREADABLE as error:
+        raise _no_chart(path, str(error) or "it has no Chart.yaml") from None
+    if not isinstance(found, dict):
+        raise _no_chart(path, "its Chart.yaml is no object")
+    return cast("dict[str, str]", found)
+
+
+def _chart_yaml(path: Path) -> bytes:
+    if path.is_dir():
+        return (path / "Chart.yaml").read_bytes()
+    with tarfile.open(fileobj=io.BytesIO(path.read_bytes())) as archive:
+        name = next(
+            n for n in archive.getnames() if n.count("/") == 1 and n.endswith("/Chart.yaml")
+        )
+        member = archive.extractfile(name)
+        assert member is not None
+        return member.read()
+
+
+def _no_chart(path: Path, reason: object) -> ChartError:
+    return ChartError(f"sovereign-harbor:harbor.chart.source = {path} is no Helm chart ({reason})")

@@ -11,6 +11,7 @@ from pulumi_kubernetes.helm.v3 import Release
 
 from components.credentials import READERS, Credentials, combined
 from components.data_services import CacheAccess, DatabaseAccess, requests_and_limits
+from components.exposure import exposure
 from components.harbor.chart import ChartError, ChartReference, chart_reference
 from components.harbor.interrupted import guard
 from components.harbor.values import (
@@ -20,17 +21,18 @@ from components.harbor.values import (
     Database,
     Gateway,
     HarborValues,
+    Ingress,
+    Metrics,
     Placement,
+    Scanner,
     SecretNames,
     VolumeStorage,
     harbor_values,
 )
 from components.object_storage.component import ObjectStorage
 from components.settings.model import Settings
+from components.settings.trivy import Trivy
 from components.site import Site
-
-DEFAULT_GATEWAY = {"name": "cilium-gateway", "namespace": "kube-system", "sectionName": "https"}
-"""The estate's gateway and its TLS listener."""
 
 POST_RENDERER = "./components/harbor/post-render"
 """Runs in the project's folder; see post_render.py for what it mends and why."""
@@ -51,7 +53,9 @@ class HarborArgs:
     cache: pulumi.Input[Cache]
     secrets: pulumi.Input[SecretNames]
     revisions: Mapping[str, pulumi.Input[str]]
-    exposure: Gateway
+    exposure: Gateway | Ingress
+    scanner: Scanner
+    metrics: Metrics
     placement: Placement
     replicas: Mapping[str, int]
     resources: Mapping[str, Mapping[str, Mapping[str, str]]]
@@ -104,6 +108,8 @@ def _values(args: HarborArgs) -> pulumi.Output[dict[str, Any]]:
                 cache=found["cache"],
                 secrets=found["secrets"],
                 exposure=args.exposure,
+                scanner=args.scanner,
+                metrics=args.metrics,
                 placement=args.placement,
                 replicas=args.replicas,
                 resources=args.resources,
@@ -152,7 +158,11 @@ def harbor_args(
         cache=cache.cache,
         secrets=credentials.secret_names,
         revisions={component: combined(revisions, component) for component in READERS},
-        exposure=Gateway(parent_refs=(DEFAULT_GATEWAY,)),
+        exposure=exposure(settings),
+        scanner=scanner(settings.trivy),
+        metrics=Metrics(
+            enabled=settings.metrics.enabled, service_monitor=settings.metrics.service_monitor
+        ),
         placement=Placement(
             node_selector=wanted.node_selector,
             tolerations=tuple(t.model_dump(exclude_none=True) for t in wanted.tolerations),
@@ -167,4 +177,19 @@ def harbor_args(
         update_strategy=wanted.update_strategy,
         timeout_seconds=wanted.timeout_seconds,
         guard=guard(settings.cluster.context, wanted.namespace, settings.registry_url),
+    )
+
+
+def scanner(wanted: Trivy) -> Scanner:
+    """The chart's part of `trivy`."""
+    return Scanner(
+        enabled=wanted.enabled,
+        severities=wanted.severity,
+        vulnerability_types=wanted.vuln_types,
+        ignore_unfixed=wanted.ignore_unfixed,
+        offline=wanted.offline,
+        database_repositories=wanted.db_repositories,
+        java_database_repositories=wanted.java_db_repositories,
+        timeout=wanted.timeout,
+        storage_size=wanted.storage_size,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from components.object_storage.location import BucketLocation
 
@@ -22,6 +23,7 @@ REGISTRY_USER: Final = "harbor_registry_user"
 """Name in the registry's htpasswd line; the chart takes it from values only (harbor-helm #1830)."""
 
 VALKEY_PASSWORD_KEY: Final = "REDIS_PASSWORD"
+URL_PASSWORD_KEY: Final = "urlPassword"
 DATABASE_PASSWORD_KEY: Final = "password"
 
 VALKEY_SECRET_ANNOTATION: Final = "sovereign-harbor/valkey-secret"
@@ -66,7 +68,7 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
-    """Valkey as Harbor reaches it; `secret_name` has the keys REDIS_PASSWORD and trivyRedisUrl."""
+    """Valkey as Harbor reaches it; `secret_name` has the keys of `cache_secret`."""
 
     host: str
     port: int
@@ -109,6 +111,39 @@ class Gateway:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Ingress:
+    """Ingress of a controller that ends TLS with the certificate in `tls_secret`."""
+
+    class_name: str
+    tls_secret: str
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scanner:
+    """Trivy. `offline`: its databases are brought to its volume by hand."""
+
+    enabled: bool = True
+    severities: tuple[str, ...] = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
+    vulnerability_types: tuple[str, ...] = ("os", "library")
+    ignore_unfixed: bool = False
+    offline: bool = False
+    database_repositories: tuple[str, ...] = ()
+    java_database_repositories: tuple[str, ...] = ()
+    """Empty: the chart's own."""
+    timeout: str = "5m0s"
+    storage_size: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Figures on port 8001, and whether the Prometheus operator is told of them."""
+
+    enabled: bool = False
+    service_monitor: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class HarborValues:
     """All that decides the chart's values."""
 
@@ -117,13 +152,15 @@ class HarborValues:
     database: Database
     cache: Cache
     secrets: SecretNames
-    exposure: Gateway
+    exposure: Gateway | Ingress
     placement: Placement
     replicas: Mapping[str, int]
     resources: Mapping[str, Mapping[str, Mapping[str, str]]]
     log_level: str = "info"
     storage_class: str | None = None
     update_strategy: str = "RollingUpdate"
+    scanner: Scanner = Scanner()
+    metrics: Metrics = Metrics()
 
 
 def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = None) -> Values:
@@ -211,12 +248,17 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
             },
         },
         "trivy": {
-            "enabled": True,
+            **_trivy(spec.scanner),
             **component("trivy"),
+            "resources": _beyond_the_charts_limit(spec.resources["trivy"]),
             "podAnnotations": {
                 **annotate.get("trivy", {}),
                 VALKEY_SECRET_ANNOTATION: spec.cache.secret_name,
             },
+        },
+        "metrics": {
+            "enabled": spec.metrics.enabled,
+            "serviceMonitor": {"enabled": spec.metrics.service_monitor},
         },
         "exporter": {
             **component("exporter"),
@@ -228,6 +270,20 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
 
 
 def _expose(spec: HarborValues) -> Values:
+    if isinstance(spec.exposure, Ingress):
+        return {
+            "type": "ingress",
+            "tls": {
+                "enabled": True,
+                "certSource": "secret",
+                "secret": {"secretName": spec.exposure.tls_secret},
+            },
+            "ingress": {
+                "hosts": {"core": spec.registry_fqdn},
+                "className": spec.exposure.class_name,
+                "annotations": dict(spec.exposure.annotations),
+            },
+        }
     return {
         "type": "route",
         # The gateway ends TLS. With `enabled` core would mount a Secret that no template of type
@@ -240,8 +296,35 @@ def _expose(spec: HarborValues) -> Values:
     }
 
 
+def _trivy(scanner: Scanner) -> Values:
+    values: Values = {
+        "enabled": scanner.enabled,
+        "severity": ",".join(scanner.severities),
+        "vulnType": ",".join(scanner.vulnerability_types),
+        "ignoreUnfixed": scanner.ignore_unfixed,
+        "timeout": scanner.timeout,
+        # All three: offlineScan alone still downloads both databases.
+        "skipUpdate": scanner.offline,
+        "skipJavaDBUpdate": scanner.offline,
+        "offlineScan": scanner.offline,
+    }
+    if scanner.database_repositories:
+        values["dbRepository"] = list(scanner.database_repositories)
+    if scanner.java_database_repositories:
+        values["javaDBRepository"] = list(scanner.java_database_repositories)
+    return values
+
+
+def _beyond_the_charts_limit(resources: Mapping[str, Mapping[str, str]]) -> Values:
+    # The chart limits Trivy alone to one processor. What a chart sets can be replaced, not removed
+    # (the Kubernetes provider drops nulls), and Kubernetes refuses a request above its limit.
+    cpu = resources["requests"]["cpu"]
+    cores = float(cpu.removesuffix("m")) / (1000 if cpu.endswith("m") else 1)
+    return {**resources, "limits": {**resources["limits"], "cpu": cpu if cores > 1 else "1"}}
+
+
 def _persistence(spec: HarborValues) -> Values:
-    claims: Values = {"trivy": _claim(None, spec.storage_class)}
+    claims: Values = {"trivy": _claim(spec.scanner.storage_size, spec.storage_class)}
     if isinstance(spec.storage, VolumeStorage):
         claims["registry"] = _claim(spec.storage.size, spec.storage.storage_class)
         store: Values = {"type": "filesystem"}
@@ -328,16 +411,25 @@ def _url(cache: Cache, index: int, *, idle: bool = False) -> str:
     return f"redis://:$(VALKEY_PASSWORD)@{cache.host}:{cache.port}/{index}{suffix}"
 
 
-def trivy_redis_url(cache: Cache, password: str) -> str:
-    """The URL for Trivy's Secret: its pod has no variable that could be put in."""
-    return f"redis://:{password}@{cache.host}:{cache.port}/{cache.trivy_index}"
+def cache_secret(cache: Cache, password: str) -> dict[str, str]:
+    """What the Secret of the cache holds: the password as it is, escaped for URLs, and Trivy's URL.
+
+    Somebody else's password may hold any character (harbor #20638). Trivy's pod has no variable
+    that could be put into a URL, so it gets a whole one.
+    """
+    escaped = quote(password, safe="")
+    return {
+        VALKEY_PASSWORD_KEY: password,
+        URL_PASSWORD_KEY: escaped,
+        "trivyRedisUrl": f"redis://:{escaped}@{cache.host}:{cache.port}/{cache.trivy_index}",
+    }
 
 
-def _valkey_secret(variable: str, cache: Cache) -> Values:
-    reference = {"name": cache.secret_name, "key": VALKEY_PASSWORD_KEY}
+def _valkey_secret(variable: str, cache: Cache, key: str = VALKEY_PASSWORD_KEY) -> Values:
+    reference = {"name": cache.secret_name, "key": key}
     return {"name": variable, "valueFrom": {"secretKeyRef": reference}}
 
 
 def _with_valkey_password(cache: Cache, **urls: str) -> list[Values]:
     plain = [{"name": name, "value": url} for name, url in urls.items()]
-    return [_valkey_secret("VALKEY_PASSWORD", cache), *plain]
+    return [_valkey_secret("VALKEY_PASSWORD", cache, URL_PASSWORD_KEY), *plain]

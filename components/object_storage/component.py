@@ -8,6 +8,7 @@ import pulumi
 
 from components.harbor.values import BucketStorage, VolumeStorage
 from components.naming import SEAM_NAMESPACE, SEAM_SECRET
+from components.object_storage.key_proof import KeyProof
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3_bucket import S3Bucket
 from components.object_storage.settings import (
@@ -77,11 +78,19 @@ class ObjectStorage(pulumi.ComponentResource):
             args.site.data_options(self),
         )
         assert args.access_key is not None and args.secret_key is not None  # settings demand them
+        proof = KeyProof(
+            f"{name}-key-proof",
+            bucket=bucket.bucket,
+            location=wanted,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # Sealing waits for the proof: a new key pair that does not work changes nothing.
+        access_key, secret_key = proof.proven(args.access_key), proof.proven(args.secret_key)
 
         args.site.sealed(
             f"{name}-seam",
             SEAM_SECRET,
-            seam_data(wanted, args.access_key, args.secret_key),
+            seam_data(wanted, access_key, secret_key),
             parent=self,
             namespace=SEAM_NAMESPACE,
         )
@@ -89,8 +98,8 @@ class ObjectStorage(pulumi.ComponentResource):
             f"{name}-credentials",
             HARBOR_SECRET,
             {
-                "REGISTRY_STORAGE_S3_ACCESSKEY": args.access_key,
-                "REGISTRY_STORAGE_S3_SECRETKEY": args.secret_key,
+                "REGISTRY_STORAGE_S3_ACCESSKEY": access_key,
+                "REGISTRY_STORAGE_S3_SECRETKEY": secret_key,
             },
             parent=self,
         )

@@ -7,10 +7,21 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.dns_settings import DnsKind
 from components.object_storage.settings import StorageKind
 from components.settings.cluster import Cluster
-from components.settings.database import Database, SharedDatabase
+from components.settings.database import (
+    Database,
+    DatabaseSettings,
+    DedicatedDatabase,
+    SharedDatabase,
+)
+from components.settings.exposure import GatewayExposure, IngressExposure
 from components.settings.harbor import Harbor, HarborReplicas
+from components.settings.image_policy import ImagePolicy, namespaces_harbor_needs
+from components.settings.network_policies import CiliumGateway, NetworkPolicies
+from components.settings.sealing import Sealing
+from components.settings.valkey import ValkeySettings
 
 Path = tuple[str | int, ...]
 
@@ -92,11 +103,83 @@ def _cluster_is_named(*, sandbox: bool, cluster: Cluster) -> Iterator[Problem]:
         )
 
 
+def _policies_let_the_controller_in(
+    *, exposure: GatewayExposure | IngressExposure, network_policies: NetworkPolicies
+) -> Iterator[Problem]:
+    is_cilium = isinstance(network_policies.gateway, CiliumGateway)
+    if (
+        network_policies.enabled
+        and is_cilium
+        and isinstance(exposure, IngressExposure)
+        and exposure.class_name != "cilium"
+    ):
+        yield Problem(
+            path=("networkPolicies", "gateway", "kind"),
+            reason=f"namespace, and with it the namespace of the controller of class "
+            f"{exposure.class_name}: as cilium its pods could not reach Harbor",
+            example="namespace",
+        )
+
+
+def _database_reaches_the_api_server(
+    *, database: Database, network_policies: NetworkPolicies
+) -> Iterator[Problem]:
+    if (
+        network_policies.enabled
+        and isinstance(database, DedicatedDatabase)
+        and not isinstance(network_policies.gateway, CiliumGateway)
+        and network_policies.api_server is None
+    ):
+        yield Problem(
+            path=("networkPolicies", "apiServer"),
+            reason="required for a dedicated database: its pods ask the API server who leads, and "
+            "a policy cannot select the API server as pods",
+        )
+
+
+def _harbor_can_come_back(
+    *,
+    image_policy: ImagePolicy,
+    harbor: Harbor,
+    sealing: Sealing,
+    database: DatabaseSettings,
+    valkey: ValkeySettings,
+) -> Iterator[Problem]:
+    """Under Enforce, no namespace may be watched whose pods Harbor waits for."""
+    if not image_policy.enabled or image_policy.enforcement != "Enforce":
+        return
+    needed = namespaces_harbor_needs(
+        harbor.namespace, sealing.controller_namespace, database, valkey
+    )
+    excluded = image_policy.exclusions(needed)
+    forgotten = [name for name in needed if name not in excluded]
+    for index, name in enumerate(forgotten, len(image_policy.extra_excluded_namespaces)):
+        yield Problem(
+            path=("imagePolicy", "extraExcludedNamespaces", index),
+            reason=f"Enforce needs {name} among the excluded namespaces ({needed[name]}): its "
+            "images would be refused while Harbor is down, and Harbor would stay down",
+            example=name,
+        )
+
+
+def _zone_holds_the_registry(*, dns: DnsKind, fqdn: str) -> Iterator[Problem]:
+    reason = dns.problem_with(f"registry.{fqdn}")
+    if reason is not None:
+        yield Problem(path=("dns", "zone"), reason=reason, example=fqdn)
+
+
 RULES: tuple[CrossRule, ...] = (
     CrossRule(needs=("sandbox", "cluster"), check=_cluster_is_named),
     CrossRule(needs=("sandbox", "storage"), check=_endpoint_is_encrypted),
     CrossRule(needs=("sandbox", "database"), check=_database_is_encrypted),
     CrossRule(needs=("database", "harbor"), check=_pool_is_large_enough),
+    CrossRule(needs=("exposure", "network_policies"), check=_policies_let_the_controller_in),
+    CrossRule(needs=("database", "network_policies"), check=_database_reaches_the_api_server),
+    CrossRule(needs=("dns", "fqdn"), check=_zone_holds_the_registry),
+    CrossRule(
+        needs=("image_policy", "harbor", "sealing", "database", "valkey"),
+        check=_harbor_can_come_back,
+    ),
 )
 
 

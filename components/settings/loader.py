@@ -25,6 +25,7 @@ class Secrets:
 
     s3_access_key: pulumi.Output[str] | None
     s3_secret_key: pulumi.Output[str] | None
+    dns_token: pulumi.Output[str] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +73,7 @@ def load_settings() -> StackConfig:
         else:
             values[key] = pulumi.Output.secret(value)
 
-    storage = reading.sections.get("storage")
-    is_needed = storage is not None and storage.needs_s3_keys
-    missing = [key for key in SECRETS if is_needed and key not in plain]
+    missing = [key for key in _needed(reading.sections) if key not in plain]
     if not pulumi.runtime.is_dry_run():
         found += [refusals.missing_secret(key, stack=stack, sandbox=sandbox) for key in missing]
     if found or reading.settings is None:
@@ -86,8 +85,22 @@ def load_settings() -> StackConfig:
         pulumi.log.warn(hint)
     return StackConfig(
         settings=reading.settings,
-        secrets=Secrets(s3_access_key=values["s3AccessKey"], s3_secret_key=values["s3SecretKey"]),
+        secrets=Secrets(
+            s3_access_key=values["s3AccessKey"],
+            s3_secret_key=values["s3SecretKey"],
+            dns_token=values["dnsToken"],
+        ),
     )
+
+
+def _needed(sections: Mapping[str, Any]) -> list[str]:
+    """The secrets that the sections that are valid ask for."""
+    needed: list[str] = []
+    if "storage" in sections and sections["storage"].needs_s3_keys:
+        needed += ["s3AccessKey", "s3SecretKey"]
+    if "dns" in sections and sections["dns"].needs_token:
+        needed.append("dnsToken")
+    return needed
 
 
 def _config() -> dict[str, Any]:

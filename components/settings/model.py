@@ -7,14 +7,20 @@ from typing import Annotated, Self
 
 from pydantic import model_validator
 
+from components.dns_settings import DnsSettings, NoDns
 from components.object_storage.settings import StorageSettings
 from components.settings import cross
 from components.settings.cluster import Cluster
 from components.settings.database import DatabaseSettings, DedicatedDatabase
+from components.settings.exposure import ExposureSettings, GatewayExposure
 from components.settings.harbor import Harbor
+from components.settings.image_policy import ImagePolicy
+from components.settings.metrics import Metrics
+from components.settings.network_policies import NetworkPolicies
 from components.settings.rotation import Rotation
 from components.settings.rules import FQDN, Section, refuse
 from components.settings.sealing import Sealing
+from components.settings.trivy import Trivy
 from components.settings.valkey import DedicatedValkey, ValkeySettings
 
 
@@ -41,6 +47,18 @@ class Settings(Section):
     """Harbor's PostgreSQL."""
     valkey: ValkeySettings = DedicatedValkey()
     """Harbor's cache and job queue."""
+    exposure: ExposureSettings = GatewayExposure()
+    """How the registry's host reaches Harbor."""
+    dns: DnsSettings = NoDns()
+    """Who writes the registry's address records."""
+    network_policies: NetworkPolicies = NetworkPolicies()
+    """Who may talk to Harbor's pods, and to whom they may."""
+    image_policy: ImagePolicy = ImagePolicy()
+    """Whose images may run in the cluster."""
+    trivy: Trivy = Trivy()
+    """Harbor's vulnerability scanner."""
+    metrics: Metrics = Metrics()
+    """Figures for Prometheus."""
     rotation: Rotation = Rotation()
     """One number per minted credential; raising it mints a new one."""
 

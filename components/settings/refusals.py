@@ -27,6 +27,7 @@ from components.settings.places import (
     place,
     without_tags,
 )
+from components.settings.rules import REMOVE
 from components.settings.secrets import SECRETS
 
 PROJECT = "sovereign-harbor"
@@ -186,7 +187,9 @@ class _Reader:
         hidden = where.conceal or (where.is_section and _looks_secret(str(path[-1])))
         shown = _NOT_SET if value is ABSENT else _shown(value, hidden=hidden)
         allowed = f"{where.allowed} ({reason})" if reason else where.allowed
-        if example is not None:
+        if example == REMOVE:
+            commands = [self._remove(path)]
+        elif example is not None:
             commands = [self._set(path, example)]
         else:
             commands = [self._set((*path, *rest), text) for rest, text in where.examples]
@@ -202,8 +205,8 @@ class _Reader:
         hidden = hidden or _looks_secret(leaf)
         shown = _shown(value, hidden=hidden)
         known = keys_at(tuple(parent), raw)
-        # A key pair is often written where the bucket is.
-        secrets = list(SECRETS) if parent in ([], ["storage"]) else []
+        # A key pair is often written where the bucket is, a token where the zone is.
+        secrets = list(SECRETS) if parent in ([], ["storage"], ["dns"]) else []
         near = _nearest(leaf, known + secrets)
         if near is None:
             return Refusal(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -31,6 +31,10 @@ class Section(BaseModel):
         coerce_numbers_to_str=True,  # `pulumi config set --path` turns 10485760 into a number
         use_attribute_docstrings=True,
     )
+
+
+REMOVE: Final = ""
+"""In place of an example: the key has to go."""
 
 
 def refuse(reason: str, *, at: tuple[str, ...] = (), example: str | None = None) -> NoReturn:
@@ -93,7 +97,7 @@ OBJECT_NAME = Rule(
 )
 STORAGE_CLASS = Rule(
     allowed='the name of a StorageClass; "" or nothing for the cluster\'s default',
-    example="hcloud-volumes",
+    example="fast-ssd",
     check=matching(rf"(?=.{{0,253}}$)({_LABEL}(\.{_LABEL})*)?"),
 )
 SECRET_KEY_NAME = Rule(

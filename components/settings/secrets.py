@@ -41,5 +41,11 @@ SECRETS: Mapping[str, SecretRule] = {
         longest=128,
         shortest_in_sandbox=8,
     ),
+    "dnsToken": SecretRule(
+        description="API token of the project that holds the DNS zone and the load balancer",
+        shortest=32,
+        longest=256,
+        shortest_in_sandbox=3,
+    ),
 }
-"""By config key. Needed where the kind of storage says so (needs_s3_keys)."""
+"""By config key. Needed where storage (needs_s3_keys) or DNS (needs_token) says so."""

@@ -43,6 +43,9 @@ class Children:
             yield child
         finally:
             end_process(child)
+            for stream in (child.stdout, child.stderr):
+                if stream is not None:
+                    stream.close()
             with self._lock:
                 self._running.discard(child)
 

@@ -11,13 +11,9 @@ from __future__ import annotations
 import base64
 import configparser
 import json
-import os
 import re
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,103 +21,38 @@ from typing import Any
 import pytest
 import yaml
 
-CHART = Path(__file__).parents[2] / "sandbox" / "harbor-chart"
-
-# Only what is on PATH: a test must not start a build. `python3 -m sandbox.toolchain build helm`
-# builds one into the tool cache, and whoever runs the tests puts that on PATH.
-HELM = shutil.which("helm")
-REAL = os.environ.get("HARBOR_CHART")
-
-pytestmark = pytest.mark.skipif(
-    HELM is None,
-    reason="helm is not on PATH: install it, or build it with `python3 -m sandbox.toolchain build "
-    "helm` and put the built one on PATH, then run pytest tests/render/test_stand_in_chart.py",
+from tests.render import rendering
+from tests.render.rendering import (
+    REAL,
+    STAND_IN,
+    Object,
+    Objects,
+    Values,
+    containers,
+    helm_template,
+    merged,
+    names,
+    needs,
+    parsed,
+    registry_config,
+    secret_text,
 )
 
-Values = Mapping[str, Any]
-Object = dict[str, Any]
-Objects = dict[tuple[str, str], Object]
+pytestmark = needs("helm")
 
 
-# --------------------------------------------------------------------------------------------------
-# Rendering
+def rendered(values: Values | None = None, chart: str | Path = STAND_IN) -> str:
+    return rendering.rendered(values, chart)
 
 
-def helm_template(
-    chart: str | Path, values: Values, *more: str
-) -> subprocess.CompletedProcess[str]:
-    assert HELM
-    return subprocess.run(
-        [HELM, "template", "harbor", str(chart), "-n", "registry", "--values", "-", *more],
-        input=json.dumps(values),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-@cache
-def _rendered(chart: str, values: str) -> str:
-    run = helm_template(chart, json.loads(values))
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
-def rendered(values: Values | None = None, chart: str | Path = CHART) -> str:
-    return _rendered(str(chart), json.dumps(values or {}, sort_keys=True))
-
-
-def parsed(text: str) -> Objects:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    found: Objects = {}
-    for item in yaml.load_all(text, Loader=loader):
-        if item:
-            key = (item["kind"], item["metadata"]["name"])
-            assert key not in found, f"{key} is rendered twice"
-            found[key] = item
-    return found
-
-
-def objects(values: Values | None = None, chart: str | Path = CHART) -> Objects:
+def objects(values: Values | None = None, chart: str | Path = STAND_IN) -> Objects:
     return parsed(rendered(values, chart))
 
 
 def refusal(values: Values) -> str:
-    run = helm_template(CHART, values)
+    run = helm_template(STAND_IN, values)
     assert run.returncode != 0, "this should have been refused"
     return run.stderr
-
-
-def merged(*layers: Values) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            old = out.get(key)
-            if isinstance(old, Mapping) and isinstance(value, Mapping):
-                value = merged(old, value)
-            out[key] = value
-    return out
-
-
-def names(found: Objects, kind: str) -> set[str]:
-    return {name for of, name in found if of == kind}
-
-
-def containers(found: Objects) -> Iterator[tuple[str, Object]]:
-    for (kind, name), item in found.items():
-        if kind in ("Deployment", "StatefulSet"):
-            spec = item["spec"]["template"]["spec"]
-            for one in [*(spec.get("initContainers") or []), *spec["containers"]]:
-                yield name, one
-
-
-def secret_text(found: Objects, name: str) -> dict[str, str]:
-    data = found["Secret", name]["data"]
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}
-
-
-def registry_config(found: Objects, name: str = "harbor-registry") -> Object:
-    return yaml.safe_load(found["ConfigMap", name]["data"]["config.yml"])
 
 
 # --------------------------------------------------------------------------------------------------
@@ -268,7 +199,7 @@ def test_s3_secret_reaches_both_containers_of_the_registry():
 
 
 def test_everything_pinned_renders_the_same_bytes_twice():
-    first, second = (helm_template(CHART, ALL_PINNED) for _ in range(2))
+    first, second = (helm_template(STAND_IN, ALL_PINNED) for _ in range(2))
     assert first.returncode == 0, first.stderr
     assert first.stdout == second.stdout
     assert names(objects(ALL_PINNED), "Secret") >= {"harbor-core"}
@@ -276,7 +207,7 @@ def test_everything_pinned_renders_the_same_bytes_twice():
 
 
 def test_what_is_not_pinned_is_new_at_each_render():
-    first, second = (helm_template(CHART, EXTERNAL_DATABASE).stdout for _ in range(2))
+    first, second = (helm_template(STAND_IN, EXTERNAL_DATABASE).stdout for _ in range(2))
     changed = {
         line.split(":")[0].strip() for line in set(first.splitlines()) ^ set(second.splitlines())
     }
@@ -311,7 +242,7 @@ class SmallCluster(BaseHTTPRequestHandler):
         "harbor-registry": {"REGISTRY_HTTP_SECRET": "kept http"},
     }
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         pass
 
     def answer(self) -> Object | None:
@@ -363,7 +294,7 @@ def looked_up(name: str) -> Values:
     return {"redis": {"type": "external", "external": {"existingSecret": name}}}
 
 
-CHARTS = [CHART, *([Path(REAL)] if REAL else [])]
+CHARTS = [STAND_IN, *([Path(REAL)] if REAL else [])]
 
 
 @pytest.mark.parametrize("chart", CHARTS, ids=["stand-in", "real"][: len(CHARTS)])
@@ -397,7 +328,7 @@ def test_in_a_cluster_secrets_are_kept_and_redis_is_looked_up(
 
 
 def test_redis_secret_without_the_right_key_is_refused(in_cluster: tuple[str, ...]):
-    run = helm_template(CHART, looked_up("no-password"), *in_cluster)
+    run = helm_template(STAND_IN, looked_up("no-password"), *in_cluster)
     assert 'Secret "no-password" has no key REDIS_PASSWORD' in run.stderr
 
 
@@ -445,7 +376,7 @@ def test_schema_is_strict_wherever_it_names_keys():
             for number, value in enumerate(node):
                 yield from walk(value, f"{path}/{number}")
 
-    schema = json.loads((CHART / "values.schema.json").read_text())
+    schema = json.loads((STAND_IN / "values.schema.json").read_text())
     assert list(walk(schema, "")) == []
 
 
@@ -480,11 +411,11 @@ def test_refuses_with_a_reason(values: Values, message: str):
 
 
 def test_says_it_is_a_stand_in():
-    meta = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    meta = yaml.safe_load((STAND_IN / "Chart.yaml").read_text())
     assert (meta["name"], meta["version"], meta["appVersion"]) == ("harbor", "1.18.3", "2.14.3")
     assert meta["annotations"]["sovereign-harbor/stand-in"] == "true"
     assert "STAND-IN" in meta["description"]
-    assert "STAND-IN" in (CHART / "templates" / "NOTES.txt").read_text()
+    assert "STAND-IN" in (STAND_IN / "templates" / "NOTES.txt").read_text()
 
 
 # --------------------------------------------------------------------------------------------------
@@ -887,7 +818,7 @@ def test_renders_what_the_real_chart_renders(case: str):
 def test_has_the_real_charts_values_and_defaults():
     assert REAL
     real = yaml.safe_load((Path(REAL) / "values.yaml").read_text())
-    ours = yaml.safe_load((CHART / "values.yaml").read_text())
+    ours = yaml.safe_load((STAND_IN / "values.yaml").read_text())
     assert {line.split()[0] for line in differing(real, ours)} == DEFAULT_DIFFERENCES
 
 
@@ -901,4 +832,4 @@ def test_shares_no_file_and_hardly_a_sentence_with_the_real_chart():
         lines = (line.strip() for file in files for line in file.read_text().splitlines())
         return {line for line in lines if line.startswith("#") and line.count(" ") > 3}
 
-    assert comments(Path(REAL)) & comments(CHART) == set()
+    assert comments(Path(REAL)) & comments(STAND_IN) == set()

@@ -196,7 +196,7 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
         rotation={"secretKey": 2},
     )
     refused = sovereign.run("preview", "-s", sovereign.stack, check=False)
-    sandbox.configure(**original(sandbox))
+    sandbox.configure(**original())
     assert refused.code != 0
     for part in (
         "5 settings of stack local are refused; nothing was touched",
@@ -211,7 +211,7 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
         assert (part in refused.text) is (part != "Traceback"), refused.text
 
 
-def original(sandbox: Sandbox) -> dict[str, object]:
+def original() -> dict[str, Any]:
     """The local stack's sections as they are committed."""
     document = yaml.safe_load((ROOT / "Pulumi.local.yaml").read_text())["config"]
     prefix = "sovereign-harbor:"

@@ -38,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = "sovereign-harbor"
 ACCESS_KEY = "ACCESSKEYOF20CHARACT"
 SECRET_KEY = "a-secret-key-of-exactly-40-characters-xx"
+DNS_TOKEN = "a-token-of-exactly-64-characters" * 2
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 PRIVATE_KEY = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADAN\n-----END PRIVATE KEY-----\n"
 
@@ -150,10 +151,27 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("database.image", "ghcr.io/cloudnative-pg/postgresql:17.5"),
     ("valkey.maxMemory", "128Mi"),
     ("rotation.valkeyPassword", 2),
+    ("imagePolicy.kind", "ClusterPolicy"),
+    ("imagePolicy.enforcement", "Enforce"),
+    ("imagePolicy.extraPrefixes", ["harbor.mct1.omani.works/"]),
+    ("imagePolicy.excludedNamespaces", []),
+    ("imagePolicy.rewrite", {"enabled": True, "projects": {"quay.io": "proxy-quay"}}),
     ("database", SHARED_DATABASE),
     ("valkey", SHARED_VALKEY),
     ("storage", {"kind": "filesystem", "size": "50Gi"}),
     ("storage", {**S3, "caBundle": PEM, "pathStyle": False}),
+    ("exposure", {"kind": "gateway", "parentRefs": [{"name": "g", "namespace": "gateways"}]}),
+    ("exposure", {"kind": "ingress", "className": "cilium", "tlsSecret": "wildcard"}),
+    ("networkPolicies.enabled", False),
+    ("networkPolicies.outside", []),
+    ("networkPolicies.outside", ["0.0.0.0/0", "10.20.0.0/16", "2001:db8::/32"]),
+    ("dns", {"kind": "none"}),
+    ("dns", {"kind": "hetzner", "zone": "omani.works", "addresses": {"ipv6": "2001:db8::1"}}),
+    ("dns", {"kind": "hetzner", "zone": "omantel.omani.works", "loadBalancer": {"name": "lb-1"}}),
+    ("trivy.severity", ["HIGH", "CRITICAL"]),
+    ("trivy.dbRepositories", ["registry.example.com:8443/mirror/trivy-db:2"]),
+    ("trivy.timeout", "1h30m"),
+    ("metrics", {"enabled": True, "serviceMonitor": True}),
 ]
 
 
@@ -248,11 +266,69 @@ def set_path(path: str, value: str) -> str:
 _DATABASE = {"database": SHARED_DATABASE}
 _VALKEY = {"valkey": SHARED_VALKEY}
 _S3 = {"storage": S3}
+_GATEWAY: dict[str, Any] = {"exposure": {"kind": "gateway"}}
+# Valid but for what a row takes away: everything here has something to lose.
+_INGRESS: dict[str, Any] = {
+    "exposure": {
+        "kind": "ingress",
+        "className": "traefik",
+        "clusterIssuer": "letsencrypt-dns01-prod",
+    },
+    "networkPolicies": {
+        "gateway": {"kind": "namespace", "namespace": "traefik"},
+        "apiServer": {"cidr": "10.0.0.2/32"},
+    },
+}
+_DNS: dict[str, Any] = {
+    "dns": {"kind": "hetzner", "zone": "omani.works", "loadBalancer": {"name": "omantel"}}
+}
+_API_SERVER_FIX = set_path(
+    "networkPolicies.apiServer.cidr",
+    "$(kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes "
+    "-o jsonpath='{.items[0].endpoints[0].addresses[0]}')/32",
+)
 _FQDN_FIX = "pulumi config set fqdn omantel.omani.works -s omantel"
 _BUCKET_FIX = set_path("storage.bucket", "omantel-harbor")
 _REGION_FIX = set_path("storage.region", "fsn1")
 
 REFUSED: list[Bad] = [
+    Bad(
+        path="imagePolicy.kind",
+        value="Policy",
+        allowed="one of ValidatingPolicy, ClusterPolicy",
+        fix=set_path("imagePolicy.kind", "ValidatingPolicy"),
+    ),
+    Bad(
+        path="imagePolicy.enforcement",
+        value="enforce",
+        allowed="one of Audit, Enforce",
+        fix=set_path("imagePolicy.enforcement", "Audit"),
+    ),
+    Bad(
+        path="imagePolicy.extraPrefixes",
+        key="imagePolicy.extraPrefixes[0]",
+        value=["harbor.mct1.omani.works"],
+        allowed="with the slash: without it, images of longer host names begin with it too",
+        fix=set_path("imagePolicy.extraPrefixes[0]", "harbor.mct1.omani.works/"),
+        shown='"harbor.mct1.omani.works"',
+    ),
+    Bad(
+        path="imagePolicy.excludedNamespaces",
+        key="imagePolicy.extraExcludedNamespaces[0]",
+        value=["kube-system", "kyverno", "cnpg-system"],
+        allowed="Enforce needs harbor among the excluded namespaces",
+        fix=set_path("imagePolicy.extraExcludedNamespaces[0]", "harbor"),
+        shown="(not set)",
+        base={"imagePolicy": {"enforcement": "Enforce"}},
+    ),
+    Bad(
+        path="imagePolicy.rewrite.projects",
+        value={"dockerhub": "proxy"},
+        allowed="'dockerhub' is not the host of a registry",
+        fix="pulumi config rm --path 'imagePolicy.rewrite.projects' -s omantel\n"
+        + set_path("imagePolicy.rewrite.projects.KEY", "proxy-dockerhub"),
+        shown="(an object)",
+    ),
     Bad(path="fqdn", value="omantel", allowed="one label is not", fix=_FQDN_FIX),
     Bad(path="fqdn", value="Omantel.omani.works", allowed="upper-case", fix=_FQDN_FIX),
     Bad(path="fqdn", value="https://a.b", allowed="a name, not a URL", fix=_FQDN_FIX),
@@ -482,7 +558,7 @@ REFUSED: list[Bad] = [
     Bad(
         path="wireguard",
         value="on",
-        allowed="no such setting; known here: cluster, database, fqdn",
+        allowed="no such setting; known here: cluster, database, ",
         fix="pulumi config rm wireguard -s omantel",
     ),
     Bad(
@@ -712,6 +788,242 @@ REFUSED: list[Bad] = [
         fix=set_path("rotation.adminPassword", "1"),
     ),
     Bad(
+        path="exposure.kind",
+        value="nodePort",
+        allowed="one of gateway, ingress",
+        fix=set_path("exposure.kind", "gateway"),
+    ),
+    Bad(
+        path="exposure.parentRefs",
+        value=[],
+        shown="(a list)",
+        allowed="without one the route belongs to no Gateway",
+        fix="pulumi config rm --path 'exposure.parentRefs' -s omantel\n"
+        f"{set_path('exposure.parentRefs[0].name', 'cilium-gateway')}\n"
+        f"{set_path('exposure.parentRefs[0].namespace', 'kube-system')}",
+        base=_GATEWAY,
+    ),
+    Bad(
+        path="exposure.parentRefs",
+        value=[{"name": "g", "namespace": "n"}, {"name": "g", "namespace": "n"}],
+        shown="(a list)",
+        allowed="the same listener twice",
+        fix="pulumi config rm --path 'exposure.parentRefs' -s omantel\n"
+        f"{set_path('exposure.parentRefs[0].name', 'cilium-gateway')}\n"
+        f"{set_path('exposure.parentRefs[0].namespace', 'kube-system')}",
+        base=_GATEWAY,
+    ),
+    Bad(
+        path="exposure.parentRefs",
+        value=[{"name": "cilium-gateway"}],
+        key="exposure.parentRefs[0].namespace",
+        shown="(not set)",
+        allowed="a Kubernetes name",
+        fix=set_path("exposure.parentRefs[0].namespace", "kube-system"),
+        base=_GATEWAY,
+    ),
+    Bad(
+        path="exposure.certificate",
+        value={"clusterIssuer": "letsencrypt-dns01-prod"},
+        key="exposure.certificate.secretName",
+        shown="(not set)",
+        allowed="a Kubernetes object name",
+        fix=set_path("exposure.certificate.secretName", "harbor-tls"),
+        base=_GATEWAY,
+    ),
+    Bad(
+        path="exposure.clusterIssuer",
+        value=...,
+        shown="(not set)",
+        allowed="without a certificate the controller answers with one of its own",
+        fix=set_path("exposure.clusterIssuer", "letsencrypt-dns01-prod"),
+        base=_INGRESS,
+    ),
+    Bad(
+        path="exposure.className",
+        value=...,
+        shown="(not set)",
+        allowed="a Kubernetes object name",
+        fix=set_path("exposure.className", "traefik"),
+        base=_INGRESS,
+    ),
+    Bad(
+        path="exposure.annotations",
+        value={"proxy body size": "0"},
+        shown="(an object)",
+        allowed="proxy body size is not the name of one",
+        fix="pulumi config rm --path 'exposure.annotations' -s omantel\n"
+        f"{set_path('exposure.annotations.KEY', 'VALUE')}",
+        base=_INGRESS,
+    ),
+    Bad(
+        path="networkPolicies.gateway",
+        value={"kind": "cilium"},
+        key="networkPolicies.gateway.kind",
+        shown='"cilium"',
+        allowed="the controller of class traefik: as cilium its pods could not reach Harbor",
+        fix=set_path("networkPolicies.gateway.kind", "namespace"),
+        base=_INGRESS | {"networkPolicies": {}},
+    ),
+    Bad(
+        path="networkPolicies.gateway",
+        value={"kind": "namespace"},
+        key="networkPolicies.gateway.namespace",
+        shown="(not set)",
+        allowed="a Kubernetes name",
+        fix=set_path("networkPolicies.gateway.namespace", "traefik"),
+    ),
+    Bad(
+        path="networkPolicies.gateway.kind",
+        value="calico",
+        allowed="one of cilium, namespace",
+        fix=set_path("networkPolicies.gateway.kind", "cilium"),
+    ),
+    Bad(
+        path="networkPolicies.apiServer",
+        value=...,
+        shown="(not set)",
+        allowed="its pods ask the API server who leads",
+        fix=_API_SERVER_FIX,
+        base=_INGRESS,
+    ),
+    Bad(
+        path="networkPolicies.apiServer",
+        value={"cidr": "10.0.0.2/32"},
+        shown="(an object)",
+        allowed="not with gateway.kind cilium",
+        fix="pulumi config rm --path 'networkPolicies.apiServer' -s omantel",
+    ),
+    Bad(
+        path="networkPolicies.apiServer.cidr",
+        value="10.0.0.2",
+        allowed="without a prefix length",
+        fix=_API_SERVER_FIX,
+        base=_INGRESS,
+    ),
+    Bad(
+        path="networkPolicies.outside",
+        value=["10.0.0.1/8"],
+        key="networkPolicies.outside[0]",
+        shown='"10.0.0.1/8"',
+        allowed="it has bits set behind the prefix",
+        fix=set_path("networkPolicies.outside[0]", "10.20.0.0/16"),
+    ),
+    Bad(
+        path="networkPolicies.monitoringNamespace",
+        value="Monitoring",
+        allowed="a Kubernetes name",
+        fix=set_path("networkPolicies.monitoringNamespace", "harbor"),
+    ),
+    Bad(
+        path="dns.zone",
+        value="example.com",
+        allowed="registry.omantel.omani.works is not in this zone",
+        fix=set_path("dns.zone", "omantel.omani.works"),
+        base=_DNS,
+    ),
+    Bad(
+        path="dns.zone",
+        value="ani.works",
+        allowed="registry.omantel.omani.works is not in this zone",
+        fix=set_path("dns.zone", "omantel.omani.works"),
+        base=_DNS,
+    ),
+    Bad(
+        path="dns.zone",
+        value="omani.works.",
+        allowed="none at the end",
+        fix=set_path("dns.zone", "omani.works"),
+        base=_DNS,
+    ),
+    Bad(
+        path="dns.loadBalancer",
+        value=...,
+        shown="(not set)",
+        allowed="either dns.loadBalancer or dns.addresses",
+        fix=set_path("dns.loadBalancer.name", "omantel"),
+        base=_DNS,
+    ),
+    Bad(
+        path="dns.addresses",
+        value={"ipv4": "203.0.113.7"},
+        key="dns.loadBalancer",
+        shown="(an object)",
+        allowed="either dns.loadBalancer or dns.addresses",
+        fix="pulumi config rm --path 'dns.loadBalancer' -s omantel",
+        base=_DNS,
+    ),
+    Bad(
+        path="dns.loadBalancer.selector",
+        value="role=gateway",
+        key="dns.loadBalancer.name",
+        shown='"omantel"',
+        allowed="either dns.loadBalancer.name or dns.loadBalancer.selector",
+        fix="pulumi config rm --path 'dns.loadBalancer.name' -s omantel",
+        base=_DNS,
+    ),
+    Bad(
+        path="dns.addresses",
+        value={"ipv4": "2001:db8::7"},
+        key="dns.addresses.ipv4",
+        shown='"2001:db8::7"',
+        allowed="an IPv4 address",
+        fix=set_path("dns.addresses.ipv4", "203.0.113.10"),
+        base={"dns": {"kind": "hetzner", "zone": "omani.works"}},
+    ),
+    Bad(
+        path="dns.ttl",
+        value=5,
+        allowed="a whole number from 60 to 86400",
+        fix=set_path("dns.ttl", "300"),
+        base=_DNS,
+    ),
+    Bad(
+        path="dns.token",
+        value=DNS_TOKEN,
+        shown="<secret, 64 characters>",
+        allowed="did you mean the top-level secret dnsToken?",
+        fix="pulumi config set --secret dnsToken -s omantel\n"
+        "pulumi config rm --path 'dns.token' -s omantel",
+        base=_DNS,
+    ),
+    Bad(
+        path="trivy.severity",
+        value=["HIGH", "critical"],
+        key="trivy.severity[1]",
+        shown='"critical"',
+        allowed="one of UNKNOWN, LOW, MEDIUM, HIGH, CRITICAL",
+        fix=set_path("trivy.severity[1]", "UNKNOWN"),
+    ),
+    Bad(
+        path="trivy.severity",
+        value=[],
+        shown="(a list)",
+        allowed="at least one",
+        fix="pulumi config rm --path 'trivy.severity' -s omantel\n"
+        f"{set_path('trivy.severity[0]', 'UNKNOWN')}",
+    ),
+    Bad(
+        path="trivy.timeout",
+        value="300",
+        allowed="such as 5m0s",
+        fix=set_path("trivy.timeout", "5m0s"),
+    ),
+    Bad(
+        path="trivy.dbRepositories",
+        value=["https://mirror.gcr.io/aquasec/trivy-db"],
+        key="trivy.dbRepositories[0]",
+        shown='"https://mirror.gcr.io/aquasec/trivy-db"',
+        allowed="without scheme",
+        fix=set_path("trivy.dbRepositories[0]", "mirror.gcr.io/aquasec/trivy-db"),
+    ),
+    Bad(
+        path="metrics.serviceMonitor",
+        value=True,
+        allowed="it needs metrics.enabled true",
+        fix=set_path("metrics.serviceMonitor", "false"),
+    ),
+    Bad(
         path="storage.bucket",
         value="${SANDBOX_BUCKET}",
         allowed="only a sandbox's stack may refer to the environment",
@@ -806,8 +1118,14 @@ def leaves(path: tuple[str, ...], raw: dict[str, Any]) -> Iterator[tuple[str, ..
 
 @pytest.mark.parametrize(
     "base",
-    [{}, _S3, _DATABASE | _VALKEY, {"storage": {"kind": "filesystem", "size": "50Gi"}}],
-    ids=["hetzner", "s3", "shared", "filesystem"],
+    [
+        {},
+        _S3,
+        _DATABASE | _VALKEY,
+        {"storage": {"kind": "filesystem", "size": "50Gi"}},
+        _INGRESS | _DNS,
+    ],
+    ids=["hetzner", "s3", "shared", "filesystem", "perimeter"],
 )
 def test_every_setting_says_what_is_allowed_with_an_example_that_is(
     base: dict[str, Any],
@@ -816,8 +1134,13 @@ def test_every_setting_says_what_is_allowed_with_an_example_that_is(
     for path in leaves((), raw):
         where = places.place(path, raw)
         assert where.allowed != "a text", path
-        for _, example in where.examples:
-            if "$(" not in example and where.rule is not None and not example.isdigit():
+        for below, example in where.examples:
+            if (
+                not below
+                and "$(" not in example
+                and where.rule is not None
+                and not example.isdigit()
+            ):
                 assert where.accepts(example), path
 
 
@@ -1031,9 +1354,10 @@ def test_a_bad_secret_is_refused_without_being_shown(
 
 def test_a_secret_in_plain_text_is_refused_without_being_shown(stack: Stack) -> None:
     with pytest.raises(SettingsRefused) as raised:
-        stack.load({**GOOD, **BOTH})
+        stack.load({**GOOD, **BOTH, "dnsToken": DNS_TOKEN})
     assert [refusal.key for refusal in raised.value.refusals] == list(SECRETS)
     assert "it stands readable in the stack's file" in str(raised.value)
+    assert DNS_TOKEN not in str(raised.value)
     assert SECRET_KEY not in str(raised.value)
     assert ACCESS_KEY not in str(raised.value)
 
@@ -1055,7 +1379,29 @@ def test_no_refusal_shows_a_secret_wherever_it_was_put(stack: Stack) -> None:
 
 def test_storage_on_a_volume_needs_no_keys(stack: Stack) -> None:
     config = stack.load({**GOOD, "storage": {"kind": "filesystem", "size": "50Gi"}})
-    assert config.secrets == loader.Secrets(s3_access_key=None, s3_secret_key=None)
+    assert config.secrets == loader.Secrets(s3_access_key=None, s3_secret_key=None, dns_token=None)
+
+
+def test_records_of_a_vendor_need_its_token(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load({**GOOD, **_DNS}, secrets=BOTH)
+    (refusal,) = raised.value.refusals
+    assert refusal == Refusal(
+        key="dnsToken",
+        value="(not set)",
+        allowed="32 to 256 characters without spaces, encrypted",
+        fix="pulumi config set --secret dnsToken -s omantel",
+    )
+    config = stack.load({**GOOD, **_DNS}, secrets={**BOTH, "dnsToken": DNS_TOKEN})
+    assert stack.resolve(config.secrets.dns_token) == (DNS_TOKEN, True, True)
+
+
+def test_a_preview_without_the_token_goes_on_with_an_unknown_one(stack: Stack) -> None:
+    config = stack.load({**GOOD, **_DNS}, secrets=BOTH, preview=True)
+    _, known, secret = stack.resolve(config.secrets.dns_token)
+    assert (known, secret) == (False, True)
+    (warning,) = stack.warnings
+    assert "dnsToken" in warning
 
 
 def test_empty_defaults_of_the_project_file_mean_not_set(stack: Stack) -> None:

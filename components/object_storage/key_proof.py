@@ -1,0 +1,153 @@
+"""Proof that a key pair works, before anything is sealed with it.
+
+What is in the state: the bucket's place and a salted revision of the pair. The pair itself is read
+from the stack's configuration in `configure`, as for the bucket: it is kept neither as an input
+nor as an output, and a proof that fails leaves the last proven revision in the state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import Any
+
+import pulumi
+from botocore.exceptions import BotoCoreError, ClientError
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from components.object_storage.location import BucketLocation
+from components.object_storage.s3_client import (
+    S3Credentials,
+    configured_credentials,
+    reached,
+    read_object,
+)
+from components.object_storage.s3_contents import OWN_PREFIX, delete_own
+from components.object_storage.s3_errors import NOT_OFFERED, BucketError, error_code
+from components.sealing.crypto import revision
+
+PLACE = ("bucket", "region", "endpoint", "pathStyle", "caBundle")
+"""A change of these wants a new proof."""
+
+_UNCHANGED = (
+    "Nothing was sealed with this key pair: the Secrets in the cluster, and Harbor, still have the "
+    "one before. Keep that one valid, set the right new one with `pulumi config set --secret "
+    "s3AccessKey`, likewise s3SecretKey, and run `pulumi up`."
+)
+
+
+class KeyProofProvider(ResourceProvider):
+    """Lists, puts, gets and deletes a probe object whenever the key pair or the bucket is new."""
+
+    serialize_as_secret_always = False
+    _credentials: S3Credentials | None = None
+
+    def configure(self, req: ConfigureRequest) -> None:
+        self._credentials = configured_credentials(req.config.get)
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        moved = any(_olds.get(key) != _news.get(key) for key in PLACE)
+        # Without a key pair this is a preview by somebody who has none.
+        known = self._credentials is not None and self._revision(_olds["salt"])
+        return DiffResult(changes=moved or known != _olds["revision"], replaces=[])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(id_=props["bucket"], outs=self._proven(props, os.urandom(16).hex()))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(outs=self._proven(_news, _olds["salt"]))
+
+    def _proven(self, props: dict[str, Any], salt: str) -> dict[str, Any]:
+        location = BucketLocation(
+            bucket=props["bucket"],
+            region=props["region"],
+            endpoint=props.get("endpoint"),
+            path_style=bool(props["pathStyle"]),
+            ca_bundle=props.get("caBundle"),
+        )
+        with reached(location, self._credentials, _UNCHANGED) as client:
+            _prove(client, location.bucket)
+        place = {key: props.get(key) for key in PLACE}
+        return {**place, "salt": salt, "revision": self._revision(salt)}
+
+    def _revision(self, salt: str) -> str:
+        assert self._credentials is not None  # `reached` demands them
+        pair = {"access": self._credentials.access_key, "secret": self._credentials.secret_key}
+        return revision(pair, salt=bytes.fromhex(salt))
+
+
+def _prove(client: Any, bucket: str) -> None:
+    """Does with a probe object what the registry will do with blobs.
+
+    Raises ClientError, or BucketError when the store gives back something else.
+    """
+    key, content = f"{OWN_PREFIX}probe-{secrets.token_hex(8)}", secrets.token_bytes(64)
+    client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
+    try:
+        client.put_object(Bucket=bucket, Key=key, Body=content)
+        if read_object(client, bucket, key) != content:
+            raise BucketError(
+                f"bucket {bucket} gave back something else than was put. {_UNCHANGED}"
+            )
+        client.delete_object(Bucket=bucket, Key=key)
+    except (ClientError, BotoCoreError, BucketError):
+        with contextlib.suppress(ClientError, BotoCoreError):
+            delete_own(client, bucket, key)
+        raise
+    _forget_versions(client, bucket, key)
+
+
+def _forget_versions(client: Any, bucket: str, key: str) -> None:
+    """Removes what a versioned bucket keeps of the deleted probe.
+
+    The registry needs no right to that; without it the bucket's lifecycle rules do it.
+    """
+    try:
+        delete_own(client, bucket, key)
+    except ClientError as error:
+        if error_code(error) not in NOT_OFFERED | {"AccessDenied"}:
+            raise
+
+
+class KeyProof(Resource, module="storage", name="KeyProof"):
+    """The proof as a resource: its `revision` is known once the key pair has passed."""
+
+    revision: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bucket: pulumi.Input[str],
+        location: BucketLocation,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`bucket`: the name, known once the bucket is there. `location`: how it is reached."""
+        super().__init__(
+            KeyProofProvider(),
+            name,
+            {
+                "bucket": bucket,
+                "region": location.region,
+                "endpoint": location.endpoint,
+                "pathStyle": location.path_style,
+                "caBundle": location.ca_bundle,
+                "revision": None,
+                "salt": None,
+            },
+            pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions(additional_secret_outputs=["salt"]), opts
+            ),
+        )
+
+    def proven(self, key: pulumi.Input[str]) -> pulumi.Output[str]:
+        """`key` of the stack's pair, known only once the pair has passed; as secret as it was."""
+        return pulumi.Output.all(self.revision, key).apply(lambda found: str(found[1]))

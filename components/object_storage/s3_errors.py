@@ -1,0 +1,54 @@
+"""What a store's refusals mean, in words that hold no key."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+NOT_OFFERED = frozenset(
+    {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
+)
+"""How stores say that they lack a feature."""
+
+_KEY_REFUSED = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "ExpiredToken"}
+)
+"""How stores say that a key pair is wrong, whatever it asked for."""
+
+
+class BucketError(Exception):
+    """A bucket could not be made, read, used or deleted; the text says what to do."""
+
+
+def error_code(error: ClientError) -> str:
+    """S3's error code, e.g. `NoSuchBucket`; for answers without a body the HTTP status as text."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+@contextlib.contextmanager
+def explained(subject: str, *, hidden: tuple[str, ...], afterwards: str = "") -> Generator[None]:
+    """Turns every error of the SDK in its body into a BucketError about `subject`.
+
+    `hidden`: texts that stores may repeat in their messages and that are blotted out.
+    `afterwards`: what holds now and what to do.
+    """
+    try:
+        yield
+    except ClientError as error:
+        words = f"{error.operation_name} was answered {_answer(error)}"
+        if error_code(error) in _KEY_REFUSED:
+            words += ". The store does not accept the key pair: check s3AccessKey and s3SecretKey"
+    except BotoCoreError as error:
+        words = str(error).rstrip(".") or type(error).__name__
+    else:
+        return
+    for text in hidden:
+        words = words.replace(text, "<hidden>")
+    raise BucketError(f"{subject}: {words}." + (f" {afterwards}" if afterwards else "")) from None
+
+
+def _answer(error: ClientError) -> str:
+    told = str(error.response.get("Error", {}).get("Message") or "").rstrip(".")
+    return f"{error_code(error) or '?'} ({told or 'no further word from the store'})"

@@ -1,0 +1,103 @@
+"""The section `imagePolicy`: whose images may run in the cluster. Pure."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.image_policy.exclusions import ESTATE, needed_for_harbor
+from components.image_policy.rewrite import PROXY_PROJECTS
+from components.settings.database import DatabaseSettings, SharedDatabase
+from components.settings.rules import DNS_LABEL, Rule, Section
+from components.settings.valkey import SharedValkey, ValkeySettings
+
+_HOST = r"(?=[^/]*[.:]|localhost)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+_PORT = r"(:[1-9][0-9]{0,4})?"
+_PATH = r"([a-z0-9]+([._-]+[a-z0-9]+)*/)*"
+
+
+def _prefix(prefix: str) -> str | None:
+    if "://" in prefix:
+        return "images are named without a scheme"
+    if "*" in prefix:
+        return "a prefix, not a pattern: every image that begins with it is allowed"
+    if not prefix.endswith("/"):
+        return "with the slash: without it, images of longer host names begin with it too"
+    if re.fullmatch(f"{_HOST}{_PORT}/{_PATH}", prefix):
+        return None
+    if re.fullmatch(_PATH, prefix):
+        return "this names no registry; such images are Docker Hub's"
+    return ""
+
+
+PREFIX = Rule(
+    allowed="a lower-case registry host, with a path if wanted, that ends with a slash",
+    example="harbor.mct1.omani.works/",
+    check=_prefix,
+)
+
+
+def _proxied(projects: dict[str, str]) -> str | None:
+    for host, project in projects.items():
+        if re.fullmatch(_HOST + _PORT, host) is None:
+            return f"{host!r} is not the host of a registry"
+        if re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", project) is None:
+            return f"{project!r} is not the name of a Harbor project"
+    return None if projects else "without any, nothing is rewritten: set rewrite.enabled to false"
+
+
+class Rewrite(Section):
+    """Pulls images of other registries through Harbor's proxy caches."""
+
+    enabled: bool = False
+    """Rewrite the images of new pods. The proxy-cache projects must be there before."""
+    projects: Annotated[
+        dict[str, str],
+        Rule(
+            allowed="an object of upstream registry host to Harbor project",
+            example="proxy-dockerhub",
+            check=_proxied,
+        ),
+    ] = Field(default_factory=lambda: dict(PROXY_PROJECTS))
+    """Upstream registry → Harbor project that caches it; replaces the default."""
+
+
+Namespace = Annotated[str, DNS_LABEL]
+
+
+class ImagePolicy(Section):
+    """Whose images may run in the cluster; needs Kyverno 1.18 or later."""
+
+    enabled: bool = True
+    """Apply the policies; false where no Kyverno runs."""
+    kind: Literal["ValidatingPolicy", "ClusterPolicy"] = "ValidatingPolicy"
+    """Kyverno's kind; ClusterPolicy for a Kyverno that serves no ValidatingPolicy v1."""
+    enforcement: Literal["Audit", "Enforce"] = "Audit"
+    """Report images from elsewhere, or refuse them."""
+    extra_prefixes: tuple[Annotated[str, PREFIX], ...] = ()
+    """What images may begin with besides the registry's own host."""
+    excluded_namespaces: tuple[Namespace, ...] | None = None
+    """Namespaces where any image may run; replaces the default, which is what Harbor needs."""
+    extra_excluded_namespaces: tuple[Namespace, ...] = ()
+    """Namespaces where any image may run, besides the others."""
+    rewrite: Rewrite = Rewrite()
+    """Pulls images of other registries through Harbor's proxy caches."""
+
+    def exclusions(self, needed: dict[str, str]) -> tuple[str, ...]:
+        """All excluded namespaces, sorted; `needed` is part of the default."""
+        default = (*needed, *ESTATE)
+        chosen = default if self.excluded_namespaces is None else self.excluded_namespaces
+        return tuple(sorted({*chosen, *self.extra_excluded_namespaces}))
+
+
+def namespaces_harbor_needs(
+    harbor: str, sealing: str, database: DatabaseSettings, valkey: ValkeySettings
+) -> dict[str, str]:
+    """Namespace → why Harbor cannot come back while nothing may run there."""
+    is_shared = isinstance(database, SharedDatabase)
+    return needed_for_harbor(
+        harbor=harbor,
+        sealing=sealing,
+        database=database.secret.namespace if is_shared else None,
+        cache=valkey.secret.namespace if isinstance(valkey, SharedValkey) else None,
+    )

@@ -1,0 +1,150 @@
+"""The real Kyverno admission controller, run beside the sandbox's cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+from sandbox import cluster, processes
+from sandbox.state import State
+from sandbox.toolchain import Toolbox
+
+NAME = "kyverno"
+NAMESPACE = "kyverno"
+ACCOUNT = "kyverno-admission-controller"
+REPORTS_ACCOUNT = "kyverno-reports-controller"
+_POLICY_WEBHOOK = "kyverno-policy-validating-webhook-cfg"
+_WEBHOOK_KINDS = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
+_OWN_WEBHOOKS = "webhook.kyverno.io/managed-by=kyverno"
+
+
+def start(state: State, tools: Toolbox) -> str:
+    """Starts the controller unless it runs; returns where its webhooks are served.
+
+    Webhooks of a sandbox that was stopped still stand in the cluster and fail closed. Nothing but
+    pods outside the excluded namespaces waits for them, and they are answered again on the port
+    that they name.
+    """
+    kept = state.load("kyverno.json")
+    port = kept["port"] if kept else processes.free_port()
+    running = processes.find(state, NAME)
+    if running is not None and running.alive:
+        return f"https://127.0.0.1:{port}"
+    crds = sorted((tools.assets("kyverno") / "crds").rglob("*.yaml"))
+    cluster.apply(state, tools, *crds, cluster.MANIFESTS / "kyverno.yaml")
+    cluster.kubectl(
+        state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"
+    )
+    if processes.answers(port):  # the old port was taken by somebody else meanwhile
+        port = processes.free_port()
+        _forget_webhooks(state, tools)
+    state.save("kyverno.json", {"port": port})
+    _run(state, tools, port)
+    return f"https://127.0.0.1:{port}"
+
+
+def restart(state: State, tools: Toolbox) -> None:
+    """Ends the controller and starts it again, its webhooks in place all the while."""
+    stop(state)
+    _run(state, tools, (state.load("kyverno.json") or {})["port"])
+
+
+def stop(state: State) -> None:
+    """Ends the controller; its webhooks stay, as they do when all its pods are lost."""
+    running = processes.find(state, NAME)
+    if running is not None:
+        processes.stop(state, running)
+
+
+def _run(state: State, tools: Toolbox, port: int) -> None:
+    # A pod's ways to configure it; the names are those of sandbox/manifests/kyverno.yaml.
+    environment = {
+        "KYVERNO_NAMESPACE": NAMESPACE,
+        "KYVERNO_SERVICEACCOUNT_NAME": ACCOUNT,
+        "KYVERNO_DEPLOYMENT": ACCOUNT,
+        # The same at each start: the lease of a run that was ended is this run's own.
+        "KYVERNO_POD_NAME": ACCOUNT,
+        "KYVERNO_ROLE_NAME": "kyverno:admission-controller",
+        "KYVERNO_SVC": "kyverno-svc",
+        "INIT_CONFIG": "kyverno",
+        "METRICS_CONFIG": "kyverno-metrics",
+    }
+    address = f"127.0.0.1:{port}"
+    processes.start(
+        state,
+        NAME,
+        [
+            str(tools.path("kyverno")),
+            f"--kubeconfig={_kubeconfig(state, tools)}",
+            f"--serverIP={address}",
+            "--webhookServerHost=127.0.0.1",
+            f"--webhookServerPort={port}",
+            "--caSecretName=kyverno-svc.kyverno.svc.kyverno-tls-ca",
+            "--tlsSecretName=kyverno-svc.kyverno.svc.kyverno-tls-pair",
+            f"--backgroundServiceAccountName=system:serviceaccount:{NAMESPACE}:background",
+            f"--reportsServiceAccountName=system:serviceaccount:{NAMESPACE}:{REPORTS_ACCOUNT}",
+            # Served on every address unless told otherwise, disabled or not.
+            "--disableMetrics=true",
+            "--metricsHost=127.0.0.1",
+            f"--metricsPort={processes.free_port()}",
+            "--controllerRuntimeMetricsAddress=0",
+            "--loggingFormat=json",
+        ],
+        environment=environment,
+        ready=lambda: _is_ready(address) and _is_registered(state, tools, address),
+    )
+
+
+def _is_ready(address: str) -> bool:
+    """Whether it has its certificate; its port answers before that."""
+    trust = ssl.create_default_context()
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # made by itself a moment ago
+    try:
+        with urllib.request.urlopen(
+            f"https://{address}/health/readiness", context=trust, timeout=2
+        ) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def _is_registered(state: State, tools: Toolbox, address: str) -> bool:
+    """Whether the API server asks this controller about policies."""
+    text = cluster.kubectl(
+        state, tools, "get", _WEBHOOK_KINDS.split(",")[0], "-l", _OWN_WEBHOOKS, "-o", "json"
+    )
+    return any(
+        f"https://{address}/" in webhook["clientConfig"].get("url", "")
+        for found in json.loads(text)["items"]
+        if found["metadata"]["name"] == _POLICY_WEBHOOK
+        for webhook in found["webhooks"]
+    )
+
+
+def _forget_webhooks(state: State, tools: Toolbox) -> None:
+    cluster.kubectl(state, tools, "delete", _WEBHOOK_KINDS, "-l", _OWN_WEBHOOKS)
+
+
+def _kubeconfig(state: State, tools: Toolbox) -> Path:
+    """Access as the controller's own account, with no right that its chart does not give it."""
+    token = cluster.kubectl(
+        state, tools, "create", "token", ACCOUNT, "-n", NAMESPACE, "--duration", "87600h"
+    )
+    found = yaml.safe_load(state.kubeconfig.read_text())["clusters"][0]["cluster"]
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "sandbox", "cluster": found}],
+        "users": [{"name": ACCOUNT, "user": {"token": token.strip()}}],
+        "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": ACCOUNT}}],
+        "current-context": "sandbox",
+    }
+    path = state.path("kyverno", "kubeconfig")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        yaml.safe_dump(document, handle)
+    return path

@@ -1,0 +1,130 @@
+"""Which chart is installed: what is accepted as a reference and what is refused before use."""
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from components.harbor.chart import ChartError, ChartReference, chart_reference
+
+VERSION = "1.18.3"
+CHART_YAML = f"name: harbor\nversion: {VERSION}\nappVersion: 2.14.3\n"
+REPOSITORY = "https://helm.goharbor.io"
+OCI = "oci://registry.example.com/charts/harbor"
+DIGEST = "0" * 64
+
+
+def folder(at: Path, chart_yaml: str = CHART_YAML) -> Path:
+    at.mkdir(parents=True, exist_ok=True)
+    (at / "Chart.yaml").write_text(chart_yaml)
+    return at
+
+
+def package(at: Path, files: dict[str, str] | None = None) -> Path:
+    with tarfile.open(at, "w:gz") as archive:
+        for name, text in (files or {"harbor/Chart.yaml": CHART_YAML}).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return at
+
+
+def digest_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (REPOSITORY, ChartReference(chart="harbor", version=VERSION, repository=REPOSITORY)),
+        (OCI, ChartReference(chart=OCI, version=VERSION)),
+    ],
+)
+def test_what_is_fetched_is_fetched_at_the_exact_version(
+    source: str, expected: ChartReference
+) -> None:
+    assert chart_reference(source, VERSION) == expected
+
+
+def test_a_folder_and_a_package_are_used_where_they_are(tmp_path: Path) -> None:
+    subchart = {"harbor/charts/other/Chart.yaml": "version: 9.9.9\n"}
+    for path in (
+        folder(tmp_path / "harbor"),
+        package(tmp_path / "plain.tgz"),
+        package(tmp_path / "nested.tgz", {**subchart, "harbor/Chart.yaml": CHART_YAML}),
+    ):
+        # Without a version: Helm would look for it in a repository.
+        assert chart_reference(str(path), VERSION) == ChartReference(chart=str(path), version=None)
+
+
+def test_a_path_with_another_version_is_refused_with_the_command_that_mends_it(
+    tmp_path: Path,
+) -> None:
+    path = folder(tmp_path / "harbor", "version: 1.17.0\n")
+    with pytest.raises(ChartError, match=r"version = 1\.18\.3, but .* holds 1\.17\.0") as refusal:
+        chart_reference(str(path), VERSION)
+    assert "pulumi config set --path 'harbor.chart.version' 1.17.0" in str(refusal.value)
+
+
+def test_a_package_with_the_reviewed_digest_is_used(tmp_path: Path) -> None:
+    path = package(tmp_path / "harbor.tgz")
+    reference = chart_reference(str(path), VERSION, digest_of(path))
+    assert reference == ChartReference(chart=str(path), version=None)
+
+
+def test_a_package_that_was_changed_after_the_review_is_refused(tmp_path: Path) -> None:
+    path = package(tmp_path / "harbor.tgz")
+    reviewed = digest_of(path)
+    package(path, {"harbor/Chart.yaml": CHART_YAML, "harbor/templates/extra.yaml": "{}"})
+    with pytest.raises(ChartError, match="not the chart that was reviewed") as refusal:
+        chart_reference(str(path), VERSION, reviewed)
+    assert reviewed in str(refusal.value)
+    assert digest_of(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize("source", [REPOSITORY, "http://charts.example.com", OCI])
+def test_a_digest_is_never_silently_left_unchecked(source: str) -> None:
+    with pytest.raises(ChartError, match=r"harbor\.chart\.sha256") as refusal:
+        chart_reference(source, VERSION, DIGEST)
+    assert f"--version {VERSION}" in str(refusal.value)
+    assert source in str(refusal.value)
+    assert "harbor.chart.source" in str(refusal.value)
+
+
+def test_a_folder_has_no_digest(tmp_path: Path) -> None:
+    with pytest.raises(ChartError, match=r"needs a packaged chart, and .* is a folder"):
+        chart_reference(str(folder(tmp_path / "harbor")), VERSION, DIGEST)
+
+
+def test_a_path_that_is_not_there_is_not_called_a_folder(tmp_path: Path) -> None:
+    for digest in (None, DIGEST):
+        with pytest.raises(ChartError, match="is no Helm chart") as refusal:
+            chart_reference(str(tmp_path / "missing.tgz"), VERSION, digest)
+        assert "folder" not in str(refusal.value)
+
+
+def test_what_is_no_chart_is_refused_by_name(tmp_path: Path) -> None:
+    whole = package(tmp_path / "whole.tgz").read_bytes()
+    files = {
+        "text.tgz": b"text",
+        "empty.tgz": b"",
+        "cut-off.tgz": whole[: len(whole) // 2],
+        "damaged.tgz": whole[:40] + bytes(8) + whole[48:],
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [
+        *(tmp_path / name for name in files),
+        package(tmp_path / "no-chart.tgz", {"harbor/values.yaml": ""}),
+        package(tmp_path / "deeper.tgz", {"a/b/Chart.yaml": CHART_YAML}),
+        folder(tmp_path / "no-yaml", "version: ["),
+        folder(tmp_path / "list", "- version\n"),
+        folder(tmp_path / "nothing", ""),
+    ]
+    (tmp_path / "no-chart-yaml").mkdir()
+    for path in [*paths, tmp_path / "no-chart-yaml"]:
+        with pytest.raises(ChartError, match="is no Helm chart") as refusal:
+            chart_reference(str(path), VERSION)
+        assert str(path) in str(refusal.value)

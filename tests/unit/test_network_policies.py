@@ -1,0 +1,154 @@
+"""The NetworkPolicies as they are registered, and the description behind them.
+
+What they allow together is compared with the traffic matrix in tests/render/.
+"""
+
+from typing import Any
+
+import pytest
+
+from components.naming import FIELD_MANAGER
+from components.network_policies import DATA_SERVICES, NetworkPolicies, network_policies_args
+from components.network_rules import Addresses, Edge, Party, Pods, perimeter, policies
+from tests.unit.builders import BUCKET, FQDN, Ground, settings
+from tests.unit.mocks import Engine, Registered
+
+PLAIN = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+CILIUM = "kubernetes:cilium.io/v2:CiliumNetworkPolicy"
+BEHIND_TRAEFIK: dict[str, Any] = {
+    "gateway": {"kind": "namespace", "namespace": "traefik"},
+    "apiServer": {"cidr": "10.0.0.0/24"},
+}
+
+
+def registered(engine: Engine, certificate: str, **sections: Any) -> list[Registered]:
+    def build() -> None:
+        ground = Ground.of(certificate)
+        args = network_policies_args(settings(**sections), ground.site)
+        NetworkPolicies("network-policies", args, ground.opts)
+
+    engine.run(build)
+    return [*engine.all(PLAIN), *engine.all(CILIUM)]
+
+
+def party(host: str) -> Party:
+    """What a shared database's host is taken for."""
+    shared = {
+        "mode": "shared",
+        "host": host,
+        "username": "harbor",
+        "secret": {"namespace": "databases", "name": "pg"},
+    }
+    return perimeter(settings(database=shared), DATA_SERVICES).parties["database"]
+
+
+def test_every_policy_is_in_harbors_namespace_and_says_whose_it_is(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    found = registered(engine, sealing_certificate)
+    assert len(found) > 8
+    for policy in found:
+        metadata = policy["metadata"]
+        assert metadata["namespace"] == "registry"
+        assert metadata["annotations"] == FIELD_MANAGER
+        assert metadata["labels"]["catalyst.openova.io/sovereign"] == FQDN
+        assert policy.parent_name == "network-policies"
+        assert "cluster" in policy.provider
+
+
+def test_no_two_policies_share_a_name(engine: Engine, sealing_certificate: str) -> None:
+    found = registered(engine, sealing_certificate)
+    names = [(policy.typ, policy["metadata"]["name"]) for policy in found]
+    assert len(set(names)) == len(names)
+
+
+def test_cilium_policies_are_written_for_cilium_only(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    registered(engine, sealing_certificate, networkPolicies=BEHIND_TRAEFIK)
+    assert engine.all(CILIUM) == []
+    assert len(engine.all(PLAIN)) == 8
+
+
+def test_switched_off_there_is_none(engine: Engine, sealing_certificate: str) -> None:
+    assert registered(engine, sealing_certificate, networkPolicies={"enabled": False}) == []
+
+
+def test_each_policy_denies_both_ways() -> None:
+    made = policies(perimeter(settings(), DATA_SERVICES))
+    plain = [policy for policy in made if policy.kind == "NetworkPolicy"]
+    assert plain[0].name == "harbor-default-deny"
+    assert set(plain[0].spec) == {"podSelector", "policyTypes"}
+    assert all(policy.spec["policyTypes"] == ["Ingress", "Egress"] for policy in plain)
+
+
+@pytest.mark.parametrize("outside", [["0.0.0.0/0", "::/0"], []], ids=["open", "closed"])
+def test_no_rule_allows_everybody(outside: list[str]) -> None:
+    """An empty list of peers, or a list that is missing, would."""
+    wanted = settings(networkPolicies={"outside": outside}, metrics={"enabled": True})
+    rules = [
+        (rule, {"ingress": "from", "egress": "to"}[direction])
+        for policy in policies(perimeter(wanted, DATA_SERVICES))
+        for direction in ("ingress", "egress")
+        for rule in policy.spec.get(direction, [])
+    ]
+    assert len(rules) > 20
+    for rule, side in rules:
+        assert rule.get(side) or rule.get(f"{side}Entities"), rule
+        assert rule.get("ports") or rule.get("toPorts"), rule
+
+
+def test_the_api_server_sees_no_empty_list_which_it_would_drop() -> None:
+    made = policies(perimeter(settings(), DATA_SERVICES))
+    portal = next(policy for policy in made if policy.name == "harbor-portal")
+    assert "egress" not in portal.spec
+
+
+def test_a_wide_range_leaves_the_cluster_and_the_metadata_service_out() -> None:
+    made = policies(perimeter(settings(), DATA_SERVICES))
+    blocks = {
+        peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"]
+        for policy in made
+        for rule in policy.spec.get("egress", [])
+        for peer in rule.get("to", [])
+        if "ipBlock" in peer
+    }
+    assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(blocks["0.0.0.0/0"])
+    assert "fc00::/7" in blocks["::/0"]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("redis", Pods(labels={})),
+        ("pg-rw.databases", Pods(labels={}, namespace="databases")),
+        ("pg-rw.databases.svc", Pods(labels={}, namespace="databases")),
+        ("pg-rw.databases.svc.cluster.local", Pods(labels={}, namespace="databases")),
+        ("10.1.2.3", Addresses(ranges=("10.1.2.3/32",))),
+        ("fd00::7", Addresses(ranges=("fd00::7/128",))),
+        ("pg.databases.example.com", Addresses(ranges=("0.0.0.0/0", "::/0"))),
+    ],
+)
+def test_a_host_is_a_service_an_address_or_outside(host: str, expected: Party) -> None:
+    assert party(host) == expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("https://s3.example.com", 443), ("https://s3.example.com:9443", 9443)],
+)
+def test_the_port_of_the_endpoint_is_the_one_that_is_opened(endpoint: str, port: int) -> None:
+    storage = {**BUCKET, "endpoint": endpoint}
+    allowed = perimeter(settings(storage=storage), DATA_SERVICES)
+    to_the_bucket = [edge for edge in allowed.edges if edge.target == "object-storage"]
+    assert to_the_bucket == [Edge(source="registry", target="object-storage", port=port)]
+
+
+def test_the_api_server_is_reached_by_its_addresses_where_cilium_does_not_know_it() -> None:
+    wanted = settings(networkPolicies=BEHIND_TRAEFIK)
+    made = policies(perimeter(wanted, DATA_SERVICES))
+    database = next(policy for policy in made if policy.name == "harbor-database")
+    assert {
+        "to": [{"ipBlock": {"cidr": "10.0.0.0/24"}}],
+        "ports": [{"protocol": "TCP", "port": 6443}],
+    } in database.spec["egress"]

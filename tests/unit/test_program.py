@@ -1,0 +1,444 @@
+"""The program as it stands, `__main__.py` with a stack's own file, under mocks.
+
+tests/unit/golden/<stack>.txt lists what a stack is made of. After a wanted change:
+
+    UPDATE_GOLDEN=1 .venv/bin/pytest tests/unit/test_program.py
+
+and read the difference before committing it: a name that changes is a resource that is replaced.
+"""
+
+import json
+import os
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from components import naming
+from components.naming import FIELD_MANAGER
+from components.settings.database import SecretRef
+from tests.unit.builders import ACCESS_KEY, SECRET_KEY, Cluster
+from tests.unit.mocks import (
+    BUCKET,
+    KUBERNETES_PROVIDER,
+    MARK,
+    NAMESPACE,
+    PASSWORD,
+    POSTGRES_CLUSTER,
+    PROJECT,
+    RELEASE,
+    SEAL,
+    STATEFUL_SET,
+    Engine,
+    fresh_engine,
+    is_secret,
+    text,
+    unknown_inputs,
+)
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parent / "golden"
+STACKS = ("local", "omantel", "otech")
+
+SECRETS = {
+    "s3AccessKey": ACCESS_KEY,
+    "s3SecretKey": SECRET_KEY,
+    "dnsToken": f"{MARK}-token-of-forty-characters-",
+}
+DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
+VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
+SHARED: dict[str, Any] = {
+    "database": {
+        "mode": "shared",
+        "host": "pg-rw.databases",
+        "username": "harbor",
+        "secret": {"namespace": "databases", "name": "harbor-app"},
+    },
+    "valkey": {
+        "mode": "shared",
+        "host": "valkey-primary.valkey",
+        "indexes": {"core": 3},
+        "secret": VALKEY.model_dump(),
+    },
+}
+REGISTRY_NAMESPACE: dict[str, Any] = {"harbor": {"namespace": "registry"}}
+FILESYSTEM: dict[str, Any] = {"storage": {"kind": "filesystem", "size": "50Gi"}}
+FQDN = {
+    "local": "local.harbor.test",
+    "omantel": "omantel.omani.works",
+    "otech": "otech.omani.works",
+}
+
+CERTIFICATE_PATH = (
+    "/api/v1/namespaces/kube-system/services/http:sealed-secrets-controller:8080/proxy/v1/cert.pem"
+)
+SANDBOX = {
+    "KUBE_CONTEXT": "sandbox",
+    "S3_ENDPOINT": "http://127.0.0.1:7070",
+    "S3_ACCESS_KEY": ACCESS_KEY,
+    "S3_SECRET_KEY": SECRET_KEY,
+}
+
+Sections = dict[str, Any]
+
+
+class Program:
+    """The stacks of this project, run as the engine would run them.
+
+    A run is kept, and nobody changes what came of it: most tests look at the same few.
+    """
+
+    def __init__(self, certificate: str, folder: Path) -> None:
+        self._certificate = certificate
+        self._pinned = folder / "sealing.pem"
+        self._pinned.write_text(certificate)
+        self._runs: dict[str, Engine] = {}
+
+    def run(self, stack: str, **arguments: Any) -> Engine:
+        """The engine after that run; for the arguments see _run. Raises what the program raises."""
+        key = json.dumps([stack, arguments], sort_keys=True)
+        if key not in self._runs:
+            with fresh_engine() as engine:
+                self._run(engine, stack, **arguments)
+            self._runs[key] = engine
+        return self._runs[key]
+
+    def preview_offline(self, stack: str, **sections: Any) -> Engine:
+        """Nobody's cluster and nobody's secrets: a pull request from a fork."""
+        return self.run(stack, preview=True, secrets={}, is_up=False, **sections)
+
+    def refusal(self, stack: str, **arguments: Any) -> str:
+        """The words with which it is refused, before anything is registered."""
+        with fresh_engine() as engine, pytest.raises(pulumi.RunError) as refused:
+            self._run(engine, stack, **arguments)
+        assert engine.resources == [], "something was registered before the refusal"
+        return str(refused.value)
+
+    def _run(
+        self,
+        engine: Engine,
+        stack: str,
+        *,
+        preview: bool = False,
+        secrets: dict[str, str] | None = None,
+        reaches: str | None = None,
+        is_up: bool = True,
+        is_equipped: bool = True,
+        **sections: Any,
+    ) -> None:
+        """`secrets`: those that are set. `sections`: what replaces those of the stack's file.
+
+        `reaches`: the cluster of the kubeconfig, the stack's own unless said; `is_equipped`:
+        whether it has all that any stack needs.
+        """
+        given = SECRETS if secrets is None else secrets
+        # The sandbox's file names variables where the others have encrypted values.
+        config = {
+            **defaults(),
+            **{f"{PROJECT}:{key}": value for key, value in given.items()},
+            **config_of(stack),
+            **{f"{PROJECT}:{key}": value for key, value in sections.items()},
+        }
+        cluster = Cluster(
+            cluster_name=reaches or stack,
+            is_up=is_up,
+            has_everything=is_equipped,
+            objects={CERTIFICATE_PATH: self._certificate},
+        )
+        cluster.put_secret(DATABASE, f"{MARK}-database")
+        cluster.put_secret(VALKEY, f"{MARK}-valkey")
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            cluster.stand_in(monkeypatch)
+            monkeypatch.chdir(ROOT)
+            monkeypatch.delenv("HARBOR_CHART", raising=False)
+            for name, value in SANDBOX.items():
+                monkeypatch.setenv(f"SANDBOX_{name}", value)
+            monkeypatch.setenv("SANDBOX_SEALING_CERTIFICATE", str(self._pinned))
+            engine.run(
+                lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"),
+                stack=stack,
+                preview=preview,
+                config={k: v if isinstance(v, str) else json.dumps(v) for k, v in config.items()},
+                secret_keys=frozenset(f"{PROJECT}:{key}" for key in given),
+            )
+
+
+@pytest.fixture(scope="module")
+def program(sealing_certificate: str, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return Program(sealing_certificate, tmp_path_factory.mktemp("sandbox"))
+
+
+def defaults() -> Sections:
+    """What Pulumi.yaml declares: the engine puts it where a stack's file says nothing."""
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    return {f"{PROJECT}:{key}": of["default"] for key, of in declared.items()}
+
+
+def config_of(stack: str) -> Sections:
+    return yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+
+
+# --- What a stack is made of -------------------------------------------------------------------
+
+
+def listing(engine: Engine) -> str:
+    """Type, name and parent of everything, the same for two stacks that are alike."""
+    lines: list[str] = []
+    for found in engine.resources:
+        is_top = found.parent.split("::")[2] == "pulumi:pulumi:Stack"
+        parent = "stack" if is_top else found.parent_name
+        lines.append(f"{found.typ}  {found.name}  < {parent}\n")
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_stack_is_made_of_what_was_agreed(stack: str, program: Program) -> None:
+    made = listing(program.run(stack))
+    golden = GOLDEN / f"{stack}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(made)
+    assert made == golden.read_text(), "UPDATE_GOLDEN=1 if it is wanted"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_preview_without_cluster_and_secrets_shows_the_same_resources(
+    stack: str, program: Program
+) -> None:
+    previewed = program.preview_offline(stack)
+    assert listing(previewed) == listing(program.run(stack))
+
+
+def test_a_preview_says_what_it_goes_on_without(program: Program) -> None:
+    told = "\n".join(program.preview_offline("omantel").log)
+    for missing in ("s3AccessKey", "s3SecretKey", "dnsToken", "no sealing certificate"):
+        assert missing in told
+    assert program.run("omantel").log == []
+
+
+def test_every_golden_file_is_of_a_stack() -> None:
+    assert {found.stem for found in GOLDEN.glob("*.txt")} == set(STACKS)
+    assert {found.suffixes[0][1:] for found in ROOT.glob("Pulumi.*.yaml")} == set(STACKS)
+
+
+VARIANTS: list[tuple[str, Sections]] = [
+    ("filesystem", FILESYSTEM),
+    ("shared", SHARED),
+    ("shared database", {"database": SHARED["database"]}),
+    ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
+    ("another namespace", REGISTRY_NAMESPACE),
+    ("many replicas", {"harbor": {"replicas": {"core": 3, "registry": 3}}}),
+]
+
+
+@pytest.mark.parametrize(
+    "sections", [sections for _, sections in VARIANTS], ids=[name for name, _ in VARIANTS]
+)
+def test_a_variant_runs_and_previews_as_the_same_resources(
+    sections: Sections, program: Program
+) -> None:
+    made = listing(program.run("otech", **sections))
+    assert listing(program.preview_offline("otech", **sections)) == made
+
+
+# --- Where it goes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_there_is_one_provider_and_every_object_uses_it(stack: str, program: Program) -> None:
+    engine = program.run(stack)
+    provider = engine.one(KUBERNETES_PROVIDER)
+    assert provider["enableServerSideApply"] in (True, "true")
+    # Neither a path nor a credential of whoever runs it enters the state.
+    assert "kubeconfig" not in provider.inputs
+    for found in engine.resources:
+        if found.typ.startswith("kubernetes:"):
+            assert found.provider == f"{provider.urn}::id-of-{provider.name}", found
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_object_is_labelled_for_its_own_sovereign(stack: str, program: Program) -> None:
+    for found in program.run(stack).resources:
+        if found.is_manifest:
+            metadata = found["metadata"]
+            assert metadata["labels"][naming.SOVEREIGN_LABEL] == FQDN[stack], found
+            assert FIELD_MANAGER.items() <= metadata["annotations"].items(), found
+
+
+@pytest.mark.parametrize(("stack", "other"), [("omantel", "otech"), ("otech", "omantel")])
+def test_a_sovereign_knows_nothing_of_another(stack: str, other: str, program: Program) -> None:
+    inputs = text([found.inputs for found in program.run(stack).resources])
+    assert stack in inputs
+    assert other not in inputs
+
+
+def test_harbor_and_all_that_is_its_go_to_the_namespace_of_the_settings(program: Program) -> None:
+    engine = program.run("otech", **REGISTRY_NAMESPACE)
+    assert engine.one(NAMESPACE)["metadata"]["name"] == "registry"
+    assert engine.one(RELEASE)["namespace"] == "registry"
+    for found in (engine.one(POSTGRES_CLUSTER), engine.one(STATEFUL_SET)):
+        assert found["metadata"]["namespace"] == "registry"
+    assert {seal["namespace"] for seal in engine.all(SEAL)} == {"registry", naming.SEAM_NAMESPACE}
+
+
+# --- Data --------------------------------------------------------------------------------------
+
+DATA = {
+    (NAMESPACE, "namespace"),
+    (BUCKET, "object-storage-bucket"),
+    (POSTGRES_CLUSTER, "database-cluster"),
+    (PASSWORD, "credentials-secret-key"),
+}
+
+
+@pytest.mark.parametrize("stack", ["omantel", "otech"])
+def test_a_sovereign_s_data_is_protected_and_outlives_the_stack(
+    stack: str, program: Program
+) -> None:
+    for found in program.run(stack).resources:
+        holds_data = (found.typ, found.name) in DATA
+        assert (found.protect, found.retain) == (holds_data, holds_data), found
+
+
+def test_the_sandbox_can_be_thrown_away(program: Program) -> None:
+    assert [str(found) for found in program.run("local").resources if found.protect] == []
+
+
+# --- Secrets -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("sections", [{}, SHARED], ids=["own", "shared"])
+def test_no_secret_goes_anywhere_in_the_clear(
+    stack: str, sections: Sections, program: Program
+) -> None:
+    engine = program.run(stack, **sections)
+    for found in engine.resources:
+        for key, value in found.inputs.items():
+            if MARK in text(value):
+                assert is_secret(value), f"{key} of {found} shows a secret"
+        if found.typ.startswith("kubernetes:"):
+            assert MARK not in text(found.inputs), found
+            assert not is_secret(found.inputs), found
+    for seal in engine.all(SEAL):
+        assert is_secret(seal.inputs["data"]), seal
+    assert MARK not in "".join(engine.log)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: Program) -> None:
+    found = program.run(stack).outputs
+    assert {key for key, output in found.items() if output.is_secret} == {"adminPassword"}
+    assert {key for key, output in found.items() if MARK in text(output.value)} == {"adminPassword"}
+    assert found["registryFqdn"].value == f"registry.{FQDN[stack]}"
+    assert found["registryUrl"].value == f"https://registry.{FQDN[stack]}"
+    assert found["imagePrefix"].value == f"registry.{FQDN[stack]}/"
+    assert found["bucket"].value == f"{stack}-harbor"
+    assert found["harborVersion"].value == "2.14.3"
+
+
+def test_without_object_storage_there_is_no_bucket_to_export(program: Program) -> None:
+    outputs = program.run("otech", **FILESYSTEM).outputs
+    assert outputs["bucket"].value is None
+    assert outputs["bucketEndpoint"].value is None
+
+
+def test_in_a_preview_what_is_not_known_stays_so(program: Program) -> None:
+    engine = program.preview_offline("omantel")
+    assert "values" in unknown_inputs(engine.one(RELEASE))
+    for seal in engine.all(SEAL):
+        assert "certificate" in unknown_inputs(seal)
+    admin = engine.outputs["adminPassword"]
+    assert (admin.is_known, admin.is_secret) == (False, True)
+
+
+# --- Storage and data services -----------------------------------------------------------------
+
+
+def values_of(engine: Engine) -> Sections:
+    return engine.one(RELEASE)["values"]
+
+
+@pytest.mark.parametrize(
+    ("stack", "endpoint", "secure"),
+    [
+        ("local", "http://127.0.0.1:7070", False),
+        ("omantel", "https://fsn1.your-objectstorage.com", True),
+        ("otech", "https://fsn1.your-objectstorage.com", True),
+    ],
+)
+def test_harbor_keeps_its_blobs_in_the_sovereign_s_bucket(
+    stack: str, endpoint: str, secure: bool, program: Program
+) -> None:
+    engine = program.run(stack)
+    s3 = values_of(engine)["persistence"]["imageChartStorage"]["s3"]
+    assert s3["regionendpoint"] == endpoint
+    assert s3["secure"] is secure
+    assert s3["bucket"] == f"{stack}-harbor" == engine.one(BUCKET)["bucket"]
+
+
+def test_without_object_storage_no_key_of_it_is_left(program: Program) -> None:
+    engine = program.run("otech", **FILESYSTEM)
+    assert "s3" not in text(values_of(engine)).lower()
+    assert engine.all(BUCKET) == []
+
+
+def test_shared_services_replace_our_own(program: Program) -> None:
+    engine = program.run("otech", **SHARED)
+    values = values_of(engine)
+    assert engine.all(POSTGRES_CLUSTER) == []
+    assert engine.all(STATEFUL_SET) == []
+    assert values["database"]["external"]["host"] == "pg-rw.databases"
+    assert values["redis"]["external"]["addr"] == "valkey-primary.valkey:6379"
+    assert values["redis"]["external"]["coreDatabaseIndex"] == "3"
+    copy = engine.sealed(values["database"]["external"]["existingSecret"])
+    assert copy == {"password": f"{MARK}-database"}
+
+
+def test_the_largest_pool_fits_into_the_database(program: Program) -> None:
+    engine = program.run(
+        "otech",
+        harbor={"replicas": {"core": 3, "jobservice": 2, "exporter": 1}},
+        database={"maxConnections": 100, "reservedConnections": 10},
+    )
+    assert values_of(engine)["database"]["maxOpenConns"] == 15
+    parameters = engine.one(POSTGRES_CLUSTER)["spec"]["postgresql"]["parameters"]
+    assert parameters["max_connections"] == "100"
+
+
+# --- Refusals ----------------------------------------------------------------------------------
+
+
+def test_an_update_without_its_secrets_is_refused_before_anything_is_created(
+    program: Program,
+) -> None:
+    words = program.refusal("omantel", secrets={})
+    for key in SECRETS:
+        assert f"pulumi config set --secret {key} -s omantel" in words
+
+
+def test_an_update_without_its_cluster_is_refused_before_anything_is_created(
+    program: Program,
+) -> None:
+    assert "connection refused" in program.refusal("omantel", is_up=False)
+
+
+def test_another_sovereign_s_cluster_is_refused_before_anything_is_created(
+    program: Program,
+) -> None:
+    words = program.refusal("omantel", reaches="otech")
+    assert "cluster.name = omantel" in words
+    assert "cluster otech" in words
+
+
+def test_what_the_cluster_lacks_is_named_all_at_once(program: Program) -> None:
+    words = program.refusal("otech", is_equipped=False)
+    for what in ("SealedSecret", "CloudNativePG", "Gateway API", "namespace flux-system"):
+        assert what in words
+    assert words.count("fix:") == words.count("missing:") >= 4
+
+
+def test_a_key_that_nobody_knows_is_refused(program: Program) -> None:
+    assert "storge" in program.refusal("otech", storge={"kind": "hetzner"})
