@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components.cluster import cluster_provider, harbor_namespace, sealing_certificate
+from components.cluster import cluster_provider, site_of
 from components.credentials import Credentials, CredentialsArgs
 from components.data_services import cache_for, database_for
 from components.dns import dns_records
@@ -10,42 +10,18 @@ from components.exposure import registry_certificate
 from components.harbor.release import HarborRegistry, harbor_args
 from components.image_policy.component import ImagePolicy, image_policy_args
 from components.network_policies import NetworkPolicies, network_policies_args
-from components.object_storage.component import ObjectStorage, ObjectStorageArgs
+from components.object_storage.component import ObjectStorage, object_storage_args
 from components.outputs import export
 from components.preflight import preflight
 from components.settings.loader import load_settings
-from components.site import Site
 
 config = load_settings()
 settings, secrets = config.settings, config.secrets
 preflight(settings)
 opts = pulumi.ResourceOptions(provider=cluster_provider(settings.cluster))
 
-site = Site(
-    fqdn=settings.fqdn,
-    namespace=harbor_namespace(
-        settings.harbor.namespace,
-        settings.fqdn,
-        protect=settings.protect,
-        retain=settings.retain_data,
-        opts=opts,
-    ),
-    certificate=sealing_certificate(settings.sealing, settings.cluster),
-    unseal_seconds=settings.sealing.timeout_seconds,
-    protect=settings.protect,
-    retain=settings.retain_data,
-)
-storage = ObjectStorage(
-    "object-storage",
-    ObjectStorageArgs(
-        settings=settings.storage,
-        access_key=secrets.s3_access_key,
-        secret_key=secrets.s3_secret_key,
-        owner=f"{pulumi.get_project()}/{pulumi.get_stack()}",
-        site=site,
-    ),
-    opts,
-)
+site = site_of(settings, opts)
+storage = ObjectStorage("object-storage", object_storage_args(config, site), opts)
 NetworkPolicies("network-policies", network_policies_args(settings, site), opts)
 dns_records(settings, secrets.dns_token)
 registry_certificate(settings, site, opts)

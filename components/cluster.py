@@ -11,7 +11,9 @@ import pulumi_kubernetes as k8s
 from components import naming
 from components.sealing.crypto import SealingError, load_certificate
 from components.settings.cluster import Cluster
+from components.settings.model import Settings
 from components.settings.sealing import Sealing
+from components.site import Site
 
 
 def cluster_provider(settings: Cluster) -> k8s.Provider:
@@ -29,23 +31,34 @@ def cluster_provider(settings: Cluster) -> k8s.Provider:
     )
 
 
-def harbor_namespace(
-    name: str, fqdn: str, *, protect: bool, retain: bool, opts: pulumi.ResourceOptions
-) -> pulumi.Output[str]:
+def site_of(settings: Settings, opts: pulumi.ResourceOptions) -> Site:
+    """What every component of this Sovereign shares. Raises RunError, see sealing_certificate."""
+    return Site(
+        fqdn=settings.fqdn,
+        namespace=_harbor_namespace(settings, opts),
+        certificate=sealing_certificate(settings.sealing, settings.cluster),
+        unseal_seconds=settings.sealing.timeout_seconds,
+        protect=settings.protect,
+        retain=settings.retain_data,
+    )
+
+
+def _harbor_namespace(settings: Settings, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
     """Harbor's namespace; deleting it would take claims and database along, so it is data."""
     namespace = k8s.core.v1.Namespace(
         "namespace",
         metadata={
-            "name": name,
+            "name": settings.harbor.namespace,
             "annotations": naming.FIELD_MANAGER,
             "labels": {
-                **naming.labels(fqdn, "namespace"),
+                **naming.labels(settings.fqdn, "namespace"),
                 "pod-security.kubernetes.io/enforce": "baseline",
                 "pod-security.kubernetes.io/warn": "restricted",
             },
         },
         opts=pulumi.ResourceOptions.merge(
-            opts, pulumi.ResourceOptions(protect=protect, retain_on_delete=retain)
+            opts,
+            pulumi.ResourceOptions(protect=settings.protect, retain_on_delete=settings.retain_data),
         ),
     )
     return namespace.metadata.apply(lambda metadata: str(metadata.name))

@@ -16,6 +16,7 @@ from components.object_storage.settings import (
     FilesystemStorage,
     StorageSettings,
 )
+from components.settings.loader import StackConfig
 from components.site import Site
 
 HARBOR_SECRET = "harbor-objectstorage-credentials"
@@ -94,22 +95,35 @@ class ObjectStorage(pulumi.ComponentResource):
             parent=self,
             namespace=SEAM_NAMESPACE,
         )
-        credentials = args.site.sealed(
-            f"{name}-credentials",
-            HARBOR_SECRET,
-            {
-                "REGISTRY_STORAGE_S3_ACCESSKEY": access_key,
-                "REGISTRY_STORAGE_S3_SECRETKEY": secret_key,
-            },
-            parent=self,
-        )
+        data: dict[str, pulumi.Input[str]] = {
+            "REGISTRY_STORAGE_S3_ACCESSKEY": access_key,
+            "REGISTRY_STORAGE_S3_SECRETKEY": secret_key,
+        }
+        if wanted.ca_bundle is not None:
+            # Beside the keys, so that the registry restarts on either.
+            data["ca.crt"] = wanted.ca_bundle
+        credentials = args.site.sealed(f"{name}-credentials", HARBOR_SECRET, data, parent=self)
         self.revision = credentials.revision
         self.location = bucket.bucket.apply(lambda _: wanted)
         self.storage = pulumi.Output.all(self.location, credentials.secret_name).apply(
             lambda found: BucketStorage(
-                location=found[0], secret_name=found[1], redirect=settings.redirect
+                location=found[0],
+                secret_name=found[1],
+                redirect=settings.redirect,
+                ca_bundle_secret=found[1] if wanted.ca_bundle is not None else None,
             )
         )
+
+
+def object_storage_args(config: StackConfig, site: Site) -> ObjectStorageArgs:
+    """The args that the stack's config amounts to."""
+    return ObjectStorageArgs(
+        settings=config.settings.storage,
+        access_key=config.secrets.s3_access_key,
+        secret_key=config.secrets.s3_secret_key,
+        owner=f"{pulumi.get_project()}/{pulumi.get_stack()}",
+        site=site,
+    )
 
 
 def bucket_location(settings: BucketSettings) -> BucketLocation:

@@ -149,6 +149,18 @@ def test_the_keys_reach_harbor_and_the_seam_and_nothing_else(
     }
 
 
+def test_harbor_trusts_the_authority_that_the_bucket_s_settings_name(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    storage = {**builders.BUCKET, "caBundle": sealing_certificate}
+    found = engine.run(lambda: builders.harbor(Ground.of(sealing_certificate), storage=storage))
+    assert found
+    # Under the key that the chart mounts.
+    name = engine.one(RELEASE)["values"]["persistence"]["imageChartStorage"]["caBundleSecretName"]
+    assert engine.sealed(name)["ca.crt"] == sealing_certificate
+    assert engine.one(BUCKET)["caBundle"] == sealing_certificate
+
+
 def test_nothing_is_sealed_before_the_keys_are_proven(
     engine: Engine, sealing_certificate: str
 ) -> None:
