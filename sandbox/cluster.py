@@ -103,6 +103,10 @@ def stop(state: State, *, seconds: float = 30) -> None:
                     os.kill(pid, number)
             while any(name in names for name in pids(state)) and time.monotonic() < deadline:
                 time.sleep(0.05)
+    # A process that its parent has not reaped yet still counts as running for kwokctl, which would
+    # then not start it again.
+    for file in _pid_files(state).glob("*.pid"):
+        file.unlink()
 
 
 def is_running(state: State, tools: Toolbox) -> bool:
@@ -126,7 +130,7 @@ _COMPONENTS = (
 
 def pids(state: State) -> dict[str, int]:
     """The cluster's living processes by name."""
-    folder = state.folder / "kwok" / "clusters" / CLUSTER / "pids"
+    folder = _pid_files(state)
     found: dict[str, int] = {}
     for name in _COMPONENTS:
         try:
@@ -138,6 +142,10 @@ def pids(state: State) -> dict[str, int]:
         if born(pid) is not None and str(state.folder).encode() in command:
             found[name] = pid
     return found
+
+
+def _pid_files(state: State) -> Path:
+    return state.folder / "kwok" / "clusters" / CLUSTER / "pids"
 
 
 def apply(state: State, tools: Toolbox, *files: Path) -> None:

@@ -4,6 +4,7 @@ Names of vendors live only in this package. A new kind is one class here and its
 StorageSettings; the rest of the program sees BucketSettings and its properties.
 """
 
+import re
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -39,11 +40,17 @@ _CONCURRENCY = Rule(
 PartSize = Annotated[str, _PART_SIZE]
 Concurrency = Annotated[str, _CONCURRENCY]
 
+def _bucket_name(name: str) -> str | None:
+    if re.fullmatch(r"[0-9]+(e[0-9]+)?|0x[0-9a-f]+|0b[01]+|0o[0-7]+", name):
+        return "Harbor's chart writes it unquoted, and the registry would read a number"
+    return matching(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")(name)
+
+
 BUCKET_NAME = Rule(
     allowed="3 to 63 lower-case letters, digits and '-', beginning and ending with a letter or "
     "digit, no dots, which the certificates of S3 hosts do not cover",
     example="omantel-harbor",
-    check=matching(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"),
+    check=_bucket_name,
 )
 REGION = Rule(
     allowed="the region name the endpoint signs for: letters, digits and '-'",

@@ -428,6 +428,7 @@ REFUSED: list[Bad] = [
         fix=_BUCKET_FIX,
     ),
     Bad(path="storage.bucket", value="ab", allowed="3 to 63", fix=_BUCKET_FIX),
+    Bad(path="storage.bucket", value="123e4", allowed="would read a number", fix=_BUCKET_FIX),
     Bad(
         path="storage.bucket",
         value="Omantel",
