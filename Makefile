@@ -66,3 +66,9 @@ $(VENV)/program: requirements.lock | $(VENV)/bin/python
 $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 	@$(PIP) -r requirements-dev.lock
 	@touch $@ $(VENV)/program
+
+# --- Reviewed before it runs, and many at once ---------------------------------------------------
+.PHONY: preview
+
+preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file)
+	@$(RUN) -m review preview $(STACK) $(if $(OUTPUT),--output $(OUTPUT))

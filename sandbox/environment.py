@@ -21,7 +21,7 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
     if storage is None or chart is None:
         raise SandboxError("the sandbox was never started: make up")
     credentials = state.credentials()
-    own = _own_pulumi(state, tools)
+    own = own_pulumi(state, tools)
     placed = {tools.path(name).parent for name in _PLACED if name in tools.built}
     first = [*own, *(str(folder) for folder in tools.bin_dirs() if folder not in placed)]
     before = os.environ.get("PATH", "").split(os.pathsep)
@@ -52,7 +52,7 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
 _PLACED = ("pulumi", "pulumi-resource-kubernetes")
 
 
-def _own_pulumi(state: State, tools: Toolbox) -> list[str]:
+def own_pulumi(state: State, tools: Toolbox) -> list[str]:
     """The folder with the pulumi built here and its stand-in plugins; none with an official one.
 
     The engine warns of every plugin that it finds on PATH, but not of those beside itself and in

@@ -78,6 +78,8 @@ class HarborRegistry(pulumi.ComponentResource):
     ) -> None:
         super().__init__("sovereign-harbor:index:HarborRegistry", name, None, opts)
         chart = args.chart
+        # The engine must not give up before Helm does: a cut-off upgrade leaves a pending release.
+        patience = f"{args.timeout_seconds + 60}s"
         release = Release(
             f"{name}-release",
             name=RELEASE,
@@ -91,7 +93,11 @@ class HarborRegistry(pulumi.ComponentResource):
             # A failed first install stays to be looked at, and the next `up` goes on from it.
             atomic=False,
             cleanup_on_fail=False,
-            opts=pulumi.ResourceOptions(parent=self, hooks=args.guard),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                hooks=args.guard,
+                custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
+            ),
         )
         self.version = release.status.apply(lambda status: str(status.app_version))
         self.namespace = release.status.apply(lambda status: str(status.namespace))

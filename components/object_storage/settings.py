@@ -40,6 +40,7 @@ _CONCURRENCY = Rule(
 PartSize = Annotated[str, _PART_SIZE]
 Concurrency = Annotated[str, _CONCURRENCY]
 
+
 def _bucket_name(name: str) -> str | None:
     if re.fullmatch(r"[0-9]+(e[0-9]+)?|0x[0-9a-f]+|0b[01]+|0o[0-7]+", name):
         return "Harbor's chart writes it unquoted, and the registry would read a number"

@@ -1,0 +1,83 @@
+"""Rules over who may do what: IAM policies and the cluster's roles. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from policy.resource import UNKNOWN, Report, Resource, Sovereign
+
+
+def no_wildcard_access(resource: Resource, _: Sovereign) -> Report:
+    """No `*` in what an IAM policy or a role allows, and nobody made cluster-admin."""
+    for path, value in _documents(resource.props):
+        yield from _iam(value, ".".join(path))
+    if resource.kind in ("Role", "ClusterRole") and resource.is_kubernetes:
+        for rule in _role_rules(resource):
+            for key in ("apiGroups", "resources", "verbs"):
+                if "*" in _many(rule.get(key)):
+                    yield f"a rule's {key} contain '*'"
+    is_binding = resource.kind in ("RoleBinding", "ClusterRoleBinding")
+    if is_binding and resource.at("roleRef.name") == "cluster-admin":
+        yield "it makes somebody cluster-admin"
+
+
+def no_role_reads_all_secrets(resource: Resource, _: Sovereign) -> Report:
+    """A ClusterRole that reads Secrets reads those of every namespace."""
+    if resource.kind != "ClusterRole" or not resource.is_kubernetes:
+        return
+    for rule in _role_rules(resource):
+        reads = {"get", "list", "watch", "*"} & set(_many(rule.get("verbs")))
+        if reads and {"secrets", "*"} & set(_many(rule.get("resources"))):
+            yield f"a rule lets it {', '.join(sorted(reads))} the Secrets of every namespace"
+
+
+def _role_rules(resource: Resource) -> Iterator[Mapping[str, Any]]:
+    rules = resource.at("rules", [])
+    for rule in [] if rules is UNKNOWN else rules:
+        if rule is not UNKNOWN:
+            yield rule
+
+
+def _documents(
+    value: Any, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Everything that is an IAM policy, also where it stands as JSON in a text."""
+    if isinstance(value, str) and '"Statement"' in value:
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return
+    if isinstance(value, Mapping):
+        if "Statement" in value:
+            yield path, value
+        for key, item in value.items():
+            yield from _documents(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _documents(item, (*path, str(index)))
+
+
+def _iam(document: Mapping[str, Any], where: str) -> Report:
+    statements = document["Statement"]
+    for statement in [statements] if isinstance(statements, Mapping) else statements or []:
+        if not isinstance(statement, Mapping) or statement.get("Effect") != "Allow":
+            continue
+        for key in ("NotAction", "NotResource", "NotPrincipal"):
+            if key in statement:
+                yield f"{where} allows by {key}, which is everything but"
+        if any(action == "*" or action.endswith(":*") for action in _many(statement.get("Action"))):
+            yield f"{where} allows every action of a service: name the actions"
+        if "*" in _many(statement.get("Resource")):
+            yield f"{where} allows it on every resource: name the bucket"
+        principal = statement.get("Principal")
+        named = principal.values() if isinstance(principal, Mapping) else [principal]
+        if any("*" in _many(who) for who in named):
+            yield f"{where} allows it to everybody"
+
+
+def _many(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []

@@ -1,0 +1,162 @@
+"""Rules over where things are: namespaces, networks, endpoints, protection. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from policy.resource import (
+    DATABASE,
+    NAMESPACE,
+    POD_PATHS,
+    RELEASE,
+    UNKNOWN,
+    Report,
+    Resource,
+    Sovereign,
+    leaves,
+)
+
+_CLUSTER_SCOPED: Final = frozenset(
+    {
+        "Namespace",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "PersistentVolume",
+        "StorageClass",
+        "IngressClass",
+        "GatewayClass",
+        "PriorityClass",
+        "RuntimeClass",
+        "ClusterPolicy",
+        "ValidatingPolicy",
+        "MutatingPolicy",
+        "GeneratingPolicy",
+        "ImageValidatingPolicy",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
+        "ClusterIssuer",
+        "CiliumClusterwideNetworkPolicy",
+    }
+)
+
+
+def objects_are_at_home(resource: Resource, sovereign: Sovereign) -> Report:
+    """Nothing is written into a namespace that is not this Sovereign's."""
+    if resource.type == RELEASE:
+        namespace = resource.at("namespace")
+    elif resource.is_kubernetes and resource.kind not in _CLUSTER_SCOPED:
+        namespace = resource.at("metadata.namespace")
+    else:
+        return
+    if namespace is UNKNOWN or namespace in sovereign.namespaces:
+        return
+    allowed = ", ".join(sorted(sovereign.namespaces))
+    what = f"namespace {namespace!r}" if namespace else "no namespace, so the context's default"
+    yield f"it goes into {what}; this stack's are {allowed}"
+
+
+def networks_deny_by_default(
+    resources: list[Resource], sovereign: Sovereign
+) -> Iterator[tuple[Resource, str]]:
+    """In each namespace that this program makes something denies by default, and each workload that
+    it writes there is selected by a NetworkPolicy. (Harbor's own pods come with its chart.)"""
+    if sovereign.sandbox:
+        return
+    by_namespace: dict[Any, list[Any]] = defaultdict(list)
+    for resource in resources:
+        if resource.kind == "NetworkPolicy":
+            by_namespace[resource.at("metadata.namespace")].append(resource.at("spec", {}))
+    for resource in resources:
+        if resource.type == NAMESPACE:
+            name = resource.at("metadata.name")
+            policies = [*by_namespace[name], *by_namespace[UNKNOWN]]
+            if name is not UNKNOWN and not any(map(_denies_by_default, policies)):
+                yield resource, f"no NetworkPolicy denies by default in namespace {name!r}"
+        labels = _pod_labels(resource)
+        policies = [*by_namespace[resource.at("metadata.namespace")], *by_namespace[UNKNOWN]]
+        if labels and not any(_selects(spec, labels) for spec in policies):
+            yield resource, "no NetworkPolicy selects its pods"
+
+
+def _denies_by_default(spec: Any) -> bool:
+    if spec is UNKNOWN:
+        return True
+    both = {"Ingress", "Egress"} <= set(spec.get("policyTypes") or ())
+    return both and not spec.get("ingress") and not spec.get("egress")
+
+
+def _pod_labels(resource: Resource) -> Mapping[str, Any]:
+    """The labels of its pods, as far as they are known; none for what has no pods."""
+    if resource.type == DATABASE:
+        return {"cnpg.io/cluster": resource.at("metadata.name")}
+    is_workload = resource.is_kubernetes and resource.kind in POD_PATHS and resource.kind != "Pod"
+    labels = resource.at("spec.template.metadata.labels", {}) if is_workload else {}
+    return {} if labels is UNKNOWN else labels
+
+
+def _selects(spec: Any, labels: Mapping[str, Any]) -> bool:
+    if spec is UNKNOWN:
+        return True
+    selector = spec.get("podSelector") or {}
+    if selector is UNKNOWN or selector.get("matchExpressions"):
+        return True  # nobody knows, or too rich to judge here
+    wanted: Mapping[str, Any] = selector.get("matchLabels") or {}
+    return all(labels.get(key) in (value, UNKNOWN) for key, value in wanted.items())
+
+
+def public_endpoints_have_tls(resource: Resource, sovereign: Sovereign) -> Report:
+    """Whatever somebody outside reaches, or is reached outside, is https."""
+    if resource.type == RELEASE:
+        url = resource.at("values.externalURL", "")
+        if url is not UNKNOWN and str(url).startswith("http://"):
+            yield "values.externalURL is not https"
+    if resource.kind == "Ingress" and resource.is_kubernetes and not resource.at("spec.tls"):
+        yield "an Ingress without spec.tls"
+    if resource.kind == "Gateway" and resource.is_kubernetes:
+        listeners = resource.at("spec.listeners", [])
+        for listener in [] if listeners is UNKNOWN else listeners:
+            if listener is not UNKNOWN and listener.get("protocol") in ("HTTP", "TCP"):
+                yield f"listener {listener.get('name')!r} speaks {listener['protocol']}"
+    if sovereign.sandbox:
+        return
+    for path, value in leaves(resource.props):
+        plain = isinstance(value, str) and value.startswith("http://")
+        if plain and path[-1].lower() in ("endpoint", "regionendpoint", "endpointurl"):
+            yield f"{'.'.join(path)} is not https"
+
+
+def data_is_protected(resource: Resource, sovereign: Sovereign) -> Report:
+    """What holds data cannot be deleted or replaced by a run."""
+    if holds_data(resource.type) and not resource.protected and not sovereign.sandbox:
+        yield "it holds data and is not protected (protect: true, which is the default)"
+
+
+_DATA: Final[Mapping[str, str]] = {
+    NAMESPACE: "everything in it",
+    DATABASE: "projects, users and tags",
+    "kubernetes:core/v1:PersistentVolumeClaim": "what is on the volume",
+}
+# Whoever's they are: the last part of the type.
+_STORES: Final = frozenset({"S3Bucket", "Bucket", "BucketV2", "StorageAccount", "BlobContainer"})
+
+
+def holds_data(type_: str) -> str:
+    """What would be lost with it and cannot be made again; empty when nothing."""
+    return "the images" if type_.rpartition(":")[2] in _STORES else _DATA.get(type_, "")
+
+
+def data_touched(type_: str, name: str, props: Mapping[str, Any]) -> str:
+    """Like holds_data, and what can be rebuilt only with loss: queues and encryption keys."""
+    if type_ == "kubernetes:apps/v1:StatefulSet":
+        spec = props.get("spec", {})
+        # A preview that does not know the spec yet does not know that there are no claims.
+        has_claims = not isinstance(spec, Mapping) or spec.get("volumeClaimTemplates")
+        return "what is on its volumes" if has_claims else ""
+    if type_ == "random:index/randomPassword:RandomPassword" and name.endswith("secret-key"):
+        return "the key that encrypts robot secrets and replication passwords in the database"
+    return holds_data(type_)

@@ -1,0 +1,126 @@
+"""Rule: no secret stands readable in a property. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from policy.resource import Report, Resource, Sovereign, words
+
+_ENCRYPTED: Final = frozenset(
+    {
+        ("pulumi-python:dynamic/sealing:Seal", "data"),
+        ("tls:index/selfSignedCert:SelfSignedCert", "privateKeyPem"),
+    }
+)
+
+
+def is_encrypted(type_: str, key: str) -> bool:
+    """Whether an input holds a secret on purpose: those above, and the tokens of providers.
+
+    The engine keeps them encrypted and hands them to policies in plain, so that a policy cannot
+    tell; review/rules.py makes sure that they are secrets.
+    """
+    is_provider = type_.startswith("pulumi:providers:")
+    return (type_, key) in _ENCRYPTED or (is_provider and names_a_secret(key))
+
+
+# Shapes that are secrets wherever they stand.
+_SHAPES: Final[Mapping[str, re.Pattern[str]]] = {
+    "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
+    "an access key": re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
+    "a GitHub token": re.compile(r"\b(gh[pousr]_[A-Za-z0-9]{36}|github_pat_\w{22,})"),
+    "a GitLab token": re.compile(r"\bglpat-[\w-]{20,}"),
+    "a Slack token": re.compile(r"\bxox[abprs]-[\w-]{10,}"),
+    "a JSON web token": re.compile(r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+"),
+    "a password's hash": re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"),
+    # A password that is a reference, $(NAME) or ${NAME}, is none.
+    "a URL with a password": re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:(?!\$[({])[^/\s@]+@"),
+    "a kubeconfig's key": re.compile(r"client-key-data:"),
+}
+
+_SECRET_WORDS: Final = frozenset(
+    {
+        "password",
+        "passwd",
+        "htpasswd",
+        "passphrase",
+        "secret",
+        "token",
+        "credential",
+        "credentials",
+        "apikey",
+        "accesskey",
+        "secretkey",
+        "privatekey",
+    }
+)
+_SECRET_PAIRS: Final = frozenset(
+    {
+        ("access", "key"),
+        ("secret", "key"),
+        ("api", "key"),
+        ("private", "key"),
+        ("admin", "pass"),
+        ("csrf", "key"),
+        ("xsrf", "key"),
+        ("storage", "key"),
+        ("account", "key"),
+    }
+)
+# existingSecret, tlsSecret …: names of Secrets, not secrets.
+_REFERENCES: Final = frozenset({"existing", "tls", "pull", "ca", "image"})
+
+_LABELS: Final = frozenset({"labels", "annotations", "podLabels", "podAnnotations"})
+
+_SHORTEST_SEALED: Final = 300
+"""Base64 characters: RSA 2048 and its header alone are longer than that."""
+
+
+def no_plaintext_secret(resource: Resource, _: Sovereign) -> Report:
+    """By shape and by the property's name; names of Secrets and references are no secrets."""
+    if resource.type == "kubernetes:core/v1:Secret":
+        if resource.props.get("data") or resource.props.get("stringData"):
+            yield "a Secret's data would stand readable in the state; use a SealedSecret"
+        return
+    for path, value in resource.leaves():
+        if not isinstance(value, str) or is_encrypted(resource.type, path[0]):
+            continue
+        where = ".".join(path)
+        if path[:2] == ("spec", "encryptedData"):
+            if resource.kind == "SealedSecret" and not _is_sealed(value):
+                yield f"{where} is not sealed"
+            continue
+        shape = next((what for what, shape in _SHAPES.items() if shape.search(value)), None)
+        if shape is not None:
+            yield f"{where} holds {shape}"
+        elif _LABELS & set(path):
+            continue  # their keys name Secrets, and are names of somebody else
+        elif names_a_secret(_property(path, resource.props)) and not _is_reference(value):
+            yield f"{where} holds a secret in plain text"
+
+
+def _property(path: Sequence[str], props: Mapping[str, Any]) -> str:
+    """The name that says what a value is: of an environment variable its `name`."""
+    if path[-1] != "value" or len(path) < 2:
+        return path[-1]
+    owner: Any = props
+    for key in path[:-1]:
+        owner = owner[int(key)] if isinstance(owner, list | tuple) else owner[key]
+    return str(owner.get("name", path[-1]))
+
+
+def names_a_secret(name: str) -> bool:
+    found = words(name)
+    if not found or _REFERENCES & set(found):
+        return False
+    return found[-1] in _SECRET_WORDS or tuple(found[-2:]) in _SECRET_PAIRS
+
+
+def _is_reference(value: str) -> bool:
+    return value == "" or re.fullmatch(r"\$(\(\w+\)|\{\w+\})", value) is not None
+
+
+def _is_sealed(value: str) -> bool:
+    return len(value) >= _SHORTEST_SEALED and re.fullmatch(r"[A-Za-z0-9+/=]+", value) is not None

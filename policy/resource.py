@@ -1,0 +1,117 @@
+"""What a rule sees of a resource and of the stack it belongs to. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+class Unknown:
+    """A value that only the deployment will tell. No rule fires on it."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = Unknown()
+
+RELEASE: Final = "kubernetes:helm.sh/v3:Release"
+NAMESPACE: Final = "kubernetes:core/v1:Namespace"
+DATABASE: Final = "kubernetes:postgresql.cnpg.io/v1:Cluster"
+
+POD_PATHS: Final[Mapping[str, str]] = {
+    "Pod": "spec",
+    "Deployment": "spec.template.spec",
+    "StatefulSet": "spec.template.spec",
+    "DaemonSet": "spec.template.spec",
+    "ReplicaSet": "spec.template.spec",
+    "Job": "spec.template.spec",
+    "CronJob": "spec.jobTemplate.spec.template.spec",
+}
+"""Kind → where its pods are described."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """`props` are the inputs as plain data, in which UNKNOWN may stand anywhere."""
+
+    type: str
+    name: str
+    props: Mapping[str, Any] = field(default_factory=dict)
+    protected: bool = False
+
+    @property
+    def is_kubernetes(self) -> bool:
+        """Whether it is an object of the cluster (and not a Release or a provider)."""
+        return self.type.startswith("kubernetes:") and self.type != RELEASE
+
+    @property
+    def kind(self) -> str:
+        """The last part of the type: StatefulSet, Release, S3Bucket."""
+        return self.type.rpartition(":")[2]
+
+    def at(self, path: str, default: Any = None) -> Any:
+        """The value at a dotted path; UNKNOWN when it, or what it lies in, is not known yet."""
+        value: Any = self.props
+        for key in path.split("."):
+            if value is UNKNOWN:
+                return UNKNOWN
+            if not isinstance(value, Mapping) or key not in value:
+                return default
+            value = value[key]
+        return default if value is None else value
+
+    def leaves(self) -> Iterator[tuple[tuple[str, ...], Any]]:
+        """Path and value of everything that is neither an object nor a list."""
+        yield from leaves(self.props)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sovereign:
+    """What the stack's config says that rules depend on."""
+
+    namespaces: frozenset[str] = frozenset({"harbor", "flux-system"})
+    """The namespaces that this stack may write into."""
+    sandbox: bool = False
+
+
+Report = Iterator[str]
+"""What is wrong, one sentence each. Never contains a value that could be a secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A rule over single resources."""
+
+    name: str
+    description: str
+    check: Callable[[Resource, Sovereign], Report]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackRule:
+    """A rule over all resources of a stack; reports name the resource it is about."""
+
+    name: str
+    description: str
+    check: Callable[[list[Resource], Sovereign], Iterator[tuple[Resource, str]]]
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not (path == () and key.startswith("__")):  # the engine's own, such as __provider
+                yield from leaves(item, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, str(index)))
+    else:
+        yield path, value
+
+
+def words(key: str) -> list[str]:
+    """A property's name in lower-case words: s3AccessKey, s3_access_key and S3-ACCESS-KEY alike."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", key)
+    return [word for word in re.split(r"[^a-zA-Z0-9]+", spaced.lower()) if word]

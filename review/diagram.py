@@ -1,0 +1,99 @@
+"""A stack as a Mermaid diagram, collapsed to its components. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from review.plan import ACTS, CHANGING, Act, Change, Plan, is_shown
+
+_MARK: Final[Mapping[Act, str]] = {
+    "delete": "-",
+    "replace": "±",
+    "update": "~",
+    "create": "+",
+    "same": "",
+}
+# Readable on GitHub's and GitLab's light and dark pages.
+_COLOURS: Final = """\
+  classDef delete fill:#ffdce0,stroke:#b31d28,color:#3d0a10
+  classDef replace fill:#ffe8cc,stroke:#b35900,color:#3d1f00
+  classDef update fill:#fff8c5,stroke:#9a6700,color:#3b2900
+  classDef create fill:#dafbe1,stroke:#1a7f37,color:#04260f
+  classDef same fill:#f6f8fa,stroke:#8c959f,color:#24292f"""
+
+
+def mermaid(plan: Plan) -> str:
+    """`a --> b`: b needs a. Round ends hold data. Only edges that no longer way implies."""
+    by_urn = {change.urn: change for change in plan.changes}
+    groups: dict[str, list[Change]] = defaultdict(list)
+    for change in plan.changes:
+        if is_shown(change):
+            groups[_top(change, by_urn)].append(change)
+    names = {urn: f"n{index}" for index, urn in enumerate(groups)}
+    lines = ["flowchart LR"]
+    for urn, members in groups.items():
+        act = worst(member.act for member in members)
+        label = f"{by_urn[urn].name}<br/><small>{_label(by_urn[urn], members)}</small>"
+        holds = any(member.data for member in members)
+        open_, close = ("([", "])") if holds else ("[", "]")
+        lines.append(f'  {names[urn]}{open_}"{label}"{close}:::{act}')
+    for source, target in sorted(_reduced(_edges(groups, by_urn))):
+        lines.append(f"  {names[source]} --> {names[target]}")
+    return "\n".join([*lines, _COLOURS])
+
+
+def worst(acts: Iterable[Act]) -> Act:
+    """The gravest of them."""
+    found = set(acts)
+    for act in ACTS:
+        if act in found:
+            return act
+    return "same"
+
+
+def _label(top: Change, members: list[Change]) -> str:
+    counts = [
+        f"{_MARK[act]}{count}"
+        for act in CHANGING
+        if (count := sum(member.act == act for member in members))
+    ]
+    return f"{top.kind} {' '.join(counts) or 'unchanged'}"
+
+
+def _top(change: Change, by_urn: Mapping[str, Change]) -> str:
+    """The component (or the resource itself) right below the stack."""
+    while (parent := by_urn.get(change.parent)) and parent.type != "pulumi:pulumi:Stack":
+        change = parent
+    return change.urn
+
+
+def _edges(groups: Mapping[str, list[Change]], by_urn: Mapping[str, Change]) -> dict[str, set[str]]:
+    """Target → the groups that it needs directly or not."""
+    needs: dict[str, set[str]] = {urn: set() for urn in groups}
+    for urn, members in groups.items():
+        for member in members:
+            for dependency in member.depends_on:
+                source = by_urn.get(dependency)
+                if source is not None and (top := _top(source, by_urn)) in groups and top != urn:
+                    needs[urn].add(top)
+    return needs
+
+
+def _reduced(needs: Mapping[str, set[str]]) -> set[tuple[str, str]]:
+    """The edges without those that another way of two or more already says."""
+
+    def reaches(start: str, goal: str, seen: set[str]) -> bool:
+        for source in needs[start] - seen:
+            seen.add(source)
+            if source == goal or reaches(source, goal, seen):
+                return True
+        return False
+
+    return {
+        (source, target)
+        for target, sources in needs.items()
+        for source in sources
+        if not any(reaches(other, source, {target}) for other in sources - {source})
+    }

@@ -1,0 +1,48 @@
+"""Rules that only a whole preview can answer: what goes, and what is encrypted. Pure.
+
+The engine shows a policy pack neither deletions nor which values are secrets (it hands secrets on
+in plain). Its preview digest has both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policy.plaintext import is_encrypted
+from policy.resource import UNKNOWN
+from review.plan import SECRET, Change, Plan, Violation
+
+DATA_STAYS = "data-stays"
+SECRETS_ARE_ENCRYPTED = "secrets-are-encrypted"
+
+
+def violations(plan: Plan, *, sandbox: bool) -> Iterator[Violation]:
+    """What is wrong with the plan as a whole. A sandbox's data may go: it is thrown away."""
+    for change in plan.changes:
+        if change.act in ("delete", "replace") and not sandbox:
+            yield from _data_stays(change)
+        yield from _secrets_are_encrypted(change)
+
+
+def _data_stays(change: Change) -> Iterator[Violation]:
+    if not (change.data or change.was_protected):
+        return
+    verb = "deleted" if change.act == "delete" else "replaced"
+    loss = f"and with it {change.data}" if change.data else "and it is protected"
+    keys = f" because {', '.join(change.replaced_by)} changes" if change.replaced_by else ""
+    yield Violation(
+        rule=DATA_STAYS,
+        resource=change.name,
+        message=f"it would be {verb}{keys}, {loss}",
+    )
+
+
+def _secrets_are_encrypted(change: Change) -> Iterator[Violation]:
+    for key, value in change.inputs.items():
+        is_secret = value is UNKNOWN or value == SECRET
+        if is_encrypted(change.type, key) and value and not is_secret:
+            yield Violation(
+                rule=SECRETS_ARE_ENCRYPTED,
+                resource=change.name,
+                message=f"{key} is no secret to the engine: it would stand readable in the state",
+            )

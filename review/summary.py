@@ -1,0 +1,217 @@
+"""A preview as Markdown that a reviewer reads in a minute. Pure.
+
+Order is danger: what is wrong, what touches data, what goes, what is replaced and why, what
+changes, what is new. No value of a secret can be in here: the engine's digest has none, and values
+of properties with such names are left out on top of that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from policy.plaintext import names_a_secret
+from policy.resource import UNKNOWN
+from review.diagram import mermaid, worst
+from review.plan import CHANGING, SECRET, Act, Change, Difference, Plan, Violation, is_shown
+
+_VERBS: Final[Mapping[Act, str]] = {
+    "delete": "Deleted",
+    "replace": "Replaced",
+    "update": "Changed",
+    "create": "Created",
+}
+_TO: Final[Mapping[Act, str]] = {
+    "delete": "delete",
+    "replace": "replace",
+    "update": "change",
+    "create": "create",
+}
+_FOLDED: Final = "sovereign-harbor:index:SealedSecret"
+"""A component whose three children (seal, manifest, wait) are one thing to a reader."""
+
+_MOST_DIFFERENCES = 6
+_LONGEST_VALUE = 60
+_LONGEST_OPEN_LIST = 12
+
+
+def markdown(plan: Plan, violations: tuple[Violation, ...] = (), *, note: str = "") -> str:
+    """The summary; `violations` come on top of those that the engine found."""
+    broken = [v for v in (*plan.violations, *violations) if v.mandatory]
+    blocks = [f"## {plan.stack}: {_headline(plan, broken)}"]
+    if note:
+        blocks.append(f"> {note}")
+    blocks += [
+        *_problems(plan, broken),
+        *_sections(plan),
+        *_warnings(plan),
+        _diagram(plan),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _headline(plan: Plan, broken: list[Violation]) -> str:
+    if plan.errors:
+        return "the preview failed"
+    counts = [f"{plan.count(act)} to {_TO[act]}" for act in CHANGING if plan.count(act)]
+    said = ", ".join(counts) or "no changes"
+    rules = len({violation.rule for violation in broken})
+    return f"{said}; {rules} rule{'s' * (rules > 1)} broken" if broken else said
+
+
+def _problems(plan: Plan, broken: list[Violation]) -> Iterator[str]:
+    if broken:
+        lines = [f"- **{v.rule}** — `{v.resource}`: {v.message}" for v in broken]
+        yield "### Not allowed\n\n" + "\n".join(dict.fromkeys(lines))
+    for error in plan.errors:
+        if not broken or "policy" not in error:
+            yield f"### Error\n\n```text\n{error}\n```"
+
+
+def _sections(plan: Plan) -> Iterator[str]:
+    shown = fold(plan)
+    touched = [change for change in shown if change.data and change.act != "same"]
+    if touched:
+        lines = [f"- **{_VERBS[c.act].lower()}: {_name(c)}** — holds {c.data}" for c in touched]
+        yield "### Touches data\n\n" + "\n".join(lines)
+    for act in CHANGING:
+        changes = [change for change in shown if change.act == act]
+        lines = list(_created(changes) if act == "create" else _lines(changes))
+        if not lines:
+            continue
+        title = f"{_VERBS[act]} ({plan.count(act)})"
+        if len(lines) > _LONGEST_OPEN_LIST and act in ("create", "update"):
+            body = "\n".join(lines)
+            yield f"<details><summary><b>{title}</b></summary>\n\n{body}\n\n</details>"
+        else:
+            yield f"### {title}\n\n" + "\n".join(lines)
+
+
+def fold(plan: Plan) -> list[Change]:
+    """The resources as people count them: a sealed Secret is one."""
+    by_urn = {change.urn: change for change in plan.changes}
+    folded: dict[str, list[Change]] = defaultdict(list)
+    shown: list[Change] = []
+    for change in plan.changes:
+        parent = by_urn.get(change.parent)
+        if not is_shown(change):
+            continue
+        if parent is not None and parent.type == _FOLDED:
+            folded[parent.urn].append(change)
+        else:
+            shown.append(change)
+    return shown + [_one(by_urn[urn], members) for urn, members in folded.items()]
+
+
+def _one(component: Change, members: list[Change]) -> Change:
+    gravest = worst(member.act for member in members)
+    first = next(member for member in members if member.act == gravest)
+    return Change(
+        act=gravest,
+        urn=component.urn,
+        type=component.type,
+        name=component.name,
+        parent=component.parent,
+        custom=True,
+        inputs={},
+        differences=first.differences,
+        replaced_by=first.replaced_by,
+        was_protected=any(member.was_protected for member in members),
+        is_protected=any(member.is_protected for member in members),
+        stays=all(member.stays for member in members),
+        depends_on=frozenset(),
+        data="",
+    )
+
+
+def _name(change: Change) -> str:
+    return f"{change.kind} `{change.name}`"
+
+
+def _lines(changes: list[Change]) -> Iterator[str]:
+    """What changes alike stands in one line."""
+    alike: dict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        # What holds data stands alone.
+        alike[f"{change.kind} {change.urn if change.data else _what(change)}"].append(change)
+    for members in alike.values():
+        name = f"{members[0].kind} " + ", ".join(f"`{member.name}`" for member in members)
+        yield f"- {f'**{name}**' if members[0].data else name}{_what(members[0])}"
+
+
+def _what(change: Change) -> str:
+    """The rest of a line, and those below it."""
+    parts: list[str] = []
+    if change.replaced_by:
+        keys = ", ".join(f"`{key}`" for key in change.replaced_by)
+        parts.append(f"because {keys} change{'s' * (len(change.replaced_by) == 1)}")
+    if change.stays and change.act in ("delete", "replace"):
+        parts.append("the old one itself stays in place, only forgotten")
+    told = sorted(change.differences, key=lambda d: d.path not in change.replaced_by)
+    lines = [f"  - {_difference(difference)}" for difference in told[:_MOST_DIFFERENCES]]
+    if len(told) > _MOST_DIFFERENCES:
+        lines.append(f"  - and {len(told) - _MOST_DIFFERENCES} more")
+    return "\n".join([f": {'; '.join(parts)}" if parts else "", *lines])
+
+
+def _created(changes: list[Change]) -> Iterator[str]:
+    """One line per kind, what holds data first and by itself."""
+    for change in changes:
+        if change.data:
+            yield f"- **{_name(change)}**"
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for change in changes:
+        if not change.data:
+            kinds[change.kind].append(change.name)
+    for kind, names in sorted(kinds.items()):
+        yield f"- {kind}: " + ", ".join(f"`{name}`" for name in sorted(names))
+
+
+def _difference(difference: Difference) -> str:
+    path = f"`{difference.path}`"
+    before = _value(difference.path, difference.before)
+    after = _value(difference.path, difference.after)
+    if difference.after is UNKNOWN and difference.before is None:
+        return f"{path}: {after}"
+    if difference.before is None:
+        return f"{path}: set" + (f" to {after}" if after else "")
+    if difference.after is None:
+        return f"{path}: removed"
+    if before is None or after is None or before == after:
+        return f"{path}: another value"
+    return f"{path}: {before} → {after}"
+
+
+def _value(path: str, value: Any) -> str | None:
+    """As it may be shown; None when it may not or says nothing."""
+    last = path.rpartition(".")[2]
+    if value is None or value == SECRET or names_a_secret(last) or "encryptedData" in path:
+        return None
+    if value is UNKNOWN:
+        return "*known after the run*"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if "\n" in text or "-----BEGIN" in text:
+        return None
+    text = text.replace("`", "'").replace("|", "\\|") or '""'
+    return f"`{text[: _LONGEST_VALUE - 1]}…`" if len(text) > _LONGEST_VALUE else f"`{text}`"
+
+
+def _warnings(plan: Plan) -> Iterator[str]:
+    if plan.warnings:
+        lines = [
+            "- " + "<br>".join(map(str.strip, warning.splitlines())) for warning in plan.warnings
+        ]
+        body = "\n".join(lines)
+        count = len(lines)
+        title = f"{count} warning{'s' * (count > 1)}"
+        yield f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
+def _diagram(plan: Plan) -> str:
+    if not any(is_shown(change) for change in plan.changes):
+        return ""
+    return (
+        "<details><summary>Dependencies</summary>\n\n"
+        f"```mermaid\n{mermaid(plan)}\n```\n\nRound ends hold data.\n\n</details>"
+    )

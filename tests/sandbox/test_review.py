@@ -1,0 +1,147 @@
+"""Previews as a pull request gets them, by the real engine and the real policy pack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from review import engine, preview, rules
+from sandbox import scratch
+from sandbox.pulumi import Pulumi
+from sandbox.state import ROOT
+from tests.sandbox.conftest import Sandbox
+
+STACKS = [*engine.sovereigns(), "local"]
+SECRETS = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "KUBECONFIG")
+
+
+@pytest.fixture
+def fork(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """The environment of a pull request from a fork: no backend, no secret, no cluster."""
+    for name in [*SECRETS, *(name for name in os.environ if name.startswith("SANDBOX_S"))]:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def copy(fork: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of the project to change."""
+    for name in ("__main__.py", "policy"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
+    for name in ("components", "sandbox", ".venv"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for file in ROOT.glob("Pulumi*.yaml"):
+        shutil.copyfile(file, tmp_path / file.name)
+    fork.setattr(engine, "ROOT", tmp_path)
+    fork.setattr(scratch, "ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stack_is_previewed_without_backend_cluster_and_secret(
+    stack: str, fork: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    committed = engine.stack_file(stack).read_bytes()
+    done = preview.preview(stack)
+    assert done.code == 0, done.markdown
+    assert done.plan.count("create") > 50
+    assert "empty state" in done.markdown
+    assert "```mermaid" in done.markdown
+    assert "RandomPassword `credentials-secret-key`**" in done.markdown
+    assert engine.stack_file(stack).read_bytes() == committed
+
+
+OFFENCES = {
+    "no-plaintext-secret": """
+from pulumi_kubernetes.helm.v3 import Release
+Release("more", chart="a", version="1.0.0", namespace="harbor", values={"adminPassword": "x"},
+        opts=opts)
+""",
+    "no-wildcard-access": """
+from pulumi_kubernetes.rbac.v1 import Role
+Role("more", metadata={"namespace": "harbor"}, opts=opts,
+     rules=[{"apiGroups": ["*"], "resources": ["pods"], "verbs": ["get"]}])
+""",
+    "objects-are-at-home": """
+from pulumi_kubernetes.core.v1 import ConfigMap
+ConfigMap("more", metadata={"namespace": "kube-system"}, data={"a": "b"}, opts=opts)
+""",
+}
+
+
+@pytest.mark.parametrize("rule", OFFENCES)
+def test_what_breaks_a_rule_fails_the_preview_with_the_rule_s_name(
+    rule: str, copy: Path, sandbox: Sandbox
+) -> None:
+    program = (copy / "__main__.py").read_text()
+    (copy / "__main__.py").write_text(program + OFFENCES[rule])
+    done = preview.preview("omantel")
+    assert done.code != 0
+    assert {violation.rule for violation in done.plan.violations} == {rule}
+    assert f"- **{rule}** — `more`: " in done.markdown
+
+
+def test_a_sovereign_without_protection_fails_the_preview(copy: Path, sandbox: Sandbox) -> None:
+    file = copy / "Pulumi.omantel.yaml"
+    file.write_text(
+        file.read_text().replace("config:\n", 'config:\n  sovereign-harbor:protect: "false"\n', 1)
+    )
+    done = preview.preview("omantel")
+    assert done.code != 0
+    assert "**data-is-protected** — `object-storage-bucket`" in done.markdown
+
+
+def test_settings_that_are_refused_show_the_words_of_the_refusal(
+    copy: Path, sandbox: Sandbox
+) -> None:
+    file = copy / "Pulumi.omantel.yaml"
+    file.write_text(file.read_text().replace("region: fsn1", "region: ash"))
+    done = preview.preview("omantel")
+    assert done.code != 0
+    assert "ash is a compute-only location without object storage" in done.markdown
+    assert "pulumi config set --path 'storage.region' fsn1 -s omantel" in done.markdown
+
+
+def test_a_stack_file_with_somebody_s_secrets_is_previewed_without_their_key(
+    copy: Path, sandbox: Sandbox
+) -> None:
+    file = copy / "Pulumi.omantel.yaml"
+    encrypted = "v1:AAAAAAAAAAA=:AAAA"
+    file.write_text(
+        file.read_text()
+        + f"  sovereign-harbor:s3AccessKey:\n    secure: {encrypted}\n"
+        + "encryptionsalt: v1:LycdZFLBPqc=:v1:TWdsyIbrb5Gzyj05:bZH/HDUa0Eo490XkZFMcfywIEoPDZw==\n"
+    )
+    done = preview.preview("omantel")
+    assert done.code == 0, done.markdown
+    assert "s3AccessKey" in done.markdown
+
+
+def test_a_pull_request_that_drops_the_bucket_is_stopped(
+    sandbox: Sandbox, sovereign: Pulumi, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the backend in the environment the preview is of what changes."""
+    for name, value in sandbox.variables.items():
+        monkeypatch.setenv(name, value)
+    unchanged = preview.preview("local")
+    assert unchanged.code == 0
+    assert unchanged.markdown.startswith("## local: no changes\n")
+    kept = sandbox.state.credentials()["s3SecretKey"]
+    assert kept not in unchanged.markdown
+
+    file = copy / "Pulumi.local.yaml"
+    text = file.read_text()
+    start = text.index("  sovereign-harbor:storage:")
+    end = text.index("  # References, not values")
+    storage = "  sovereign-harbor:storage: {kind: filesystem, size: 50Gi}\n"
+    file.write_text(text[:start] + storage + text[end:])
+    changed = preview.preview("local")
+    assert "S3Bucket `object-storage-bucket`**" in changed.markdown
+    # The sandbox's own data may go; a Sovereign's may not.
+    assert changed.violations == ()
+    found = rules.violations(changed.plan, sandbox=False)
+    assert [(v.rule, v.resource) for v in found] == [("data-stays", "object-storage-bucket")]
