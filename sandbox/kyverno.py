@@ -37,9 +37,6 @@ def start(state: State, tools: Toolbox) -> str:
         return f"https://127.0.0.1:{port}"
     crds = sorted((tools.assets("kyverno") / "crds").rglob("*.yaml"))
     cluster.apply(state, tools, *crds, cluster.MANIFESTS / "kyverno.yaml")
-    cluster.kubectl(
-        state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"
-    )
     if processes.answers(port):  # the old port was taken by somebody else meanwhile
         port = processes.free_port()
         _forget_webhooks(state, tools)
@@ -86,6 +83,7 @@ def _run(state: State, tools: Toolbox, port: int) -> None:
             f"--webhookServerPort={port}",
             "--caSecretName=kyverno-svc.kyverno.svc.kyverno-tls-ca",
             "--tlsSecretName=kyverno-svc.kyverno.svc.kyverno-tls-pair",
+            "--tlsKeyAlgorithm=ECDSA",  # made sooner than RSA
             f"--backgroundServiceAccountName=system:serviceaccount:{NAMESPACE}:background",
             f"--reportsServiceAccountName=system:serviceaccount:{NAMESPACE}:{REPORTS_ACCOUNT}",
             # Served on every address unless told otherwise, disabled or not.

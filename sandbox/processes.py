@@ -33,8 +33,11 @@ class Process:
         return born(self.pid) == self.born
 
 
-_OURS: list[subprocess.Popen[bytes]] = []
-"""Kept, since they outlive whoever started them: a dropped handle would be a warning."""
+class _Detached(subprocess.Popen[bytes]):
+    """A process that outlives whoever started it, so dropping its handle is no mistake."""
+
+    def __del__(self, *_: object) -> None:
+        pass
 
 
 def born(pid: int) -> str | None:
@@ -75,7 +78,7 @@ def start(
         return running
     log = state.path("logs", f"{name}.log")
     with log.open("ab") as output:
-        child = subprocess.Popen(
+        child = _Detached(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -84,7 +87,6 @@ def start(
             cwd=state.folder,
             start_new_session=True,
         )
-    _OURS.append(child)
     process = Process(name=name, pid=child.pid, born=born(child.pid) or "", log=str(log))
     state.save(f"run/{name}.json", asdict(process))
     deadline = time.monotonic() + seconds
