@@ -8,7 +8,7 @@ CACHE := $(or $(SOVEREIGN_HARBOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/s
 # Downloaded wheels go to the project's cache folder too, not to the home folder.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes
 
-.PHONY: help up down status env smoke clean clean-tools test test-unit test-sandbox check lock
+.PHONY: help up down status env smoke clean clean-caches clean-tools test test-unit test-sandbox check lock
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ down: $(VENV)/program ## End every process of the sandbox
 status: $(VENV)/program ## Show what runs and where the tools are
 	@$(RUN) -m sandbox status
 
-env: $(VENV)/program ## eval "$$(make -s env)" puts tools and sandbox into a shell
+env: $(VENV)/program ## Print what eval needs to put tools and sandbox into a shell
 	@$(RUN) -m sandbox env
 
 smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it back
@@ -30,6 +30,9 @@ smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it ba
 
 clean: $(VENV)/program ## End the sandbox and remove all it wrote
 	@$(RUN) -m sandbox clean
+
+clean-caches: ## Remove what only building tools needed (about 14 GB), keep the tools
+	@$(PYTHON) -m sandbox.toolchain clean caches
 
 clean-tools: ## Remove the cache of built tools
 	@$(PYTHON) -m sandbox.toolchain clean
@@ -47,6 +50,7 @@ test-unit: $(VENV)/development ## Tests without the sandbox
 	@$(VENV)/bin/pytest tests/unit
 
 test-sandbox: $(VENV)/development ## Tests by the real engine
+	@$(RUN) -m sandbox.toolchain build
 	@$(VENV)/bin/pytest tests/render tests/sandbox
 
 lock: ## Pin the requirements anew (needs uv)
