@@ -72,7 +72,26 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 	@touch $@ $(VENV)/program
 
 # --- Reviewed before it runs, and many at once ---------------------------------------------------
-.PHONY: preview
+# STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
+# the previews' Markdown.
+.PHONY: preview fleet-preview fleet-up fleet-drift fleet-status sovereign stacks sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file)
 	@$(RUN) -m review preview $(STACK) $(if $(OUTPUT),--output $(OUTPUT))
+
+fleet-preview: ## Preview every Sovereign
+fleet-up: ## Bring every Sovereign up that passes its preview
+fleet-drift: ## Compare every Sovereign with its state, changing nothing
+fleet-status: ## Show what the backend knows of every Sovereign
+fleet-preview fleet-up fleet-drift fleet-status: $(VENV)/development
+	@$(RUN) -m review fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
+		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT))
+
+sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=… REGION=…)
+	@$(RUN) -m review sovereign "$(NAME)" "$(FQDN)" "$(REGION)"
+
+stacks: ## The stacks that exist as files, as JSON
+	@$(PYTHON) -m review.stacks
+
+sovereigns: ## Those that are no sandbox
+	@$(PYTHON) -m review.stacks sovereigns

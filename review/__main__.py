@@ -1,4 +1,4 @@
-"""`python -m review preview|…`: what the Make targets call."""
+"""`python -m review preview|fleet|…`: what the Make targets call."""
 
 from __future__ import annotations
 
@@ -6,25 +6,48 @@ import argparse
 import sys
 from pathlib import Path
 
+from review import fleet, preview, sovereign
+from review.engine import EngineError
 from sandbox.steps import fail
 from sandbox.toolchain import ToolchainError
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m review")
-    commands = parser.add_subparsers(dest="command", required=True)
-    preview = commands.add_parser("preview")
-    preview.add_argument("stack")
-    preview.add_argument("--output", type=Path)
-    chosen = parser.parse_args(arguments)
+    chosen = _parser().parse_args(arguments)
     try:
-        from review import preview as previews
-
-        return previews.main(chosen.stack, output=chosen.output)
-    except (ToolchainError, RuntimeError) as error:
+        if chosen.command == "preview":
+            return preview.main(chosen.stack, output=chosen.output)
+        if chosen.command == "sovereign":
+            return sovereign.main(chosen.name, chosen.fqdn, chosen.region)
+        return fleet.main(
+            chosen.verb,
+            chosen.stacks,
+            parallel=chosen.parallel,
+            report=chosen.report,
+            output=chosen.output,
+        )
+    except (ToolchainError, EngineError) as error:
         return fail(str(error))
     except KeyboardInterrupt:
-        return fail("interrupted")
+        return fail("interrupted; every engine was told to stop and leaves no lock")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m review")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("preview", help="one stack, as Markdown")
+    one.add_argument("stack")
+    one.add_argument("--output", type=Path, help="file for the Markdown")
+    many = commands.add_parser("fleet", help="all Sovereigns, or those named")
+    many.add_argument("verb", choices=fleet.VERBS)
+    many.add_argument("stacks", nargs="*")
+    many.add_argument("--parallel", type=int, help="how many at a time (the number of processors)")
+    many.add_argument("--report", type=Path, help="file for a JSON report")
+    many.add_argument("--output", type=Path, help="folder for the previews' Markdown")
+    new = commands.add_parser("sovereign", help="write the stack file of a new one")
+    for argument in ("name", "fqdn", "region"):
+        new.add_argument(argument)
+    return parser
 
 
 if __name__ == "__main__":

@@ -11,9 +11,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,7 @@ from typing import Any
 import yaml
 
 from components.settings.rules import is_path_of_certificate
+from review import stacks
 from sandbox import scratch, toolchain
 from sandbox.environment import own_pulumi
 from sandbox.state import ROOT, State
@@ -30,6 +34,25 @@ PREFIX = "sovereign-harbor:"
 # --event-log is one of the engine's debugging flags.
 DEBUG = {"PULUMI_DEBUG_COMMANDS": "1"}
 _PASSPHRASE = "preview"  # of a state that lives for one preview
+_POLL_SECONDS = 0.25
+_GRACE_SECONDS = 60  # an update that is interrupted finishes what it has begun
+
+
+class EngineError(Exception):
+    """Pulumi could not be asked; the text is what it said."""
+
+
+Watch = Callable[[Mapping[str, Any]], None]
+"""Called with each of the engine's events as it comes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """A command of pulumi's that ended, and where its output lies."""
+
+    code: int
+    output: str
+    errors: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,35 +63,85 @@ class Workplace:
     environment: Mapping[str, str]
     is_scratch: bool
 
-    def run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """`pulumi <arguments>` with both streams kept."""
-        return subprocess.run(
-            ["pulumi", *arguments, "--non-interactive"],
-            cwd=self.folder,
-            env=dict(self.environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+    def run(self, arguments: Sequence[str], *, watch: Watch | None = None) -> Ran:
+        """`pulumi <arguments>`; with `watch` also its event log. Ends it when interrupted."""
+        with tempfile.TemporaryDirectory(prefix="pulumi-run-") as folder:
+            log, out, err = (Path(folder) / name for name in ("events", "out", "err"))
+            logged = [] if watch is None else ["--event-log", str(log)]
+            with out.open("wb") as output, err.open("wb") as errors:
+                child = subprocess.Popen(
+                    ["pulumi", *arguments, *logged, "--non-interactive"],
+                    cwd=self.folder,
+                    env=dict(self.environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    # Ctrl-C reaches this process only, and it tells each engine once: at the
+                    # second signal an engine drops what it is doing.
+                    start_new_session=True,
+                )
+                _RUNNING.add(child)
+                try:
+                    _follow(child, log, watch)
+                finally:
+                    _end(child)
+                    _RUNNING.discard(child)
+            return Ran(code=child.returncode, output=out.read_text(), errors=err.read_text())
+
+
+def _follow(child: subprocess.Popen[bytes], log: Path, watch: Watch | None) -> None:
+    """Hands on the events while they are written, until the process has ended."""
+    if watch is None:
+        child.wait()
+        return
+    position = 0
+    while True:
+        ended = child.poll() is not None
+        if log.exists():
+            with log.open("rb") as stream:
+                stream.seek(position)
+                for line in stream:
+                    if not line.endswith(b"\n"):
+                        break  # still being written
+                    position += len(line)
+                    watch(json.loads(line))
+        if ended:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+
+
+def interrupt() -> None:
+    """Tells every engine that runs to finish what it has begun and to end."""
+    for child in list(_RUNNING):
+        child.send_signal(signal.SIGINT)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """An interrupted engine ends its own children and leaves no lock."""
+    if child.poll() is None:
+        child.send_signal(signal.SIGINT)
+        try:
+            child.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def stack_file(stack: str) -> Path:
-    return ROOT / f"Pulumi.{stack}.yaml"
+    return stacks.file_of(stack, ROOT)
 
 
 def sovereigns() -> list[str]:
     """The stacks that exist as files, without the sandbox's."""
-    names = [file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in _stack_files()]
-    return sorted(name for name in names if not is_sandbox(name))
-
-
-def _stack_files() -> list[Path]:
-    return [file for file in ROOT.glob("Pulumi.*.yaml") if file.name != "Pulumi.yaml"]
+    return stacks.sovereigns(ROOT)
 
 
 def is_sandbox(stack: str) -> bool:
-    """Whether the stack's file says so."""
-    return str(config(stack).get(f"{PREFIX}sandbox", "")).lower() == "true"
+    """Whether the stack's file says so. Raises FileNotFoundError."""
+    return stacks.is_sandbox(stack, ROOT)
 
 
 def config(stack: str) -> dict[str, Any]:
@@ -99,28 +172,47 @@ def has_backend(environment: Mapping[str, str]) -> bool:
 
 
 @contextmanager
-def workplace(stack: str) -> Iterator[Workplace]:
-    """The place for a preview of the stack. Raises FileNotFoundError, ToolchainError."""
+def workplace(stack: str, environment: Mapping[str, str] | None = None) -> Iterator[Workplace]:
+    """The place for a preview of the stack; `environment` as of tools_environment.
+
+    Raises FileNotFoundError, ToolchainError, EngineError.
+    """
     stack_file(stack).read_bytes()
-    environment = {**tools_environment(), **DEBUG}
-    if has_backend(environment) and stack in _known_stacks(environment):
+    environment = {**(environment or tools_environment()), **DEBUG}
+    if has_backend(environment) and stack in {entry["name"] for entry in listed(environment)}:
         yield Workplace(folder=ROOT, environment=environment, is_scratch=False)
         return
     with tempfile.TemporaryDirectory(prefix=f"preview-{stack}-") as folder:
         yield _scratch(stack, Path(folder), environment)
 
 
-def _known_stacks(environment: Mapping[str, str]) -> set[str]:
-    listed = subprocess.run(
-        ["pulumi", "stack", "ls", "--json", "--non-interactive"],
-        cwd=ROOT,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-    )
-    if listed.returncode != 0:
-        raise RuntimeError(listed.stderr.strip())
-    return {entry["name"].rpartition("/")[2] for entry in json.loads(listed.stdout)}
+def backend_workplace(environment: Mapping[str, str]) -> Workplace:
+    """Where a stack is changed. Raises EngineError without a backend."""
+    if not has_backend(environment):
+        raise EngineError(
+            "no backend: set PULUMI_BACKEND_URL, or PULUMI_ACCESS_TOKEN (docs/state-backends.md)"
+        )
+    return Workplace(folder=ROOT, environment={**environment, **DEBUG}, is_scratch=False)
+
+
+_LISTED: dict[str, list[dict[str, Any]]] = {}
+_LISTING = threading.Lock()
+
+
+def listed(environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The project's stacks as the backend lists them; asked once. Raises EngineError."""
+    backend = environment.get("PULUMI_BACKEND_URL") or "Pulumi Cloud"
+    with _LISTING:
+        if backend not in _LISTED:
+            place = backend_workplace(environment)
+            ran = place.run(["stack", "ls", "--json"])
+            if ran.code != 0:
+                raise EngineError(ran.errors.strip())
+            found = json.loads(ran.output)
+            _LISTED[backend] = [
+                {**entry, "name": entry["name"].rpartition("/")[2]} for entry in found
+            ]
+        return _LISTED[backend]
 
 
 def _scratch(stack: str, folder: Path, environment: dict[str, str]) -> Workplace:
@@ -141,8 +233,8 @@ def _scratch(stack: str, folder: Path, environment: dict[str, str]) -> Workplace
         is_scratch=True,
     )
     made = place.run(["stack", "init", stack, "--no-select"])
-    if made.returncode != 0:
-        raise RuntimeError(made.stderr.strip())
+    if made.code != 0:
+        raise EngineError(made.errors.strip())
     return place
 
 

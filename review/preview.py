@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +32,25 @@ class Preview:
     code: int
 
 
-def preview(stack: str, *, refresh: bool = False) -> Preview:
-    """Previews a stack. Raises FileNotFoundError, ToolchainError, RuntimeError."""
-    with engine.workplace(stack) as place, tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "events.jsonl"
+def preview(
+    stack: str,
+    *,
+    environment: Mapping[str, str] | None = None,
+    watch: engine.Watch = lambda _: None,
+) -> Preview:
+    """Previews a stack. Raises FileNotFoundError, ToolchainError, EngineError."""
+    events: list[Mapping[str, Any]] = []
+
+    def keep(event: Mapping[str, Any]) -> None:
+        watch(event)
+        if "policyEvent" in event:
+            events.append(event)
+
+    with engine.workplace(stack, environment) as place:
         packs = ["--policy-pack", PACK] if has_policy_sdk() else []
-        more = ["--refresh"] if refresh else []
-        command = ["preview", "-s", stack, "--json", "--show-sames", "--event-log", str(log)]
-        done = place.run([*command, *packs, *more])
-        found = plan.read(stack, digest(done.stdout, done.stderr), events(log))
+        command = ["preview", "-s", stack, "--json", "--show-sames", *packs]
+        ran = place.run(command, watch=keep)
+        found = plan.read(stack, digest(ran.output, ran.errors), events)
         sandbox = engine.is_sandbox(stack)
         broken = tuple(rules.violations(found, sandbox=sandbox))
         if not packs:
@@ -51,7 +60,7 @@ def preview(stack: str, *, refresh: bool = False) -> Preview:
             plan=found,
             violations=broken,
             markdown=summary.markdown(found, broken, note=note),
-            code=done.returncode or int(bool(broken)),
+            code=ran.code or int(bool(broken)),
         )
 
 
@@ -82,13 +91,6 @@ def digest(output: str, errors: str) -> dict[str, Any]:
     except ValueError:
         said = (errors or output).strip() or "pulumi said nothing"
         return {"diagnostics": [{"severity": "error", "message": said}]}
-
-
-def events(log: Path) -> list[dict[str, Any]]:
-    """The event log's events; none when the engine did not come so far."""
-    if not log.exists():
-        return []
-    return [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
 
 
 def main(stack: str, *, output: Path | None) -> int:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,6 +31,11 @@ class Sandbox:
     def stack(self, name: str = STACK, **variables: str) -> Pulumi:
         """The engine for a stack, with more environment variables if given."""
         return Pulumi(name, {**self.variables, **variables}, self.project)
+
+    def section(self, section: str, name: str = STACK) -> Any:
+        """What a stack's scratch file says of a top-level section; None when nothing."""
+        document = yaml.safe_load((self.project / f"Pulumi.{name}.yaml").read_text())
+        return document["config"].get(f"sovereign-harbor:{section}")
 
     def configure(self, name: str = STACK, **sections: object) -> None:
         """Replaces top-level sections in a stack's scratch file; None removes one."""

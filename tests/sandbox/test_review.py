@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from review import engine, preview, rules
 from sandbox import scratch
@@ -127,18 +128,18 @@ def test_a_pull_request_that_drops_the_bucket_is_stopped(
     """With the backend in the environment the preview is of what changes."""
     for name, value in sandbox.variables.items():
         monkeypatch.setenv(name, value)
+    # As it stands after whatever tests ran before.
+    file = copy / "Pulumi.local.yaml"
+    shutil.copyfile(sandbox.project / file.name, file)
     unchanged = preview.preview("local")
     assert unchanged.code == 0
     assert unchanged.markdown.startswith("## local: no changes\n")
     kept = sandbox.state.credentials()["s3SecretKey"]
     assert kept not in unchanged.markdown
 
-    file = copy / "Pulumi.local.yaml"
-    text = file.read_text()
-    start = text.index("  sovereign-harbor:storage:")
-    end = text.index("  # References, not values")
-    storage = "  sovereign-harbor:storage: {kind: filesystem, size: 50Gi}\n"
-    file.write_text(text[:start] + storage + text[end:])
+    document = yaml.safe_load(file.read_text())
+    document["config"]["sovereign-harbor:storage"] = {"kind": "filesystem", "size": "50Gi"}
+    file.write_text(yaml.safe_dump(document))
     changed = preview.preview("local")
     assert "S3Bucket `object-storage-bucket`**" in changed.markdown
     # The sandbox's own data may go; a Sovereign's may not.
