@@ -74,7 +74,8 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 # --- Reviewed before it runs, and many at once ---------------------------------------------------
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
 # the previews' Markdown.
-.PHONY: preview fleet-preview fleet-up fleet-drift fleet-status sovereign stacks sovereigns
+.PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
+	stacks sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file)
 	@$(RUN) -m review preview $(STACK) $(if $(OUTPUT),--output $(OUTPUT))
@@ -86,6 +87,10 @@ fleet-status: ## Show what the backend knows of every Sovereign
 fleet-preview fleet-up fleet-drift fleet-status: $(VENV)/development
 	@$(RUN) -m review fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
 		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT))
+
+fleet-operator: $(VENV)/program ## Stacks for the Kubernetes Operator (REPOSITORY=… BACKEND=…)
+	@$(RUN) -m review operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \
+		--commit "$(or $(COMMIT),$(shell git rev-parse HEAD))" --namespace "$(or $(NAMESPACE),pulumi)"
 
 sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=… REGION=…)
 	@$(RUN) -m review sovereign "$(NAME)" "$(FQDN)" "$(REGION)"

@@ -206,17 +206,6 @@ class S3Storage(BucketSettings):
         return self.path_style
 
     @property
-    def driver_options(self) -> dict[str, str]:
-        """Sizes and limits as the registry's s3 driver spells them; only those that are set."""
-        options = {
-            "chunksize": self.chunk_size,
-            "multipartcopychunksize": self.multipart_copy_chunk_size,
-            "multipartcopythresholdsize": self.multipart_copy_threshold_size,
-            "multipartcopymaxconcurrency": self.multipart_copy_max_concurrency,
-        }
-        return {key: value for key, value in options.items() if value is not None}
-
-    @property
     def trusted_ca(self) -> str | None:
         return self.ca_bundle
 
