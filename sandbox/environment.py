@@ -31,7 +31,9 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
         "PATH": os.pathsep.join(path),
         "KUBECONFIG": str(state.kubeconfig),
         "KUBECACHEDIR": str(state.folder / "kubectl-cache"),
-        "PULUMI_BACKEND_URL": state.directory("pulumi-state").as_uri(),
+        # Without the side files that the file backend writes in place: cut off by a kill, one of
+        # them makes the whole state unreadable ("failed to load checkpoint: EOF").
+        "PULUMI_BACKEND_URL": f"{state.directory('pulumi-state').as_uri()}?metadata=skip",
         "PULUMI_HOME": str(state.folder / "pulumi-home"),
         "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 from sandbox.processes import SandboxError, born
 from sandbox.state import ROOT
@@ -62,7 +63,7 @@ class Pulumi:
 
     def drop_dead_lock(self) -> None:
         """Removes the lock that a killed engine left; a living one keeps its lock."""
-        backend = Path(self.environment["PULUMI_BACKEND_URL"].removeprefix("file://"))
+        backend = Path(urlparse(self.environment["PULUMI_BACKEND_URL"]).path)
         for lock in backend.glob(f".pulumi/locks/organization/*/{self.stack}/*.json"):
             if born(json.loads(lock.read_text())["pid"]) is None:
                 lock.unlink(missing_ok=True)
