@@ -6,10 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from review import fleet, preview, sovereign
+from review import fleet, operator, preview, sovereign, stacks
 from review.engine import EngineError
 from sandbox.steps import fail
 from sandbox.toolchain import ToolchainError
+
+_OPERATOR = ("repository", "commit", "backend", "namespace")
 
 
 def main(arguments: list[str]) -> int:
@@ -19,6 +21,10 @@ def main(arguments: list[str]) -> int:
             return preview.main(chosen.stack, output=chosen.output)
         if chosen.command == "sovereign":
             return sovereign.main(chosen.name, chosen.fqdn, chosen.region)
+        if chosen.command == "operator":
+            wanted = {name: getattr(chosen, name) for name in _OPERATOR}
+            print(operator.manifests(stacks.sovereigns(), operator.Operator(**wanted)), end="")
+            return 0
         return fleet.main(
             chosen.verb,
             chosen.stacks,
@@ -47,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     new = commands.add_parser("sovereign", help="write the stack file of a new one")
     for argument in ("name", "fqdn", "region"):
         new.add_argument(argument)
+    stack = commands.add_parser("operator", help="Stack resources for the Kubernetes Operator")
+    for argument in _OPERATOR:
+        stack.add_argument(f"--{argument}", required=True)
     return parser
 
 

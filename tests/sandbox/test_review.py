@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from review import engine, preview, rules
-from sandbox import scratch
+from review import engine, fleet, preview, rules
+from review.board import Board
+from sandbox import cluster, scratch
 from sandbox.pulumi import Pulumi
 from sandbox.state import ROOT
 from tests.sandbox.conftest import Sandbox
@@ -146,3 +149,61 @@ def test_a_pull_request_that_drops_the_bucket_is_stopped(
     assert changed.violations == ()
     found = rules.violations(changed.plan, sandbox=False)
     assert [(v.rule, v.resource) for v in found] == [("data-stays", "object-storage-bucket")]
+
+
+# --- The fleet ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def connected(
+    sandbox: Sandbox, sovereign: Pulumi, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], fleet.Outcome]:
+    """The fleet's verbs with the sandbox's Sovereign as the whole fleet."""
+    for name, value in sandbox.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(engine, "_LISTED", {})
+
+    def run(verb: str) -> fleet.Outcome:
+        with Board(verb, ["local"], io.StringIO()) as board:
+            [outcome] = fleet.run(verb, ["local"], parallel=1, board=board)
+        return outcome
+
+    return run
+
+
+def test_status_tells_what_the_backend_knows(connected: Callable[[str], fleet.Outcome]) -> None:
+    outcome = connected("status")
+    assert outcome.ok, outcome.error
+    assert outcome.facts["registryFqdn"] == "registry.local.harbor.test"
+    assert outcome.facts["resources"] > 50
+
+
+def test_up_of_a_stack_that_is_up_changes_nothing(
+    connected: Callable[[str], fleet.Outcome],
+) -> None:
+    outcome = connected("up")
+    assert outcome.ok, outcome.error
+    assert outcome.changes == {}
+
+
+def test_drift_is_found_named_and_left_alone(
+    connected: Callable[[str], fleet.Outcome], sandbox: Sandbox
+) -> None:
+    assert connected("drift").ok
+
+    def kubectl(*arguments: str) -> str:
+        return cluster.kubectl(sandbox.state, sandbox.tools, *arguments, "-n", "harbor")
+
+    def replicas(count: int) -> None:
+        kubectl("scale", "statefulset", "harbor-valkey", f"--replicas={count}")
+
+    replicas(0)
+    try:
+        outcome = connected("drift")
+        assert not outcome.ok
+        assert outcome.error == "differs: cache-server"
+        assert "spec.replicas" in outcome.facts["cache-server"]
+        left = kubectl("get", "statefulset", "harbor-valkey", "-o", "jsonpath={.spec.replicas}")
+        assert left == "0"
+    finally:
+        replicas(1)
