@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -14,6 +13,7 @@ from components.settings.cluster import Cluster
 from components.settings.model import Settings
 from components.settings.sealing import Sealing
 from components.site import Site
+from components.unknown import unknown
 
 
 def cluster_provider(settings: Cluster) -> k8s.Provider:
@@ -114,13 +114,3 @@ def _fetched_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[s
             return unknown()
         raise _refused("(fetched from the controller)", str(error)) from None
     return pulumi.Output.from_input(pem)
-
-
-def unknown() -> pulumi.Output[str]:
-    """A value that a preview cannot know."""
-
-    async def resolved(value: Any) -> Any:
-        return value
-
-    known, secret = resolved(False), resolved(False)
-    return pulumi.Output(set(), resolved(pulumi.output.UNKNOWN), known, secret)

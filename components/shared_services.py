@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.cluster import unknown
 from components.settings.database import SecretRef
 from components.site import Site
+from components.unknown import unknown
 
 Data = dict[str, pulumi.Input[str]]
 

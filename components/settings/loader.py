@@ -14,6 +14,7 @@ from components.settings import cross, refusals
 from components.settings.model import Settings
 from components.settings.refusals import Refusal, SettingsRefused
 from components.settings.secrets import SECRETS
+from components.unknown import unknown
 
 CHART_OVERRIDE = "HARBOR_CHART"
 """Environment variable that replaces harbor.chart.source."""
@@ -80,7 +81,7 @@ def load_settings() -> StackConfig:
         raise StackRefused(stack=stack, refusals=found)
     if missing:
         _warn_of_missing(missing, stack)
-        values.update((key, _unknown_secret()) for key in missing)
+        values.update((key, unknown(secret=True)) for key in missing)
     for hint in cross.hints(reading.settings.database):
         pulumi.log.warn(hint)
     return StackConfig(
@@ -152,12 +153,3 @@ def _warn_of_missing(keys: list[str], stack: str) -> None:
         f"not set on stack {stack}: {', '.join(keys)}. The preview goes on with unknown values; "
         f"`pulumi up` needs\n{commands}"
     )
-
-
-def _unknown_secret() -> pulumi.Output[str]:
-    """What a resource's secret output is in a preview: secret, and not known yet."""
-
-    async def resolved(value: Any) -> Any:
-        return value
-
-    return pulumi.Output(set(), resolved(pulumi.output.UNKNOWN), resolved(False), resolved(True))
