@@ -32,7 +32,7 @@ class ChartReference:
     """`chart` is a name in `repository`, an oci:// reference or a path; `version` is exact."""
 
     chart: str
-    version: str | None
+    version: str
     repository: str | None = None
 
 
@@ -63,7 +63,7 @@ def chart_reference(source: str, version: str, sha256: str | None = None) -> Cha
             f"sovereign-harbor:harbor.chart.version = {version}, but {source} holds {found}\n"
             f"  fix: pulumi config set --path 'harbor.chart.version' {found}"
         )
-    return ChartReference(chart=source, version=None)
+    return ChartReference(chart=source, version=version)
 
 
 def _verify(path: Path, sha256: str) -> None:

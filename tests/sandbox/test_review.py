@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -158,9 +159,10 @@ def test_a_pull_request_that_drops_the_bucket_is_stopped(
 def connected(
     sandbox: Sandbox, sovereign: Pulumi, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], fleet.Outcome]:
-    """The fleet's verbs with the sandbox's Sovereign as the whole fleet."""
+    """The fleet's verbs with the sandbox's Sovereign, as configured by now, as the whole fleet."""
     for name, value in sandbox.variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(engine, "ROOT", sandbox.project)
     monkeypatch.setattr(engine, "_LISTED", {})
 
     def run(verb: str) -> fleet.Outcome:
@@ -194,16 +196,17 @@ def test_drift_is_found_named_and_left_alone(
     def kubectl(*arguments: str) -> str:
         return cluster.kubectl(sandbox.state, sandbox.tools, *arguments, "-n", "harbor")
 
-    def replicas(count: int) -> None:
-        kubectl("scale", "statefulset", "harbor-valkey", f"--replicas={count}")
+    def serves(port: int) -> None:
+        patch = [{"op": "replace", "path": "/spec/ingress/0/ports/0/port", "value": port}]
+        kubectl("patch", "networkpolicy", "harbor-core", "--type=json", "-p", json.dumps(patch))
 
-    replicas(0)
+    serves(9)
     try:
         outcome = connected("drift")
         assert not outcome.ok
-        assert outcome.error == "differs: cache-server"
-        assert "spec.replicas" in outcome.facts["cache-server"]
-        left = kubectl("get", "statefulset", "harbor-valkey", "-o", "jsonpath={.spec.replicas}")
-        assert left == "0"
+        assert outcome.error == "differs: network-policies-core"
+        assert "spec.ingress" in outcome.facts["network-policies-core"][0]
+        left = kubectl("get", "networkpolicy", "harbor-core", "-o", "yaml")
+        assert "port: 9\n" in left
     finally:
-        replicas(1)
+        serves(8080)

@@ -55,8 +55,9 @@ def test_a_folder_and_a_package_are_used_where_they_are(tmp_path: Path) -> None:
         package(tmp_path / "plain.tgz"),
         package(tmp_path / "nested.tgz", {**subchart, "harbor/Chart.yaml": CHART_YAML}),
     ):
-        # Without a version: Helm would look for it in a repository.
-        assert chart_reference(str(path), VERSION) == ChartReference(chart=str(path), version=None)
+        # With the version: the engine reads it from the chart only when all values are known.
+        reference = chart_reference(str(path), VERSION)
+        assert reference == ChartReference(chart=str(path), version=VERSION)
 
 
 def test_a_path_with_another_version_is_refused_with_the_command_that_mends_it(
@@ -71,7 +72,7 @@ def test_a_path_with_another_version_is_refused_with_the_command_that_mends_it(
 def test_a_package_with_the_reviewed_digest_is_used(tmp_path: Path) -> None:
     path = package(tmp_path / "harbor.tgz")
     reference = chart_reference(str(path), VERSION, digest_of(path))
-    assert reference == ChartReference(chart=str(path), version=None)
+    assert reference == ChartReference(chart=str(path), version=VERSION)
 
 
 def test_a_package_that_was_changed_after_the_review_is_refused(tmp_path: Path) -> None:
