@@ -13,7 +13,6 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from components.harbor.values import RELEASE
-from components.object_storage.settings import BucketSettings
 from components.settings.database import SharedDatabase
 from components.settings.model import Settings
 from components.settings.network_policies import NamespaceGateway
@@ -184,7 +183,7 @@ def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
     yield from _scanner_databases(settings)
     if (endpoint := _bucket_endpoint(settings)) is not None:
         # With redirects on, whoever pulls is sent to the bucket, Harbor's own parts too.
-        followers = [*workers, "trivy"] if _redirects(settings) else []
+        followers = [*workers, "trivy"] if settings.storage.redirects else []
         yield from to(["registry", *followers], "object-storage", endpoint[1])
     if "database" in guarded:
         yield from to(["operator", "database"], "database", POSTGRES)
@@ -214,10 +213,6 @@ def _api_server_port(settings: Settings) -> int:
     return 6443 if at is None else at.port
 
 
-def _redirects(settings: Settings) -> bool:
-    return isinstance(settings.storage, BucketSettings) and settings.storage.redirect
-
-
 def _scanner_databases(settings: Settings) -> Iterator[Edge]:
     if settings.trivy.offline:
         return
@@ -230,7 +225,7 @@ def _scanner_databases(settings: Settings) -> Iterator[Edge]:
 
 def _bucket_endpoint(settings: Settings) -> tuple[str | None, int] | None:
     """Host and port of the bucket; host None where the vendor's client derives it."""
-    if not isinstance(settings.storage, BucketSettings):
+    if not settings.storage.is_remote:
         return None
     url = urlsplit(settings.storage.endpoint_url or "https:")
     return url.hostname, url.port or {"http": 80, "https": HTTPS}[url.scheme]

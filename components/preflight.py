@@ -9,7 +9,6 @@ import pulumi
 from components.cluster_client import ClusterClient, ClusterUnreachable
 from components.image_policy.require_harbor import API_VERSIONS
 from components.naming import SEAM_NAMESPACE
-from components.object_storage.settings import BucketSettings
 from components.settings.cluster import Cluster
 from components.settings.database import DedicatedDatabase
 from components.settings.exposure import GatewayExposure
@@ -65,7 +64,7 @@ def requirements(settings: Settings) -> list[Requirement]:
                 "imagePolicy.enabled false",
             )
         )
-    if isinstance(settings.storage, BucketSettings):
+    if settings.storage.has_seam:
         needed.append(
             Requirement(
                 path=f"/api/v1/namespaces/{SEAM_NAMESPACE}",

@@ -16,7 +16,6 @@ from components.harbor.chart import ChartError, ChartReference, chart_reference
 from components.harbor.interrupted import guard
 from components.harbor.values import (
     RELEASE,
-    BucketStorage,
     Cache,
     Database,
     Gateway,
@@ -24,6 +23,7 @@ from components.harbor.values import (
     Ingress,
     Metrics,
     Placement,
+    RemoteStorage,
     Scanner,
     SecretNames,
     VolumeStorage,
@@ -48,7 +48,7 @@ class HarborArgs:
     chart: ChartReference
     namespace: pulumi.Input[str]
     registry_fqdn: str
-    storage: pulumi.Input[BucketStorage | VolumeStorage]
+    storage: pulumi.Input[RemoteStorage | VolumeStorage]
     database: pulumi.Input[Database]
     cache: pulumi.Input[Cache]
     secrets: pulumi.Input[SecretNames]

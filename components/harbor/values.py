@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from components.object_storage.location import BucketLocation
-
 RELEASE: Final = "harbor"
 """Release name; since it contains "harbor" the chart prefixes its objects with it alone."""
 
@@ -33,15 +31,20 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BucketStorage:
-    """Blobs in a bucket. `secret_name` holds the two REGISTRY_STORAGE_S3_* keys; None: keyless."""
+class RemoteStorage:
+    """Blobs outside the cluster. `driver`: the registry's name for it, s3 for one.
 
-    location: BucketLocation
-    secret_name: str | None
+    `options`: the chart's values of that driver, references to Secrets among them.
+    """
+
+    driver: str
+    options: Mapping[str, Any]
     redirect: bool = False
     """Send clients to the store by 307. Off: the registry passes blobs through, so that clients,
     scanner and network policies need to know one host only (harbor #23050, #15542)."""
     ca_bundle_secret: str | None = None
+    service_account: str | None = None
+    """ServiceAccount of the registry's pods, where it stands for a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +151,7 @@ class HarborValues:
     """All that decides the chart's values."""
 
     registry_fqdn: str
-    storage: BucketStorage | VolumeStorage
+    storage: RemoteStorage | VolumeStorage
     database: Database
     cache: Cache
     secrets: SecretNames
@@ -329,7 +332,7 @@ def _persistence(spec: HarborValues) -> Values:
         claims["registry"] = _claim(spec.storage.size, spec.storage.storage_class)
         store: Values = {"type": "filesystem"}
     else:
-        store = _bucket(spec.storage)
+        store = _remote(spec.storage)
     return {
         "enabled": True,
         "resourcePolicy": "keep",
@@ -343,29 +346,12 @@ def _claim(size: str | None, storage_class: str | None) -> Values:
     return {key: value for key, value in wanted.items() if value is not None}
 
 
-def _bucket(storage: BucketStorage) -> Values:
-    location = storage.location
-    s3: Values = {
-        "bucket": location.bucket,
-        "region": location.region,
-        "v4auth": True,
-        "secure": location.uses_tls,
-        **location.driver_options,
-    }
-    if location.endpoint is not None:
-        s3["regionendpoint"] = location.endpoint  # also makes the driver use path-style
-    if location.root_directory:
-        s3["rootdirectory"] = location.root_directory
-    if storage.secret_name is not None:
-        # Read by the registry and the registryctl container: without keys the latter's garbage
-        # collection forgets blobs in the database and leaves them in the bucket
-        # (harbor-helm #1545).
-        s3["existingSecret"] = storage.secret_name
+def _remote(storage: RemoteStorage) -> Values:
     store: Values = {
-        "type": "s3",
+        "type": storage.driver,
         # All lower case: the chart ignores `disableRedirect` without a word.
         "disableredirect": not storage.redirect,
-        "s3": s3,
+        storage.driver: dict(storage.options),
     }
     if storage.ca_bundle_secret is not None:
         store["caBundleSecretName"] = storage.ca_bundle_secret

@@ -1,8 +1,12 @@
-"""Where the registry's blobs live: one value that every consumer of the bucket reads."""
+"""Where the registry's blobs live: one value that every consumer of the bucket reads. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+from components.object_storage.kinds import BucketSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +32,40 @@ class BucketLocation:
     @property
     def uses_tls(self) -> bool:
         return self.endpoint is None or self.endpoint.startswith("https://")
+
+
+def bucket_location(settings: BucketSettings) -> BucketLocation:
+    """The one description of the bucket that all its consumers share."""
+    return BucketLocation(
+        bucket=settings.bucket,
+        region=settings.region,
+        endpoint=settings.endpoint_url,
+        path_style=settings.is_path_style,
+        root_directory=settings.root_directory,
+        ca_bundle=settings.trusted_ca,
+        driver_options=settings.driver_options,
+    )
+
+
+def s3_driver(location: BucketLocation, secret_name: str | None) -> Mapping[str, Any]:
+    """The chart's values of the registry's s3 driver.
+
+    `secret_name` holds the two REGISTRY_STORAGE_S3_* keys; None: keyless.
+    """
+    s3: dict[str, Any] = {
+        "bucket": location.bucket,
+        "region": location.region,
+        "v4auth": True,
+        "secure": location.uses_tls,
+        **location.driver_options,
+    }
+    if location.endpoint is not None:
+        s3["regionendpoint"] = location.endpoint  # also makes the driver use path-style
+    if location.root_directory:
+        s3["rootdirectory"] = location.root_directory
+    if secret_name is not None:
+        # Read by the registry and the registryctl container: without keys the latter's garbage
+        # collection forgets blobs in the database and leaves them in the bucket
+        # (harbor-helm #1545).
+        s3["existingSecret"] = secret_name
+    return s3

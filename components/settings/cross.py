@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.dns_settings import DnsKind
-from components.object_storage.settings import StorageKind
+from components.object_storage.kinds import StorageKind
 from components.settings.cluster import Cluster
 from components.settings.database import (
     Database,

@@ -97,8 +97,8 @@ def load_settings() -> StackConfig:
 def _needed(sections: Mapping[str, Any]) -> list[str]:
     """The secrets that the sections that are valid ask for."""
     needed: list[str] = []
-    if "storage" in sections and sections["storage"].needs_s3_keys:
-        needed += ["s3AccessKey", "s3SecretKey"]
+    if "storage" in sections:
+        needed += sections["storage"].needed_secrets
     if "dns" in sections and sections["dns"].needs_token:
         needed.append("dnsToken")
     return needed

@@ -48,4 +48,4 @@ SECRETS: Mapping[str, SecretRule] = {
         shortest_in_sandbox=3,
     ),
 }
-"""By config key. Needed where storage (needs_s3_keys) or DNS (needs_token) says so."""
+"""By config key. Needed where storage (needed_secrets) or DNS (needs_token) says so."""

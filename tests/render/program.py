@@ -9,7 +9,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from components.harbor.values import BucketStorage, Cache, Database, SecretNames, VolumeStorage
+from components.harbor.values import Cache, Database, RemoteStorage, SecretNames, VolumeStorage
+from components.object_storage.location import BucketLocation
 from components.settings.model import Settings
 
 NAMESPACE = "registry"
@@ -19,7 +20,8 @@ NAMESPACE = "registry"
 class Created:
     """What Harbor's values are made of, as the program's own components say it."""
 
-    storage: BucketStorage | VolumeStorage
+    storage: RemoteStorage | VolumeStorage
+    location: BucketLocation | None
     database: Database
     cache: Cache
     secret_names: SecretNames
@@ -44,7 +46,9 @@ def _created(sections: dict[str, Any]) -> Created:
 
     from components.credentials import READERS, Credentials, CredentialsArgs, combined
     from components.data_services import cache_for, database_for
-    from components.object_storage.component import ObjectStorage, ObjectStorageArgs
+    from components.object_storage.args import ObjectStorageArgs
+    from components.object_storage.component import ObjectStorage
+    from components.settings.loader import Secrets
     from components.site import Site
 
     settings = Settings.model_validate(sections)
@@ -91,8 +95,9 @@ def _created(sections: dict[str, Any]) -> Created:
             "object-storage",
             ObjectStorageArgs(
                 settings=settings.storage,
-                access_key=keys_of_bucket,
-                secret_key=keys_of_bucket,
+                secrets=Secrets(
+                    s3_access_key=keys_of_bucket, s3_secret_key=keys_of_bucket, dns_token=None
+                ),
                 owner="project/stack",
                 site=site,
             ),
@@ -116,6 +121,7 @@ def _created(sections: dict[str, Any]) -> Created:
 
         return pulumi.Output.all(
             storage=storage.storage,
+            location=storage.location,
             database=database.database,
             cache=cache.cache,
             secret_names=credentials.secret_names,

@@ -24,15 +24,16 @@ from components.harbor.post_render import post_render
 from components.harbor.release import POST_RENDERER
 from components.harbor.values import (
     VALKEY_SECRET_ANNOTATION,
-    BucketStorage,
     Gateway,
     HarborValues,
     Ingress,
     Metrics,
     Placement,
+    RemoteStorage,
     VolumeStorage,
     harbor_values,
 )
+from components.object_storage.location import s3_driver
 from components.object_storage.settings import S3Storage
 from components.settings.cluster import Cluster
 from components.settings.harbor import Harbor
@@ -127,15 +128,16 @@ def resources_of(wanted: Harbor) -> dict[str, dict[str, dict[str, str]]]:
     }
 
 
-def bucket(sovereign: Created, **changes: Any) -> BucketStorage:
-    assert isinstance(sovereign.storage, BucketStorage)
+def bucket(sovereign: Created, **changes: Any) -> RemoteStorage:
+    assert isinstance(sovereign.storage, RemoteStorage)
     return replace(sovereign.storage, **changes)
 
 
 def keyless(sovereign: Created) -> HarborValues:
     """The pods' own identity instead of keys, and the endpoint that the region implies."""
-    location = replace(bucket(sovereign).location, endpoint=None, root_directory="")
-    return values_of(sovereign, storage=bucket(sovereign, location=location, secret_name=None))
+    assert sovereign.location is not None
+    location = replace(sovereign.location, endpoint=None, root_directory="")
+    return values_of(sovereign, storage=bucket(sovereign, options=s3_driver(location, None)))
 
 
 def trusting(sovereign: Created) -> HarborValues:

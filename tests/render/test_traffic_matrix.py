@@ -22,19 +22,19 @@ from components.data_services import requests_and_limits
 from components.exposure import exposure
 from components.harbor.release import scanner
 from components.harbor.values import (
-    BucketStorage,
     Cache,
     Database,
     HarborValues,
     Metrics,
     Placement,
+    RemoteStorage,
     SecretNames,
     VolumeStorage,
     harbor_values,
 )
 from components.network_policies import DATA_SERVICES
 from components.network_rules import Policy, perimeter, policies
-from components.object_storage.component import bucket_location
+from components.object_storage.location import bucket_location, s3_driver
 from components.object_storage.settings import BucketSettings
 from components.settings.database import DedicatedDatabase
 from components.settings.model import Settings
@@ -186,11 +186,13 @@ def ports_of(pod: dict[str, Any], rendering: Objects) -> set[int]:
 
 
 def values_of(settings: Settings) -> dict[str, Any]:
-    storage: BucketStorage | VolumeStorage = VolumeStorage(size="1Gi")
+    storage: RemoteStorage | VolumeStorage = VolumeStorage(size="1Gi")
     if isinstance(settings.storage, BucketSettings):
         location = bucket_location(settings.storage)
-        storage = BucketStorage(
-            location=location, secret_name="bucket", redirect=settings.storage.redirect
+        storage = RemoteStorage(
+            driver="s3",
+            options=s3_driver(location, "bucket"),
+            redirect=settings.storage.redirect,
         )
     pinned = SecretNames(
         admin_password="admin",

@@ -14,9 +14,11 @@ from components.credentials import Credentials, CredentialsArgs
 from components.data_services import cache_for, database_for, requests_and_limits
 from components.harbor import interrupted
 from components.harbor.release import HarborRegistry, harbor_args
-from components.object_storage.component import ObjectStorage, ObjectStorageArgs
+from components.object_storage.args import ObjectStorageArgs
+from components.object_storage.component import ObjectStorage
 from components.postgres import Postgres, PostgresArgs
 from components.settings.database import SecretRef
+from components.settings.loader import Secrets
 from components.settings.model import Settings
 from components.settings.rotation import Rotation
 from components.shared_services import SharedCredentials, SharedCredentialsArgs
@@ -114,8 +116,11 @@ def object_storage(ground: Ground, storage: dict[str, Any] | None = None) -> Obj
         "object-storage",
         ObjectStorageArgs(
             settings=settings(storage=storage or BUCKET).storage,
-            access_key=pulumi.Output.secret(ACCESS_KEY),
-            secret_key=pulumi.Output.secret(SECRET_KEY),
+            secrets=Secrets(
+                s3_access_key=pulumi.Output.secret(ACCESS_KEY),
+                s3_secret_key=pulumi.Output.secret(SECRET_KEY),
+                dns_token=None,
+            ),
             owner="sovereign-harbor/omantel",
             site=ground.site,
         ),

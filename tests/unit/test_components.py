@@ -7,8 +7,9 @@ import pulumi
 import pytest
 
 from components.credentials import READERS, combined
-from components.harbor.values import BucketStorage, VolumeStorage, cache_secret
+from components.harbor.values import RemoteStorage, VolumeStorage, cache_secret
 from components.naming import FIELD_MANAGER
+from components.object_storage.location import s3_driver
 from components.sealing.unsealed import REVISION_ANNOTATION
 from components.shared_services import SharedCredentials
 from components.site import Site
@@ -176,11 +177,12 @@ def test_harbor_is_told_of_the_bucket_once_it_is_there(
 ) -> None:
     storage = engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate)))
     found = engine.resolve(storage.storage)
-    assert isinstance(found.value, BucketStorage)
-    assert found.value.secret_name == "harbor-objectstorage-credentials"
-    assert found.value.location.bucket == "omantel-harbor"
+    assert isinstance(found.value, RemoteStorage)
+    location = engine.resolve(storage.location).value
+    assert location.bucket == "omantel-harbor"
+    assert found.value.driver == "s3"
+    assert found.value.options == s3_driver(location, "harbor-objectstorage-credentials")
     assert not found.is_secret
-    assert engine.resolve(storage.location).value == found.value.location
 
 
 def test_before_the_bucket_is_there_nobody_is_told(

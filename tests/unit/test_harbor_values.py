@@ -13,23 +13,24 @@ from components.harbor.values import (
     URL_PASSWORD_KEY,
     VALKEY_PASSWORD_KEY,
     VALKEY_SECRET_ANNOTATION,
-    BucketStorage,
     Cache,
     Database,
     Gateway,
     HarborValues,
     Placement,
+    RemoteStorage,
     SecretNames,
     VolumeStorage,
     cache_secret,
     harbor_values,
 )
-from components.object_storage.location import BucketLocation
+from components.object_storage.location import BucketLocation, s3_driver
 
 LOCATION = BucketLocation(
     bucket="omantel-harbor", region="fsn1", endpoint="https://fsn1.example.com"
 )
-BUCKET = BucketStorage(location=LOCATION, secret_name="harbor-objectstorage-credentials")
+CREDENTIALS = "harbor-objectstorage-credentials"
+BUCKET = RemoteStorage(driver="s3", options=s3_driver(LOCATION, CREDENTIALS))
 VOLUME = VolumeStorage(size="50Gi", storage_class="fast")
 DATABASE = Database(
     host="harbor-pg-rw",
@@ -82,9 +83,9 @@ def values(**changes: Any) -> Values:
 def with_bucket(**changes: Any) -> Values:
     location = {k: v for k, v in changes.items() if k in {f.name for f in _fields(LOCATION)}}
     rest = {k: v for k, v in changes.items() if k not in location}
-    storage = dataclasses.replace(
-        BUCKET, location=dataclasses.replace(LOCATION, **location), **rest
-    )
+    secret_name = rest.pop("secret_name", CREDENTIALS)
+    options = s3_driver(dataclasses.replace(LOCATION, **location), secret_name)
+    storage = dataclasses.replace(BUCKET, options=options, **rest)
     return values(storage=storage)["persistence"]["imageChartStorage"]
 
 
@@ -191,7 +192,7 @@ def test_a_private_authority_is_named_by_its_secret() -> None:
 
 
 @pytest.mark.parametrize("storage", [BUCKET, VOLUME], ids=["bucket", "volume"])
-def test_volumes_outlive_the_release(storage: BucketStorage | VolumeStorage) -> None:
+def test_volumes_outlive_the_release(storage: RemoteStorage | VolumeStorage) -> None:
     found = values(storage=storage)["persistence"]
     assert found["enabled"] is True
     assert found["resourcePolicy"] == "keep"
@@ -204,7 +205,7 @@ ALLOWED_TO_HOLD_TEXT = ("existing", "secretname", "valkey-secret")
 
 
 @pytest.mark.parametrize("storage", [BUCKET, VOLUME], ids=["bucket", "volume"])
-def test_no_key_of_the_values_holds_a_secret(storage: BucketStorage | VolumeStorage) -> None:
+def test_no_key_of_the_values_holds_a_secret(storage: RemoteStorage | VolumeStorage) -> None:
     for path, value in walk(values(storage=storage)):
         key = path.rsplit(".", 1)[-1].lower()
         if any(word in key for word in ALLOWED_TO_HOLD_TEXT):
@@ -413,7 +414,7 @@ def test_clients_reach_the_registry_by_its_name() -> None:
 
 @pytest.mark.parametrize("storage", [BUCKET, VOLUME], ids=["bucket", "volume"])
 def test_the_same_input_gives_the_same_bytes_and_shares_nothing(
-    storage: BucketStorage | VolumeStorage,
+    storage: RemoteStorage | VolumeStorage,
 ) -> None:
     one, other = values(storage=storage), values(storage=storage)
     assert json.dumps(one) == json.dumps(other)

@@ -110,7 +110,7 @@ def test_the_smallest_config_gets_secure_defaults() -> None:
     assert not settings.sandbox
     assert isinstance(settings.storage, HetznerStorage)
     assert settings.storage.endpoint_url == "https://fsn1.your-objectstorage.com"
-    assert settings.storage.needs_s3_keys
+    assert settings.storage.needed_secrets == ("s3AccessKey", "s3SecretKey")
     assert not settings.storage.adopt
     assert not settings.storage.redirect
     assert settings.storage.driver_options == {"multipartcopymaxconcurrency": "10"}
@@ -206,7 +206,7 @@ def test_other_kinds_of_storage_answer_the_same_questions() -> None:
     volume = accepted("storage", {"kind": "filesystem", "size": "50Gi"}).storage
     assert isinstance(volume, FilesystemStorage)
     assert volume.endpoint_url is None
-    assert not volume.needs_s3_keys
+    assert volume.needed_secrets == ()
 
 
 def test_a_shared_valkey_may_leave_index_0_to_its_owner() -> None:
