@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -210,9 +209,6 @@ SCHEMAS = {
 }
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("check_jsonschema") is None, reason="check-jsonschema is not installed"
-)
 @pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.name)
 def test_the_file_is_what_its_schema_says(file: Path) -> None:
     told = subprocess.run(
