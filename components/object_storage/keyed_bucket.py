@@ -1,0 +1,73 @@
+"""A bucket by the S3 API alone, with a key pair that a person made at the vendor's."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components.harbor.values import RemoteStorage
+from components.object_storage.args import ObjectStorageArgs
+from components.object_storage.key_proof import KeyProof
+from components.object_storage.location import bucket_location, s3_driver
+from components.object_storage.s3_bucket import S3Bucket
+from components.object_storage.seam import seam
+from components.object_storage.settings import KeyedBucket
+from components.object_storage.store import Store
+
+HARBOR_SECRET = "harbor-objectstorage-credentials"
+
+
+def keyed_bucket(
+    name: str, args: ObjectStorageArgs, settings: KeyedBucket, parent: pulumi.Resource
+) -> Store:
+    """The bucket, its key pair proven and sealed for Harbor and for the seam."""
+    wanted = bucket_location(settings)
+    bucket = S3Bucket(
+        f"{name}-bucket",
+        {
+            "bucket": wanted.bucket,
+            "region": wanted.region,
+            "endpoint": wanted.endpoint,
+            "pathStyle": wanted.path_style,
+            "caBundle": wanted.ca_bundle,
+            "owner": args.owner,
+            "adopt": settings.adopt,
+            "versioning": settings.versioning.enabled,
+            "noncurrentDays": settings.versioning.noncurrent_days,
+            "abortDays": settings.abort_incomplete_upload_days,
+            "tags": dict(settings.tags),
+        },
+        args.site.data_options(parent),
+    )
+    access_key, secret_key = args.secrets.s3_access_key, args.secrets.s3_secret_key
+    assert access_key is not None and secret_key is not None  # settings demand them
+    proof = KeyProof(
+        f"{name}-key-proof",
+        bucket=bucket.bucket,
+        location=wanted,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    # Sealing waits for the proof: a new key pair that does not work changes nothing.
+    access_key, secret_key = proof.proven(access_key), proof.proven(secret_key)
+
+    seam(f"{name}-seam", wanted, access_key, secret_key, site=args.site, parent=parent)
+    data: dict[str, pulumi.Input[str]] = {
+        "REGISTRY_STORAGE_S3_ACCESSKEY": access_key,
+        "REGISTRY_STORAGE_S3_SECRETKEY": secret_key,
+    }
+    if wanted.ca_bundle is not None:
+        # Beside the keys, so that the registry restarts on either.
+        data["ca.crt"] = wanted.ca_bundle
+    credentials = args.site.sealed(f"{name}-credentials", HARBOR_SECRET, data, parent=parent)
+    location = bucket.bucket.apply(lambda _: wanted)
+    return Store(
+        location=location,
+        revision=credentials.revision,
+        storage=pulumi.Output.all(location, credentials.secret_name).apply(
+            lambda found: RemoteStorage(
+                driver="s3",
+                options=s3_driver(found[0], found[1]),
+                redirect=settings.redirect,
+                ca_bundle_secret=found[1] if wanted.ca_bundle is not None else None,
+            )
+        ),
+    )

@@ -1,0 +1,144 @@
+"""What the kinds of storage have in common: what each answers, and what S3 buckets are. Pure."""
+
+import re
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from components.settings.rules import (
+    Rule,
+    Section,
+    matching,
+    whole_number,
+)
+
+_MIB = 1024**2
+# S3 takes parts of 5 MiB to 5 GiB. Text, because Helm would write the number as 5.24288e+06.
+_PART_SIZE = Rule(
+    allowed="a number of bytes, digits only, from 5242880 (5 MiB) to 5368709120 (5 GiB)",
+    example="10485760",
+    check=lambda digits: (
+        None
+        if matching(r"[1-9][0-9]*")(digits) is None and 5 * _MIB <= int(digits) <= 5120 * _MIB
+        else ""
+    ),
+)
+_CONCURRENCY = Rule(
+    allowed="a number from 1 to 1000, digits only",
+    example="10",
+    check=matching(r"[1-9][0-9]{0,2}|1000"),
+)
+PartSize = Annotated[str, _PART_SIZE]
+Concurrency = Annotated[str, _CONCURRENCY]
+
+
+def _bucket_name(name: str) -> str | None:
+    if re.fullmatch(r"[0-9]+(e[0-9]+)?|0x[0-9a-f]+|0b[01]+|0o[0-7]+", name):
+        return "Harbor's chart writes it unquoted, and the registry would read a number"
+    return matching(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")(name)
+
+
+BUCKET_NAME = Rule(
+    allowed="3 to 63 lower-case letters, digits and '-', beginning and ending with a letter or "
+    "digit, no dots, which the certificates of S3 hosts do not cover",
+    example="omantel-harbor",
+    check=_bucket_name,
+)
+REGION = Rule(
+    allowed="the region name the endpoint signs for: letters, digits and '-'",
+    example="us-east-1",
+    check=matching(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"),
+)
+ROOT_DIRECTORY = Rule(
+    allowed="a prefix of letters, digits, '.', '_', '-' and '/', without '..'",
+    example="harbor",
+    check=matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*"),
+)
+
+
+class StorageKind(Section):
+    """What every kind answers."""
+
+    needed_secrets: ClassVar[tuple[str, ...]] = ()
+    """The config secrets that must be set."""
+    is_remote: ClassVar[bool] = True
+    """Whether blobs lie outside the cluster, so that pods must reach a host there."""
+    has_seam: ClassVar[bool] = False
+    """Whether it speaks S3, so that the estate's seam can tell others of it."""
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """Where the vendor's API answers; None where its client derives that."""
+        return None
+
+    @property
+    def redirects(self) -> bool:
+        """Whether clients are sent to the store for blobs."""
+        return False
+
+
+class Versioning(Section):
+    """Versions of objects in the bucket."""
+
+    enabled: bool = True
+    """Keep overwritten and deleted objects for a while, so that a mistake can be undone."""
+    noncurrent_days: Annotated[int, whole_number(1, 3650, example=14)] = 14
+    """Days after which a version that is no longer the current one is removed."""
+
+
+class BucketSettings(StorageKind):
+    """What all kinds that speak S3 have in common."""
+
+    has_seam: ClassVar[bool] = True
+
+    region: Annotated[str, REGION]
+    """The region that requests are signed for."""
+    bucket: Annotated[str, BUCKET_NAME]
+    """Name of the Sovereign's bucket. Such names are unique across all customers of a vendor."""
+    adopt: bool = False
+    """Take over a bucket that already exists in this account instead of refusing it."""
+    versioning: Versioning = Versioning()
+    """Versions of objects in the bucket."""
+    abort_incomplete_upload_days: Annotated[int, whole_number(1, 365, example=7)] = 7
+    """Days after which parts of unfinished uploads are removed; Harbor never does it itself."""
+    tags: Annotated[dict[str, str], Rule(allowed="an object of texts", example="harbor")] = Field(
+        default_factory=dict
+    )
+    """Tags of the bucket, where the vendor has them."""
+    redirect: bool = False
+    """Send clients to the S3 host for blobs. Off: clients only ever talk to the registry."""
+    chunk_size: PartSize | None = None
+    """Bytes per part of an upload from the registry; the registry's own default when unset."""
+    multipart_copy_chunk_size: PartSize | None = None
+    """Bytes per part when the registry copies a finished upload to its final place."""
+    multipart_copy_threshold_size: PartSize | None = None
+    """Above this many bytes the registry copies in parts."""
+    multipart_copy_max_concurrency: Concurrency | None = None
+    """How many parts the registry copies at a time."""
+    root_directory: Annotated[str, ROOT_DIRECTORY] = ""
+    """Prefix inside the bucket under which the registry keeps its files."""
+
+    @property
+    def redirects(self) -> bool:
+        return self.redirect
+
+    @property
+    def is_path_style(self) -> bool:
+        """https://host/bucket rather than https://bucket.host."""
+        return True
+
+    @property
+    def driver_options(self) -> dict[str, str]:
+        """Sizes and limits as the registry's s3 driver spells them; only those that are set."""
+        options = {
+            "chunksize": self.chunk_size,
+            "multipartcopychunksize": self.multipart_copy_chunk_size,
+            "multipartcopythresholdsize": self.multipart_copy_threshold_size,
+            "multipartcopymaxconcurrency": self.multipart_copy_max_concurrency,
+        }
+        return {key: value for key, value in options.items() if value is not None}
+
+    @property
+    def trusted_ca(self) -> str | None:
+        """PEM of the authority that signed the endpoint's certificate; None for the public ones."""
+        return None

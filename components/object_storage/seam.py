@@ -1,0 +1,41 @@
+"""The estate's neutral seam: five keys in flux-system/object-storage, the same for every vendor."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components.naming import SEAM_NAMESPACE, SEAM_SECRET
+from components.object_storage.location import BucketLocation
+from components.site import Site
+
+
+def seam(
+    name: str,
+    location: BucketLocation,
+    access_key: pulumi.Input[str],
+    secret_key: pulumi.Input[str],
+    *,
+    site: Site,
+    parent: pulumi.Resource,
+) -> None:
+    """Seals the seam into the cluster."""
+    site.sealed(
+        name,
+        SEAM_SECRET,
+        seam_data(location, access_key, secret_key),
+        parent=parent,
+        namespace=SEAM_NAMESPACE,
+    )
+
+
+def seam_data(
+    location: BucketLocation, access_key: pulumi.Input[str], secret_key: pulumi.Input[str]
+) -> dict[str, pulumi.Input[str]]:
+    """The seam's five keys."""
+    return {
+        "s3-bucket": location.bucket,
+        "s3-region": location.region,
+        "s3-endpoint": location.endpoint or "",
+        "s3-access-key": access_key,
+        "s3-secret-key": secret_key,
+    }

@@ -1,0 +1,27 @@
+"""Store: what each kind of storage comes to, whoever keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pulumi
+
+from components.harbor.values import RemoteStorage, VolumeStorage
+from components.object_storage.location import BucketLocation
+
+
+def _nothing() -> pulumi.Output[BucketLocation | None]:
+    return pulumi.Output.from_input(None)
+
+
+def _no_credentials() -> pulumi.Output[str]:
+    return pulumi.Output.from_input("none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Store:
+    """`storage` and `revision` as of ObjectStorage; `location` where it is an S3 bucket."""
+
+    storage: pulumi.Output[RemoteStorage | VolumeStorage]
+    location: pulumi.Output[BucketLocation | None] = field(default_factory=_nothing)
+    revision: pulumi.Output[str] = field(default_factory=_no_credentials)
