@@ -227,8 +227,9 @@ def _scratch(stack: str, folder: Path, environment: dict[str, str]) -> Workplace
             **(_SANDBOX_VALUES if is_sandbox(stack) else {}),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
-            # No cluster is asked, whichever one this machine's kubeconfig names.
-            "KUBECONFIG": str(folder / "no-kubeconfig"),
+            # No cluster is asked, whichever one this machine's kubeconfig names. A warning says the
+            # path, and is the same in every run then.
+            "KUBECONFIG": "/no-kubeconfig-in-this-preview",
         },
         is_scratch=True,
     )

@@ -199,13 +199,17 @@ def _value(path: str, value: Any) -> str | None:
 
 def _warnings(plan: Plan) -> Iterator[str]:
     if plan.warnings:
-        lines = [
-            "- " + "<br>".join(map(str.strip, warning.splitlines())) for warning in plan.warnings
-        ]
-        body = "\n".join(lines)
-        count = len(lines)
+        body = "\n".join(map(_warning, plan.warnings))
+        count = len(plan.warnings)
         title = f"{count} warning{'s' * (count > 1)}"
         yield f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
+def _warning(text: str) -> str:
+    """A list item; the indented lines of a warning are commands to copy."""
+    first, *more = text.splitlines()
+    lines = [f"`{line.strip()}`" if line.startswith("  ") else line for line in more]
+    return "- " + "<br>".join([first, *lines])
 
 
 def _diagram(plan: Plan) -> str:

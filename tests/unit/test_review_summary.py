@@ -287,6 +287,12 @@ def test_long_lists_are_folded_away_but_never_replacements() -> None:
     assert "### Replaced (20)" in summary.markdown(replaced)
 
 
+def test_a_warning_s_commands_can_be_copied() -> None:
+    warning = "warning: not set: a\nset it:\n  pulumi config set a\n"
+    plan = read(diagnostics=[{"severity": "warning", "message": warning}])
+    assert "- not set: a<br>set it:<br>`pulumi config set a`\n" in summary.markdown(plan)
+
+
 def test_errors_and_warnings_of_the_engine_are_told_once() -> None:
     text = summary.markdown(
         read(
