@@ -47,7 +47,7 @@ check: $(VENV)/development ## Lint, types, layers
 	@$(VENV)/bin/pyright
 
 test-unit: $(VENV)/development ## Tests without the sandbox
-	@$(VENV)/bin/pytest tests/unit
+	@$(VENV)/bin/pytest --numprocesses auto --dist loadfile tests/unit
 
 test-sandbox: $(VENV)/development ## Tests by the real engine
 	@$(RUN) -m sandbox.toolchain build
