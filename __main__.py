@@ -23,7 +23,7 @@ opts = pulumi.ResourceOptions(provider=cluster_provider(settings.cluster))
 site = site_of(settings, opts)
 storage = ObjectStorage("object-storage", object_storage_args(config, site), opts)
 NetworkPolicies("network-policies", network_policies_args(settings, site), opts)
-dns_records(settings, secrets.dns_token)
+dns_records(settings, secrets.get("dnsToken"))
 registry_certificate(settings, site, opts)
 credentials = Credentials(
     "credentials", CredentialsArgs(epochs=settings.rotation.epochs, site=site), opts

@@ -4,11 +4,13 @@ Names of vendors live here, in dns.py and in object_storage/ only.
 """
 
 import ipaddress
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from components.settings.rules import REMOVE, Rule, Section, matching, refuse, whole_number
+from components.settings.secret_rules import AsksForSecrets, SecretRule, characters
 
 
 def _address(version: int) -> Rule:
@@ -30,11 +32,8 @@ _ZONE = Rule(
 )
 
 
-class DnsKind(Section):
+class DnsKind(AsksForSecrets):
     """What every kind answers."""
-
-    needs_token: ClassVar[bool] = False
-    """Whether the secret dnsToken must be set."""
 
     def problem_with(self, registry_fqdn: str) -> str | None:
         """Why this kind cannot write records of that host; None if it can."""
@@ -106,7 +105,13 @@ class Addresses(Section):
 class HetznerDns(DnsKind):
     """A zone of Hetzner's DNS (the one in the Console's projects)."""
 
-    needs_token: ClassVar[bool] = True
+    secrets: ClassVar[Mapping[str, SecretRule]] = {
+        "dnsToken": SecretRule(
+            description="API token of the project that holds the DNS zone and the load balancer",
+            shape=characters(32, 256),
+            in_sandbox=characters(3, 256),
+        )
+    }
 
     kind: Literal["hetzner"]
     """A zone of Hetzner's DNS."""

@@ -153,6 +153,8 @@ def _surroundings(settings: Settings) -> dict[str, Party]:
         parties["api-server"] = Entity(name="kube-apiserver")
     if (endpoint := _bucket_endpoint(settings)) is not None:
         parties["object-storage"] = _host(endpoint[0], settings)
+    for address, _ in settings.storage.identity_servers:
+        parties[f"identity-{address}"] = Addresses(ranges=(f"{address}/32",))
     return parties
 
 
@@ -185,6 +187,8 @@ def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
         # With redirects on, whoever pulls is sent to the bucket, Harbor's own parts too.
         followers = [*workers, "trivy"] if settings.storage.redirects else []
         yield from to(["registry", *followers], "object-storage", endpoint[1])
+    for address, port in settings.storage.identity_servers:
+        yield from to(["registry"], f"identity-{address}", port)
     if "database" in guarded:
         yield from to(["operator", "database"], "database", POSTGRES)
         yield from to(["operator", "database"], "database", POSTGRES_STATUS)

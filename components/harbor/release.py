@@ -30,7 +30,7 @@ from components.harbor.values import (
     harbor_values,
 )
 from components.object_storage.component import ObjectStorage
-from components.settings.model import Settings
+from components.settings.model import Settings, update_strategy
 from components.settings.trivy import Trivy
 from components.site import Site
 
@@ -180,7 +180,7 @@ def harbor_args(
         },
         log_level=wanted.log_level,
         storage_class=wanted.storage_class,
-        update_strategy=wanted.update_strategy,
+        update_strategy=update_strategy(settings),
         timeout_seconds=wanted.timeout_seconds,
         guard=guard(settings.cluster.context, wanted.namespace, settings.registry_url),
     )

@@ -53,6 +53,7 @@ class VolumeStorage:
 
     size: str
     storage_class: str | None = None
+    access_mode: str = "ReadWriteOnce"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +236,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         "portal": component("portal"),
         "registry": {
             **component("registry"),
+            **_identity(spec.storage),
             "existingSecret": spec.secrets.registry_http,
             "existingSecretKey": "REGISTRY_HTTP_SECRET",
             "credentials": {
@@ -329,7 +331,10 @@ def _beyond_the_charts_limit(resources: Mapping[str, Mapping[str, str]]) -> Valu
 def _persistence(spec: HarborValues) -> Values:
     claims: Values = {"trivy": _claim(spec.scanner.storage_size, spec.storage_class)}
     if isinstance(spec.storage, VolumeStorage):
-        claims["registry"] = _claim(spec.storage.size, spec.storage.storage_class)
+        claims["registry"] = {
+            **_claim(spec.storage.size, spec.storage.storage_class),
+            "accessMode": spec.storage.access_mode,
+        }
         store: Values = {"type": "filesystem"}
     else:
         store = _remote(spec.storage)
@@ -356,6 +361,12 @@ def _remote(storage: RemoteStorage) -> Values:
     if storage.ca_bundle_secret is not None:
         store["caBundleSecretName"] = storage.ca_bundle_secret
     return store
+
+
+def _identity(storage: RemoteStorage | VolumeStorage) -> Values:
+    if isinstance(storage, VolumeStorage) or storage.service_account is None:
+        return {}
+    return {"serviceAccountName": storage.service_account, "automountServiceAccountToken": True}
 
 
 def _database(database: Database) -> Values:

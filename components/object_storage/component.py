@@ -8,6 +8,8 @@ from components.harbor.values import RemoteStorage, VolumeStorage
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.keyed_bucket import keyed_bucket
 from components.object_storage.location import BucketLocation
+from components.object_storage.own_container import own_container
+from components.object_storage.own_container_settings import OwnContainer
 from components.object_storage.settings import FilesystemStorage
 from components.object_storage.store import Store
 from components.settings.loader import StackConfig
@@ -17,11 +19,14 @@ from components.site import Site
 class ObjectStorage(pulumi.ComponentResource):
     """Where blobs are kept: a bucket, or (kind filesystem) a volume of Harbor's own.
 
-    `storage` is known once the bucket is there and its Secret is unsealed. `location` is None
-    without a bucket that speaks S3; `revision` changes with the credentials.
+    `storage` is known once the bucket is there and its Secret is unsealed, and so are `bucket` and
+    `endpoint`, None where there is none. `location` is None without a bucket that speaks S3;
+    `revision` changes with the credentials.
     """
 
     storage: pulumi.Output[RemoteStorage | VolumeStorage]
+    bucket: pulumi.Output[str | None]
+    endpoint: pulumi.Output[str | None]
     location: pulumi.Output[BucketLocation | None]
     revision: pulumi.Output[str]
 
@@ -31,6 +36,8 @@ class ObjectStorage(pulumi.ComponentResource):
         super().__init__("sovereign-harbor:index:ObjectStorage", name, None, opts)
         store = _store(name, args, self)
         self.storage = store.storage
+        self.bucket = store.storage.apply(lambda _: args.settings.bucket_name)
+        self.endpoint = store.storage.apply(lambda _: args.settings.endpoint_url)
         self.location = store.location
         self.revision = store.revision
         self.register_outputs({})
@@ -38,9 +45,15 @@ class ObjectStorage(pulumi.ComponentResource):
 
 def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store:
     match args.settings:
-        case FilesystemStorage(size=size, storage_class=storage_class):
-            volume = VolumeStorage(size=size, storage_class=storage_class)
+        case FilesystemStorage() as settings:
+            volume = VolumeStorage(
+                size=settings.size,
+                storage_class=settings.storage_class,
+                access_mode=settings.access_mode,
+            )
             return Store(storage=pulumi.Output.from_input(volume))
+        case OwnContainer() as settings:
+            return own_container(name, args, settings, parent)
         case settings:
             return keyed_bucket(name, args, settings, parent)
 

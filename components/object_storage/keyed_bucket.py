@@ -11,9 +11,7 @@ from components.object_storage.location import bucket_location, s3_driver
 from components.object_storage.s3_bucket import S3Bucket
 from components.object_storage.seam import seam
 from components.object_storage.settings import KeyedBucket
-from components.object_storage.store import Store
-
-HARBOR_SECRET = "harbor-objectstorage-credentials"
+from components.object_storage.store import HARBOR_SECRET, Store
 
 
 def keyed_bucket(
@@ -38,8 +36,7 @@ def keyed_bucket(
         },
         args.site.data_options(parent),
     )
-    access_key, secret_key = args.secrets.s3_access_key, args.secrets.s3_secret_key
-    assert access_key is not None and secret_key is not None  # settings demand them
+    access_key, secret_key = args.secrets["s3AccessKey"], args.secrets["s3SecretKey"]
     proof = KeyProof(
         f"{name}-key-proof",
         bucket=bucket.bucket,

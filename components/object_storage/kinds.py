@@ -6,11 +6,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from components.settings.rules import (
+    Check,
     Rule,
     Section,
     matching,
     whole_number,
 )
+from components.settings.secret_rules import AsksForSecrets
 
 _MIB = 1024**2
 # S3 takes parts of 5 MiB to 5 GiB. Text, because Helm would write the number as 5.24288e+06.
@@ -32,17 +34,30 @@ PartSize = Annotated[str, _PART_SIZE]
 Concurrency = Annotated[str, _CONCURRENCY]
 
 
-def _bucket_name(name: str) -> str | None:
-    if re.fullmatch(r"[0-9]+(e[0-9]+)?|0x[0-9a-f]+|0b[01]+|0o[0-7]+", name):
-        return "Harbor's chart writes it unquoted, and the registry would read a number"
-    return matching(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")(name)
+# What YAML 1.1 takes for something else than text, underscores left out. Harbor's chart writes
+# names into the registry's configuration without quotes.
+_NOT_TEXT = re.compile(
+    r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|-?0(x[0-9a-f]+|b[01]+|o[0-7]+)|-?\.inf|\.nan"
+    r"|-|y|yes|n|no|on|off|true|false|null"
+)
+
+
+def written_unquoted(check: Check) -> Check:
+    """`check`, for a name that must still be a text where nobody quotes it."""
+
+    def both(name: str) -> str | None:
+        if _NOT_TEXT.fullmatch(name.lower().replace("_", "")):
+            return "Harbor's chart writes it unquoted, and the registry would not read a text"
+        return check(name)
+
+    return both
 
 
 BUCKET_NAME = Rule(
     allowed="3 to 63 lower-case letters, digits and '-', beginning and ending with a letter or "
     "digit, no dots, which the certificates of S3 hosts do not cover",
     example="omantel-harbor",
-    check=_bucket_name,
+    check=written_unquoted(matching(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")),
 )
 REGION = Rule(
     allowed="the region name the endpoint signs for: letters, digits and '-'",
@@ -52,15 +67,13 @@ REGION = Rule(
 ROOT_DIRECTORY = Rule(
     allowed="a prefix of letters, digits, '.', '_', '-' and '/', without '..'",
     example="harbor",
-    check=matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*"),
+    check=written_unquoted(matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*")),
 )
 
 
-class StorageKind(Section):
+class StorageKind(AsksForSecrets):
     """What every kind answers."""
 
-    needed_secrets: ClassVar[tuple[str, ...]] = ()
-    """The config secrets that must be set."""
     is_remote: ClassVar[bool] = True
     """Whether blobs lie outside the cluster, so that pods must reach a host there."""
     has_seam: ClassVar[bool] = False
@@ -72,8 +85,23 @@ class StorageKind(Section):
         return None
 
     @property
+    def bucket_name(self) -> str | None:
+        """The bucket, whatever the vendor calls it; None without one."""
+        return None
+
+    @property
     def redirects(self) -> bool:
         """Whether clients are sent to the store for blobs."""
+        return False
+
+    @property
+    def identity_servers(self) -> tuple[tuple[str, int], ...]:
+        """Addresses and ports on the node where pods get the identity that stands for a key."""
+        return ()
+
+    @property
+    def mounts_on_one_node(self) -> bool:
+        """Whether blobs lie on a volume that the pods of one node alone can use."""
         return False
 
 
@@ -121,6 +149,10 @@ class BucketSettings(StorageKind):
     @property
     def redirects(self) -> bool:
         return self.redirect
+
+    @property
+    def bucket_name(self) -> str:
+        return self.bucket
 
     @property
     def is_path_style(self) -> bool:

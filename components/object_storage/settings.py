@@ -5,10 +5,13 @@ StorageSettings, and one builder with its place in component.py; the rest of the
 StorageKind.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.object_storage.azure_settings import AzureStorage
+from components.object_storage.gcs_settings import GcsStorage
 from components.object_storage.kinds import BucketSettings, Concurrency, StorageKind
 from components.settings.rules import (
     ENDPOINT,
@@ -18,6 +21,7 @@ from components.settings.rules import (
     StorageSize,
     refuse,
 )
+from components.settings.secret_rules import SecretRule, characters
 
 _LOCATIONS = ("fsn1", "nbg1", "hel1")
 
@@ -31,7 +35,18 @@ def _location(text: str) -> str | None:
 class KeyedBucket(BucketSettings):
     """A bucket made and used with a key pair that a person made."""
 
-    needed_secrets: ClassVar[tuple[str, ...]] = ("s3AccessKey", "s3SecretKey")
+    secrets: ClassVar[Mapping[str, SecretRule]] = {
+        "s3AccessKey": SecretRule(
+            description="Access key of the bucket",
+            shape=characters(16, 64),
+            in_sandbox=characters(3, 64),
+        ),
+        "s3SecretKey": SecretRule(
+            description="Secret key of the bucket",
+            shape=characters(32, 128),
+            in_sandbox=characters(8, 128),
+        ),
+    }
 
 
 class HetznerStorage(KeyedBucket):
@@ -102,8 +117,16 @@ class FilesystemStorage(StorageKind):
     """Size of the volume."""
     storage_class: Annotated[str, STORAGE_CLASS] | None = None
     """StorageClass of the volume; the cluster's default when unset."""
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
+    """Whether pods of several nodes can use the volume, which its class must be able to do. Fixed
+    once the volume is there."""
+
+    @property
+    def mounts_on_one_node(self) -> bool:
+        return self.access_mode == "ReadWriteOnce"
 
 
 StorageSettings = Annotated[
-    HetznerStorage | S3Storage | FilesystemStorage, Field(discriminator="kind")
+    HetznerStorage | S3Storage | GcsStorage | AzureStorage | FilesystemStorage,
+    Field(discriminator="kind"),
 ]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import pulumi
 
 from components.harbor.values import RemoteStorage, VolumeStorage
 from components.object_storage.location import BucketLocation
+
+HARBOR_SECRET: Final = "harbor-objectstorage-credentials"
+"""The Secret with the registry's credentials, in Harbor's namespace."""
 
 
 def _nothing() -> pulumi.Output[BucketLocation | None]:

@@ -162,6 +162,26 @@ def _harbor_can_come_back(
         )
 
 
+def _pods_share_the_volume(*, storage: StorageKind, harbor: Harbor) -> Iterator[Problem]:
+    if not storage.mounts_on_one_node:
+        return
+    why = "the registry's volume mounts on one node only (storage.accessMode ReadWriteOnce)"
+    if harbor.replicas.registry > 1:
+        yield Problem(
+            path=("harbor", "replicas", "registry"),
+            reason=f"1: {why}; for more, a StorageClass that mounts it on many nodes and "
+            "storage.accessMode ReadWriteMany, or object storage",
+            example="1",
+        )
+    if harbor.update_strategy == "RollingUpdate":
+        yield Problem(
+            path=("harbor", "updateStrategy"),
+            reason=f"Recreate: {why}, so a new pod on another node would wait for the old one for "
+            "ever",
+            example="Recreate",
+        )
+
+
 def _zone_holds_the_registry(*, dns: DnsKind, fqdn: str) -> Iterator[Problem]:
     reason = dns.problem_with(f"registry.{fqdn}")
     if reason is not None:
@@ -176,6 +196,7 @@ RULES: tuple[CrossRule, ...] = (
     CrossRule(needs=("exposure", "network_policies"), check=_policies_let_the_controller_in),
     CrossRule(needs=("database", "network_policies"), check=_database_reaches_the_api_server),
     CrossRule(needs=("dns", "fqdn"), check=_zone_holds_the_registry),
+    CrossRule(needs=("storage", "harbor"), check=_pods_share_the_volume),
     CrossRule(
         needs=("image_policy", "harbor", "sealing", "database", "valkey"),
         check=_harbor_can_come_back,

@@ -131,5 +131,6 @@ class Harbor(Section):
     """Taints that Harbor's pods accept."""
     storage_class: Annotated[str, STORAGE_CLASS] | None = None
     """StorageClass of Harbor's volumes; the cluster's default when unset."""
-    update_strategy: Literal["RollingUpdate", "Recreate"] = "RollingUpdate"
-    """How pods are replaced; Recreate where a volume mounts on one node only."""
+    update_strategy: Literal["RollingUpdate", "Recreate"] | None = None
+    """How pods of registry and jobservice are replaced. Unset: Recreate where blobs lie on a volume
+    that mounts on one node only, else RollingUpdate."""

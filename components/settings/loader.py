@@ -13,6 +13,7 @@ from pulumi.runtime.config import CONFIG
 from components.settings import cross, refusals
 from components.settings.model import Settings
 from components.settings.refusals import Refusal, SettingsRefused
+from components.settings.secret_rules import AsksForSecrets
 from components.settings.secrets import SECRETS
 from components.unknown import unknown
 
@@ -20,13 +21,8 @@ CHART_OVERRIDE = "HARBOR_CHART"
 """Environment variable that replaces harbor.chart.source."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Secrets:
-    """The stack's secrets as secret Outputs, never text. None: neither set nor needed."""
-
-    s3_access_key: pulumi.Output[str] | None
-    s3_secret_key: pulumi.Output[str] | None
-    dns_token: pulumi.Output[str] | None
+Secrets = Mapping[str, pulumi.Output[str]]
+"""By config key, as secret Outputs, never text; those that are set or needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +55,7 @@ def load_settings() -> StackConfig:
     ]
 
     sandbox = reading.sections.get("sandbox") is True
-    values: dict[str, pulumi.Output[str] | None] = dict.fromkeys(SECRETS)
+    secrets: dict[str, pulumi.Output[str]] = {}
     for key, text in plain.items():
         value = refusals.read_secret(
             key,
@@ -72,7 +68,7 @@ def load_settings() -> StackConfig:
         if isinstance(value, Refusal):
             found.append(value)
         else:
-            values[key] = pulumi.Output.secret(value)
+            secrets[key] = pulumi.Output.secret(value)
 
     missing = [key for key in _needed(reading.sections) if key not in plain]
     if not pulumi.runtime.is_dry_run():
@@ -81,38 +77,31 @@ def load_settings() -> StackConfig:
         raise StackRefused(stack=stack, refusals=found)
     if missing:
         _warn_of_missing(missing, stack)
-        values.update((key, unknown(secret=True)) for key in missing)
+        secrets.update((key, unknown(secret=True)) for key in missing)
     for hint in cross.hints(reading.settings.database):
         pulumi.log.warn(hint)
-    return StackConfig(
-        settings=reading.settings,
-        secrets=Secrets(
-            s3_access_key=values["s3AccessKey"],
-            s3_secret_key=values["s3SecretKey"],
-            dns_token=values["dnsToken"],
-        ),
-    )
+    return StackConfig(settings=reading.settings, secrets=secrets)
 
 
 def _needed(sections: Mapping[str, Any]) -> list[str]:
     """The secrets that the sections that are valid ask for."""
-    needed: list[str] = []
-    if "storage" in sections:
-        needed += sections["storage"].needed_secrets
-    if "dns" in sections and sections["dns"].needs_token:
-        needed.append("dnsToken")
-    return needed
+    asking = [s for s in sections.values() if isinstance(s, AsksForSecrets)]
+    return [key for section in asking for key in section.needed_secrets]
 
 
 def _config() -> dict[str, Any]:
-    """The project's keys. Objects come as JSON; Pulumi.yaml's empty defaults mean "not set"."""
+    """The project's keys. Objects come as JSON; Pulumi.yaml's empty defaults mean "not set".
+
+    A secret stays the text that it is, even one that is JSON.
+    """
     prefix = f"{pulumi.get_project()}:"
     config: dict[str, Any] = {}
     for full_key, value in CONFIG.get().items():
         key = full_key.removeprefix(prefix)
         if key == full_key or value in ("", "{}"):
             continue
-        config[key] = _parsed(value) if value.startswith(("{", "[")) else value
+        is_object = value.startswith(("{", "[")) and key not in SECRETS
+        config[key] = _parsed(value) if is_object else value
     return config
 
 

@@ -80,6 +80,16 @@ class Settings(Section):
         return self
 
 
+def update_strategy(settings: Settings) -> str:
+    """How pods that may share a volume are replaced.
+
+    By RollingUpdate the new pod would wait for the volume that the old one holds on another node,
+    and the old one for the new pod's readiness.
+    """
+    fitting = "Recreate" if settings.storage.mounts_on_one_node else "RollingUpdate"
+    return settings.harbor.update_strategy or fitting
+
+
 def max_open_connections(settings: Settings) -> int:
     """Harbor's maxOpenConns: what the database has left, divided by the pods that use it."""
     return cross.connections_per_pod(settings.database, settings.harbor.replicas)

@@ -207,7 +207,8 @@ class _Reader:
         known = keys_at(tuple(parent), raw)
         # A key pair is often written where the bucket is, a token where the zone is.
         secrets = list(SECRETS) if parent in ([], ["storage"], ["dns"]) else []
-        near = _nearest(leaf, known + secrets)
+        near = _nearest(leaf, secrets) if _looks_secret(leaf) else None
+        near = near or _nearest(leaf, known + secrets)
         if near is None:
             return Refusal(
                 key=dotted(path),
@@ -261,8 +262,12 @@ class _Reader:
 
 
 def set_secret(key: str, stack: str) -> str:
-    """The command that sets a secret; it asks for the value, so no shell history keeps it."""
-    return f"pulumi config set --secret {key} -s {stack}"
+    """The command that sets a secret; no shell history keeps the value.
+
+    It asks for the value, or reads the file that the value comes in.
+    """
+    file = SECRETS[key].file
+    return f"pulumi config set --secret {key} -s {stack}" + (f" < {file}" if file else "")
 
 
 def missing_secret(key: str, *, stack: str, sandbox: bool) -> Refusal:

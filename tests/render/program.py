@@ -48,7 +48,6 @@ def _created(sections: dict[str, Any]) -> Created:
     from components.data_services import cache_for, database_for
     from components.object_storage.args import ObjectStorageArgs
     from components.object_storage.component import ObjectStorage
-    from components.settings.loader import Secrets
     from components.site import Site
 
     settings = Settings.model_validate(sections)
@@ -90,14 +89,13 @@ def _created(sections: dict[str, Any]) -> Created:
             protect=True,
             retain=True,
         )
-        keys_of_bucket = pulumi.Output.secret("key")
         storage = ObjectStorage(
             "object-storage",
             ObjectStorageArgs(
                 settings=settings.storage,
-                secrets=Secrets(
-                    s3_access_key=keys_of_bucket, s3_secret_key=keys_of_bucket, dns_token=None
-                ),
+                secrets={
+                    key: pulumi.Output.secret("key") for key in settings.storage.needed_secrets
+                },
                 owner="project/stack",
                 site=site,
             ),

@@ -1,6 +1,7 @@
 """The components as the program builds them, one builder each, and what they stand on."""
 
 import base64
+import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +19,6 @@ from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.component import ObjectStorage
 from components.postgres import Postgres, PostgresArgs
 from components.settings.database import SecretRef
-from components.settings.loader import Secrets
 from components.settings.model import Settings
 from components.settings.rotation import Rotation
 from components.shared_services import SharedCredentials, SharedCredentialsArgs
@@ -29,6 +29,22 @@ from tests.unit.mocks import MARK
 FQDN = "omantel.omani.works"
 ACCESS_KEY = f"{MARK}ACCESSKEY20"
 SECRET_KEY = f"{MARK}-secret-key-of-forty-characters-"
+KEY_FILE = json.dumps(
+    {
+        "type": "service_account",
+        "client_email": "harbor@omantel.iam.gserviceaccount.com",
+        "private_key": f"-----BEGIN PRIVATE KEY-----\n{MARK}\n-----END PRIVATE KEY-----\n",
+    },
+    indent=2,
+)
+ACCOUNT_KEY = f"{MARK:x<86}=="
+SECRETS = {
+    "s3AccessKey": ACCESS_KEY,
+    "s3SecretKey": SECRET_KEY,
+    "gcsKeyData": KEY_FILE,
+    "azureAccountKey": ACCOUNT_KEY,
+}
+"""Those of every kind of storage, by config key."""
 PASSWORD = f"{MARK}password"
 SHARED = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
 
@@ -38,6 +54,14 @@ BUCKET: dict[str, Any] = {
     "region": "us-east-1",
     "bucket": "omantel-harbor",
 }
+KEYED_GCS: dict[str, Any] = {"kind": "gcs", "bucket": "omantel_harbor", "rootDirectory": "images"}
+KEYLESS_GCS: dict[str, Any] = {
+    "kind": "gcs",
+    "bucket": "omantel-harbor",
+    "workloadIdentity": True,
+    "serviceAccount": "harbor-registry",
+}
+AZURE: dict[str, Any] = {"kind": "azure", "account": "omantelharbor", "container": "harbor"}
 FILESYSTEM: dict[str, Any] = {"kind": "filesystem", "size": "50Gi", "storageClass": "fast"}
 
 
@@ -116,11 +140,7 @@ def object_storage(ground: Ground, storage: dict[str, Any] | None = None) -> Obj
         "object-storage",
         ObjectStorageArgs(
             settings=settings(storage=storage or BUCKET).storage,
-            secrets=Secrets(
-                s3_access_key=pulumi.Output.secret(ACCESS_KEY),
-                s3_secret_key=pulumi.Output.secret(SECRET_KEY),
-                dns_token=None,
-            ),
+            secrets={key: pulumi.Output.secret(value) for key, value in SECRETS.items()},
             owner="sovereign-harbor/omantel",
             site=ground.site,
         ),

@@ -121,6 +121,7 @@ def test_without_object_storage_there_is_no_s3_key_anywhere() -> None:
     assert found["persistence"]["persistentVolumeClaim"]["registry"] == {
         "size": "50Gi",
         "storageClass": "fast",
+        "accessMode": "ReadWriteOnce",
     }
 
 
