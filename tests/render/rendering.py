@@ -227,3 +227,22 @@ def texts(found: Objects) -> Iterator[tuple[str, str]]:
 
 def registry_config(found: Objects, name: str = "harbor-registry") -> Object:
     return yaml.safe_load(found["ConfigMap", name]["data"]["config.yml"])
+
+
+def registry_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a registry process beside that of this one."""
+    return {**os.environ, "REGISTRY_REDIS_PASSWORD": "secret", **variables}
+
+
+def parse_by_registry(
+    config: str, folder: Path, variables: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """The registry's own reading of its file; it prints the kind of storage."""
+    (folder / "config.yml").write_text(config)
+    return subprocess.run(
+        [str(tool("registry")), "parse", str(folder / "config.yml")],
+        env=registry_environment(variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -8,9 +8,7 @@ On the stand-in, or on the real chart:
 from __future__ import annotations
 
 import copy
-import os
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +54,7 @@ from tests.render.rendering import (
     merged,
     names,
     needs,
+    parse_by_registry,
     parsed,
     pods,
     registry_config,
@@ -63,7 +62,6 @@ from tests.render.rendering import (
     secret_references,
     secret_text,
     texts,
-    tool,
 )
 
 pytestmark = needs("helm")
@@ -184,8 +182,7 @@ def beside_others(sovereign: Created) -> HarborValues:
 
 
 Case = Callable[[Created], HarborValues]
-# A new kind of storage, such as one with a driver of its own, is one more case here and, for the
-# registry's own reading of it, one more row in STORAGE.
+# Every kind of storage is in test_storage_matrix.py.
 CASES: dict[str, Case] = {
     "bucket": values_of,
     "keyless": keyless,
@@ -342,19 +339,6 @@ STORAGE: dict[str, tuple[str, Mapping[str, str]]] = {
     "volume": ("filesystem", {}),
     "large, metrics": ("s3", KEYS),
 }
-
-
-def parse_by_registry(
-    config: str, folder: Path, variables: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
-    (folder / "config.yml").write_text(config)
-    return subprocess.run(
-        [str(tool("registry")), "parse", str(folder / "config.yml")],
-        env={**os.environ, "REGISTRY_REDIS_PASSWORD": "secret", **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @needs("registry")

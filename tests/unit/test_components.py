@@ -195,6 +195,81 @@ def test_before_the_bucket_is_there_nobody_is_told(
     assert not engine.resolve(storage.location).is_known
 
 
+@pytest.mark.parametrize(
+    ("storage", "key", "credential", "options"),
+    [
+        (
+            {**builders.KEYED_GCS, "redirect": True},
+            "GCS_KEY_DATA",
+            builders.KEY_FILE,
+            {"bucket": "omantel_harbor", "rootdirectory": "images"},
+        ),
+        (
+            builders.AZURE,
+            "AZURE_STORAGE_ACCESS_KEY",
+            builders.ACCOUNT_KEY,
+            {"accountname": "omantelharbor", "container": "harbor", "realm": "core.windows.net"},
+        ),
+    ],
+    ids=["gcs", "azure"],
+)
+def test_of_a_container_that_exists_the_credential_alone_is_made(
+    storage: dict[str, Any],
+    key: str,
+    credential: str,
+    options: dict[str, str],
+    engine: Engine,
+    sealing_certificate: str,
+) -> None:
+    found = engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), storage))
+    # Harbor's Secret, under the key that the chart mounts, and no seam: it does not speak S3.
+    (seal,) = engine.all(SEAL)
+    assert (seal["namespace"], seal["name"]) == ("registry", "harbor-objectstorage-credentials")
+    assert seal["data"] == {key: credential}
+    made = {resource.typ for resource in engine.resources if "sealing" not in resource.typ}
+    assert made - {SEALED_SECRET, "sovereign-harbor:index:SealedSecret"} == {
+        "sovereign-harbor:index:ObjectStorage",
+        "pulumi:providers:kubernetes",
+    }
+    assert engine.resolve(found.storage).value == RemoteStorage(
+        driver=storage["kind"],
+        options={**options, "existingSecret": "harbor-objectstorage-credentials"},
+        redirect=storage.get("redirect", False),
+    )
+    assert not engine.resolve(found.storage).is_secret
+    assert engine.resolve(found.location).value is None
+    assert engine.resolve(found.bucket).value in options.values()
+    manifest = engine.one(SEALED_SECRET)
+    annotations = manifest["spec"]["template"]["metadata"]["annotations"]
+    assert engine.resolve(found.revision).value == annotations[REVISION_ANNOTATION]
+
+
+def test_where_an_identity_stands_for_the_key_nothing_is_sealed(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    found = engine.run(
+        lambda: builders.object_storage(Ground.of(sealing_certificate), builders.KEYLESS_GCS)
+    )
+    assert engine.all(SEAL) == []
+    assert engine.resolve(found.storage).value == RemoteStorage(
+        driver="gcs",
+        options={"bucket": "omantel-harbor", "useWorkloadIdentity": True},
+        service_account="harbor-registry",
+    )
+    assert engine.resolve(found.revision).value == "none"
+
+
+def test_before_its_credential_is_there_nobody_is_told_of_a_container(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    found = engine.run(
+        lambda: builders.object_storage(Ground.of(sealing_certificate), builders.AZURE),
+        preview=True,
+    )
+    for output in (found.storage, found.bucket, found.endpoint):
+        assert not engine.resolve(output).is_known
+
+
 def test_without_object_storage_nothing_is_made(engine: Engine, sealing_certificate: str) -> None:
     storage = engine.run(
         lambda: builders.object_storage(Ground.of(sealing_certificate), builders.FILESYSTEM)

@@ -10,7 +10,7 @@ import pytest
 from components.naming import FIELD_MANAGER
 from components.network_policies import DATA_SERVICES, NetworkPolicies, network_policies_args
 from components.network_rules import Addresses, Edge, Party, Pods, perimeter, policies
-from tests.unit.builders import BUCKET, FQDN, Ground, settings
+from tests.unit.builders import AZURE, BUCKET, FQDN, KEYED_GCS, KEYLESS_GCS, Ground, settings
 from tests.unit.mocks import Engine, Registered
 
 PLAIN = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -142,6 +142,41 @@ def test_the_port_of_the_endpoint_is_the_one_that_is_opened(endpoint: str, port:
     allowed = perimeter(settings(storage=storage), DATA_SERVICES)
     to_the_bucket = [edge for edge in allowed.edges if edge.target == "object-storage"]
     assert to_the_bucket == [Edge(source="registry", target="object-storage", port=port)]
+
+
+@pytest.mark.parametrize("storage", [KEYED_GCS, KEYLESS_GCS, AZURE], ids=str)
+def test_a_vendor_s_api_is_outside(storage: dict[str, Any]) -> None:
+    allowed = perimeter(settings(storage=storage), DATA_SERVICES)
+    assert allowed.parties["object-storage"] == Addresses(ranges=("0.0.0.0/0", "::/0"))
+    to_the_store = [edge for edge in allowed.edges if edge.target == "object-storage"]
+    assert to_the_store == [Edge(source="registry", target="object-storage", port=443)]
+
+
+def node_addresses(storage: dict[str, Any]) -> set[tuple[str, str, int]]:
+    """(policy, address, port) of every link-local address that somebody may reach."""
+    made = policies(perimeter(settings(storage=storage), DATA_SERVICES))
+    return {
+        (policy.name, peer["ipBlock"]["cidr"], port["port"])
+        for policy in made
+        for rule in policy.spec.get("egress", [])
+        for peer in rule.get("to", [])
+        if peer.get("ipBlock", {}).get("cidr", "").startswith("169.254.")
+        for port in rule["ports"]
+    }
+
+
+def test_the_registry_alone_reaches_the_server_that_gives_it_an_identity() -> None:
+    assert node_addresses(KEYLESS_GCS) == {
+        ("harbor-registry", "169.254.169.254/32", 80),
+        ("harbor-registry", "169.254.169.254/32", 8080),
+        ("harbor-registry", "169.254.169.252/32", 987),
+        ("harbor-registry", "169.254.169.252/32", 988),
+    }
+
+
+@pytest.mark.parametrize("storage", [BUCKET, KEYED_GCS, AZURE], ids=str)
+def test_with_a_key_nobody_reaches_the_metadata_server(storage: dict[str, Any]) -> None:
+    assert node_addresses(storage) == set()
 
 
 def test_the_api_server_is_reached_by_its_addresses_where_cilium_does_not_know_it() -> None:

@@ -20,6 +20,7 @@ import yaml
 from components import naming
 from components.naming import FIELD_MANAGER
 from components.settings.database import SecretRef
+from tests.unit import builders
 from tests.unit.builders import ACCESS_KEY, SECRET_KEY, Cluster
 from tests.unit.mocks import (
     BUCKET,
@@ -43,11 +44,7 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 STACKS = ("local", "omantel", "otech")
 
-SECRETS = {
-    "s3AccessKey": ACCESS_KEY,
-    "s3SecretKey": SECRET_KEY,
-    "dnsToken": f"{MARK}-token-of-forty-characters-",
-}
+SECRETS = {**builders.SECRETS, "dnsToken": f"{MARK}-token-of-forty-characters-"}
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
 SHARED: dict[str, Any] = {
@@ -66,6 +63,9 @@ SHARED: dict[str, Any] = {
 }
 REGISTRY_NAMESPACE: dict[str, Any] = {"harbor": {"namespace": "registry"}}
 FILESYSTEM: dict[str, Any] = {"storage": {"kind": "filesystem", "size": "50Gi"}}
+KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
+KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
+AZURE: dict[str, Any] = {"storage": builders.AZURE}
 FQDN = {
     "local": "local.harbor.test",
     "omantel": "omantel.omani.works",
@@ -225,6 +225,9 @@ def test_every_golden_file_is_of_a_stack() -> None:
 
 VARIANTS: list[tuple[str, Sections]] = [
     ("filesystem", FILESYSTEM),
+    ("a container with a key", AZURE),
+    ("a key file", KEYED_GCS),
+    ("an identity for a key", KEYLESS_GCS),
     ("shared", SHARED),
     ("shared database", {"database": SHARED["database"]}),
     ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
@@ -310,7 +313,9 @@ def test_the_sandbox_can_be_thrown_away(program: Program) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-@pytest.mark.parametrize("sections", [{}, SHARED], ids=["own", "shared"])
+@pytest.mark.parametrize(
+    "sections", [{}, SHARED, KEYED_GCS, AZURE], ids=["own", "shared", "key file", "account key"]
+)
 def test_no_secret_goes_anywhere_in_the_clear(
     stack: str, sections: Sections, program: Program
 ) -> None:
@@ -343,6 +348,43 @@ def test_without_object_storage_there_is_no_bucket_to_export(program: Program) -
     outputs = program.run("otech", **FILESYSTEM).outputs
     assert outputs["bucket"].value is None
     assert outputs["bucketEndpoint"].value is None
+
+
+@pytest.mark.parametrize(
+    ("sections", "bucket", "endpoint"),
+    [
+        ({}, "otech-harbor", "https://fsn1.your-objectstorage.com"),
+        (KEYED_GCS, "omantel_harbor", "https://storage.googleapis.com"),
+        (AZURE, "harbor", "https://omantelharbor.blob.core.windows.net"),
+    ],
+    ids=["s3", "gcs", "azure"],
+)
+def test_whatever_keeps_the_blobs_is_told(
+    sections: Sections, bucket: str, endpoint: str, program: Program
+) -> None:
+    outputs = program.run("otech", **sections).outputs
+    assert outputs["bucket"].value == bucket
+    assert outputs["bucketEndpoint"].value == endpoint
+
+
+@pytest.mark.parametrize(
+    ("sections", "command"),
+    [
+        (KEYED_GCS, "pulumi config set --secret gcsKeyData -s otech < key.json"),
+        (AZURE, "pulumi config set --secret azureAccountKey -s otech"),
+    ],
+    ids=["gcs", "azure"],
+)
+def test_a_kind_s_own_secret_is_asked_for_and_no_other(
+    sections: Sections, command: str, program: Program
+) -> None:
+    words = program.refusal("otech", secrets={}, **sections)
+    assert words.count("pulumi config set --secret") == 1
+    assert command in words
+    (warning,) = [
+        line for line in program.preview_offline("otech", **sections).log if "not set" in line
+    ]
+    assert command in warning
 
 
 def test_in_a_preview_what_is_not_known_stays_so(program: Program) -> None:
@@ -415,7 +457,7 @@ def test_an_update_without_its_secrets_is_refused_before_anything_is_created(
     program: Program,
 ) -> None:
     words = program.refusal("omantel", secrets={})
-    for key in SECRETS:
+    for key in ("s3AccessKey", "s3SecretKey", "dnsToken"):
         assert f"pulumi config set --secret {key} -s omantel" in words
 
 
