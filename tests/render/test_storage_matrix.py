@@ -242,9 +242,11 @@ def test_the_driver_knows_every_parameter_and_misses_none(kind: str):
 
 def given_variables(one: Object, kind: str) -> dict[str, str]:
     """Variables of the storage that a container has from the Secrets that the program sealed."""
-    sealed, got = sovereign(kind).sealed, dict[str, str]()
+    sealed = sovereign(kind).sealed
+    got: dict[str, str] = {}
     for source in one.get("envFrom", []):
-        got |= sealed.get((source.get("secretRef") or {}).get("name"), {})
+        if of := source.get("secretRef"):
+            got |= sealed.get(of["name"], {})
     for name, variable in environment_of(one).items():
         if of := (variable.get("valueFrom") or {}).get("secretKeyRef"):
             got[name] = sealed[of["name"]][of["key"]]
