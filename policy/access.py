@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from policy.resource import UNKNOWN, Report, Resource, Sovereign
+
+_OBJECTS_OF_A_BUCKET: Final = re.compile(r"arn:[^:*?]+:s3:::[^*?/]+/([^*?]+/)?\*")
+"""All objects of one bucket, or all below one folder there: they cannot be named one by one."""
 
 
 def no_wildcard_access(resource: Resource, _: Sovereign) -> Report:
@@ -67,14 +71,21 @@ def _iam(document: Mapping[str, Any], where: str) -> Report:
         for key in ("NotAction", "NotResource", "NotPrincipal"):
             if key in statement:
                 yield f"{where} allows by {key}, which is everything but"
-        if any(action == "*" or action.endswith(":*") for action in _many(statement.get("Action"))):
-            yield f"{where} allows every action of a service: name the actions"
-        if "*" in _many(statement.get("Resource")):
-            yield f"{where} allows it on every resource: name the bucket"
+        if any(map(_is_pattern, _many(statement.get("Action")))):
+            yield f"{where} allows actions by a pattern: name each action"
+        resources = _many(statement.get("Resource"))
+        if any(
+            _is_pattern(name) and not _OBJECTS_OF_A_BUCKET.fullmatch(name) for name in resources
+        ):
+            yield f"{where} allows it on resources by a pattern: name the bucket"
         principal = statement.get("Principal")
         named = principal.values() if isinstance(principal, Mapping) else [principal]
         if any("*" in _many(who) for who in named):
             yield f"{where} allows it to everybody"
+
+
+def _is_pattern(name: str) -> bool:
+    return "*" in name or "?" in name
 
 
 def _many(value: Any) -> list[str]:

@@ -6,6 +6,7 @@ import pulumi
 
 from components.harbor.values import RemoteStorage, VolumeStorage
 from components.object_storage.args import ObjectStorageArgs
+from components.object_storage.aws_settings import AwsStorage
 from components.object_storage.keyed_bucket import keyed_bucket
 from components.object_storage.location import BucketLocation
 from components.object_storage.own_container import own_container
@@ -52,6 +53,11 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
                 access_mode=settings.access_mode,
             )
             return Store(storage=pulumi.Output.from_input(volume))
+        case AwsStorage() as settings:
+            # Here, so that no other stack pays for the import of this vendor's SDK.
+            from components.object_storage.aws_bucket import aws_bucket
+
+            return aws_bucket(name, args, settings, parent)
         case OwnContainer() as settings:
             return own_container(name, args, settings, parent)
         case settings:

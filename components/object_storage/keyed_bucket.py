@@ -47,10 +47,7 @@ def keyed_bucket(
     access_key, secret_key = proof.proven(access_key), proof.proven(secret_key)
 
     seam(f"{name}-seam", wanted, access_key, secret_key, site=args.site, parent=parent)
-    data: dict[str, pulumi.Input[str]] = {
-        "REGISTRY_STORAGE_S3_ACCESSKEY": access_key,
-        "REGISTRY_STORAGE_S3_SECRETKEY": secret_key,
-    }
+    data = registry_keys(access_key, secret_key)
     if wanted.ca_bundle is not None:
         # Beside the keys, so that the registry restarts on either.
         data["ca.crt"] = wanted.ca_bundle
@@ -68,3 +65,13 @@ def keyed_bucket(
             )
         ),
     )
+
+
+def registry_keys(
+    access_key: pulumi.Input[str], secret_key: pulumi.Input[str]
+) -> dict[str, pulumi.Input[str]]:
+    """A key pair under the names that the registry's s3 driver reads."""
+    return {
+        "REGISTRY_STORAGE_S3_ACCESSKEY": access_key,
+        "REGISTRY_STORAGE_S3_SECRETKEY": secret_key,
+    }

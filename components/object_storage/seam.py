@@ -8,6 +8,9 @@ from components.naming import SEAM_NAMESPACE, SEAM_SECRET
 from components.object_storage.location import BucketLocation
 from components.site import Site
 
+KEYLESS = {"sovereign-harbor/keyless": "true"}
+"""Label of a seam whose two keys are empty: whoever uses the bucket needs a role of its own."""
+
 
 def seam(
     name: str,
@@ -17,14 +20,16 @@ def seam(
     *,
     site: Site,
     parent: pulumi.Resource,
+    keyless: bool = False,
 ) -> None:
-    """Seals the seam into the cluster."""
+    """Seals the seam into the cluster. `keyless`: the bucket is used without a key, say so."""
     site.sealed(
         name,
         SEAM_SECRET,
         seam_data(location, access_key, secret_key),
         parent=parent,
         namespace=SEAM_NAMESPACE,
+        labels=KEYLESS if keyless else None,
     )
 
 

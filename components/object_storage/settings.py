@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.object_storage.aws_settings import AwsStorage
 from components.object_storage.azure_settings import AzureStorage
 from components.object_storage.gcs_settings import GcsStorage
 from components.object_storage.kinds import BucketSettings, Concurrency, StorageKind
@@ -127,6 +128,6 @@ class FilesystemStorage(StorageKind):
 
 
 StorageSettings = Annotated[
-    HetznerStorage | S3Storage | GcsStorage | AzureStorage | FilesystemStorage,
+    HetznerStorage | S3Storage | AwsStorage | GcsStorage | AzureStorage | FilesystemStorage,
     Field(discriminator="kind"),
 ]

@@ -54,6 +54,8 @@ BUCKET: dict[str, Any] = {
     "region": "us-east-1",
     "bucket": "omantel-harbor",
 }
+AWS: dict[str, Any] = {"kind": "aws", "region": "eu-central-1", "bucket": "omantel-harbor"}
+NODE_ROLE: dict[str, Any] = {**AWS, "access": {"mode": "node-role", "role": "omantel-nodes"}}
 KEYED_GCS: dict[str, Any] = {"kind": "gcs", "bucket": "omantel_harbor", "rootDirectory": "images"}
 KEYLESS_GCS: dict[str, Any] = {
     "kind": "gcs",

@@ -50,6 +50,10 @@ STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
 SEALED_SECRET = "kubernetes:bitnami.com/v1alpha1:SealedSecret"
 POSTGRES_CLUSTER = "kubernetes:postgresql.cnpg.io/v1:Cluster"
 
+AWS_PROVIDER = "pulumi:providers:aws"
+AWS_BUCKET = "aws:s3/bucket:Bucket"
+AWS_ACCESS_KEY = "aws:iam/accessKey:AccessKey"
+
 DNS_PROVIDER = "pulumi:providers:hcloud"
 DNS_RECORD = "hcloud:index/zoneRrset:ZoneRrset"
 LOAD_BALANCER = "hcloud:index/getLoadBalancer:getLoadBalancer"
@@ -92,6 +96,7 @@ class Registered:
     retain: bool
     provider: str
     dependencies: frozenset[str]
+    import_id: str
     hooks: dict[str, list[str]]
 
     def __getitem__(self, key: str) -> Any:
@@ -132,6 +137,8 @@ class Provider:
             BUCKET: lambda: {"unsupported": []},
             KEY_PROOF: lambda: {"revision": "proven", "salt": MARK},
             KUBERNETES_PROVIDER: dict,
+            AWS_PROVIDER: dict,
+            AWS_ACCESS_KEY: lambda: {"secret": minted(name, 40)},
             DNS_PROVIDER: dict,
             DNS_RECORD: dict,
             PASSWORD: lambda: {
@@ -146,7 +153,7 @@ class Provider:
         }
         if typ in computed:
             return {**inputs, **computed[typ]()}
-        if typ.startswith("kubernetes:"):
+        if typ.startswith(("kubernetes:", "aws:")):
             return inputs
         raise AssertionError(f"{typ} {name}: no provider in these tests answers for this type")
 
@@ -197,6 +204,7 @@ class Recorder(mocks.MockMonitor):
             retain=request.retainOnDelete,
             provider=request.provider,
             dependencies=frozenset(request.dependencies),
+            import_id=request.importId,
             hooks=hooks,
         )
         with self._lock:

@@ -92,6 +92,17 @@ GOOD: list[tuple[str, Resource]] = [
     ("versions-are-pinned", pod(image=UNKNOWN)),
     ("versions-are-pinned", release(core={"image": {"tag": "v2.14.3"}})),
     ("no-wildcard-access", iam(Action="s3:GetObject", Resource="arn:aws:s3:::omantel-harbor/*")),
+    ("no-wildcard-access", iam(Action="s3:GetObject", Resource="arn:aws:s3:::omantel-harbor/a/*")),
+    ("no-wildcard-access", iam(Action="s3:GetObject", Resource="arn:aws-cn:s3:::omantel-harbor/*")),
+    (
+        "no-wildcard-access",
+        one(
+            "aws:s3/bucketPolicy:BucketPolicy",
+            policy='{"Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*",'
+            ' "Resource": "*"}]}',
+        ),
+    ),
+    ("no-wildcard-access", one("aws:iam/userPolicy:UserPolicy", policy=UNKNOWN)),
     ("no-wildcard-access", cluster_role(apiGroups=[""], resources=["pods"], verbs=["get"])),
     ("no-role-reads-all-secrets", cluster_role(resources=["pods"], verbs=["get", "list"])),
     ("no-role-reads-all-secrets", cluster_role(resources=["secrets"], verbs=["create"])),
@@ -155,7 +166,26 @@ BAD: list[tuple[str, Resource, str]] = [
     ("versions-are-pinned", release(core={"image": {"tag": "dev"}}), "moves"),
     ("no-wildcard-access", iam(Action="*", Resource="arn:aws:s3:::omantel-harbor"), "action"),
     ("no-wildcard-access", iam(Action=["s3:*"], Resource="arn:aws:s3:::b"), "action"),
+    ("no-wildcard-access", iam(Action="s3:Get*", Resource="arn:aws:s3:::b"), "action"),
+    ("no-wildcard-access", iam(Action="s3:???Object", Resource="arn:aws:s3:::b"), "action"),
     ("no-wildcard-access", iam(Action="s3:GetObject", Resource="*"), "resource"),
+    ("no-wildcard-access", iam(Action="s3:GetObject", Resource="arn:aws:s3:::*"), "resource"),
+    ("no-wildcard-access", iam(Action="s3:GetObject", Resource="arn:aws:s3:::*/*"), "resource"),
+    ("no-wildcard-access", iam(Action="s3:GetObject", Resource="arn:aws:s3:::oman*/*"), "resource"),
+    ("no-wildcard-access", iam(Action="s3:GetObject", Resource="arn:aws:s3:::b/?/*"), "resource"),
+    ("no-wildcard-access", iam(Action="kms:Decrypt", Resource="arn:aws:kms:r:1:key/*"), "resource"),
+    *(
+        (
+            "no-wildcard-access",
+            one(typ, policy='{"Statement": {"Effect": "Allow", "Action": "s3:*"}}'),
+            "action",
+        )
+        for typ in (
+            "aws:iam/userPolicy:UserPolicy",
+            "aws:iam/rolePolicy:RolePolicy",
+            "aws:s3/bucketPolicy:BucketPolicy",
+        )
+    ),
     ("no-wildcard-access", iam(NotAction="s3:DeleteBucket", Resource="a"), "NotAction"),
     ("no-wildcard-access", iam(Action="s3:GetObject", Principal={"AWS": ["*"]}), "everybody"),
     (

@@ -21,7 +21,7 @@ from components import naming
 from components.naming import FIELD_MANAGER
 from components.settings.database import SecretRef
 from tests.unit import builders
-from tests.unit.builders import ACCESS_KEY, SECRET_KEY, Cluster
+from tests.unit.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
 from tests.unit.mocks import (
     BUCKET,
     KUBERNETES_PROVIDER,
@@ -225,6 +225,8 @@ def test_every_golden_file_is_of_a_stack() -> None:
 
 VARIANTS: list[tuple[str, Sections]] = [
     ("filesystem", FILESYSTEM),
+    ("aws", {"storage": AWS}),
+    ("aws without a key", {"storage": NODE_ROLE}),
     ("a container with a key", AZURE),
     ("a key file", KEYED_GCS),
     ("an identity for a key", KEYLESS_GCS),
@@ -314,7 +316,9 @@ def test_the_sandbox_can_be_thrown_away(program: Program) -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize(
-    "sections", [{}, SHARED, KEYED_GCS, AZURE], ids=["own", "shared", "key file", "account key"]
+    "sections",
+    [{}, SHARED, KEYED_GCS, AZURE, {"storage": AWS}],
+    ids=["own", "shared", "key file", "account key", "aws"],
 )
 def test_no_secret_goes_anywhere_in_the_clear(
     stack: str, sections: Sections, program: Program

@@ -53,6 +53,7 @@ S3: dict[str, Any] = {
     "region": "us-east-1",
     "bucket": "omantel-harbor",
 }
+AWS: dict[str, Any] = {"kind": "aws", "region": "eu-central-1", "bucket": "omantel-harbor"}
 SHARED_DATABASE: dict[str, Any] = {
     "mode": "shared",
     "host": "pg-rw.databases",
@@ -160,6 +161,14 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("valkey", SHARED_VALKEY),
     ("storage", {"kind": "filesystem", "size": "50Gi"}),
     ("storage", {**S3, "caBundle": PEM, "pathStyle": False}),
+    ("storage", AWS),
+    ("storage", {**AWS, "region": "us-gov-west-1"}),
+    ("storage", {**AWS, "region": "eusc-de-east-1"}),
+    ("storage", {**AWS, "accountId": 111122223333}),
+    ("storage", {**AWS, "kmsKeyArn": "arn:aws:kms:eu-central-1:111122223333:key/mrk-1a"}),
+    ("storage", {**AWS, "access": {"epoch": 2}}),
+    ("storage", {**AWS, "access": {"permissionsBoundary": "arn:aws:iam::aws:policy/b"}}),
+    ("storage", {**AWS, "access": {"mode": "node-role", "role": "omantel-nodes"}}),
     ("exposure", {"kind": "gateway", "parentRefs": [{"name": "g", "namespace": "gateways"}]}),
     ("exposure", {"kind": "ingress", "className": "cilium", "tlsSecret": "wildcard"}),
     ("networkPolicies.enabled", False),
@@ -265,6 +274,7 @@ def set_path(path: str, value: str) -> str:
 
 _DATABASE = {"database": SHARED_DATABASE}
 _VALKEY = {"valkey": SHARED_VALKEY}
+_AWS: dict[str, Any] = {"storage": AWS}
 _S3 = {"storage": S3}
 _GATEWAY: dict[str, Any] = {"exposure": {"kind": "gateway"}}
 # Valid but for what a row takes away: everything here has something to lose.
@@ -366,20 +376,20 @@ REFUSED: list[Bad] = [
     Bad(
         path="storage",
         value=...,
-        allowed="an object with kind: hetzner or s3 or gcs or azure or filesystem",
+        allowed="an object with kind: hetzner or s3 or aws or gcs or azure or filesystem",
         fix=f"{set_path('storage.kind', 'hetzner')}\n{_REGION_FIX}\n{_BUCKET_FIX}",
         shown="(not set)",
     ),
     Bad(
         path="storage.kind",
         value="hetzne",
-        allowed="one of hetzner, s3, gcs, azure, filesystem",
+        allowed="one of hetzner, s3, aws, gcs, azure, filesystem",
         fix=set_path("storage.kind", "hetzner"),
     ),
     Bad(
         path="storage.kind",
         value=...,
-        allowed="one of hetzner, s3, gcs, azure, filesystem",
+        allowed="one of hetzner, s3, aws, gcs, azure, filesystem",
         fix=set_path("storage.kind", "hetzner"),
         shown="(not set)",
     ),
@@ -520,6 +530,108 @@ REFUSED: list[Bad] = [
         value="../other",
         allowed="without '..'",
         fix=set_path("storage.rootDirectory", "harbor"),
+    ),
+    *(
+        Bad(
+            path="storage.region",
+            value=region,
+            allowed="the name of an AWS region",
+            fix=set_path("storage.region", "eu-central-1"),
+            base=_AWS,
+        )
+        for region in ("fsn1", "eu-central-1a", "EU-CENTRAL-1", "eu-central", "us-iso-east-1")
+    ),
+    Bad(
+        path="storage.accountId",
+        value="1111-2222-3333",
+        allowed="the 12 digits of an AWS account",
+        fix=set_path("storage.accountId", "111122223333"),
+        base=_AWS,
+    ),
+    Bad(
+        path="storage.kmsKeyArn",
+        value="arn:aws:kms:eu-central-1:111122223333:alias/harbor",
+        allowed="cannot name an alias",
+        fix=set_path(
+            "storage.kmsKeyArn",
+            "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        ),
+        base=_AWS,
+    ),
+    Bad(
+        path="storage.kmsKeyArn",
+        value="arn:aws:kms:us-east-1:111122223333:key/1",
+        allowed="keys of the bucket's own region, here eu-central-1",
+        fix=set_path(
+            "storage.kmsKeyArn",
+            "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        ),
+        base=_AWS,
+    ),
+    *(
+        Bad(
+            path="storage.access.mode",
+            value=mode,
+            allowed="one of access-key, node-role (Harbor's registry cannot get credentials that "
+            "way (docs/decisions/0008-keyless-on-aws.md)",
+            fix=set_path("storage.access.mode", "access-key"),
+            base=_AWS,
+        )
+        for mode in ("irsa", "pod-identity")
+    ),
+    Bad(
+        path="storage.access.mode",
+        value="none",
+        allowed="one of access-key, node-role",
+        fix=set_path("storage.access.mode", "access-key"),
+        base=_AWS,
+    ),
+    Bad(
+        path="storage.access",
+        value="node-role",
+        allowed="an object with mode: access-key or node-role",
+        fix="pulumi config rm --path 'storage.access' -s omantel\n"
+        f"{set_path('storage.access.mode', 'access-key')}",
+        base=_AWS,
+    ),
+    Bad(
+        path="storage.access.role",
+        value=...,
+        allowed="the name of an IAM role, not its ARN",
+        fix=set_path("storage.access.role", "omantel-nodes"),
+        shown="(not set)",
+        base={"storage": {**AWS, "access": {"mode": "node-role", "role": "x"}}},
+    ),
+    Bad(
+        path="storage.access.role",
+        value="arn:aws:iam::111122223333:role/omantel-nodes",
+        allowed="the name of an IAM role, not its ARN",
+        fix=set_path("storage.access.role", "omantel-nodes"),
+        base={"storage": {**AWS, "access": {"mode": "node-role"}}},
+    ),
+    Bad(
+        path="storage.access.role",
+        value="omantel-nodes",
+        key="storage.access.role",
+        allowed="no such setting; known here: epoch, mode, permissionsBoundary",
+        fix="pulumi config rm --path 'storage.access.role' -s omantel",
+        base=_AWS,
+    ),
+    Bad(
+        path="storage.access.permissionsBoundary",
+        value="boundary",
+        allowed="the ARN of an IAM policy",
+        fix=set_path(
+            "storage.access.permissionsBoundary", "arn:aws:iam::111122223333:policy/boundary"
+        ),
+        base=_AWS,
+    ),
+    Bad(
+        path="storage.endpoint",
+        value="https://s3.eu-central-1.amazonaws.com",
+        allowed="no such setting; known here",
+        fix="pulumi config rm --path 'storage.endpoint' -s omantel",
+        base=_AWS,
     ),
     Bad(
         path="storage.size",
@@ -1124,9 +1236,11 @@ def leaves(path: tuple[str, ...], raw: dict[str, Any]) -> Iterator[tuple[str, ..
         _S3,
         _DATABASE | _VALKEY,
         {"storage": {"kind": "filesystem", "size": "50Gi"}},
+        _AWS,
+        {"storage": {**AWS, "access": {"mode": "node-role", "role": "omantel-nodes"}}},
         _INGRESS | _DNS,
     ],
-    ids=["hetzner", "s3", "shared", "filesystem", "perimeter"],
+    ids=["hetzner", "s3", "shared", "filesystem", "aws", "aws keyless", "perimeter"],
 )
 def test_every_setting_says_what_is_allowed_with_an_example_that_is(
     base: dict[str, Any],
