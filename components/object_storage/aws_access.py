@@ -38,7 +38,7 @@ def key_pair(
         user=user.name,
         opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(depends_on=[policy])),
     )
-    return key.id, pulumi.Output.secret(key.secret)
+    return key.id, key.secret
 
 
 def allow_nodes(

@@ -385,6 +385,12 @@ TRAEFIK = {
     "apiServer": {"cidr": "10.0.0.2/32"},
 }
 ON_9443 = {**S3, "endpoint": "https://s3.example.com:9443"}
+ON_NODES = {
+    "kind": "aws",
+    "region": "eu-central-1",
+    "bucket": "omantel-harbor",
+    "access": {"mode": "node-role", "role": "omantel-nodes"},
+}
 PRIVATE_STORE = {**S3, "endpoint": "https://192.168.7.7:9443"}
 
 
@@ -423,6 +429,11 @@ CASES = [
         {"storage": PRIVATE_STORE},
         more="registry stranger-on-the-lan:9443",
         less="registry internet:443",
+    ),
+    Case(
+        "a registry that uses its node's role asks the node's metadata, and nobody else does",
+        {"storage": ON_NODES},
+        more="registry stranger-with-metadata:80",
     ),
     Case("metrics", {"metrics": {"enabled": True}}, more=WITH_METRICS),
     Case(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,60 @@ def test_what_breaks_a_rule_fails_the_preview_with_the_rule_s_name(
     assert done.code != 0
     assert {violation.rule for violation in done.plan.violations} == {rule}
     assert f"- **{rule}** — `more`: " in done.markdown
+
+
+# --- Another vendor ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_aws(copy: Path) -> Path:
+    """A copy whose stack salalah is the example of docs/storage-aws.md."""
+    (example, *_) = re.findall(
+        r"^```yaml\n(.*?)^```",
+        (ROOT / "docs" / "storage-aws.md").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    (copy / "Pulumi.salalah.yaml").write_text(example)
+    return copy
+
+
+ACCESS = {
+    "access-key": ("iam/user:User", "iam/userPolicy:UserPolicy", "iam/accessKey:AccessKey"),
+    "node-role": ("iam/rolePolicy:RolePolicy",),
+}
+
+
+@pytest.mark.parametrize("mode", ACCESS)
+def test_the_documented_stack_of_another_vendor_is_previewed_and_keeps_every_rule(
+    mode: str, on_aws: Path, sandbox: Sandbox
+) -> None:
+    file = on_aws / "Pulumi.salalah.yaml"
+    document = yaml.safe_load(file.read_text())
+    if mode == "node-role":
+        access = {"mode": "node-role", "role": "salalah-nodes"}
+        document["config"]["sovereign-harbor:storage"]["access"] = access
+    file.write_text(yaml.safe_dump(document))
+    done = preview.preview("salalah")
+    assert done.code == 0, done.markdown
+    assert done.violations == ()
+    made = {change.type for change in done.plan.changes if change.type.startswith("aws:")}
+    assert {typ for typ in made if typ.startswith("aws:iam")} == {f"aws:{t}" for t in ACCESS[mode]}
+    assert len(made) == 7 + len(ACCESS[mode])
+    assert "s3AccessKey" not in done.markdown
+
+
+def test_what_the_registry_may_do_there_is_seen_by_the_rules(
+    on_aws: Path, sandbox: Sandbox
+) -> None:
+    (on_aws / "components").unlink()
+    shutil.copytree(ROOT / "components", on_aws / "components")
+    policy = on_aws / "components" / "object_storage" / "aws_policy.py"
+    policy.write_text(policy.read_text().replace('"s3:PutObject",', '"s3:*",'))
+    done = preview.preview("salalah")
+    assert done.code != 0
+    assert [(v.rule, v.resource) for v in done.plan.violations] == [
+        ("no-wildcard-access", "object-storage-user-policy")
+    ]
 
 
 def test_a_sovereign_without_protection_fails_the_preview(copy: Path, sandbox: Sandbox) -> None:
