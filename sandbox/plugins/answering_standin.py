@@ -18,6 +18,7 @@ _REPLACED_BY = {
     "hcloud:index/zoneRrset:ZoneRrset": {"zone", "name", "type"},
     "hcloud:index/zoneRecord:ZoneRecord": {"zone", "name", "type", "value"},
     "aws:s3/bucket:Bucket": {"bucket", "bucketPrefix", "objectLockEnabled"},
+    "aws:iam/accessKey:AccessKey": {"user"},
 }
 _ACCOUNT = "000000000000"
 _REGION = "eu-central-1"
@@ -48,8 +49,23 @@ class Bucket(AnsweredResource):
         return bucket, {"bucket": bucket, "arn": f"arn:aws:s3:::{bucket}"}
 
 
+class AccessKey(AnsweredResource):
+    computed = ("secret",)
+    secret = frozenset(computed)
+
+    def create(self, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        made_up, _ = super().create(name, inputs)
+        return made_up, {"secret": f"secret-of-{made_up}"}
+
+
+_KINDS: Mapping[str, type[AnsweredResource]] = {
+    "aws:s3/bucket:Bucket": Bucket,
+    "aws:iam/accessKey:AccessKey": AccessKey,
+}
+
+
 def kind_of(token: str) -> ResourceKind:
-    return Bucket(token) if token == "aws:s3/bucket:Bucket" else AnsweredResource(token)
+    return _KINDS.get(token, AnsweredResource)(token)
 
 
 def _load_balancer(args: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ KEY = "tls:index/privateKey:PrivateKey"
 CERTIFICATE = "tls:index/selfSignedCert:SelfSignedCert"
 RECORD = "hcloud:index/zoneRrset:ZoneRrset"
 BUCKET = "aws:s3/bucket:Bucket"
+ACCESS_KEY = "aws:iam/accessKey:AccessKey"
 
 
 class Refused(Exception):
@@ -342,6 +343,13 @@ def test_a_bucket_without_a_name_gets_one_that_is_unknown_in_preview() -> None:
     assert create(aws, BUCKET, {}, preview=True)[1]["bucket"] is UNKNOWN
     assert create(aws, BUCKET, {"bucket": "b"}, preview=True)[1]["bucket"] == "b"
     assert create(aws, BUCKET, {"bucket": "b"})[1]["arn"] == "arn:aws:s3:::b"
+
+
+def test_an_access_key_has_a_secret_that_is_one() -> None:
+    aws = answering_standin.provider("aws")
+    assert create(aws, ACCESS_KEY, {"user": "u"}, preview=True)[1]["secret"] == Secret(UNKNOWN)
+    identifier, state = create(aws, ACCESS_KEY, {"user": "u"})
+    assert state["secret"] == Secret(f"secret-of-{identifier}")
 
 
 def test_dns_record_is_updated_in_place_unless_it_is_another_record() -> None:
