@@ -13,10 +13,10 @@ from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.aws_access import allow_nodes, key_pair
 from components.object_storage.aws_guards import guards
 from components.object_storage.aws_settings import AwsStorage, NodeRole
-from components.object_storage.keyed_bucket import HARBOR_SECRET, registry_keys
+from components.object_storage.keyed_bucket import registry_keys
 from components.object_storage.location import BucketLocation, bucket_location, s3_driver
 from components.object_storage.seam import seam
-from components.object_storage.store import Store
+from components.object_storage.store import HARBOR_SECRET, Store
 from components.site import Site
 
 T = TypeVar("T")

@@ -11,7 +11,6 @@ import copy
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from components.harbor.values import (
     VolumeStorage,
     harbor_values,
 )
-from components.object_storage.aws_settings import AwsStorage, NodeRole
+from components.object_storage.location import s3_driver
 from components.object_storage.settings import S3Storage
 from components.settings.cluster import Cluster
 from components.settings.harbor import Harbor
@@ -132,17 +131,11 @@ def bucket(sovereign: Created, **changes: Any) -> RemoteStorage:
     return replace(sovereign.storage, **changes)
 
 
-@cache
-def on_nodes_with_a_role() -> Created:
-    """What the program creates where the role of the nodes stands for a key."""
-    access = NodeRole(mode="node-role", role="omantel-nodes")
-    storage = AwsStorage(region="eu-central-1", bucket="omantel-harbor", access=access)
-    return created(SETTINGS.model_copy(update={"storage": storage}))
-
-
 def keyless(sovereign: Created) -> HarborValues:
-    """No keys, and the endpoint that the region implies."""
-    return values_of(sovereign, storage=on_nodes_with_a_role().storage)
+    """The pods' own identity instead of keys, and the endpoint that the region implies."""
+    assert sovereign.location is not None
+    location = replace(sovereign.location, endpoint=None, root_directory="")
+    return values_of(sovereign, storage=bucket(sovereign, options=s3_driver(location, None)))
 
 
 def trusting(sovereign: Created) -> HarborValues:

@@ -43,7 +43,7 @@ from tests.render.rendering import (
 from tests.unit import builders
 from tests.unit.builders import ACCESS_KEY, ACCOUNT_KEY, KEY_FILE, SECRET_KEY
 from tests.unit.certificates import certificate_of
-from tests.unit.mocks import MARK, RELEASE, SEAL, fresh_engine
+from tests.unit.mocks import MARK, RELEASE, SEAL, fresh_engine, minted
 
 pytestmark = needs("helm")
 
@@ -69,6 +69,12 @@ class Row:
 S3_KEYS = {
     "REGISTRY_STORAGE_S3_ACCESSKEY": ACCESS_KEY,
     "REGISTRY_STORAGE_S3_SECRETKEY": SECRET_KEY,
+}
+AWS_BUCKET = {
+    "region": "eu-central-1",
+    "bucket": "omantel-harbor",
+    "secure": True,
+    "v4auth": True,
 }
 # A kind more is a row more; a driver more is a line more in PARAMETERS.
 MATRIX: dict[str, Row] = {
@@ -98,6 +104,25 @@ MATRIX: dict[str, Row] = {
             "chunksize": 10485760,
         },
         variables=S3_KEYS,
+    ),
+    "aws, access key": Row(
+        storage={**builders.AWS, "rootDirectory": "images"},
+        driver="s3",
+        parameters={**AWS_BUCKET, "rootdirectory": "images"},
+        variables={
+            "REGISTRY_STORAGE_S3_ACCESSKEY": "id-of-object-storage-access-key-1",
+            "REGISTRY_STORAGE_S3_SECRETKEY": minted("object-storage-access-key-1", 40),
+        },
+    ),
+    "aws, node role": Row(storage=builders.NODE_ROLE, driver="s3", parameters=AWS_BUCKET),
+    "aws, a region that the registry does not know": Row(
+        storage={**builders.NODE_ROLE, "region": "me-central-1"},
+        driver="s3",
+        parameters={
+            **AWS_BUCKET,
+            "region": "me-central-1",
+            "regionendpoint": "https://s3.me-central-1.amazonaws.com",
+        },
     ),
     "gcs, key": Row(
         storage={**builders.KEYED_GCS, "chunkSize": "5242880"},
