@@ -1,4 +1,4 @@
-"""The real Kyverno admission controller, run beside the sandbox's cluster."""
+"""The real Kyverno, run beside the sandbox's cluster: its admission and its reports controller."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from sandbox.state import State
 from sandbox.toolchain import Toolbox
 
 NAME = "kyverno"
+REPORTS = "kyverno-reports"
 NAMESPACE = "kyverno"
 ACCOUNT = "kyverno-admission-controller"
 REPORTS_ACCOUNT = "kyverno-reports-controller"
 _POLICY_WEBHOOK = "kyverno-policy-validating-webhook-cfg"
 _WEBHOOK_KINDS = "validatingwebhookconfigurations,mutatingwebhookconfigurations"
 _OWN_WEBHOOKS = "webhook.kyverno.io/managed-by=kyverno"
+# Served on every address unless told otherwise, disabled or not.
+_OWN_METRICS = ("--disableMetrics=true", "--metricsHost=127.0.0.1")
 
 
 def start(state: State, tools: Toolbox) -> str:
@@ -58,26 +61,55 @@ def stop(state: State) -> None:
         processes.stop(state, running)
 
 
-def _run(state: State, tools: Toolbox, port: int) -> None:
-    # A pod's ways to configure it; the names are those of sandbox/manifests/kyverno.yaml.
-    environment = {
+def start_reports(state: State, tools: Toolbox) -> None:
+    """Starts the controller that makes policy reports of what was admitted and of what runs."""
+    processes.start(
+        state,
+        REPORTS,
+        [
+            str(tools.path("reports-controller")),
+            f"--kubeconfig={_kubeconfig(state, tools, REPORTS_ACCOUNT)}",
+            *_OWN_METRICS,
+            f"--metricsPort={processes.free_port()}",
+            "--loggingFormat=json",
+        ],
+        environment=_environment(REPORTS_ACCOUNT),
+        ready=lambda: _holds_lease(state, tools, REPORTS_ACCOUNT),
+    )
+
+
+def _holds_lease(state: State, tools: Toolbox, account: str) -> bool:
+    """Whether the controller of that name has begun to work."""
+    found = cluster.kubectl(state, tools, "get", "leases", "-n", NAMESPACE, "-o", "json")
+    return any(
+        lease["metadata"]["name"] == account and lease["spec"].get("holderIdentity")
+        for lease in json.loads(found)["items"]
+    )
+
+
+def _environment(account: str) -> dict[str, str]:
+    """A pod's ways to configure it; the names are those of sandbox/manifests/kyverno.yaml."""
+    return {
         "KYVERNO_NAMESPACE": NAMESPACE,
-        "KYVERNO_SERVICEACCOUNT_NAME": ACCOUNT,
-        "KYVERNO_DEPLOYMENT": ACCOUNT,
+        "KYVERNO_SERVICEACCOUNT_NAME": account,
+        "KYVERNO_DEPLOYMENT": account,
         # The same at each start: the lease of a run that was ended is this run's own.
-        "KYVERNO_POD_NAME": ACCOUNT,
+        "KYVERNO_POD_NAME": account,
         "KYVERNO_ROLE_NAME": "kyverno:admission-controller",
         "KYVERNO_SVC": "kyverno-svc",
         "INIT_CONFIG": "kyverno",
         "METRICS_CONFIG": "kyverno-metrics",
     }
+
+
+def _run(state: State, tools: Toolbox, port: int) -> None:
     address = f"127.0.0.1:{port}"
     processes.start(
         state,
         NAME,
         [
             str(tools.path("kyverno")),
-            f"--kubeconfig={_kubeconfig(state, tools)}",
+            f"--kubeconfig={_kubeconfig(state, tools, ACCOUNT)}",
             f"--serverIP={address}",
             "--webhookServerHost=127.0.0.1",
             f"--webhookServerPort={port}",
@@ -86,14 +118,12 @@ def _run(state: State, tools: Toolbox, port: int) -> None:
             "--tlsKeyAlgorithm=ECDSA",  # made sooner than RSA
             f"--backgroundServiceAccountName=system:serviceaccount:{NAMESPACE}:background",
             f"--reportsServiceAccountName=system:serviceaccount:{NAMESPACE}:{REPORTS_ACCOUNT}",
-            # Served on every address unless told otherwise, disabled or not.
-            "--disableMetrics=true",
-            "--metricsHost=127.0.0.1",
+            *_OWN_METRICS,
             f"--metricsPort={processes.free_port()}",
             "--controllerRuntimeMetricsAddress=0",
             "--loggingFormat=json",
         ],
-        environment=environment,
+        environment=_environment(ACCOUNT),
         ready=lambda: _is_ready(address) and _is_registered(state, tools, address),
     )
 
@@ -128,21 +158,21 @@ def _forget_webhooks(state: State, tools: Toolbox) -> None:
     cluster.kubectl(state, tools, "delete", _WEBHOOK_KINDS, "-l", _OWN_WEBHOOKS)
 
 
-def _kubeconfig(state: State, tools: Toolbox) -> Path:
-    """Access as the controller's own account, with no right that its chart does not give it."""
+def _kubeconfig(state: State, tools: Toolbox, account: str) -> Path:
+    """Access as a controller's own account, with no right that its chart does not give it."""
     token = cluster.kubectl(
-        state, tools, "create", "token", ACCOUNT, "-n", NAMESPACE, "--duration", "87600h"
+        state, tools, "create", "token", account, "-n", NAMESPACE, "--duration", "87600h"
     )
     found = yaml.safe_load(state.kubeconfig.read_text())["clusters"][0]["cluster"]
     document = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "sandbox", "cluster": found}],
-        "users": [{"name": ACCOUNT, "user": {"token": token.strip()}}],
-        "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": ACCOUNT}}],
+        "users": [{"name": account, "user": {"token": token.strip()}}],
+        "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": account}}],
         "current-context": "sandbox",
     }
-    path = state.path("kyverno", "kubeconfig")
+    path = state.path("kyverno", f"{account}.kubeconfig")
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
         yaml.safe_dump(document, handle)
     return path

@@ -266,7 +266,10 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         name="kyverno",
         source="github.com/kyverno/kyverno",
-        packages=(("kyverno", "github.com/kyverno/kyverno/cmd/kyverno"),),
+        packages=(
+            ("kyverno", "github.com/kyverno/kyverno/cmd/kyverno"),
+            ("reports-controller", "github.com/kyverno/kyverno/cmd/reports-controller"),
+        ),
         variables=(("github.com/kyverno/kyverno/pkg/version.BuildVersion", "v{version}"),),
         assets=(Assets("crds", "config/crds", ("**/*.yaml",)),),
     ),
