@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.cluster_client import ClusterClient, ClusterUnreachable
+from components.image_policy import evidence
 from components.image_policy.require_harbor import API_VERSIONS
 from components.naming import SEAM_NAMESPACE
 from components.settings.cluster import Cluster
@@ -126,6 +127,7 @@ def preflight(settings: Settings) -> None:
         client = ClusterClient(settings.cluster.context)
         problems = identity_problems(client, settings.cluster)
         problems += missing(client, requirements(settings))
+        problems += evidence.problems(client, settings)
     except ClusterUnreachable as error:
         if pulumi.runtime.is_dry_run():
             return

@@ -8,12 +8,14 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from components.image_policy import require_harbor, rewrite
+from components.image_policy import require_harbor, rewrite, signatures
 from components.image_policy.require_harbor import HarborImages, PolicyKind
 from components.image_policy.rewrite import Rewrite
+from components.image_policy.signatures import SignedImages
 from components.naming import FIELD_MANAGER
 from components.settings.image_policy import namespaces_harbor_needs
 from components.settings.model import Settings
+from components.settings.network_policies import NamespaceGateway
 from components.site import Site
 
 
@@ -24,6 +26,7 @@ class ImagePolicyArgs:
     kind: PolicyKind
     images: HarborImages | None
     rewrite: Rewrite | None
+    signed: SignedImages | None
     harbor: pulumi.Input[str]
     site: Site
 
@@ -47,6 +50,8 @@ class ImagePolicy(pulumi.ComponentResource):
             self._require(name, args, args.images)
         if args.rewrite is not None:
             self._rewrite(name, args, args.rewrite)
+        if args.signed is not None:
+            self._verify(name, args, args.signed)
         self.register_outputs({"excludedNamespaces": self.excluded_namespaces})
 
     def _require(self, name: str, args: ImagePolicyArgs, images: HarborImages) -> None:
@@ -54,37 +59,70 @@ class ImagePolicy(pulumi.ComponentResource):
         spec: pulumi.Input[dict[str, Any]] = policy["spec"]
         if images.enforcement == "Enforce":
             spec = pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"])
-        CustomResource(
+        self._policy(
             f"{name}-require",
+            args,
             api_version=require_harbor.API_VERSIONS[args.kind],
             kind=args.kind,
-            metadata={
-                "name": require_harbor.NAME,
-                "labels": args.site.labels("image-policy"),
-                "annotations": {
-                    **FIELD_MANAGER,
-                    **policy["annotations"],
-                    "pulumi.com/waitFor": require_harbor.READY[args.kind],
-                },
+            called=require_harbor.NAME,
+            annotations={
+                **policy["annotations"],
+                "pulumi.com/waitFor": require_harbor.READY[args.kind],
             },
             spec=spec,
-            opts=pulumi.ResourceOptions(parent=self),
         )
 
     def _rewrite(self, name: str, args: ImagePolicyArgs, wanted: Rewrite) -> None:
-        CustomResource(
+        self._policy(
             f"{name}-rewrite",
+            args,
             api_version="policies.kyverno.io/v1",
             kind="MutatingPolicy",
-            metadata={
-                "name": rewrite.NAME,
-                "labels": args.site.labels("image-policy"),
-                "annotations": FIELD_MANAGER,
-            },
+            called=rewrite.NAME,
+            annotations={},
             # What it writes into pods has to be pulled from a Harbor that is there.
             spec=pulumi.Output.from_input(args.harbor).apply(
                 lambda _: rewrite.mutating_policy(wanted)
             ),
+        )
+
+    def _verify(self, name: str, args: ImagePolicyArgs, wanted: SignedImages) -> None:
+        policy = signatures.signature_policy(args.kind, wanted)
+        self._policy(
+            f"{name}-verify",
+            args,
+            api_version=require_harbor.API_VERSIONS[args.kind],
+            kind=signatures.KINDS[args.kind],
+            called=signatures.NAME,
+            annotations={
+                **policy["annotations"],
+                "pulumi.com/waitFor": require_harbor.READY[args.kind],
+            },
+            # Signatures are read from Harbor, in Audit too.
+            spec=pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"]),
+        )
+
+    def _policy(
+        self,
+        name: str,
+        args: ImagePolicyArgs,
+        *,
+        api_version: str,
+        kind: str,
+        called: str,
+        annotations: dict[str, str],
+        spec: pulumi.Input[dict[str, Any]],
+    ) -> None:
+        CustomResource(
+            name,
+            api_version=api_version,
+            kind=kind,
+            metadata={
+                "name": called,
+                "labels": args.site.labels("image-policy"),
+                "annotations": {**FIELD_MANAGER, **annotations},
+            },
+            spec=spec,
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -92,15 +130,7 @@ class ImagePolicy(pulumi.ComponentResource):
 def image_policy_args(settings: Settings, site: Site, harbor: pulumi.Input[str]) -> ImagePolicyArgs:
     """The args that `settings` amount to."""
     wanted = settings.image_policy
-    excluded = wanted.exclusions(
-        namespaces_harbor_needs(
-            harbor=settings.harbor.namespace,
-            sealing=settings.sealing.controller_namespace,
-            database=settings.database,
-            valkey=settings.valkey,
-        )
-    )
-    prefixes = (f"{settings.registry_fqdn}/", *wanted.extra_prefixes)
+    prefixes, excluded = _prefixes(settings), _exclusions(settings)
     images = HarborImages(
         prefixes=prefixes, excluded_namespaces=excluded, enforcement=wanted.enforcement
     )
@@ -114,6 +144,43 @@ def image_policy_args(settings: Settings, site: Site, harbor: pulumi.Input[str])
         kind=wanted.kind,
         images=images if wanted.enabled else None,
         rewrite=through_caches if wanted.enabled and wanted.rewrite.enabled else None,
+        signed=signed_images(settings),
         harbor=harbor,
         site=site,
+    )
+
+
+def signed_images(settings: Settings) -> SignedImages | None:
+    """What has to be signed; None where nothing has to be."""
+    wanted = settings.image_policy.signatures
+    if wanted is None or not settings.image_policy.enabled:
+        return None
+    # Kyverno reaches Harbor through it: pods that it needs to come back cannot wait for Kyverno.
+    gateway = settings.network_policies.gateway
+    in_between = {gateway.namespace} if isinstance(gateway, NamespaceGateway) else set[str]()
+    return SignedImages(
+        prefixes=_prefixes(settings),
+        projects=wanted.projects,
+        public_key=wanted.public_key,
+        action=wanted.action,
+        failure_policy=wanted.failure_policy,
+        timeout_seconds=wanted.timeout_seconds,
+        rekor_url=wanted.rekor_url,
+        pull_secret=wanted.pull_secret,
+        excluded_namespaces=tuple(sorted({*_exclusions(settings), *in_between})),
+    )
+
+
+def _prefixes(settings: Settings) -> tuple[str, ...]:
+    return (f"{settings.registry_fqdn}/", *settings.image_policy.extra_prefixes)
+
+
+def _exclusions(settings: Settings) -> tuple[str, ...]:
+    return settings.image_policy.exclusions(
+        namespaces_harbor_needs(
+            harbor=settings.harbor.namespace,
+            sealing=settings.sealing.controller_namespace,
+            database=settings.database,
+            valkey=settings.valkey,
+        )
     )

@@ -38,6 +38,9 @@ Not `.status.conditionStatus.ready`: it also wants the reports controller to rea
 is matched. With the rights that Kyverno's chart gives it, it cannot read pods/ephemeralcontainers,
 so `ready` stays false for good (seen with 1.19.1)."""
 
+IMAGE_LISTS: Final = ("containers", "initContainers", "ephemeralContainers", "volumes")
+"""The lists of a pod in which images are named."""
+
 TIMEOUT_SECONDS: Final = 10
 """Kyverno's default, and the least that it takes for a ClusterPolicy. The policies look at nothing
 but the request and answer in milliseconds; a Kyverno that hangs holds up a pod this long."""
@@ -176,9 +179,9 @@ def _cluster_policy(wanted: HarborImages) -> dict[str, Any]:
 def _variables(wanted: HarborImages) -> list[dict[str, str]]:
     allowed = " || ".join(f"image.startsWith({text(prefix)})" for prefix in wanted.prefixes)
     return [
-        {"name": "images", "expression": _images("object")},
+        {"name": "images", "expression": pod_images("object")},
         # Null, or an empty object, when the pod is new: the two kinds differ.
-        {"name": "known", "expression": f"oldObject == null ? [] : {_images('oldObject')}"},
+        {"name": "known", "expression": f"oldObject == null ? [] : {pod_images('oldObject')}"},
         {
             "name": "refused",
             "expression": "variables.images.filter(image, "
@@ -187,17 +190,18 @@ def _variables(wanted: HarborImages) -> list[dict[str, str]]:
     ]
 
 
-def _images(pod: str) -> str:
-    """CEL: every image that a pod names."""
-    containers = [
-        f"{pod}.?spec.?{kind}.orValue([]).map(c, c.?image.orValue(''))"
-        for kind in ("containers", "initContainers", "ephemeralContainers")
-    ]
-    volumes = (
-        f"{pod}.?spec.?volumes.orValue([]).filter(v, has(v.image))"
-        ".map(v, v.image.?reference.orValue(''))"
-    )
-    return "(" + " + ".join([*containers, volumes]) + ")"
+def pod_images(pod: str, lists: Sequence[str] = IMAGE_LISTS) -> str:
+    """CEL: every image that a pod names in these of its lists."""
+    return "(" + " + ".join(_images_of_list(pod, name) for name in lists) + ")"
+
+
+def _images_of_list(pod: str, name: str) -> str:
+    if name == "volumes":
+        return (
+            f"{pod}.?spec.?volumes.orValue([]).filter(v, has(v.image))"
+            ".map(v, v.image.?reference.orValue(''))"
+        )
+    return f"{pod}.?spec.?{name}.orValue([]).map(c, c.?image.orValue(''))"
 
 
 def _validation(wanted: HarborImages) -> dict[str, str]:

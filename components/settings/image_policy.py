@@ -1,14 +1,15 @@
 """The section `imagePolicy`: whose images may run in the cluster. Pure."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.image_policy.exclusions import ESTATE, needed_for_harbor
 from components.image_policy.rewrite import PROXY_PROJECTS
 from components.settings.database import DatabaseSettings, SharedDatabase
-from components.settings.rules import DNS_LABEL, Rule, Section
+from components.settings.rules import DNS_LABEL, Rule, Section, refuse
+from components.settings.signatures import Signatures
 from components.settings.valkey import SharedValkey, ValkeySettings
 
 _HOST = r"(?=[^/]*[.:]|localhost)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
@@ -80,8 +81,32 @@ class ImagePolicy(Section):
     """Namespaces where any image may run; replaces the default, which is what Harbor needs."""
     extra_excluded_namespaces: tuple[Namespace, ...] = ()
     """Namespaces where any image may run, besides the others."""
+    accept_refusals: bool = False
+    """Enforce although Audit's reports say that something that runs would be refused."""
     rewrite: Rewrite = Rewrite()
     """Pulls images of other registries through Harbor's proxy caches."""
+    signatures: Signatures | None = None
+    """Has images of our own projects verified with our Cosign key; not at all when unset."""
+
+    @model_validator(mode="after")
+    def _signatures_bind(self) -> Self:
+        if self.signatures is None:
+            return self
+        if self.signatures.action == "Enforce" and self.enforcement != "Enforce":
+            refuse(
+                "Enforce only beside imagePolicy.enforcement Enforce: until then whoever names "
+                "another registry, or this one with a port, needs no signature",
+                at=("signatures", "action"),
+                example="Audit",
+            )
+        if self.signatures.failure_policy == "Fail" and self.kind == "ClusterPolicy":
+            refuse(
+                "Ignore with kind ClusterPolicy, which cannot keep the API server from asking "
+                "about Harbor's own pods: with Fail they could not start while Kyverno is down",
+                at=("signatures", "failurePolicy"),
+                example="Ignore",
+            )
+        return self
 
     def exclusions(self, needed: dict[str, str]) -> tuple[str, ...]:
         """All excluded namespaces, sorted; `needed` is part of the default."""

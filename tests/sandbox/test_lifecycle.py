@@ -17,6 +17,7 @@ from components.object_storage.s3_client import S3Credentials, s3_client
 from sandbox import cluster, smoke
 from sandbox.pulumi import Pulumi
 from tests.sandbox.conftest import Sandbox
+from tests.sandbox.signing import Key
 
 NAMESPACE = "harbor"
 
@@ -103,6 +104,38 @@ def test_an_image_goes_into_the_bucket_and_comes_back_identical(
     assert proof.blobs == 3
     assert proof.image_bytes >= 20 * 1024 * 1024
     assert "harbor-objectstorage-credentials" in proof.unsealed
+
+
+@pytest.mark.parametrize("kind", ["ValidatingPolicy", "ClusterPolicy"])
+def test_signatures_are_asked_for_step_by_step(
+    sandbox: Sandbox, sovereign: Pulumi, kind: str
+) -> None:
+    before = sandbox.section("imagePolicy")
+    signed = {"projects": ["platform"], "publicKey": Key().public}
+
+    def configure(**step: Any) -> None:
+        policy = {**before, "kind": kind, "signatures": {**signed, **step}}
+        sandbox.configure(imagePolicy=policy)
+
+    try:
+        configure(action="Enforce")
+        refused = sovereign.run("preview", "-s", sovereign.stack, check=False)
+        assert refused.code != 0
+        assert "verify-harbor-signatures is not applied yet" in refused.text
+        configure()
+        sovereign.up()
+        sovereign.up(expect_no_changes=True)
+        configure(action="Enforce")
+        refused = sovereign.run("up", "-s", sovereign.stack, "--yes", check=False)
+        assert refused.code != 0
+        assert "no report says anything of verify-harbor-signatures yet" in refused.text
+        configure(action="Enforce", acceptRefusals=True)
+        sovereign.up()
+        configure(action="Enforce")  # decided once, not asked again
+        sovereign.up(expect_no_changes=True)
+    finally:
+        sandbox.configure(imagePolicy=before)
+        sovereign.up()
 
 
 def places_to_look(sandbox: Sandbox, sovereign: Pulumi) -> Iterator[tuple[str, str]]:

@@ -75,6 +75,8 @@ FQDN = {
 CERTIFICATE_PATH = (
     "/api/v1/namespaces/kube-system/services/http:sealed-secrets-controller:8080/proxy/v1/cert.pem"
 )
+REQUIRE_POLICY = "/apis/policies.kyverno.io/v1/validatingpolicies/require-harbor-images"
+POLICY_REPORTS = "/apis/wgpolicyk8s.io/v1alpha2/policyreports"
 SANDBOX = {
     "KUBE_CONTEXT": "sandbox",
     "S3_ENDPOINT": "http://127.0.0.1:7070",
@@ -127,12 +129,13 @@ class Program:
         reaches: str | None = None,
         is_up: bool = True,
         is_equipped: bool = True,
+        objects: Sections | None = None,
         **sections: Any,
     ) -> None:
         """`secrets`: those that are set. `sections`: what replaces those of the stack's file.
 
         `reaches`: the cluster of the kubeconfig, the stack's own unless said; `is_equipped`:
-        whether it has all that any stack needs.
+        whether it has all that any stack needs; `objects`: what else it has, by path.
         """
         given = SECRETS if secrets is None else secrets
         # The sandbox's file names variables where the others have encrypted values.
@@ -146,7 +149,11 @@ class Program:
             cluster_name=reaches or stack,
             is_up=is_up,
             has_everything=is_equipped,
-            objects={CERTIFICATE_PATH: self._certificate},
+            objects={
+                CERTIFICATE_PATH: self._certificate,
+                REQUIRE_POLICY: None,  # a stack does not need it: it brings it
+                **(objects or {}),
+            },
         )
         cluster.put_secret(DATABASE, f"{MARK}-database")
         cluster.put_secret(VALKEY, f"{MARK}-valkey")
@@ -484,6 +491,24 @@ def test_what_the_cluster_lacks_is_named_all_at_once(program: Program) -> None:
     for what in ("SealedSecret", "CloudNativePG", "Gateway API", "namespace flux-system"):
         assert what in words
     assert words.count("fix:") == words.count("missing:") >= 4
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_enforce_against_what_audit_reported_is_refused_before_anything_is_created(
+    preview: bool, program: Program
+) -> None:
+    nginx = {"policy": "require-harbor-images", "result": "fail", "message": "refused: nginx"}
+    objects = {
+        REQUIRE_POLICY: {"spec": {"validationActions": ["Audit"]}},
+        POLICY_REPORTS: {
+            "items": [{"scope": {"namespace": "apps", "name": "web"}, "results": [nginx]}]
+        },
+        "/apis/openreports.io/v1alpha1/reports": None,
+    }
+    policy = {"enforcement": "Enforce"}
+    words = program.refusal("otech", preview=preview, objects=objects, imagePolicy=policy)
+    assert "apps/web: refused: nginx" in words
+    assert "nothing was touched" in words
 
 
 def test_a_key_that_nobody_knows_is_refused(program: Program) -> None:

@@ -180,6 +180,7 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("trivy.severity", ["HIGH", "CRITICAL"]),
     ("trivy.dbRepositories", ["registry.example.com:8443/mirror/trivy-db:2"]),
     ("trivy.timeout", "1h30m"),
+    ("imagePolicy.acceptRefusals", True),
     ("metrics", {"enabled": True, "serviceMonitor": True}),
 ]
 

@@ -1,0 +1,109 @@
+"""The section `imagePolicy.signatures`: which images have to carry our Cosign signature. Pure."""
+
+import binascii
+from dataclasses import replace
+from typing import Annotated, Literal, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import AfterValidator, model_validator
+
+from components.settings.rules import (
+    ENDPOINT,
+    OBJECT_NAME,
+    Rule,
+    Section,
+    matching,
+    refuse,
+    whole_number,
+)
+
+
+def _p256(pem: str) -> ec.EllipticCurvePublicKey | None:
+    """The key, if it is of the kind that Cosign makes."""
+    try:
+        key = serialization.load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm, binascii.Error):
+        return None
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    return None
+
+
+def _public_key(pem: str) -> str | None:
+    if "PRIVATE KEY" in pem:
+        return "this is a private key: whoever reads the stack's file could sign; replace it"
+    if pem.count("-----BEGIN") > 1:
+        return "one key, not several"
+    return None if _p256(pem) is not None else ""
+
+
+def _canonical(pem: str) -> str:
+    """Written in one way, so that blank lines and line ends are no change of the policy."""
+    key = _p256(pem)
+    if key is None:
+        raise ValueError("not a P-256 public key")
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
+
+
+PUBLIC_KEY = Rule(
+    allowed="an EC P-256 public key in PEM (-----BEGIN PUBLIC KEY-----), which "
+    "`cosign generate-key-pair` writes to cosign.pub",
+    example='"$(cat cosign.pub)"',
+    check=_public_key,
+    conceal=True,
+)
+HARBOR_PROJECT = Rule(
+    allowed="the name of a Harbor project: lower-case letters, digits, and '.', '_' or '-' between",
+    example="platform",
+    check=matching(r"[a-z0-9]+([._-][a-z0-9]+)*"),
+)
+TIMEOUT = replace(
+    whole_number(1, 20, example=10),
+    allowed="a whole number from 1 to 20: one pod waits for it twice, besides 10 seconds for each "
+    "other policy, and the API server gives up on a request after 60",
+)
+
+
+LOG = Rule(
+    allowed="a URL https://host[:port]",
+    example="https://rekor.sigstore.dev",
+    check=matching(r"https://.*"),
+)
+
+
+class Signatures(Section):
+    """Which images have to carry our Cosign signature, and what happens to the others."""
+
+    projects: tuple[Annotated[str, HARBOR_PROJECT], ...]
+    """Harbor projects whose images have to be signed."""
+    public_key: Annotated[str, PUBLIC_KEY, AfterValidator(_canonical)]
+    """The only key whose signatures count."""
+    action: Literal["Audit", "Enforce"] = "Audit"
+    """Report images without our signature, or refuse them."""
+    accept_refusals: bool = False
+    """Enforce without Audit's reports, or although they say that something would be refused."""
+    failure_policy: Literal["Ignore", "Fail"] = "Ignore"
+    """What becomes of a pod under Enforce while Kyverno does not answer: it is admitted, or
+    refused."""
+    timeout_seconds: Annotated[int, TIMEOUT] = 10
+    """How long the API server waits for Kyverno, which waits for Harbor. ClusterPolicy: 10 at
+    least, whatever is set."""
+    rekor_url: Annotated[str, LOG, ENDPOINT] | None = None
+    """Transparency log that has to know every signature; none when unset. Kyverno then needs
+    Sigstore's trust root from the internet."""
+    pull_secret: (
+        Annotated[str, replace(OBJECT_NAME, example="harbor-signatures", conceal=True)] | None
+    ) = None
+    """Secret in Kyverno's namespace with which signatures are read; anonymously when unset."""
+
+    @model_validator(mode="after")
+    def _names_projects(self) -> Self:
+        if not self.projects:
+            refuse("at least one; without signatures remove the section", at=("projects",))
+        if len(set(self.projects)) < len(self.projects):
+            refuse("the same one twice", at=("projects",))
+        return self
