@@ -27,4 +27,5 @@ def export(
     pulumi.export("harborVersion", harbor.version)
     pulumi.export("namespace", harbor.namespace)
     pulumi.export("imagePolicyExcludedNamespaces", image_policy.excluded_namespaces)
+    pulumi.export("scanPolicy", settings.trivy.scan_policy)
     pulumi.export("adminPassword", pulumi.Output.secret(credentials.admin_password))

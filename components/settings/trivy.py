@@ -7,6 +7,8 @@ from pydantic import model_validator
 from components.settings.rules import Rule, Section, StorageSize, matching, refuse
 
 Severity = Literal["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
+Blocked = Literal["NONE", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
+_RISING: tuple[Severity, ...] = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
 
 _REPOSITORY = Rule(
     allowed="a repository HOST[:PORT]/PATH[:TAG] without scheme",
@@ -55,6 +57,19 @@ class Trivy(Section):
     """Size of the volume for the databases. Fixed once the scanner runs: it is part of a
     StatefulSet."""
 
+    scan_on_push: bool = True
+    """Scan images as they are pushed. A property of Harbor's projects: the day-2 stack sets it."""
+    block_severity: Blocked = "CRITICAL"
+    """Images with a vulnerability this severe, or more, cannot be pulled. Likewise the day-2
+    stack's to set."""
+
+    @property
+    def scan_policy(self) -> dict[str, bool | str] | None:
+        """What the day-2 stack is to set in Harbor's projects; None without a scanner."""
+        if not self.enabled:
+            return None
+        return {"scanOnPush": self.scan_on_push, "blockSeverity": self.block_severity.lower()}
+
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:
         lists = {
@@ -68,4 +83,26 @@ class Trivy(Section):
                 refuse("at least one", at=(key,))
             if len(set(items)) < len(items):
                 refuse("the same one twice", at=(key,))
+        return self
+
+    @model_validator(mode="after")
+    def _blocks_what_is_scanned_and_reported(self) -> Self:
+        if self.block_severity == "NONE" or not self.enabled:
+            return self
+        if not self.scan_on_push:
+            refuse(
+                "NONE unless trivy.scanOnPush is true: Harbor refuses to hand out an image that "
+                "has not been scanned",
+                at=("blockSeverity",),
+                example="NONE",
+            )
+        blocked = _RISING[_RISING.index(self.block_severity) :]
+        unreported = [severity for severity in blocked if severity not in self.severity]
+        if unreported:
+            refuse(
+                f"trivy.severity leaves {', '.join(unreported)} out of reports, and what is not "
+                "reported is not blocked",
+                at=("blockSeverity",),
+                example="NONE",
+            )
         return self

@@ -355,6 +355,26 @@ def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: 
     assert found["harborVersion"].value == "2.14.3"
 
 
+@pytest.mark.parametrize(
+    ("trivy", "handed_over"),
+    [
+        ({}, {"scanOnPush": True, "blockSeverity": "critical"}),
+        ({"blockSeverity": "HIGH"}, {"scanOnPush": True, "blockSeverity": "high"}),
+        (
+            {"scanOnPush": False, "blockSeverity": "NONE"},
+            {"scanOnPush": False, "blockSeverity": "none"},
+        ),
+        ({"enabled": False}, None),
+        ({"enabled": False, "scanOnPush": False}, None),
+    ],
+    ids=str,
+)
+def test_the_day_2_stack_is_told_how_images_are_to_be_scanned(
+    trivy: dict[str, Any], handed_over: Any, program: Program
+) -> None:
+    assert program.run("otech", trivy=trivy).outputs["scanPolicy"].value == handed_over
+
+
 def test_without_object_storage_there_is_no_bucket_to_export(program: Program) -> None:
     outputs = program.run("otech", **FILESYSTEM).outputs
     assert outputs["bucket"].value is None

@@ -180,6 +180,9 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("trivy.severity", ["HIGH", "CRITICAL"]),
     ("trivy.dbRepositories", ["registry.example.com:8443/mirror/trivy-db:2"]),
     ("trivy.timeout", "1h30m"),
+    ("trivy.blockSeverity", "NONE"),
+    ("trivy", {"enabled": False, "scanOnPush": False}),
+    ("trivy", {"severity": ["HIGH", "CRITICAL"], "blockSeverity": "HIGH"}),
     ("imagePolicy.acceptRefusals", True),
     ("metrics", {"enabled": True, "serviceMonitor": True}),
 ]
@@ -1116,6 +1119,29 @@ REFUSED: list[Bad] = [
         allowed="at least one",
         fix="pulumi config rm --path 'trivy.severity' -s omantel\n"
         f"{set_path('trivy.severity[0]', 'UNKNOWN')}",
+    ),
+    Bad(
+        path="trivy.blockSeverity",
+        value="UNKNOWN",
+        allowed="one of NONE, LOW, MEDIUM, HIGH, CRITICAL",
+        fix=set_path("trivy.blockSeverity", "CRITICAL"),
+    ),
+    Bad(
+        path="trivy.scanOnPush",
+        value=False,
+        key="trivy.blockSeverity",
+        shown="(not set)",
+        allowed="an image that has not been scanned",
+        fix=set_path("trivy.blockSeverity", "NONE"),
+    ),
+    Bad(
+        path="trivy.severity",
+        value=["UNKNOWN", "LOW"],
+        key="trivy.blockSeverity",
+        shown='"MEDIUM"',
+        allowed="trivy.severity leaves MEDIUM, HIGH, CRITICAL out of reports",
+        fix=set_path("trivy.blockSeverity", "NONE"),
+        base={"trivy": {"blockSeverity": "MEDIUM"}},
     ),
     Bad(
         path="trivy.timeout",
