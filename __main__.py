@@ -10,7 +10,7 @@ from components.exposure import registry_certificate
 from components.harbor.release import HarborRegistry, harbor_args
 from components.image_policy.component import ImagePolicy, image_policy_args
 from components.network_policies import NetworkPolicies, network_policies_args
-from components.object_storage.component import ObjectStorage, object_storage_args
+from components.object_storage.component import object_storage_for
 from components.outputs import export
 from components.preflight import preflight
 from components.settings.loader import load_settings
@@ -21,7 +21,7 @@ preflight(settings)
 opts = pulumi.ResourceOptions(provider=cluster_provider(settings.cluster))
 
 site = site_of(settings, opts)
-storage = ObjectStorage("object-storage", object_storage_args(config, site), opts)
+storage = object_storage_for(config, site, opts)
 NetworkPolicies("network-policies", network_policies_args(settings, site), opts)
 dns_records(settings, secrets.get("dnsToken"))
 registry_certificate(settings, site, opts)

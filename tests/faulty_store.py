@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import http.client
+import json
 import random
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -21,10 +23,14 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.dynamic import ConfigureRequest
 
 from components.object_storage import s3_client as client_module
+from components.object_storage import s3_policy
 from components.object_storage.key_proof import KeyProofProvider
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3_bucket import S3BucketProvider
 from components.object_storage.s3_client import S3Credentials, s3_client
+from components.object_storage.s3_lockdown import S3LockdownProvider
+
+CREDENTIALS = S3Credentials(access_key="SANDBOXACCESSKEY01", secret_key="s3cr3t" * 6)
 
 READ_SECONDS = 0.25
 """Read timeout of the client under test, so that a silent store costs little."""
@@ -64,6 +70,8 @@ class Fault:
     """The head of the right answer, and half of its body."""
     silent: bool = False
     """No answer until the client has given up."""
+    content: bytes | None = None
+    """The answer's content, instead of an error's."""
 
 
 FAULTS = (
@@ -153,6 +161,8 @@ class FaultyStore:
         elif fault.silent:
             time.sleep(READ_SECONDS * 1.4)
             handler.close_connection = True
+        elif fault.content is not None:
+            _send(handler, fault.status, [], fault.content)
         elif fault.status:
             text = (
                 f"<Error><Code>{fault.code}</Code><Message>{fault.message}</Message></Error>"
@@ -241,14 +251,69 @@ def on(what: str, fault: Fault) -> Plan:
     return lambda seen: fault if seen.what == what else None
 
 
+class Enforcing:
+    """A plan: the store keeps and enforces a bucket's policy as Hetzner's does; moto does not.
+
+    A key's name in a policy holds its project, and AWS's own form of a name means nobody. A policy
+    is in force only `lag` requests after it was put or taken off. `plan` is for what is allowed.
+    """
+
+    def __init__(self, project: str, *, lag: int = 0, plan: Plan = calm) -> None:
+        self.plan = plan
+        self.written: dict[str, Any] | None = None
+        """The policy as it is told."""
+        self._lag = lag
+        self._project = project
+        self._in_force: list[dict[str, Any] | None] = [None] * (lag + 1)
+
+    def __call__(self, seen: Seen) -> Fault | None:
+        self._in_force = [*self._in_force[1:], self.written]
+        policy = self._in_force[0]
+        if policy and any(self._denies(statement, seen) for statement in policy["Statement"]):
+            return Fault(status=403, code="AccessDenied")
+        fault = self.plan(seen)
+        if not seen.what.endswith(" policy"):
+            return fault
+        answer = self._policy(seen) if fault is None or fault.executed else None
+        return (fault and replace(fault, executed=False, truncated=False)) or answer
+
+    def _policy(self, seen: Seen) -> Fault:
+        if seen.method == "GET":
+            if self.written is None:
+                return Fault(status=404, code="NoSuchBucketPolicy")
+            return Fault(status=200, content=json.dumps(self.written).encode())
+        self.written = json.loads(seen.body) if seen.method == "PUT" else None
+        return Fault(status=204, content=b"")
+
+    def _denies(self, statement: dict[str, Any], seen: Seen) -> bool:
+        key = seen.headers["Authorization"].partition("Credential=")[2].partition("/")[0]
+        name = f"arn:aws:iam:::user/p{self._project}:{key}"
+        if statement["Effect"] != "Deny":
+            return False
+        if "NotPrincipal" in statement:
+            is_meant = name not in statement["NotPrincipal"]["AWS"]
+        else:
+            is_meant = name in statement["Principal"]["AWS"]
+        path, _, query = seen.path.partition("?")
+        bucket, _, object_key = path[1:].partition("/")
+        action = "s3:GetObject" if seen.method == "GET" and object_key and not query else "s3:?"
+        resource = f"arn:aws:s3:::{bucket}" + (f"/{object_key}" if object_key else "")
+        return (
+            is_meant
+            and any(fnmatch.fnmatchcase(action, wanted) for wanted in statement["Action"])
+            and any(fnmatch.fnmatchcase(resource, wanted) for wanted in statement["Resource"])
+        )
+
+
 def without_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The client's pauses between attempts, not slept; and a short read timeout."""
+    """The pauses of the client and of a lockdown, not slept; and a short read timeout."""
     pauses: list[float] = []
 
     class Clock:
         sleep = staticmethod(pauses.append)
 
     monkeypatch.setattr(botocore.endpoint, "time", Clock)
+    monkeypatch.setattr(s3_policy, "time", Clock)
     monkeypatch.setattr(client_module, "READ_SECONDS", READ_SECONDS)
     return pauses
 
@@ -287,6 +352,7 @@ class Store:
             "endpoint": self.proxy.endpoint,
             "pathStyle": True,
             "caBundle": None,
+            "rootDirectory": "",
             "owner": "sovereign-harbor/omantel",
             "adopt": False,
             "versioning": True,
@@ -301,6 +367,9 @@ class Store:
 
     def key_proof(self, credentials: S3Credentials | None = None) -> KeyProofProvider:
         return configured(KeyProofProvider(), credentials or self.credentials)
+
+    def lockdown(self, credentials: S3Credentials | None = None) -> S3LockdownProvider:
+        return configured(S3LockdownProvider(), credentials or self.credentials)
 
     def create(self, props: dict[str, Any]) -> dict[str, Any]:
         return state_after(self.provider().create(props).outs)

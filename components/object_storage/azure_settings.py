@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import field_validator
 
-from components.object_storage.kinds import written_unquoted
+from components.object_storage.kinds import Place, written_unquoted
 from components.object_storage.own_container_settings import OwnContainer
 from components.settings.rules import REMOVE, Rule, matching, refuse
 from components.settings.secret_rules import WHITE_SPACE, SecretRule, Shape
@@ -89,6 +89,11 @@ class AzureStorage(OwnContainer):
                 example=REMOVE,
             )
         return value
+
+    @property
+    def place(self) -> Place:
+        keys = ("kind", "realm", "account", "container")
+        return {key: str(getattr(self, key)) for key in keys}
 
     @property
     def bucket_name(self) -> str:

@@ -7,6 +7,7 @@ import pulumi
 from components.harbor.values import RemoteStorage, VolumeStorage
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.aws_settings import AwsStorage
+from components.object_storage.blob_place import BlobPlace
 from components.object_storage.keyed_bucket import keyed_bucket
 from components.object_storage.location import BucketLocation
 from components.object_storage.own_container import own_container
@@ -52,7 +53,7 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
                 storage_class=settings.storage_class,
                 access_mode=settings.access_mode,
             )
-            return Store(storage=pulumi.Output.from_input(volume))
+            return Store(storage=parent.urn.apply(lambda _: volume))
         case AwsStorage() as settings:
             # Here, so that no other stack pays for the import of this vendor's SDK.
             from components.object_storage.aws_bucket import aws_bucket
@@ -64,11 +65,19 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
             return keyed_bucket(name, args, settings, parent)
 
 
-def object_storage_args(config: StackConfig, site: Site) -> ObjectStorageArgs:
-    """The args that the stack's config amounts to."""
-    return ObjectStorageArgs(
-        settings=config.settings.storage,
+def object_storage_for(
+    config: StackConfig, site: Site, opts: pulumi.ResourceOptions
+) -> ObjectStorage:
+    """The storage that the stack's config amounts to."""
+    settings = config.settings.storage
+    place = BlobPlace("object-storage-place", place=settings.place, moved_to=settings.moved_to)
+    args = ObjectStorageArgs(
+        settings=settings,
         secrets=config.secrets,
         owner=f"{pulumi.get_project()}/{pulumi.get_stack()}",
         site=site,
     )
+    # The component waits for the place, and all of the storage for the component: nothing is made
+    # elsewhere before a move is agreed to.
+    after_place = pulumi.ResourceOptions(depends_on=[place])
+    return ObjectStorage("object-storage", args, pulumi.ResourceOptions.merge(opts, after_place))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import model_validator
 
-from components.object_storage.kinds import ROOT_DIRECTORY, written_unquoted
+from components.object_storage.kinds import ROOT_DIRECTORY, Place, written_unquoted
 from components.object_storage.own_container_settings import OwnContainer
 from components.settings.rules import OBJECT_NAME, REMOVE, Rule, matching, refuse
 from components.settings.secret_rules import SecretRule, Shape
@@ -131,6 +131,11 @@ class GcsStorage(OwnContainer):
     @property
     def needed_secrets(self) -> tuple[str, ...]:
         return () if self.workload_identity else super().needed_secrets
+
+    @property
+    def place(self) -> Place:
+        root = self.root_directory.strip("/")
+        return {"kind": self.kind, "bucket": self.bucket, "rootDirectory": root}
 
     @property
     def bucket_name(self) -> str:

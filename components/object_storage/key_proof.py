@@ -7,13 +7,10 @@ nor as an output, and a proof that fails leaves the last proven revision in the 
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from typing import Any
 
 import pulumi
-from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.dynamic import (
     ConfigureRequest,
     CreateResult,
@@ -23,15 +20,9 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_storage.location import BucketLocation
-from components.object_storage.s3_client import (
-    S3Credentials,
-    configured_credentials,
-    reached,
-    read_object,
-)
-from components.object_storage.s3_contents import OWN_PREFIX, delete_own
-from components.object_storage.s3_errors import NOT_OFFERED, BucketError, error_code
+from components.object_storage.location import BucketLocation, location_of
+from components.object_storage.s3_client import S3Credentials, configured_credentials, reached
+from components.object_storage.s3_probe import probe
 from components.sealing.crypto import revision
 
 PLACE = ("bucket", "region", "endpoint", "pathStyle", "caBundle")
@@ -41,6 +32,11 @@ _UNCHANGED = (
     "Nothing was sealed with this key pair: the Secrets in the cluster, and Harbor, still have the "
     "one before. Keep that one valid, set the right new one with `pulumi config set --secret "
     "s3AccessKey`, likewise s3SecretKey, and run `pulumi up`."
+)
+
+_LOCKED_DOWN = (
+    "storage.lockdown is on, and its policy refuses every key pair that it does not name: let the "
+    "pair before add this one to it first (docs/runbooks/lock-down-a-bucket.md)."
 )
 
 
@@ -66,15 +62,10 @@ class KeyProofProvider(ResourceProvider):
         return UpdateResult(outs=self._proven(_news, _olds["salt"]))
 
     def _proven(self, props: dict[str, Any], salt: str) -> dict[str, Any]:
-        location = BucketLocation(
-            bucket=props["bucket"],
-            region=props["region"],
-            endpoint=props.get("endpoint"),
-            path_style=bool(props["pathStyle"]),
-            ca_bundle=props.get("caBundle"),
-        )
-        with reached(location, self._credentials, _UNCHANGED) as client:
-            _prove(client, location.bucket)
+        location = location_of(props)
+        afterwards = f"{_LOCKED_DOWN} {_UNCHANGED}" if props.get("lockdown") else _UNCHANGED
+        with reached(location, self._credentials, afterwards) as client:
+            probe(client, location.bucket, location.root_directory, afterwards=afterwards)
         place = {key: props.get(key) for key in PLACE}
         return {**place, "salt": salt, "revision": self._revision(salt)}
 
@@ -82,39 +73,6 @@ class KeyProofProvider(ResourceProvider):
         assert self._credentials is not None  # `reached` demands them
         pair = {"access": self._credentials.access_key, "secret": self._credentials.secret_key}
         return revision(pair, salt=bytes.fromhex(salt))
-
-
-def _prove(client: Any, bucket: str) -> None:
-    """Does with a probe object what the registry will do with blobs.
-
-    Raises ClientError, or BucketError when the store gives back something else.
-    """
-    key, content = f"{OWN_PREFIX}probe-{secrets.token_hex(8)}", secrets.token_bytes(64)
-    client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
-    try:
-        client.put_object(Bucket=bucket, Key=key, Body=content)
-        if read_object(client, bucket, key) != content:
-            raise BucketError(
-                f"bucket {bucket} gave back something else than was put. {_UNCHANGED}"
-            )
-        client.delete_object(Bucket=bucket, Key=key)
-    except (ClientError, BotoCoreError, BucketError):
-        with contextlib.suppress(ClientError, BotoCoreError):
-            delete_own(client, bucket, key)
-        raise
-    _forget_versions(client, bucket, key)
-
-
-def _forget_versions(client: Any, bucket: str, key: str) -> None:
-    """Removes what a versioned bucket keeps of the deleted probe.
-
-    The registry needs no right to that; without it the bucket's lifecycle rules do it.
-    """
-    try:
-        delete_own(client, bucket, key)
-    except ClientError as error:
-        if error_code(error) not in NOT_OFFERED | {"AccessDenied"}:
-            raise
 
 
 class KeyProof(Resource, module="storage", name="KeyProof"):
@@ -128,9 +86,13 @@ class KeyProof(Resource, module="storage", name="KeyProof"):
         *,
         bucket: pulumi.Input[str],
         location: BucketLocation,
+        lockdown: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`bucket`: the name, known once the bucket is there. `location`: how it is reached."""
+        """`bucket`: the name, known once the bucket is there. `location`: how it is reached.
+
+        `lockdown`: whether a policy lets only some key pairs in, which a failure then tells.
+        """
         super().__init__(
             KeyProofProvider(),
             name,
@@ -140,6 +102,8 @@ class KeyProof(Resource, module="storage", name="KeyProof"):
                 "endpoint": location.endpoint,
                 "pathStyle": location.path_style,
                 "caBundle": location.ca_bundle,
+                "rootDirectory": location.root_directory,
+                "lockdown": lockdown,
                 "revision": None,
                 "salt": None,
             },

@@ -9,6 +9,7 @@ from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.key_proof import KeyProof
 from components.object_storage.location import bucket_location, s3_driver
 from components.object_storage.s3_bucket import S3Bucket
+from components.object_storage.s3_lockdown import S3Lockdown
 from components.object_storage.seam import seam
 from components.object_storage.settings import KeyedBucket
 from components.object_storage.store import HARBOR_SECRET, Store
@@ -27,6 +28,7 @@ def keyed_bucket(
             "endpoint": wanted.endpoint,
             "pathStyle": wanted.path_style,
             "caBundle": wanted.ca_bundle,
+            "rootDirectory": wanted.root_directory,
             "owner": args.owner,
             "adopt": settings.adopt,
             "versioning": settings.versioning.enabled,
@@ -41,8 +43,20 @@ def keyed_bucket(
         f"{name}-key-proof",
         bucket=bucket.bucket,
         location=wanted,
+        lockdown=settings.locked_to is not None,
         opts=pulumi.ResourceOptions(parent=parent),
     )
+    if settings.locked_to is not None:
+        S3Lockdown(
+            f"{name}-lockdown",
+            bucket=bucket.bucket,
+            location=wanted,
+            owner=args.owner,
+            project_id=settings.locked_to.project_id,
+            more_access_keys=settings.locked_to.more_access_keys,
+            # A key pair that does not work is told by the proof, not by a policy.
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=[proof]),
+        )
     # Sealing waits for the proof: a new key pair that does not work changes nothing.
     access_key, secret_key = proof.proven(access_key), proof.proven(secret_key)
 

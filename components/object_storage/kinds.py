@@ -1,15 +1,18 @@
 """What the kinds of storage have in common: what each answers, and what S3 buckets are. Pure."""
 
 import re
-from typing import Annotated, ClassVar
+from abc import abstractmethod
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from components.settings.rules import (
+    REMOVE,
     Check,
     Rule,
     Section,
     matching,
+    refuse,
     whole_number,
 )
 from components.settings.secret_rules import AsksForSecrets
@@ -71,6 +74,21 @@ ROOT_DIRECTORY = Rule(
 )
 
 
+MOVED_TO = Rule(
+    allowed="the name of the place to which the blobs were moved; a refused change tells it",
+    example="hetzner/fsn1/omantel-harbor/images",
+)
+
+Place = dict[str, str]
+"""Where blobs are: config key below `storage` → value, "" where it is not set. Other values, other
+blobs."""
+
+
+def place_name(place: Place) -> str:
+    """A place in one text, e.g. hetzner/fsn1/omantel-harbor/images."""
+    return "/".join(value for value in place.values() if value)
+
+
 class StorageKind(AsksForSecrets):
     """What every kind answers."""
 
@@ -79,10 +97,29 @@ class StorageKind(AsksForSecrets):
     has_seam: ClassVar[bool] = False
     """Whether it speaks S3, so that the estate's seam can tell others of it."""
 
+    moved_to: Annotated[str, MOVED_TO] | None = None
+    """The place that this section names, once blobs were moved there from another one."""
+
+    @property
+    @abstractmethod
+    def place(self) -> Place:
+        """Where blobs are; begins with the kind."""
+
     @property
     def endpoint_url(self) -> str | None:
         """Where the vendor's API answers; None where its client derives that."""
         return None
+
+    @model_validator(mode="after")
+    def _moved_to_where_it_is(self) -> Self:
+        # A consent to one move: it names this place, so it says nothing for any other.
+        if self.moved_to not in (None, place_name(self.place)):
+            refuse(
+                f"the place of this section, {place_name(self.place)}, and only after a move",
+                at=("movedTo",),
+                example=REMOVE,
+            )
+        return self
 
     @property
     def bucket_name(self) -> str | None:
@@ -124,7 +161,8 @@ class BucketSettings(StorageKind):
     bucket: Annotated[str, BUCKET_NAME]
     """Name of the Sovereign's bucket. Such names are unique across all customers of a vendor."""
     adopt: bool = False
-    """Take over a bucket that already exists in this account instead of refusing it."""
+    """Use a bucket that already exists in this account instead of refusing it: take it over, or,
+    if another stack keeps it, share it under a rootDirectory of its own."""
     versioning: Versioning = Versioning()
     """Versions of objects in the bucket."""
     abort_incomplete_upload_days: Annotated[int, whole_number(1, 365, example=7)] = 7
@@ -145,6 +183,13 @@ class BucketSettings(StorageKind):
     """How many parts the registry copies at a time."""
     root_directory: Annotated[str, ROOT_DIRECTORY] = ""
     """Prefix inside the bucket under which the registry keeps its files."""
+
+    @property
+    def place(self) -> Place:
+        keys = ("kind", "region", "bucket")
+        # The registry does not tell /images/ from images.
+        root = {"rootDirectory": self.root_directory.strip("/")}
+        return {key: str(getattr(self, key)) for key in keys} | root
 
     @property
     def redirects(self) -> bool:

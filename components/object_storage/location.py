@@ -47,6 +47,18 @@ def bucket_location(settings: BucketSettings) -> BucketLocation:
     )
 
 
+def location_of(props: Mapping[str, Any]) -> BucketLocation:
+    """The location that the properties of a resource tell."""
+    return BucketLocation(
+        bucket=props["bucket"],
+        region=props["region"],
+        endpoint=props.get("endpoint"),
+        path_style=bool(props["pathStyle"]),
+        root_directory=props.get("rootDirectory") or "",
+        ca_bundle=props.get("caBundle"),
+    )
+
+
 def s3_driver(location: BucketLocation, secret_name: str | None) -> Mapping[str, Any]:
     """The chart's values of the registry's s3 driver.
 

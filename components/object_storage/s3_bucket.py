@@ -24,12 +24,15 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_storage.location import BucketLocation
+from components.object_storage.location import location_of
 from components.object_storage.s3_client import S3Credentials, configured_credentials, reached
 from components.object_storage.s3_contents import (
+    OWNER_KEY,
     Owner,
     delete_own,
+    holds_blobs,
     holds_data,
+    own_prefix,
     read_owner,
     write_owner,
 )
@@ -51,6 +54,8 @@ IDENTITY = ("bucket", "endpoint", "region")
 FEATURES = {"versioning": "versioning", "lifecycle": "lifecycle", "tags": "tagging"}
 """Output that tells a feature of the living bucket → the feature's name in `unsupported`."""
 
+MOVE_BLOBS = "docs/runbooks/move-blobs.md"
+
 
 class S3BucketProvider(ResourceProvider):
     """Create, read, update, delete of one bucket.
@@ -58,8 +63,12 @@ class S3BucketProvider(ResourceProvider):
     The key pair is read from the stack's configuration in `configure`, never kept as an input: a
     rotated key changes nothing here, and destroy works with the key of the day.
 
+    Several stacks may share a bucket. One keeps it: it alone decides on versioning, lifecycle
+    rules and tags, and may delete it. The others use a root directory each and touch nothing else.
+
     Outputs are the inputs and: `unsupported` (features that the store lacks), `lifecycle` (what
-    the rules in force do), `claimedBy` (the stack that the owner object names) and `claim`.
+    the rules in force do), `keeps` (whether this stack keeps the bucket), `claimedBy` (the stack
+    that the owner object names: the bucket's, or the root directory's) and `claim`.
     """
 
     serialize_as_secret_always = False
@@ -73,26 +82,27 @@ class S3BucketProvider(ResourceProvider):
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         replaces = [key for key in IDENTITY if _olds.get(key) != _news.get(key)]
-        unsupported: list[str] = _olds.get("unsupported") or []
         wanted = {
             **{key: _news.get(key) for key in ("pathStyle", "caBundle", "owner")},
-            **{k: v for k, v in declared(_news).items() if FEATURES[k] not in unsupported},
+            **_kept_features(declared(_news), _olds),
             "claimedBy": _news["owner"],
         }
         changes = any(_olds.get(key) != value for key, value in wanted.items())
+        changes |= _root(_olds) != _root(_news)
         return DiffResult(changes=bool(replaces) or changes, replaces=replaces, stables=["bucket"])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         with self._reached(props) as client:
             made = _make(client, props)
-            found = read_owner(client, props["bucket"])
-            is_new = found is None and (made or _just_made(client, props["bucket"]))
-            if not (is_new or _may_keep(found, props, {props["owner"]})):
-                raise _taken_already(found, props)
+            keeper = read_owner(client, props["bucket"])
+            is_new = keeper is None and (made or _just_made(client, props))
+            keeps = is_new or _may_keep(keeper, props, {props["owner"]})
+            if not (keeps or _may_share(keeper, props)):
+                raise _taken_already(keeper, props)
             # From here on it is this stack's, and a creation that breaks off goes on from here.
             owner = Owner(stack=props["owner"], claim=secrets.token_hex(8))
-            write_owner(client, props["bucket"], owner)
-            return CreateResult(id_=props["bucket"], outs=_kept(client, props, owner))
+            outs = _claimed(client, props, owner, keeps=keeps, own={owner.stack})
+            return CreateResult(id_=props["bucket"], outs=outs)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         # Dropping a bucket from the state here would make the next `up` create a second truth.
@@ -101,23 +111,24 @@ class S3BucketProvider(ResourceProvider):
             "restore it, or forget it with `pulumi state delete` and run `pulumi up`."
         )
         with self._reached(props, afterwards) as client:
-            found = read_owner(client, id_)
-            unsupported: list[str] = props.get("unsupported") or []
-            seen = {
-                k: v for k, v in observed(client, id_).items() if FEATURES[k] not in unsupported
-            }
-            claimed_by = found.stack if found else None
+            marks = [read_owner(client, id_, root) for root in _marked(props)]
+            named = [mark.stack if mark else None for mark in marks]
+            claimed_by = next((name for name in named if name != props["owner"]), props["owner"])
+            seen = _kept_features(observed(client, id_), props)
             return ReadResult(id_=id_, outs={**props, **seen, "claimedBy": claimed_by})
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         with self._reached(_news) as client:
-            found = read_owner(client, _id)
+            keeper = read_owner(client, _id)
             # `owner` of old: the stack was renamed. No owner at all: the object was deleted.
-            if found is not None and not _may_keep(found, _news, {_olds["owner"], _news["owner"]}):
-                raise _taken_already(found, _news)
+            own = {_olds["owner"], _news["owner"]}
+            keeps = _keeps(_olds) if keeper is None else keeper.stack in own
+            already_shares = not _keeps(_olds) and _root(_news)
+            if not (keeper is None or keeps or already_shares or _may_share(keeper, _news)):
+                raise _taken_already(keeper, _news)
+            _refuse_an_empty_root(client, _olds, _news)
             owner = Owner(stack=_news["owner"], claim=_olds.get("claim"))
-            write_owner(client, _id, owner)
-            return UpdateResult(outs=_kept(client, _news, owner))
+            return UpdateResult(outs=_claimed(client, _news, owner, keeps=keeps, own=own))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         with self._reached(_props) as client:
@@ -129,31 +140,27 @@ class S3BucketProvider(ResourceProvider):
                     raise
 
     def _delete(self, client: Any, bucket: str, props: dict[str, Any]) -> None:
-        found = read_owner(client, bucket)
+        keeps, root = _keeps(props), _root(props)
+        found = read_owner(client, bucket, _marked(props)[0])
         if found not in (None, Owner(stack=props["owner"], claim=props.get("claim"))):
             _tell(f"bucket {bucket} is kept by {found.stack} now; forgotten here, left as it is")
             return
-        if holds_data(client, bucket):
+        if holds_data(client, bucket, _marked(props), under="" if keeps else f"{root}/"):
             raise BucketError(
                 f"bucket {bucket} at {_where(props)} still holds objects, their versions or "
                 "unfinished uploads, and is not deleted. Empty it yourself if its images are to "
                 "be lost, or leave it where it is: `pulumi state delete` forgets it without "
                 "touching it."
             )
-        delete_own(client, bucket)
-        client.delete_bucket(Bucket=bucket)
+        for marked in _marked(props):
+            delete_own(client, bucket, own_prefix(marked))
+        if keeps:
+            client.delete_bucket(Bucket=bucket)
 
     def _reached(
         self, props: dict[str, Any], afterwards: str = ""
     ) -> contextlib.AbstractContextManager[Any]:
-        location = BucketLocation(
-            bucket=props["bucket"],
-            region=props["region"],
-            endpoint=props.get("endpoint"),
-            path_style=bool(props["pathStyle"]),
-            ca_bundle=props.get("caBundle"),
-        )
-        return reached(location, self._credentials, afterwards)
+        return reached(location_of(props), self._credentials, afterwards)
 
 
 def _make(client: Any, props: dict[str, Any]) -> bool:
@@ -205,8 +212,9 @@ def _create_bucket(client: Any, bucket: str, region: str) -> None:
         client.create_bucket(Bucket=bucket)
 
 
-def _just_made(client: Any, bucket: str) -> bool:
-    if holds_data(client, bucket):
+def _just_made(client: Any, props: dict[str, Any]) -> bool:
+    bucket = props["bucket"]
+    if holds_data(client, bucket, ["", _root(props)]):
         return False
     try:
         listed = client.list_buckets().get("Buckets", [])
@@ -218,17 +226,57 @@ def _just_made(client: Any, bucket: str) -> bool:
     return made is not None and dt.datetime.now(dt.UTC) - made < INTERRUPTED_CREATE_WINDOW
 
 
-def _may_keep(found: Owner | None, props: dict[str, Any], own: set[str]) -> bool:
-    return bool(props["adopt"]) or (found is not None and found.stack in own)
+def _may_keep(keeper: Owner | None, props: dict[str, Any], own: set[str]) -> bool:
+    return bool(props["adopt"]) if keeper is None else keeper.stack in own
 
 
-def _taken_already(found: Owner | None, props: dict[str, Any]) -> BucketError:
+def _may_share(keeper: Owner | None, props: dict[str, Any]) -> bool:
+    return bool(keeper and props["adopt"] and _root(props))
+
+
+def _taken_already(keeper: Owner | None, props: dict[str, Any]) -> BucketError:
+    bucket, where = props["bucket"], _where(props)
+    adopt = "`pulumi config set --path 'storage.adopt' true`"
+    if keeper is None:
+        return BucketError(
+            f"bucket {bucket} exists already at {where} and was not made by this stack. To take "
+            f"it over as it is, with all that it holds: {adopt}."
+        )
     return BucketError(
-        f"bucket {props['bucket']} exists already at {_where(props)}"
-        + (f" and belongs to {found.stack}" if found else " and was not made by this stack")
-        + ". To take it over as it is, with all that it holds: "
-        "`pulumi config set --path 'storage.adopt' true`."
+        f"bucket {bucket} exists already at {where} and belongs to {keeper.stack}. To share it, "
+        f"use a directory of its own in it: {adopt} and `pulumi config set --path "
+        "'storage.rootDirectory' <name>`. If that stack is gone for good, remove its mark, the "
+        f"object {OWNER_KEY} (`aws s3api delete-object`), and adopt the bucket."
     )
+
+
+def _claimed(
+    client: Any, props: dict[str, Any], owner: Owner, *, keeps: bool, own: set[str]
+) -> dict[str, Any]:
+    """Says whose the bucket and the root directory are; returns the outputs. Raises BucketError."""
+    bucket, root = props["bucket"], _root(props)
+    if root:
+        found = read_owner(client, bucket, root)
+        if found is not None and found.stack not in own:
+            raise BucketError(
+                f"directory {root} of bucket {bucket} belongs to {found.stack}; choose another: "
+                "`pulumi config set --path 'storage.rootDirectory' <name>`"
+            )
+    for marked in _marked({**props, "keeps": keeps}):
+        write_owner(client, bucket, owner, marked)
+    return _kept(client, props, owner) if keeps else _shared(client, props, owner)
+
+
+def _refuse_an_empty_root(client: Any, olds: dict[str, Any], news: dict[str, Any]) -> None:
+    """A move that was agreed to (blob_place.py), but not made: Harbor would find no blob."""
+    before, after, bucket = _root(olds), _root(news), news["bucket"]
+    if before == after:
+        return
+    if holds_blobs(client, bucket, before) and not holds_blobs(client, bucket, after):
+        raise BucketError(
+            f"bucket {bucket} holds the registry's files in {before or 'its root'} and none in "
+            f"{after or 'its root'}: copy them first, see {MOVE_BLOBS}"
+        )
 
 
 def _kept(client: Any, props: dict[str, Any], owner: Owner) -> dict[str, Any]:
@@ -243,14 +291,60 @@ def _kept(client: Any, props: dict[str, Any], owner: Owner) -> dict[str, Any]:
             f"bucket {bucket}: {_where(props)} does not offer {', '.join(unsupported)}; "
             "the bucket works without"
         )
-    inputs = {key: value for key, value in props.items() if not key.startswith("__")}
+    return _outputs(props, owner, declared(props), unsupported, keeps=True)
+
+
+def _shared(client: Any, props: dict[str, Any], owner: Owner) -> dict[str, Any]:
+    """Leaves the features to the stack that keeps the bucket; returns the outputs."""
+    found = observed(client, props["bucket"])
+    different = [key for key, value in declared(props).items() if found[key] != value]
+    if different:
+        _tell(
+            f"bucket {props['bucket']} is shared, and the stack that keeps it decides on "
+            f"{', '.join(different)}: not as declared here"
+        )
+    return _outputs(props, owner, found, [], keeps=False)
+
+
+def _outputs(
+    props: dict[str, Any],
+    owner: Owner,
+    features: dict[str, Any],
+    unsupported: list[str],
+    *,
+    keeps: bool,
+) -> dict[str, Any]:
     return {
-        **inputs,
-        **declared(props),
+        **{key: value for key, value in props.items() if not key.startswith("__")},
+        **features,
         "unsupported": unsupported,
+        "keeps": keeps,
         "claimedBy": owner.stack,
         "claim": owner.claim,
     }
+
+
+def _kept_features(features: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    """Those that this stack answers for: none of a bucket that another one keeps."""
+    unsupported: list[str] = state.get("unsupported") or []
+    return {
+        key: value
+        for key, value in features.items()
+        if _keeps(state) and FEATURES[key] not in unsupported
+    }
+
+
+def _keeps(state: dict[str, Any]) -> bool:
+    return state.get("keeps") is not False  # sharing is newer than some states
+
+
+def _marked(state: dict[str, Any]) -> list[str]:
+    """The directories, "" for the bucket itself, that name this stack as their owner."""
+    return [*([""] if _keeps(state) else []), *filter(None, [_root(state)])]
+
+
+def _root(props: dict[str, Any]) -> str:
+    return (props.get("rootDirectory") or "").strip("/")
 
 
 def _where(props: dict[str, Any]) -> str:

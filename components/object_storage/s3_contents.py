@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,8 @@ OWNER_KEY = OWN_PREFIX + "owner.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """`stack` keeps the bucket; `claim` tells its resource from an earlier or later one.
+    """`stack` keeps the bucket, or a root directory in it; `claim` tells its resource from an
+    earlier or later one.
 
     Without `claim`, a replacement that turns out to be the same bucket under another address
     would be deleted together with the resource that it replaces.
@@ -30,42 +32,64 @@ class Owner:
     claim: str | None
 
 
-def read_owner(client: Any, bucket: str) -> Owner | None:
-    """Who keeps the bucket; None when nobody said so. Raises ClientError."""
+def own_prefix(root: str) -> str:
+    """Where this program's own objects lie for a root directory."""
+    return f"{root.strip('/')}/{OWN_PREFIX}" if root.strip("/") else OWN_PREFIX
+
+
+def owner_key(root: str) -> str:
+    """Object that names the stack whose files lie under a root directory."""
+    return f"{own_prefix(root)}owner.json"
+
+
+def read_owner(client: Any, bucket: str, root: str = "") -> Owner | None:
+    """Who keeps the bucket, or uses `root` in it; None when nobody said so. Raises ClientError."""
+    key = owner_key(root)
     try:
-        found: Any = json.loads(read_object(client, bucket, OWNER_KEY))
+        found: Any = json.loads(read_object(client, bucket, key))
         return Owner(stack=str(found["owner"]), claim=found.get("claim"))
     except ClientError as error:
         if error_code(error) == "NoSuchKey":
             return None
         # Some stores answer 403 for an object that is not there. One that is there but cannot be
         # read must not be taken for none, or its owner would be written over.
-        if error_code(error) == "AccessDenied" and not _lists(client, bucket, OWNER_KEY):
+        if error_code(error) == "AccessDenied" and not _lists(client, bucket, key):
             return None
         raise
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def write_owner(client: Any, bucket: str, owner: Owner) -> None:
-    """Says who keeps the bucket, unless it says so already. Raises ClientError."""
-    if read_owner(client, bucket) != owner:
+def write_owner(client: Any, bucket: str, owner: Owner, root: str = "") -> None:
+    """Says who keeps the bucket, or uses `root` in it, unless it is said. Raises ClientError."""
+    if read_owner(client, bucket, root) != owner:
         text = {"owner": owner.stack, "claim": owner.claim, "madeBy": "sovereign-harbor"}
-        client.put_object(Bucket=bucket, Key=OWNER_KEY, Body=json.dumps(text).encode())
+        client.put_object(Bucket=bucket, Key=owner_key(root), Body=json.dumps(text).encode())
 
 
-def holds_data(client: Any, bucket: str) -> bool:
-    """Whether there is any object, object version, delete marker or unfinished upload of others."""
+def holds_data(client: Any, bucket: str, roots: Iterable[str], *, under: str = "") -> bool:
+    """Whether there is any object, object version, delete marker or unfinished upload of others.
+
+    What this program itself put into one of the directories `roots` is no data. Looks only below
+    the prefix `under`.
+    """
+    own = tuple(own_prefix(root) for root in roots)
     found = [
         ("list_object_versions", ("Versions", "DeleteMarkers")),
         ("list_objects_v2", ("Contents",)),
         ("list_multipart_uploads", ("Uploads",)),
     ]
     return any(
-        not entry["Key"].startswith(OWN_PREFIX)
+        not entry["Key"].startswith(own)
         for operation, kinds in found
-        for entry in _listed(client, operation, kinds, Bucket=bucket)
+        for entry in _listed(client, operation, kinds, Bucket=bucket, Prefix=under)
     )
+
+
+def holds_blobs(client: Any, bucket: str, root: str) -> bool:
+    """Whether the registry has files under a root directory."""
+    prefix = f"{root.strip('/')}/docker/registry/".lstrip("/")
+    return bool(client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"))
 
 
 def delete_own(client: Any, bucket: str, prefix: str = OWN_PREFIX) -> None:

@@ -13,13 +13,15 @@ from pydantic import Field, model_validator
 from components.object_storage.aws_settings import AwsStorage
 from components.object_storage.azure_settings import AzureStorage
 from components.object_storage.gcs_settings import GcsStorage
-from components.object_storage.kinds import BucketSettings, Concurrency, StorageKind
+from components.object_storage.kinds import BucketSettings, Concurrency, Place, StorageKind
 from components.settings.rules import (
     ENDPOINT,
     PEM,
     STORAGE_CLASS,
     Rule,
+    Section,
     StorageSize,
+    matching,
     refuse,
 )
 from components.settings.secret_rules import SecretRule, characters
@@ -31,6 +33,32 @@ def _location(text: str) -> str | None:
     if text in ("ash", "hil", "sin"):
         return f"{text} is a compute-only location without object storage"
     return None if text in _LOCATIONS else ""
+
+
+# Shorter than any secret key, which would stand readable in the file and in the policy.
+_ACCESS_KEY = Rule(
+    allowed="an access key as the Console shows it, 16 to 31 upper-case letters and digits (never "
+    "the secret key)",
+    example="0123456789ABCDEFGHIJ",
+    check=matching(r"[A-Z0-9]{16,31}"),
+    conceal=True,
+)
+
+
+class Lockdown(Section):
+    """A bucket policy that refuses every key but the stack's own and those listed here."""
+
+    project_id: Annotated[
+        str,
+        Rule(
+            allowed="the number of the project in the Console's address, digits only",
+            example="1234567",
+            check=matching(r"[1-9][0-9]*"),
+        ),
+    ]
+    """Project of the keys: console.hetzner.com/projects/<this>/…"""
+    more_access_keys: tuple[Annotated[str, _ACCESS_KEY], ...] = ()
+    """Access keys, which are no secrets, that are let in beside s3AccessKey."""
 
 
 class KeyedBucket(BucketSettings):
@@ -49,6 +77,11 @@ class KeyedBucket(BucketSettings):
         ),
     }
 
+    @property
+    def locked_to(self) -> Lockdown | None:
+        """Which keys alone reach the bucket; None: all that the vendor lets reach it."""
+        return None
+
 
 class HetznerStorage(KeyedBucket):
     """Hetzner Object Storage. Keys are made in its Console; no API makes them."""
@@ -66,6 +99,13 @@ class HetznerStorage(KeyedBucket):
     # address may make 750 requests/s and hold 256 connections here.
     multipart_copy_max_concurrency: Concurrency | None = "10"
     """How many parts the registry copies at a time."""
+    # By default each key of a project reaches each of its buckets.
+    lockdown: Lockdown | None = None
+    """Refuse every other key of the project. Off unless set."""
+
+    @property
+    def locked_to(self) -> Lockdown | None:
+        return self.lockdown
 
     @property
     def endpoint_url(self) -> str:
@@ -93,6 +133,10 @@ class S3Storage(KeyedBucket):
     """https://host/bucket rather than https://bucket.host."""
     ca_bundle: Annotated[str, PEM] | None = None
     """PEM of the authority that signed the endpoint's certificate, if it is not a public one."""
+
+    @property
+    def place(self) -> Place:
+        return {"kind": self.kind, "endpoint": self.endpoint, **super().place}
 
     @property
     def endpoint_url(self) -> str:
@@ -125,6 +169,10 @@ class FilesystemStorage(StorageKind):
     @property
     def mounts_on_one_node(self) -> bool:
         return self.access_mode == "ReadWriteOnce"
+
+    @property
+    def place(self) -> Place:
+        return {"kind": self.kind}
 
 
 StorageSettings = Annotated[

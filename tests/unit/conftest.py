@@ -1,10 +1,13 @@
-"""Fixtures of the unit tests: an engine per test, one sealing key for all of them."""
+"""Fixtures of the unit tests: an engine per test; one sealing key, one S3 store for all."""
 
+import itertools
+import logging
 from collections.abc import Iterator
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.faulty_store import CREDENTIALS, Store, fresh, store_behind_proxy
 from tests.unit.certificates import certificate_of
 from tests.unit.mocks import Engine, fresh_engine
 
@@ -26,3 +29,37 @@ def sealing_key() -> rsa.RSAPrivateKey:
 def sealing_certificate(sealing_key: rsa.RSAPrivateKey) -> str:
     """PEM of the controller's certificate."""
     return certificate_of(sealing_key)
+
+
+_buckets = (f"bucket-{number}" for number in itertools.count())
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """Address of an S3 store in this process."""
+    from moto.server import ThreadedMotoServer  # a second, which most tests need not wait
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def store_of_all(moto: str) -> Iterator[Store]:
+    with store_behind_proxy(moto, CREDENTIALS, "fsn1") as store:
+        yield store
+
+
+@pytest.fixture
+def store(store_of_all: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """The store behind a proxy that is calm so far, and no pause is slept."""
+    return fresh(store_of_all, monkeypatch)
+
+
+@pytest.fixture
+def bucket() -> str:
+    """A name that no other test uses."""
+    return next(_buckets)

@@ -40,6 +40,8 @@ SEAL = "pulumi-python:dynamic/sealing:Seal"
 UNSEALED = "pulumi-python:dynamic/sealing:Unsealed"
 BUCKET = "pulumi-python:dynamic/storage:S3Bucket"
 KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
+LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
+PLACE = "pulumi-python:dynamic/storage:BlobPlace"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 CERTIFICATE = "tls:index/selfSignedCert:SelfSignedCert"
@@ -136,6 +138,8 @@ class Provider:
             UNSEALED: dict,
             BUCKET: lambda: {"unsupported": []},
             KEY_PROOF: lambda: {"revision": "proven", "salt": MARK},
+            LOCKDOWN: dict,
+            PLACE: dict,
             KUBERNETES_PROVIDER: dict,
             AWS_PROVIDER: dict,
             AWS_ACCESS_KEY: lambda: {"secret": minted(name, 40)},

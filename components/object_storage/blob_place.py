@@ -1,0 +1,95 @@
+"""Where the blobs are, remembered, so that a change of mind is not taken for a move.
+
+Harbor's database knows blobs by digest and the registry looks for them in one place. Another
+place in the config moves nothing: images would still be listed, and every pull would fail. So the
+place is kept in the state, and a preview that finds another one in the config is refused, unless
+the config says that the blobs were moved there.
+
+Nothing outside the state is read or written.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import (
+    CheckFailure,
+    CheckResult,
+    CreateResult,
+    DiffResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from components.object_storage.kinds import Place, place_name
+
+
+class BlobPlaceProvider(ResourceProvider):
+    """Keeps `place`, config keys of the section `storage` and their values.
+
+    `check` sees the inputs of the last run, in previews too.
+    """
+
+    serialize_as_secret_always = False
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        before: Place | None = _olds.get("place")
+        if before is None or before == news["place"]:
+            return CheckResult(news, [])
+        if news.get("movedTo") == place_name(news["place"]):
+            return CheckResult(news, [])
+        return CheckResult(news, [CheckFailure("place", refusal(before, news["place"]))])
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        return DiffResult(changes=_olds["place"] != _news["place"], replaces=[])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(id_=place_name(props["place"]), outs={"place": props["place"]})
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(outs={"place": _news["place"]})
+
+
+def refusal(before: Place, after: Place) -> str:
+    """Why the change is refused: each key, its value before and now, and the ways out."""
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    values = "\n".join(
+        f"sovereign-harbor:storage.{key} = {_shown(after, key)}\n"
+        f"  allowed: {_shown(before, key)}, as before: the images are there"
+        for key in changed
+    )
+    back = "\n           ".join(
+        f"pulumi config set --path 'storage.{key}' '{before[key]}'"
+        if before.get(key)
+        else f"pulumi config rm --path 'storage.{key}'"
+        for key in changed
+    )
+    return (
+        f"nothing was touched; Harbor would look for its images where none are\n{values}\n"
+        f"  fix:     {back}\n"
+        "  or:      move the images first (docs/runbooks/move-blobs.md), and say so:\n"
+        f"           pulumi config set --path 'storage.movedTo' '{place_name(after)}'"
+    )
+
+
+def _shown(place: Place, key: str) -> str:
+    return f'"{place[key]}"' if place.get(key) else "(not set)"
+
+
+class BlobPlace(Resource, module="storage", name="BlobPlace"):
+    """The place as a resource. What must not happen after a refusal depends on it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        place: Place,
+        moved_to: str | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`moved_to`: the name of the place to which the blobs were moved, as a consent."""
+        super().__init__(
+            BlobPlaceProvider(), name, {"place": dict(place), "movedTo": moved_to}, opts
+        )

@@ -1,0 +1,103 @@
+"""The policy that denies a bucket to every key but those that it names. Pure.
+
+Keys of a Hetzner project reach each of its buckets, and a policy that allows takes nothing away:
+only Deny does. A key is named `arn:aws:iam:::user/p<project>:<access key>`; in AWS's own form it
+silently names nobody, and the policy then locks out everybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+Policy = dict[str, Any]
+
+_LOCKDOWN = "SovereignHarborLockdown"
+_TRIAL = "SovereignHarborTrial"
+_LISTS = ("Action", "Resource")
+_WHOM = ("Principal", "NotPrincipal")
+
+
+def principal(project_id: str, access_key: str) -> str:
+    """How a policy names a key."""
+    return f"arn:aws:iam:::user/p{project_id}:{access_key}"
+
+
+def lockdown_policy(bucket: str, principals: Iterable[str]) -> Policy:
+    """Denies everything to everybody but `principals`.
+
+    The action is s3:* since Hetzner ignores NotAction and answers ServiceUnavailable to policies
+    that name some single actions.
+    """
+    statement = {
+        "Sid": _LOCKDOWN,
+        "Effect": "Deny",
+        "NotPrincipal": {"AWS": sorted(set(principals))},
+        "Action": ["s3:*"],
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def with_trial(policy: Policy | None, bucket: str, key: str, named: str) -> Policy:
+    """`policy`, and one object that `named` may not read.
+
+    Being denied that object proves that the name is the key's own and that policies are in force.
+    Under a wrong name nobody loses anything.
+    """
+    statement = {
+        "Sid": _TRIAL,
+        "Effect": "Deny",
+        "Principal": {"AWS": [named]},
+        "Action": ["s3:GetObject"],
+        "Resource": [f"arn:aws:s3:::{bucket}/{key}"],
+    }
+    kept = [s for s in policy["Statement"] if s["Sid"] != _TRIAL] if policy else []
+    return {"Version": "2012-10-17", "Statement": [*kept, statement]}
+
+
+def parsed(text: str) -> Policy:
+    """A policy as a store tells it, in the spelling of this module: lists, sorted."""
+    found: Any = json.loads(text)
+    statements: list[Policy] = _as_list(found.get("Statement", []))
+    return {**found, "Statement": [_spelled(statement) for statement in statements]}
+
+
+def is_ours(policy: Policy) -> bool:
+    """Whether this program wrote it, whoever may have changed it since."""
+    return all(s.get("Sid") in (_LOCKDOWN, _TRIAL) for s in policy["Statement"])
+
+
+def exempted(policy: Policy | None, bucket: str) -> list[str]:
+    """Whom it lets in, if it is a lockdown of `bucket` and nothing else; nobody otherwise."""
+    if policy is None or len(policy["Statement"]) != 1:
+        return []
+    whom: dict[str, list[str]] = policy["Statement"][0].get("NotPrincipal", {})
+    named = whom.get("AWS", [])
+    return named if policy == lockdown_policy(bucket, named) else []
+
+
+def fingerprints(principals: Iterable[str]) -> list[str]:
+    """One digest each, sorted: a state keeps these, since a principal holds an access key.
+
+    Access keys are 20 random characters, too many to guess.
+    """
+    return sorted({hashlib.sha256(name.encode()).hexdigest() for name in principals})
+
+
+def _spelled(statement: Policy) -> Policy:
+    lists = {key: sorted(_as_list(statement[key])) for key in _LISTS if key in statement}
+    whom = {key: _named(statement[key]) for key in _WHOM if key in statement}
+    return {**statement, **lists, **whom}
+
+
+def _named(whom: Any) -> dict[str, list[str]]:
+    if whom == "*":
+        return {"*": ["*"]}
+    return {kind: sorted(_as_list(names)) for kind, names in whom.items()}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list) else [value]  # pyright: ignore[reportUnknownArgumentType]

@@ -1,0 +1,193 @@
+"""The lockdown of a bucket as a resource: as long as it is there, only some keys are let in.
+
+Digests of those keys are in the state, never the key of the stack's own pair: that one is read
+from the stack's configuration in `configure`, as for the bucket.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pulumi
+from botocore.exceptions import ClientError
+from pulumi.dynamic import (
+    CheckResult,
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    ReadResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from components.object_storage.bucket_policy import (
+    exempted,
+    fingerprints,
+    is_ours,
+    lockdown_policy,
+    principal,
+)
+from components.object_storage.location import BucketLocation, location_of
+from components.object_storage.s3_bucket import IDENTITY
+from components.object_storage.s3_client import S3Credentials, configured_credentials, reached
+from components.object_storage.s3_contents import read_owner
+from components.object_storage.s3_errors import BucketError, error_code
+from components.object_storage.s3_policy import is_locked, lock, read_policy, take_off
+
+_HELP = (
+    "If the lockdown refuses this key, see docs/runbooks/lock-down-a-bucket.md for who can take it "
+    "off."
+)
+_LEFT_OPEN = "The policy was taken off again: every key of the project reaches the bucket."
+_LEFT_LOCKED = (
+    "The policy could not be taken off again. Try it at once, and again, since each try may reach "
+    "another gateway: the command is in docs/runbooks/lock-down-a-bucket.md."
+)
+_NOT_LET_IN = (
+    "the lockdown in force does not let this key pair in. Put the pair before back, add the new "
+    "pair's access key to storage.lockdown.moreAccessKeys, run `pulumi up`, and change the pair "
+    "then. (If the policy was taken off by hand: `pulumi refresh`.)"
+)
+_STILL_IN_USE = (
+    "the key pair before would be shut out while Harbor still uses it. Keep its access key in "
+    "storage.lockdown.moreAccessKeys for this run, and remove it in the next."
+)
+
+
+class S3LockdownProvider(ResourceProvider):
+    """Puts the policy on, keeps it as declared, takes it off.
+
+    Outputs are the inputs and: `letIn`, digests of those whom the policy in force lets in, empty
+    when there is none or another; `by`, the digest of the key that wrote it.
+    """
+
+    serialize_as_secret_always = False
+    _credentials: S3Credentials | None = None
+
+    def configure(self, req: ConfigureRequest) -> None:
+        self._credentials = configured_credentials(req.config.get)
+
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        return CheckResult({**news, "moreAccessKeys": news.get("moreAccessKeys") or []}, [])
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        replaces = [key for key in IDENTITY if _olds.get(key) != _news.get(key)]
+        transport = ("pathStyle", "caBundle", "owner")
+        changes = any(_olds.get(key) != _news.get(key) for key in transport)
+        if self._credentials is None:  # a preview by somebody who has none
+            declared = ("projectId", "moreAccessKeys")
+            changes |= not _olds["letIn"] or any(_olds[key] != _news[key] for key in declared)
+        else:
+            wanted, own = fingerprints(self._principals(_news)), self._by(_news)
+            if not replaces and _olds["letIn"]:
+                _refuse_a_rotation_that_locks_out(_olds, wanted, own)
+            changes |= wanted != _olds["letIn"] or own != _olds["by"]
+        return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(id_=props["bucket"], outs=self._locked(props))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        with reached(location_of(props), self._credentials, _HELP) as client:
+            let_in = fingerprints(exempted(read_policy(client, id_), id_))
+        return ReadResult(id_=id_, outs={**props, "letIn": let_in})
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(outs=self._locked(_news))
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        with reached(location_of(_props), self._credentials, _HELP) as client:
+            try:
+                found = read_policy(client, _id)
+                if found is not None and is_ours(found):
+                    client.delete_bucket_policy(Bucket=_id)
+                elif found is not None:
+                    _tell(f"bucket {_id} has a policy that this program did not write; it is left")
+            except ClientError as error:
+                if error_code(error) != "NoSuchBucket":
+                    raise
+
+    def _locked(self, props: dict[str, Any]) -> dict[str, Any]:
+        """Locks the bucket unless it is; returns the outputs."""
+        location, bucket = location_of(props), props["bucket"]
+        with reached(location, self._credentials, _HELP) as client:
+            keeper = read_owner(client, bucket)
+            if keeper is not None and keeper.stack != props["owner"]:
+                raise BucketError(
+                    f"bucket {bucket} is kept by {keeper.stack}, and who may use it is declared "
+                    "there: remove storage.lockdown here, and add this stack's access key to "
+                    "storage.lockdown.moreAccessKeys there"
+                )
+            principals = self._principals(props)
+            wanted = lockdown_policy(bucket, principals)
+            if not is_locked(client, bucket, wanted):
+                _tell(f"bucket {bucket}: its lockdown is tried out and proven for some minutes")
+                try:
+                    with reached(location, self._credentials) as careful:
+                        lock(careful, bucket, wanted, principals[0])
+                except BucketError as error:
+                    outcome = _LEFT_OPEN if take_off(client, bucket) else _LEFT_LOCKED
+                    raise BucketError(f"{error} {outcome}") from None
+        inputs = {key: value for key, value in props.items() if not key.startswith("__")}
+        return {**inputs, "letIn": fingerprints(principals), "by": self._by(props)}
+
+    def _principals(self, props: dict[str, Any]) -> list[str]:
+        """Whom the policy lets in, the stack's own key first."""
+        assert self._credentials is not None  # `reached` demands them
+        keys = [self._credentials.access_key, *props["moreAccessKeys"]]
+        return [principal(props["projectId"], key) for key in keys]
+
+    def _by(self, props: dict[str, Any]) -> str:
+        return fingerprints(self._principals(props)[:1])[0]
+
+
+def _refuse_a_rotation_that_locks_out(olds: dict[str, Any], wanted: list[str], own: str) -> None:
+    """Raises BucketError in the preview already: afterwards nobody could help."""
+    if own not in olds["letIn"]:
+        raise BucketError(f"bucket {olds['bucket']}: {_NOT_LET_IN}")
+    if own != olds["by"] and olds["by"] not in wanted:
+        raise BucketError(f"bucket {olds['bucket']}: {_STILL_IN_USE}")
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr)  # the engine shows it beside the resource
+
+
+class S3Lockdown(Resource, module="storage", name="S3Lockdown"):
+    """The lockdown as a resource."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bucket: pulumi.Input[str],
+        location: BucketLocation,
+        owner: str,
+        project_id: str,
+        more_access_keys: tuple[str, ...],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`bucket`: the name, known once the bucket is there. `location`: how it is reached.
+
+        `owner`: this stack, as in the bucket's owner object. `more_access_keys` are let in beside
+        the stack's own.
+        """
+        super().__init__(
+            S3LockdownProvider(),
+            name,
+            {
+                "bucket": bucket,
+                "region": location.region,
+                "endpoint": location.endpoint,
+                "pathStyle": location.path_style,
+                "caBundle": location.ca_bundle,
+                "owner": owner,
+                "projectId": project_id,
+                "moreAccessKeys": list(more_access_keys),
+                "letIn": None,
+                "by": None,
+            },
+            opts,
+        )
