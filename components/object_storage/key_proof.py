@@ -25,7 +25,7 @@ from components.object_storage.s3_client import S3Credentials, configured_creden
 from components.object_storage.s3_probe import probe
 from components.sealing.crypto import revision
 
-PLACE = ("bucket", "region", "endpoint", "pathStyle", "caBundle")
+PLACE = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirectory")
 """A change of these wants a new proof."""
 
 _UNCHANGED = (
@@ -50,7 +50,8 @@ class KeyProofProvider(ResourceProvider):
         self._credentials = configured_credentials(req.config.get)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        moved = any(_olds.get(key) != _news.get(key) for key in PLACE)
+        # Nothing is the same as "": the root directory is newer than some states.
+        moved = any((_olds.get(key) or "") != (_news.get(key) or "") for key in PLACE)
         # Without a key pair this is a preview by somebody who has none.
         known = self._credentials is not None and self._revision(_olds["salt"])
         return DiffResult(changes=moved or known != _olds["revision"], replaces=[])

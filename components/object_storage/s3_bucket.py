@@ -27,14 +27,11 @@ from pulumi.dynamic import (
 from components.object_storage.location import location_of
 from components.object_storage.s3_client import S3Credentials, configured_credentials, reached
 from components.object_storage.s3_contents import (
-    OWNER_KEY,
     Owner,
     delete_own,
-    holds_blobs,
     holds_data,
     own_prefix,
     read_owner,
-    write_owner,
 )
 from components.object_storage.s3_errors import BucketError, error_code
 from components.object_storage.s3_features import (
@@ -42,6 +39,16 @@ from components.object_storage.s3_features import (
     foreign_rules,
     observed,
     put_features,
+)
+from components.object_storage.s3_sharing import (
+    keeps_bucket,
+    mark,
+    marked_roots,
+    may_share,
+    refuse_an_empty_root,
+    root_of,
+    taken_already,
+    where,
 )
 
 INTERRUPTED_CREATE_WINDOW = dt.timedelta(hours=1)
@@ -54,17 +61,12 @@ IDENTITY = ("bucket", "endpoint", "region")
 FEATURES = {"versioning": "versioning", "lifecycle": "lifecycle", "tags": "tagging"}
 """Output that tells a feature of the living bucket → the feature's name in `unsupported`."""
 
-MOVE_BLOBS = "docs/runbooks/move-blobs.md"
-
 
 class S3BucketProvider(ResourceProvider):
     """Create, read, update, delete of one bucket.
 
     The key pair is read from the stack's configuration in `configure`, never kept as an input: a
     rotated key changes nothing here, and destroy works with the key of the day.
-
-    Several stacks may share a bucket. One keeps it: it alone decides on versioning, lifecycle
-    rules and tags, and may delete it. The others use a root directory each and touch nothing else.
 
     Outputs are the inputs and: `unsupported` (features that the store lacks), `lifecycle` (what
     the rules in force do), `keeps` (whether this stack keeps the bucket), `claimedBy` (the stack
@@ -88,7 +90,7 @@ class S3BucketProvider(ResourceProvider):
             "claimedBy": _news["owner"],
         }
         changes = any(_olds.get(key) != value for key, value in wanted.items())
-        changes |= _root(_olds) != _root(_news)
+        changes |= root_of(_olds) != root_of(_news)
         return DiffResult(changes=bool(replaces) or changes, replaces=replaces, stables=["bucket"])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -96,13 +98,16 @@ class S3BucketProvider(ResourceProvider):
             made = _make(client, props)
             keeper = read_owner(client, props["bucket"])
             is_new = keeper is None and (made or _just_made(client, props))
-            keeps = is_new or _may_keep(keeper, props, {props["owner"]})
-            if not (keeps or _may_share(keeper, props)):
-                raise _taken_already(keeper, props)
+            is_ours = keeper is not None and keeper.stack == props["owner"]
+            keeps = is_new or is_ours or bool(keeper is None and props["adopt"])
+            if not (keeps or may_share(keeper, props)):
+                raise taken_already(keeper, props)
             # From here on it is this stack's, and a creation that breaks off goes on from here.
             owner = Owner(stack=props["owner"], claim=secrets.token_hex(8))
-            outs = _claimed(client, props, owner, keeps=keeps, own={owner.stack})
-            return CreateResult(id_=props["bucket"], outs=outs)
+            mark(client, props, owner, keeps=keeps, own={owner.stack})
+            return CreateResult(
+                id_=props["bucket"], outs=_outputs(client, props, owner, keeps=keeps)
+            )
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         # Dropping a bucket from the state here would make the next `up` create a second truth.
@@ -111,8 +116,8 @@ class S3BucketProvider(ResourceProvider):
             "restore it, or forget it with `pulumi state delete` and run `pulumi up`."
         )
         with self._reached(props, afterwards) as client:
-            marks = [read_owner(client, id_, root) for root in _marked(props)]
-            named = [mark.stack if mark else None for mark in marks]
+            marks = [read_owner(client, id_, root) for root in marked_roots(props)]
+            named = [owner.stack if owner else None for owner in marks]
             claimed_by = next((name for name in named if name != props["owner"]), props["owner"])
             seen = _kept_features(observed(client, id_), props)
             return ReadResult(id_=id_, outs={**props, **seen, "claimedBy": claimed_by})
@@ -122,13 +127,14 @@ class S3BucketProvider(ResourceProvider):
             keeper = read_owner(client, _id)
             # `owner` of old: the stack was renamed. No owner at all: the object was deleted.
             own = {_olds["owner"], _news["owner"]}
-            keeps = _keeps(_olds) if keeper is None else keeper.stack in own
-            already_shares = not _keeps(_olds) and _root(_news)
-            if not (keeper is None or keeps or already_shares or _may_share(keeper, _news)):
-                raise _taken_already(keeper, _news)
-            _refuse_an_empty_root(client, _olds, _news)
+            shares = bool(not keeps_bucket(_olds) and root_of(_news))
+            keeps = not shares if keeper is None else keeper.stack in own
+            if not (keeps or shares or may_share(keeper, _news)):
+                raise taken_already(keeper, _news)
+            refuse_an_empty_root(client, _olds, _news)
             owner = Owner(stack=_news["owner"], claim=_olds.get("claim"))
-            return UpdateResult(outs=_claimed(client, _news, owner, keeps=keeps, own=own))
+            mark(client, _news, owner, keeps=keeps, own=own)
+            return UpdateResult(outs=_outputs(client, _news, owner, keeps=keeps))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         with self._reached(_props) as client:
@@ -140,19 +146,19 @@ class S3BucketProvider(ResourceProvider):
                     raise
 
     def _delete(self, client: Any, bucket: str, props: dict[str, Any]) -> None:
-        keeps, root = _keeps(props), _root(props)
-        found = read_owner(client, bucket, _marked(props)[0])
+        keeps, root = keeps_bucket(props), root_of(props)
+        found = read_owner(client, bucket, marked_roots(props)[0])
         if found not in (None, Owner(stack=props["owner"], claim=props.get("claim"))):
             _tell(f"bucket {bucket} is kept by {found.stack} now; forgotten here, left as it is")
             return
-        if holds_data(client, bucket, _marked(props), under="" if keeps else f"{root}/"):
+        if holds_data(client, bucket, marked_roots(props), under="" if keeps else f"{root}/"):
             raise BucketError(
-                f"bucket {bucket} at {_where(props)} still holds objects, their versions or "
+                f"bucket {bucket} at {where(props)} still holds objects, their versions or "
                 "unfinished uploads, and is not deleted. Empty it yourself if its images are to "
                 "be lost, or leave it where it is: `pulumi state delete` forgets it without "
                 "touching it."
             )
-        for marked in _marked(props):
+        for marked in marked_roots(props):
             delete_own(client, bucket, own_prefix(marked))
         if keeps:
             client.delete_bucket(Bucket=bucket)
@@ -176,7 +182,7 @@ def _make(client: Any, props: dict[str, Any]) -> bool:
             return False
         if error_code(error) in ("AccessDenied", "BucketAlreadyExists"):
             raise BucketError(
-                f"bucket name {bucket} is taken at {_where(props)}, or this key pair may not use "
+                f"bucket name {bucket} is taken at {where(props)}, or this key pair may not use "
                 f"it ({error.operation_name} was answered {error_code(error)}). Bucket names are "
                 "shared by all customers of a vendor: choose another with "
                 "`pulumi config set --path 'storage.bucket' <name>`."
@@ -214,7 +220,7 @@ def _create_bucket(client: Any, bucket: str, region: str) -> None:
 
 def _just_made(client: Any, props: dict[str, Any]) -> bool:
     bucket = props["bucket"]
-    if holds_data(client, bucket, ["", _root(props)]):
+    if holds_data(client, bucket, ["", root_of(props)]):
         return False
     try:
         listed = client.list_buckets().get("Buckets", [])
@@ -226,61 +232,18 @@ def _just_made(client: Any, props: dict[str, Any]) -> bool:
     return made is not None and dt.datetime.now(dt.UTC) - made < INTERRUPTED_CREATE_WINDOW
 
 
-def _may_keep(keeper: Owner | None, props: dict[str, Any], own: set[str]) -> bool:
-    return bool(props["adopt"]) if keeper is None else keeper.stack in own
+def _outputs(client: Any, props: dict[str, Any], owner: Owner, *, keeps: bool) -> dict[str, Any]:
+    """Puts the declared features on the bucket, if the stack keeps it; returns the outputs."""
+    return {
+        **{key: value for key, value in props.items() if not key.startswith("__")},
+        **(_put(client, props) if keeps else _found(client, props)),
+        "keeps": keeps,
+        "claimedBy": owner.stack,
+        "claim": owner.claim,
+    }
 
 
-def _may_share(keeper: Owner | None, props: dict[str, Any]) -> bool:
-    return bool(keeper and props["adopt"] and _root(props))
-
-
-def _taken_already(keeper: Owner | None, props: dict[str, Any]) -> BucketError:
-    bucket, where = props["bucket"], _where(props)
-    adopt = "`pulumi config set --path 'storage.adopt' true`"
-    if keeper is None:
-        return BucketError(
-            f"bucket {bucket} exists already at {where} and was not made by this stack. To take "
-            f"it over as it is, with all that it holds: {adopt}."
-        )
-    return BucketError(
-        f"bucket {bucket} exists already at {where} and belongs to {keeper.stack}. To share it, "
-        f"use a directory of its own in it: {adopt} and `pulumi config set --path "
-        "'storage.rootDirectory' <name>`. If that stack is gone for good, remove its mark, the "
-        f"object {OWNER_KEY} (`aws s3api delete-object`), and adopt the bucket."
-    )
-
-
-def _claimed(
-    client: Any, props: dict[str, Any], owner: Owner, *, keeps: bool, own: set[str]
-) -> dict[str, Any]:
-    """Says whose the bucket and the root directory are; returns the outputs. Raises BucketError."""
-    bucket, root = props["bucket"], _root(props)
-    if root:
-        found = read_owner(client, bucket, root)
-        if found is not None and found.stack not in own:
-            raise BucketError(
-                f"directory {root} of bucket {bucket} belongs to {found.stack}; choose another: "
-                "`pulumi config set --path 'storage.rootDirectory' <name>`"
-            )
-    for marked in _marked({**props, "keeps": keeps}):
-        write_owner(client, bucket, owner, marked)
-    return _kept(client, props, owner) if keeps else _shared(client, props, owner)
-
-
-def _refuse_an_empty_root(client: Any, olds: dict[str, Any], news: dict[str, Any]) -> None:
-    """A move that was agreed to (blob_place.py), but not made: Harbor would find no blob."""
-    before, after, bucket = _root(olds), _root(news), news["bucket"]
-    if before == after:
-        return
-    if holds_blobs(client, bucket, before) and not holds_blobs(client, bucket, after):
-        raise BucketError(
-            f"bucket {bucket} holds the registry's files in {before or 'its root'} and none in "
-            f"{after or 'its root'}: copy them first, see {MOVE_BLOBS}"
-        )
-
-
-def _kept(client: Any, props: dict[str, Any], owner: Owner) -> dict[str, Any]:
-    """Puts the declared features on the bucket; returns the outputs."""
+def _put(client: Any, props: dict[str, Any]) -> dict[str, Any]:
     bucket = props["bucket"]
     replaced = foreign_rules(client, bucket)
     unsupported = put_features(client, props)
@@ -288,14 +251,13 @@ def _kept(client: Any, props: dict[str, Any], owner: Owner) -> dict[str, Any]:
         _tell(f"bucket {bucket}: its lifecycle rules {', '.join(replaced)} were replaced")
     if unsupported:
         _tell(
-            f"bucket {bucket}: {_where(props)} does not offer {', '.join(unsupported)}; "
+            f"bucket {bucket}: {where(props)} does not offer {', '.join(unsupported)}; "
             "the bucket works without"
         )
-    return _outputs(props, owner, declared(props), unsupported, keeps=True)
+    return {**declared(props), "unsupported": unsupported}
 
 
-def _shared(client: Any, props: dict[str, Any], owner: Owner) -> dict[str, Any]:
-    """Leaves the features to the stack that keeps the bucket; returns the outputs."""
+def _found(client: Any, props: dict[str, Any]) -> dict[str, Any]:
     found = observed(client, props["bucket"])
     different = [key for key, value in declared(props).items() if found[key] != value]
     if different:
@@ -303,25 +265,7 @@ def _shared(client: Any, props: dict[str, Any], owner: Owner) -> dict[str, Any]:
             f"bucket {props['bucket']} is shared, and the stack that keeps it decides on "
             f"{', '.join(different)}: not as declared here"
         )
-    return _outputs(props, owner, found, [], keeps=False)
-
-
-def _outputs(
-    props: dict[str, Any],
-    owner: Owner,
-    features: dict[str, Any],
-    unsupported: list[str],
-    *,
-    keeps: bool,
-) -> dict[str, Any]:
-    return {
-        **{key: value for key, value in props.items() if not key.startswith("__")},
-        **features,
-        "unsupported": unsupported,
-        "keeps": keeps,
-        "claimedBy": owner.stack,
-        "claim": owner.claim,
-    }
+    return {**found, "unsupported": []}
 
 
 def _kept_features(features: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
@@ -330,25 +274,8 @@ def _kept_features(features: dict[str, Any], state: dict[str, Any]) -> dict[str,
     return {
         key: value
         for key, value in features.items()
-        if _keeps(state) and FEATURES[key] not in unsupported
+        if keeps_bucket(state) and FEATURES[key] not in unsupported
     }
-
-
-def _keeps(state: dict[str, Any]) -> bool:
-    return state.get("keeps") is not False  # sharing is newer than some states
-
-
-def _marked(state: dict[str, Any]) -> list[str]:
-    """The directories, "" for the bucket itself, that name this stack as their owner."""
-    return [*([""] if _keeps(state) else []), *filter(None, [_root(state)])]
-
-
-def _root(props: dict[str, Any]) -> str:
-    return (props.get("rootDirectory") or "").strip("/")
-
-
-def _where(props: dict[str, Any]) -> str:
-    return str(props.get("endpoint") or props["region"])
 
 
 def _tell(words: str) -> None:
