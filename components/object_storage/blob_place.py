@@ -23,13 +23,14 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_storage.kinds import Place, place_name
+from components.object_storage.kinds import Place, StorageKind, place_name
 
 
 class BlobPlaceProvider(ResourceProvider):
     """Keeps `place`, config keys of the section `storage` and their values.
 
-    `check` sees the inputs of the last run, in previews too.
+    `name` is the place's, and `movedTo` the one that was agreed to. `check` sees the inputs of the
+    last run, in previews too.
     """
 
     serialize_as_secret_always = False
@@ -38,23 +39,27 @@ class BlobPlaceProvider(ResourceProvider):
         before: Place | None = _olds.get("place")
         if before is None or before == news["place"]:
             return CheckResult(news, [])
-        if news.get("movedTo") == place_name(news["place"]):
+        if news.get("movedTo") == news["name"]:
             return CheckResult(news, [])
-        return CheckResult(news, [CheckFailure("place", refusal(before, news["place"]))])
+        reason = refusal(before, news["place"], news["name"])
+        return CheckResult(news, [CheckFailure("place", reason)])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=_olds["place"] != _news["place"], replaces=[])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_=place_name(props["place"]), outs={"place": props["place"]})
+        return CreateResult(id_=props["name"], outs={"place": props["place"]})
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         return UpdateResult(outs={"place": _news["place"]})
 
 
-def refusal(before: Place, after: Place) -> str:
-    """Why the change is refused: each key, its value before and now, and the ways out."""
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+def refusal(before: Place, after: Place, name: str) -> str:
+    """Why the change is refused: each key, its value before and now, and the ways out.
+
+    `name`: of the place `after`.
+    """
+    changed = sorted(key for key in {**before, **after} if before.get(key) != after.get(key))
     values = "\n".join(
         f"sovereign-harbor:storage.{key} = {_shown(after, key)}\n"
         f"  allowed: {_shown(before, key)}, as before: the images are there"
@@ -70,7 +75,7 @@ def refusal(before: Place, after: Place) -> str:
         f"nothing was touched; Harbor would look for its images where none are\n{values}\n"
         f"  fix:     {back}\n"
         "  or:      move the images first (docs/runbooks/move-blobs.md), and say so:\n"
-        f"           pulumi config set --path 'storage.movedTo' '{place_name(after)}'"
+        f"           pulumi config set --path 'storage.movedTo' '{name}'"
     )
 
 
@@ -85,11 +90,13 @@ class BlobPlace(Resource, module="storage", name="BlobPlace"):
         self,
         name: str,
         *,
-        place: Place,
-        moved_to: str | None,
+        settings: StorageKind,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`moved_to`: the name of the place to which the blobs were moved, as a consent."""
-        super().__init__(
-            BlobPlaceProvider(), name, {"place": dict(place), "movedTo": moved_to}, opts
-        )
+        """`settings` say where blobs are, and to where they were moved, if they were."""
+        props = {
+            "place": settings.place,
+            "name": place_name(settings.place),
+            "movedTo": settings.moved_to,
+        }
+        super().__init__(BlobPlaceProvider(), name, props, opts)

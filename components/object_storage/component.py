@@ -70,7 +70,7 @@ def object_storage_for(
 ) -> ObjectStorage:
     """The storage that the stack's config amounts to."""
     settings = config.settings.storage
-    place = BlobPlace("object-storage-place", place=settings.place, moved_to=settings.moved_to)
+    place = BlobPlace("object-storage-place", settings=settings)
     args = ObjectStorageArgs(
         settings=settings,
         secrets=config.secrets,

@@ -9,16 +9,19 @@ import pytest
 from components.credentials import READERS, combined
 from components.harbor.values import RemoteStorage, VolumeStorage, cache_secret
 from components.naming import FIELD_MANAGER
+from components.object_storage.kinds import BucketSettings, StorageKind
 from components.object_storage.location import s3_driver
 from components.sealing.unsealed import REVISION_ANNOTATION
 from components.shared_services import SharedCredentials
 from components.site import Site
 from tests.unit import builders
 from tests.unit.builders import ACCESS_KEY, PASSWORD, SECRET_KEY, Cluster, Ground
+from tests.unit.kinds import KINDS, minimal, storage_of
 from tests.unit.mocks import (
     BUCKET,
     CERTIFICATE,
     KEY_PROOF,
+    LOCKDOWN,
     MARK,
     PRIVATE_KEY,
     RELEASE,
@@ -30,6 +33,7 @@ from tests.unit.mocks import (
     Engine,
     is_secret,
     minted,
+    text,
     unknown_inputs,
 )
 from tests.unit.mocks import PASSWORD as RANDOM_PASSWORD
@@ -131,6 +135,58 @@ def test_the_bucket_is_made_as_declared(engine: Engine, sealing_certificate: str
         "abortDays": 2,
         "tags": {"team": "platform"},
     }
+
+
+HETZNER = {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"}
+
+
+def test_a_bucket_is_locked_down_only_when_asked(engine: Engine, sealing_certificate: str) -> None:
+    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), HETZNER))
+    assert engine.all(LOCKDOWN) == []
+    assert engine.one(KEY_PROOF)["lockdown"] is False
+
+
+def test_a_lockdown_names_project_and_further_keys_and_never_the_stack_s_own(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    lockdown = {"projectId": "1234567", "moreAccessKeys": ["NEXTACCESSKEY0000001"]}
+    storage = {**HETZNER, "lockdown": lockdown}
+    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), storage))
+    found = engine.one(LOCKDOWN)
+    assert {key: found[key] for key in found.inputs if not key.startswith("__")} == {
+        "bucket": "omantel-harbor",
+        "region": "fsn1",
+        "endpoint": "https://fsn1.your-objectstorage.com",
+        "pathStyle": True,
+        "owner": "sovereign-harbor/omantel",
+        **lockdown,
+    }
+    assert MARK not in text(found.inputs)
+    # The proof comes first: of a pair that does not work it says so in its own words.
+    assert engine.one(KEY_PROOF).urn in found.dependencies
+    assert engine.one(KEY_PROOF)["lockdown"] is True
+    for seal in engine.all(SEAL):
+        assert found.urn not in seal.dependencies, "a lockdown that fails keeps nobody waiting"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_seam_has_its_five_keys_and_nothing_else_whatever_the_vendor(
+    kind: type[StorageKind], engine: Engine, sealing_certificate: str
+) -> None:
+    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), minimal(kind)))
+    if not kind.has_seam:
+        assert "object-storage" not in {seal["name"] for seal in engine.all(SEAL)}
+        return
+    seam = engine.sealed("object-storage")
+    assert set(seam) == {"s3-bucket", "s3-region", "s3-endpoint", "s3-access-key", "s3-secret-key"}
+    settings = storage_of(kind)
+    assert isinstance(settings, BucketSettings), "what has a seam is a bucket"
+    assert seam["s3-bucket"] == settings.bucket
+    assert seam["s3-region"] == settings.region
+    assert seam["s3-endpoint"] == (settings.endpoint_url or "")
+    assert seam["s3-access-key"] and seam["s3-secret-key"]
+    (seal,) = (found for found in engine.all(SEAL) if found["name"] == "object-storage")
+    assert seal["namespace"] == "flux-system"
 
 
 def test_the_keys_reach_harbor_and_the_seam_and_nothing_else(

@@ -28,6 +28,7 @@ from tests.unit.mocks import (
     MARK,
     NAMESPACE,
     PASSWORD,
+    PLACE,
     POSTGRES_CLUSTER,
     PROJECT,
     RELEASE,
@@ -450,6 +451,16 @@ def test_harbor_keeps_its_blobs_in_the_sovereign_s_bucket(
     assert s3["regionendpoint"] == endpoint
     assert s3["secure"] is secure
     assert s3["bucket"] == f"{stack}-harbor" == engine.one(BUCKET)["bucket"]
+
+
+@pytest.mark.parametrize("sections", [{}, FILESYSTEM], ids=["bucket", "volume"])
+def test_nothing_of_the_storage_is_made_before_its_place_is_agreed_to(
+    sections: Sections, program: Program
+) -> None:
+    engine = program.run("otech", **sections)
+    storage = engine.one("sovereign-harbor:index:ObjectStorage")
+    assert engine.one(PLACE).urn in storage.dependencies
+    assert all(bucket.parent == storage.urn for bucket in engine.all(BUCKET))
 
 
 def test_without_object_storage_no_key_of_it_is_left(program: Program) -> None:

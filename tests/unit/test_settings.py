@@ -137,6 +137,9 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("storage.tags", {"team": "platform", "cost": 5}),
     ("storage.versioning", {"enabled": False}),
     ("storage.rootDirectory", "harbor/v2"),
+    ("storage.movedTo", "hetzner/fsn1/omantel-harbor"),
+    ("storage.lockdown", {"projectId": 1234567}),
+    ("storage.lockdown", {"projectId": "1234567", "moreAccessKeys": ["NEXTACCESSKEY0000001"]}),
     ("sealing.certificate", PEM),
     ("sealing.certificate", "keys/sealing-omantel.pem"),
     ("harbor.chart.version", "1.18.3-rc.1"),
@@ -280,6 +283,7 @@ _DATABASE = {"database": SHARED_DATABASE}
 _VALKEY = {"valkey": SHARED_VALKEY}
 _AWS: dict[str, Any] = {"storage": AWS}
 _S3 = {"storage": S3}
+_LOCKDOWN = {"storage": {**GOOD["storage"], "lockdown": {"projectId": "1234567"}}}
 _GATEWAY: dict[str, Any] = {"exposure": {"kind": "gateway"}}
 # Valid but for what a row takes away: everything here has something to lose.
 _INGRESS: dict[str, Any] = {
@@ -636,6 +640,52 @@ REFUSED: list[Bad] = [
         allowed="no such setting; known here",
         fix="pulumi config rm --path 'storage.endpoint' -s omantel",
         base=_AWS,
+    ),
+    Bad(
+        path="storage.movedTo",
+        value="hetzner/fsn1/other",
+        allowed="the place of this section, hetzner/fsn1/omantel-harbor, and only after a move",
+        fix="pulumi config rm --path 'storage.movedTo' -s omantel",
+    ),
+    Bad(
+        path="storage.lockdown",
+        value={"moreAccessKeys": []},
+        key="storage.lockdown.projectId",
+        shown="(not set)",
+        allowed="the number of the project in the Console's address, digits only",
+        fix=set_path("storage.lockdown.projectId", "1234567"),
+    ),
+    Bad(
+        path="storage.lockdown.projectId",
+        value="my-project",
+        allowed="digits only",
+        fix=set_path("storage.lockdown.projectId", "1234567"),
+    ),
+    Bad(
+        path="storage.lockdown.moreAccessKeys",
+        value=["short"],
+        key="storage.lockdown.moreAccessKeys[0]",
+        allowed="16 to 31 upper-case letters and digits (never the secret key)",
+        fix=set_path("storage.lockdown.moreAccessKeys[0]", "0123456789ABCDEFGHIJ"),
+        shown="<secret, 5 characters>",
+        base=_LOCKDOWN,
+    ),
+    Bad(
+        path="storage.lockdown.moreAccessKeys",
+        value=[SECRET_KEY.upper().replace("-", "0")],
+        key="storage.lockdown.moreAccessKeys[0]",
+        allowed="never the secret key",
+        fix=set_path("storage.lockdown.moreAccessKeys[0]", "0123456789ABCDEFGHIJ"),
+        shown="<secret, 40 characters>",
+        base=_LOCKDOWN,
+    ),
+    Bad(
+        path="storage.lockdown",
+        value={"projectId": "1234567"},
+        allowed="no such setting",
+        fix="pulumi config rm --path 'storage.lockdown' -s omantel",
+        base=_S3,
+        shown="(an object)",
     ),
     Bad(
         path="storage.size",
