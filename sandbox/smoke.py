@@ -150,7 +150,8 @@ def _push_and_pull(
     )
     manifest = json.loads(_crane(tools, work, "manifest", tag))
     wanted = [part["digest"] for part in [manifest["config"], *manifest["layers"]]]
-    blobs = _blobs(state, outputs, [*wanted, digest])
+    root = root_directory((work / "config.yml").read_text())
+    blobs = _blobs(state, outputs, root, [*wanted, digest])
     pulled = work / "pulled.tar"
     _crane(tools, work, "export", f"{host}/{REPOSITORY}@{digest}", str(pulled))
     if _contents(pulled) != _contents(layer):
@@ -180,7 +181,13 @@ def _contents(archive: Path) -> dict[str, str]:
     return found
 
 
-def _blobs(state: State, outputs: Mapping[str, Any], digests: list[str]) -> int:
+def root_directory(configuration: str) -> str:
+    """The directory in the bucket in which a registry of that config.yml looks."""
+    driver = yaml.safe_load(configuration)["storage"].get("s3", {})
+    return driver.get("rootdirectory") or ""
+
+
+def _blobs(state: State, outputs: Mapping[str, Any], root: str, digests: list[str]) -> int:
     """How many of the blobs lie in the bucket; raises SandboxError unless all do."""
     if not outputs["bucket"]:
         return 0
@@ -193,7 +200,8 @@ def _blobs(state: State, outputs: Mapping[str, Any], digests: list[str]) -> int:
     )
     for digest in digests:
         hexadecimal = digest.removeprefix("sha256:")
-        key = f"docker/registry/v2/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data"
+        path = f"docker/registry/v2/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data"
+        key = f"{root.strip('/')}/{path}".lstrip("/")
         found = client.list_objects_v2(Bucket=location.bucket, Prefix=key).get("KeyCount", 0)
         if found != 1:
             raise SandboxError(f"{key} is not in bucket {location.bucket}")
