@@ -42,7 +42,7 @@ class BlobPlaceProvider(ResourceProvider):
         if news.get("movedTo") == news["name"]:
             return CheckResult(news, [])
         reason = refusal(before, news["place"], news["name"])
-        return CheckResult(news, [CheckFailure("place", reason)])
+        return CheckResult(news, [CheckFailure("", reason)])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=_olds["place"] != _news["place"], replaces=[])

@@ -95,7 +95,7 @@ def test_a_kind_without_the_bucket_is_refused_once_more_where_data_is_protected(
     sovereign.up()
 
 
-def rooted(sandbox: Sandbox) -> str | None:
+def rooted(sandbox: Sandbox) -> str:
     """The directory in which the registry that is deployed looks."""
     (found,) = (
         o for o in objects(sandbox, "configmaps") if o["metadata"]["name"] == "harbor-registry"

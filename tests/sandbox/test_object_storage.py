@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from components.object_storage.bucket_policy import lockdown_policy, principal
 from components.object_storage.s3_client import S3Credentials
 from components.object_storage.s3_contents import OWNER_KEY
 from components.object_storage.s3_errors import BucketError
+from components.object_storage.s3_policy import read_policy
 from sandbox import processes, storage, toolchain
 from sandbox.pulumi import Pulumi
 from sandbox.state import REGION, State
@@ -112,6 +115,47 @@ def test_data_of_others_is_adopted_only_when_asked_and_stays(store: Store, bucke
     assert store.s3.get_object(Bucket=bucket, Key="precious")["Body"].read() == b"data"
     with pytest.raises(BucketError, match="is not deleted"):
         store.delete(state)
+
+
+def test_two_stacks_share_a_bucket_and_leave_it_one_after_the_other(
+    store: Store, bucket: str
+) -> None:
+    ours = store.inputs(bucket)
+    theirs = store.inputs(bucket, owner="sovereign-harbor/otech", rootDirectory="otech", adopt=True)
+    first, second = store.create(ours), store.create(theirs)
+    store.s3.put_object(Bucket=bucket, Key="docker/registry/v2/blob", Body=b"layer")
+    assert (store.read(first), store.read(second)) == (first, second)
+    assert not store.differs(first, ours) and not store.differs(second, theirs)
+    with pytest.raises(BucketError, match="still holds objects"):
+        store.delete(first)
+    store.delete(second)
+    assert store.read(first) == first
+    store.empty(bucket)
+    store.delete(first)
+    assert bucket not in store.buckets()
+
+
+def test_the_gateway_knows_no_such_names_of_keys_which_is_told_and_nothing_is_left(
+    store: Store, bucket: str
+) -> None:
+    store.create(store.inputs(bucket))
+    wanted = {**store.inputs(bucket), "projectId": "1234567", "moreAccessKeys": []}
+    with pytest.raises(BucketError, match=r"MalformedPolicy.*The policy was taken off again"):
+        store.lockdown().create(wanted)
+    assert read_policy(store.s3, bucket) is None
+    assert store.keys(bucket) == {OWNER_KEY}
+
+
+def test_a_lockdown_reads_back_from_the_gateway_as_it_was_written(
+    store: Store, bucket: str
+) -> None:
+    store.create(store.inputs(bucket))
+    # Of the names in it the gateway knows none, so it means nothing there.
+    policy = lockdown_policy(bucket, [principal("1234567", "NEXTACCESSKEY0000001")])
+    store.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    assert read_policy(store.s3, bucket) == policy
+    store.s3.delete_bucket_policy(Bucket=bucket)
+    assert read_policy(store.s3, bucket) is None
 
 
 def test_an_unfinished_upload_keeps_the_bucket_from_being_deleted(
