@@ -131,6 +131,12 @@ def test_a_consent_holds_for_one_move_only() -> None:
         assert reasons(moved, move) != []
 
 
+def test_a_consent_to_another_place_is_none() -> None:
+    # Settings refuse it already; the place does not rely on that.
+    wanted = {**inputs(changed(HETZNER, rootDirectory="b")), "movedTo": place_name(HETZNER.place)}
+    assert len(BlobPlaceProvider().check(inputs(HETZNER), wanted).failures) == 1
+
+
 def test_the_refusal_names_each_key_with_both_values_and_the_ways_out() -> None:
     before = changed(HETZNER, rootDirectory="images")
     after = changed(HETZNER, bucket="other", rootDirectory="")
