@@ -16,6 +16,9 @@ KINDS: tuple[type[StorageKind], ...] = get_args(get_args(StorageSettings)[0])
 _MINIMAL: dict[str, dict[str, Any]] = {
     "hetzner": {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"},
     "s3": builders.BUCKET,
+    "aws": builders.AWS,
+    "gcs": builders.KEYED_GCS,
+    "azure": builders.AZURE,
     "filesystem": builders.FILESYSTEM,
 }
 

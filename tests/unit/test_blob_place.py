@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from components.object_storage.azure_settings import AzureStorage
 from components.object_storage.blob_place import BlobPlaceProvider, refusal
 from components.object_storage.kinds import StorageKind, place_name
 from components.object_storage.settings import FilesystemStorage, HetznerStorage, S3Storage
@@ -51,18 +52,21 @@ def test_a_place_has_a_name(settings: StorageKind, name: str) -> None:
     assert place_name(settings.place) == name
 
 
+_REGIONS = {"hetzner": "nbg1", "aws": "eu-west-1", "s3": "elsewhere"}
+_ELSEWHERE = {"endpoint": "https://elsewhere.example.com", "realm": "core.chinacloudapi.cn"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_says_where_its_blobs_are(kind: type[StorageKind]) -> None:
-    place = storage_of(kind).place
-    assert place["kind"] == minimal(kind)["kind"]
-    assert all(isinstance(value, str) for value in place.values())
-    for key in {"bucket", "container", "rootDirectory"} & set(keys_of(kind)):
-        other = storage_of(kind, **{key: "elsewhere"}).place
-        assert other != place, f"{key} moves the blobs"
-
-
-def keys_of(kind: type[StorageKind]) -> list[str]:
-    return [field.alias or name for name, field in kind.model_fields.items()]
+    place, name = storage_of(kind).place, minimal(kind)["kind"]
+    assert next(iter(place)) == "kind" and place["kind"] == name
+    for key in set(place) - {"kind"}:
+        other = _REGIONS[name] if key == "region" else _ELSEWHERE.get(key, "elsewhere")
+        assert storage_of(kind, **{key: other}).place == {**place, key: other}
+    known = {field.alias or name for name, field in kind.model_fields.items()}
+    refused = {"rootDirectory"} if kind is AzureStorage else set[str]()
+    deciding = {"region", "account", "bucket", "container", "rootDirectory"} & known
+    assert deciding - refused <= set(place)
 
 
 @pytest.mark.parametrize("root", ["images", "/images", "images/", "/images/"])
