@@ -3,7 +3,7 @@
 import pulumi
 
 from components.cluster import cluster_provider, site_of
-from components.credentials import Credentials, CredentialsArgs
+from components.credentials import Credentials, credentials_args
 from components.data_services import cache_for, database_for
 from components.dns import dns_records
 from components.exposure import registry_certificate
@@ -17,21 +17,23 @@ from components.settings.loader import load_settings
 
 config = load_settings()
 settings, secrets = config.settings, config.secrets
-preflight(settings)
+takeover = preflight(config)
 opts = pulumi.ResourceOptions(provider=cluster_provider(settings.cluster))
 
-site = site_of(settings, opts)
+site = site_of(settings, takeover, opts)
 storage = object_storage_for(config, site, opts)
 NetworkPolicies("network-policies", network_policies_args(settings, site), opts)
 dns_records(settings, secrets.get("dnsToken"))
 registry_certificate(settings, site, opts)
-credentials = Credentials(
-    "credentials", CredentialsArgs(epochs=settings.rotation.epochs, site=site), opts
+credentials = Credentials("credentials", credentials_args(config, site), opts)
+database = database_for(
+    settings, credentials.database_password, site, opts, import_id=takeover.database
 )
-database = database_for(settings, credentials.database_password, site, opts)
 cache = cache_for(settings, credentials.valkey_password, site, opts)
 harbor = HarborRegistry(
-    "harbor", harbor_args(settings, site, storage, credentials, database, cache), opts
+    "harbor",
+    harbor_args(settings, site, storage, credentials, database, cache, import_id=takeover.release),
+    opts,
 )
 image_policy = ImagePolicy("image-policy", image_policy_args(settings, site, harbor.version), opts)
 export(settings, storage, harbor, credentials, image_policy)

@@ -13,6 +13,7 @@ from components.settings.cluster import Cluster
 from components.settings.model import Settings
 from components.settings.sealing import Sealing
 from components.site import Site
+from components.takeover.ids import Takeover
 from components.unknown import unknown
 
 
@@ -31,11 +32,11 @@ def cluster_provider(settings: Cluster) -> k8s.Provider:
     )
 
 
-def site_of(settings: Settings, opts: pulumi.ResourceOptions) -> Site:
+def site_of(settings: Settings, takeover: Takeover, opts: pulumi.ResourceOptions) -> Site:
     """What every component of this Sovereign shares. Raises RunError, see sealing_certificate."""
     return Site(
         fqdn=settings.fqdn,
-        namespace=_harbor_namespace(settings, opts),
+        namespace=_harbor_namespace(settings, takeover, opts),
         certificate=sealing_certificate(settings.sealing, settings.cluster),
         unseal_seconds=settings.sealing.timeout_seconds,
         protect=settings.protect,
@@ -43,13 +44,15 @@ def site_of(settings: Settings, opts: pulumi.ResourceOptions) -> Site:
     )
 
 
-def _harbor_namespace(settings: Settings, opts: pulumi.ResourceOptions) -> pulumi.Output[str]:
+def _harbor_namespace(
+    settings: Settings, takeover: Takeover, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
     """Harbor's namespace; deleting it would take claims and database along, so it is data."""
     namespace = k8s.core.v1.Namespace(
         "namespace",
         metadata={
             "name": settings.harbor.namespace,
-            "annotations": naming.FIELD_MANAGER,
+            "annotations": naming.taken_over(takeover.namespace),
             "labels": {
                 **naming.labels(settings.fqdn, "namespace"),
                 "pod-security.kubernetes.io/enforce": "baseline",
@@ -58,7 +61,11 @@ def _harbor_namespace(settings: Settings, opts: pulumi.ResourceOptions) -> pulum
         },
         opts=pulumi.ResourceOptions.merge(
             opts,
-            pulumi.ResourceOptions(protect=settings.protect, retain_on_delete=settings.retain_data),
+            pulumi.ResourceOptions(
+                protect=settings.protect,
+                retain_on_delete=settings.retain_data,
+                import_=takeover.namespace,
+            ),
         ),
     )
     return namespace.metadata.apply(lambda metadata: str(metadata.name))

@@ -58,7 +58,7 @@ class ClusterClient:
         return answer
 
 
-def _dig(tree: Any, *keys: str) -> Any:
+def dig(tree: Any, *keys: str) -> Any:
     """What stands at `keys` in nested objects; None where one of them is missing."""
     for key in keys:
         tree = tree.get(key) if tree else None
@@ -75,13 +75,13 @@ def _message(answer: httpx2.Response) -> str:
 def secret_annotations(client: ClusterClient, *, namespace: str, name: str) -> dict[str, str]:
     """Annotations of a Secret; empty when it does not exist. Its data is never looked at."""
     secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
-    return _dig(secret, "metadata", "annotations") or {}
+    return dig(secret, "metadata", "annotations") or {}
 
 
 def secret_value(client: ClusterClient, *, namespace: str, name: str, key: str) -> str | None:
     """The text under `key` of a Secret; None when Secret or key is missing."""
     secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
-    encoded = _dig(secret, "data", key)
+    encoded = dig(secret, "data", key)
     return None if encoded is None else base64.b64decode(encoded).decode()
 
 
@@ -90,7 +90,7 @@ def sealed_secret_condition(client: ClusterClient, *, namespace: str, name: str)
     found = client.get(f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}")
     if found is None:
         return "the SealedSecret is gone"
-    conditions: list[dict[str, Any]] = _dig(found, "status", "conditions") or []
+    conditions: list[dict[str, Any]] = dig(found, "status", "conditions") or []
     for condition in conditions:
         if condition.get("type") == "Synced":
             return str(condition.get("message") or f"Synced={condition.get('status')}")

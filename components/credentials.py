@@ -7,15 +7,21 @@ namespace. The chart's own ways would be a new value at each render or a publish
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pulumi
 import pulumi_random as random
 import pulumi_tls as tls
 
-from components.harbor.values import REGISTRY_USER, SecretNames
+from components.harbor.values import (
+    GIVEN_SECRET_KEY,
+    MINTED_SECRET_KEY,
+    REGISTRY_USER,
+    SecretNames,
+)
 from components.sealing.sealed_secret import SealedSecret
+from components.settings.loader import StackConfig
 from components.site import Site
 
 SECRET_KEY_LENGTH: Final = 16
@@ -57,16 +63,28 @@ READERS: Final[Mapping[str, tuple[str, ...]]] = {
 """Component of Harbor → the credentials its pods read: what must restart on which rotation."""
 
 
+GIVEN_BY: Final[Mapping[str, str]] = {
+    "secret-key": "harborSecretKey",
+    "admin-password": "harborAdminPassword",
+    "database-password": "databasePassword",
+}
+"""Credential → the config secret that gives it instead of its being minted."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CredentialsArgs:
-    """`epochs`: credential → rotation epoch (`rotation` in the stack's configuration)."""
+    """`epochs`: credential → rotation epoch (`rotation` in the stack's configuration).
+
+    `given`: credential → value that a Harbor taken over brought along; the others are minted.
+    """
 
     epochs: Mapping[str, int]
     site: Site
+    given: Mapping[str, pulumi.Output[str]] = field(default_factory=lambda: {})
 
 
 class Credentials(pulumi.ComponentResource):
-    """The minted credentials, unsealed in Harbor's namespace.
+    """The credentials, minted unless given, unsealed in Harbor's namespace.
 
     `secret_names` is known once all Secrets are there. `revisions`: credential → revision.
     `database_password` and `valkey_password` are secret outputs for the data services.
@@ -103,19 +121,33 @@ class Credentials(pulumi.ComponentResource):
                 opts=opts,
             )
 
+        def given_or_minted(what: str) -> pulumi.Output[str]:
+            return args.given.get(what) or password(what).result
+
         def sealed(what: str, data: dict[str, pulumi.Input[str]]) -> SealedSecret:
             return args.site.sealed(f"{name}-{what}", f"harbor-minted-{what}", data, parent=self)
 
-        admin = password("admin-password")
+        self.admin_password = given_or_minted("admin-password")
         registry_user = password("registry-user")
         token = _token_certificate(name, args.epochs["token-certificate"], child)
         # It decrypts the credentials that stand in the database: as much data as the database is.
-        secret_key = password(
-            "secret-key", length=SECRET_KEY_LENGTH, opts=args.site.data_options(self)
+        given_key = args.given.get("secret-key")
+        secret_key = (
+            given_key
+            or password(
+                "secret-key", length=SECRET_KEY_LENGTH, opts=args.site.data_options(self)
+            ).result
         )
         secrets = {
-            "admin-password": sealed("admin-password", {"HARBOR_ADMIN_PASSWORD": admin.result}),
-            "secret-key": sealed("secret-key", {"secretKey": secret_key.result}),
+            "admin-password": sealed(
+                "admin-password", {"HARBOR_ADMIN_PASSWORD": self.admin_password}
+            ),
+            "secret-key": args.site.sealed(
+                f"{name}-secret-key",
+                GIVEN_SECRET_KEY if given_key else MINTED_SECRET_KEY,
+                {"secretKey": secret_key},
+                parent=self,
+            ),
             "core-secret": sealed("core-secret", {"secret": password("core-secret").result}),
             "csrf-key": sealed(
                 "csrf-key", {"CSRF_KEY": password("csrf-key", length=CSRF_KEY_LENGTH).result}
@@ -139,14 +171,24 @@ class Credentials(pulumi.ComponentResource):
                 },
             ),
         }
-        self.admin_password = admin.result
-        self.database_password = password("database-password").result
+        self.database_password = given_or_minted("database-password")
         self.valkey_password = password("valkey-password").result
         self.revisions = {what: secret.revision for what, secret in secrets.items()}
         self.secret_names = pulumi.Output.all(
             **{what: secret.secret_name for what, secret in secrets.items()}
         ).apply(_secret_names)
         self.register_outputs({})
+
+
+def credentials_args(config: StackConfig, site: Site) -> CredentialsArgs:
+    """The args that the stack's configuration amounts to."""
+    return CredentialsArgs(
+        epochs=config.settings.rotation.epochs,
+        site=site,
+        given={
+            what: config.secrets[key] for what, key in GIVEN_BY.items() if key in config.secrets
+        },
+    )
 
 
 def _secret_names(names: dict[str, str]) -> SecretNames:

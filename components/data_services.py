@@ -38,8 +38,9 @@ def database_for(
     password: pulumi.Input[str],
     site: Site,
     opts: pulumi.ResourceOptions,
+    import_id: str | None = None,
 ) -> DatabaseAccess:
-    """PostgreSQL by `database.mode`. `password` is used by a dedicated one only."""
+    """PostgreSQL by `database.mode`. `password` and `import_id` are a dedicated one's only."""
     wanted = settings.database
     pool = max_open_connections(settings)
     if isinstance(wanted, DedicatedDatabase):
@@ -55,6 +56,7 @@ def database_for(
                 max_connections=wanted.max_connections,
                 resources=requests_and_limits(wanted.cpu, wanted.memory),
                 site=site,
+                import_id=import_id,
             ),
             opts,
         )

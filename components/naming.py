@@ -17,6 +17,16 @@ FIELD_MANAGER: Final = {"pulumi.com/patchFieldManager": "sovereign-harbor"}
 field manager, and an object whose creation was interrupted conflicts with its own second try."""
 
 
+def taken_over(import_id: str | None) -> dict[str, str]:
+    """Annotations of an object that this program writes, and may have taken over.
+
+    By them it takes the fields that it sets from whoever set them to something else.
+    """
+    return (
+        FIELD_MANAGER if import_id is None else {**FIELD_MANAGER, "pulumi.com/patchForce": "true"}
+    )
+
+
 def labels(fqdn: str, component: str) -> dict[str, str]:
     """The labels of every object this program writes itself."""
     return {

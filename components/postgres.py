@@ -9,10 +9,12 @@ from typing import Any, Final
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from components.naming import FIELD_MANAGER
+from components.naming import taken_over
 from components.site import Site
 
 CLUSTER: Final = "harbor-pg"
+SECRET: Final = "harbor-pg-credentials"
+"""Secret with its owner's password; a Cluster that names it is ours."""
 DATABASE: Final = "registry"
 OWNER: Final = "harbor"
 PORT: Final = 5432
@@ -31,6 +33,8 @@ class PostgresArgs:
     max_connections: int
     resources: Mapping[str, Mapping[str, str]]
     site: Site
+    import_id: str | None = None
+    """Of a Cluster that exists and is taken over."""
 
 
 class Postgres(pulumi.ComponentResource):
@@ -50,7 +54,7 @@ class Postgres(pulumi.ComponentResource):
         super().__init__("sovereign-harbor:index:Postgres", name, None, opts)
         secret = args.site.sealed(
             f"{name}-credentials",
-            f"{CLUSTER}-credentials",
+            SECRET,
             {"username": OWNER, "password": args.password},
             parent=self,
             kind="kubernetes.io/basic-auth",
@@ -66,10 +70,15 @@ class Postgres(pulumi.ComponentResource):
                 "namespace": args.site.namespace,
                 "labels": args.site.labels("database"),
                 # Pulumi awaits no custom resource unless told to.
-                "annotations": {**FIELD_MANAGER, "pulumi.com/waitFor": "condition=Ready"},
+                "annotations": {
+                    **taken_over(args.import_id),
+                    "pulumi.com/waitFor": "condition=Ready",
+                },
             },
             spec=secret.secret_name.apply(lambda found: cluster_spec(args, found)),
-            opts=args.site.data_options(self),
+            opts=pulumi.ResourceOptions.merge(
+                args.site.data_options(self), pulumi.ResourceOptions(import_=args.import_id)
+            ),
         )
         self.secret_name = secret.secret_name
         self.revision = secret.revision

@@ -13,8 +13,11 @@ from components.naming import SEAM_NAMESPACE
 from components.settings.cluster import Cluster
 from components.settings.database import DedicatedDatabase
 from components.settings.exposure import GatewayExposure
+from components.settings.loader import StackConfig
 from components.settings.model import Settings
 from components.settings.network_policies import CiliumGateway
+from components.takeover import check
+from components.takeover.ids import Takeover
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,19 +121,29 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
     return needed
 
 
-def preflight(settings: Settings) -> None:
-    """Raises RunError with all that is missing, before the first resource is registered.
+def preflight(config: StackConfig) -> Takeover:
+    """What exists already and is taken over.
 
-    In a preview an API server that does not answer is no problem: the preview is an offline one.
+    Raises RunError with all that is missing or must not be touched, before the first resource is
+    registered. In a preview an API server that does not answer is no problem: the preview is an
+    offline one, and shows everything as new.
     """
+    settings = config.settings
     try:
         client = ClusterClient(settings.cluster.context)
         problems = identity_problems(client, settings.cluster)
+        # What stands in a cluster that is not the stack's says nothing.
+        if not problems:
+            problems = evidence.problems(client, settings) + check.problems(client, config)
         problems += missing(client, requirements(settings))
-        problems += evidence.problems(client, settings)
     except ClusterUnreachable as error:
         if pulumi.runtime.is_dry_run():
-            return
+            if check.is_asked_for(settings):
+                pulumi.log.warn(
+                    f"what this stack takes over was not looked at ({error}); the preview shows "
+                    "it as new"
+                )
+            return Takeover()
         raise pulumi.RunError(
             f"the cluster of stack {pulumi.get_stack()} is not reached: {error}\n"
             "  nothing was touched. KUBECONFIG and cluster.context decide which cluster is meant:\n"
@@ -141,6 +154,7 @@ def preflight(settings: Settings) -> None:
             f"the cluster is not ready for stack {pulumi.get_stack()}; nothing was touched\n"
             + "\n".join(problems)
         )
+    return check.takeover(settings)
 
 
 def identity_problems(client: ClusterClient, cluster: Cluster) -> list[str]:

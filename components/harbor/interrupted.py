@@ -17,12 +17,14 @@ import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 
-from components.cluster_client import ClusterClient
-from components.harbor.values import MINTED_SECRET_KEY, RELEASE
+from components.cluster_client import ClusterClient, dig
+from components.harbor.values import GIVEN_SECRET_KEY, MINTED_SECRET_KEY, RELEASE
+
+RUNBOOK: Final = "docs/runbooks/adopt-a-release.md"
 
 
 class ForeignRelease(Exception):
@@ -36,7 +38,9 @@ class Record:
     path: str
     revision: int
     status: str
+    chart_version: str | None
     external_url: str | None
+    has_values: bool
     made_here: bool
 
     def is_ours(self, external_url: str) -> bool:
@@ -58,6 +62,17 @@ def guard(context: str | None, namespace: str, external_url: str) -> pulumi.Reso
     )
 
 
+def foreign_release(namespace: str) -> str:
+    """What is said of a release that this stack did not make."""
+    return (
+        f"Helm release {RELEASE} exists already in namespace {namespace} and was not made by this "
+        "stack; nothing of it was touched. Its stored credentials are encrypted with a key that "
+        "this stack does not have\n"
+        f"  fix: take it over with all that it holds, see {RUNBOOK}; for a new Harbor beside it "
+        "set harbor.namespace to another one"
+    )
+
+
 def forget_unknown_release(client: ClusterClient, namespace: str, external_url: str) -> None:
     """Before a create: the engine knows no release, so a record of ours is a lost one.
 
@@ -66,12 +81,7 @@ def forget_unknown_release(client: ClusterClient, namespace: str, external_url: 
     found = records(client, namespace)
     foreign = [record for record in found if not record.is_ours(external_url)]
     if foreign:
-        raise ForeignRelease(
-            f"Helm release {RELEASE} exists already in namespace {namespace}, serves "
-            f"{foreign[-1].external_url} and was not made by this stack; nothing of it was "
-            "touched. Its stored credentials are encrypted with a key that this stack does not "
-            "have. See docs/runbooks/adopt-a-release.md, or set harbor.namespace to another one."
-        )
+        raise ForeignRelease(foreign_release(namespace))
     for record in found:
         client.delete(record.path)
 
@@ -97,13 +107,16 @@ def _record(path: str, secret: Mapping[str, Any]) -> Record:
     labels: Mapping[str, str] = secret["metadata"]["labels"]
     # Kubernetes' base64 around Helm's own base64 around gzip around JSON.
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
-    values: Mapping[str, Any] = json.loads(gzip.decompress(packed)).get("config") or {}
+    release: Mapping[str, Any] = json.loads(gzip.decompress(packed))
+    values: Mapping[str, Any] = release.get("config") or {}
     return Record(
         path=f"{path}/{secret['metadata']['name']}",
         revision=int(labels["version"]),
         status=labels["status"],
+        chart_version=dig(release, "chart", "metadata", "version"),
         external_url=values.get("externalURL"),
+        has_values=bool(values),
         # Not the address alone: somebody else's Harbor at the same address has another secretKey,
         # and taking it over would make what it encrypted unreadable.
-        made_here=values.get("existingSecretSecretKey") == MINTED_SECRET_KEY,
+        made_here=values.get("existingSecretSecretKey") in (MINTED_SECRET_KEY, GIVEN_SECRET_KEY),
     )

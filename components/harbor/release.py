@@ -65,6 +65,8 @@ class HarborArgs:
     timeout_seconds: int
     guard: pulumi.ResourceHookBinding | None = None
     """Hooks that get past what an interrupted run left, see interrupted.py."""
+    import_id: str | None = None
+    """Of a release that exists and is taken over: an upgrade instead of an installation."""
 
 
 class HarborRegistry(pulumi.ComponentResource):
@@ -96,6 +98,7 @@ class HarborRegistry(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 hooks=args.guard,
+                import_=args.import_id,
                 custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
             ),
         )
@@ -142,6 +145,7 @@ def harbor_args(
     credentials: Credentials,
     database: DatabaseAccess,
     cache: CacheAccess,
+    import_id: str | None = None,
 ) -> HarborArgs:
     """The args that `settings` and the parts that Harbor stands on amount to. Raises RunError."""
     wanted = settings.harbor
@@ -183,6 +187,7 @@ def harbor_args(
         update_strategy=update_strategy(settings),
         timeout_seconds=wanted.timeout_seconds,
         guard=guard(settings.cluster.context, wanted.namespace, settings.registry_url),
+        import_id=import_id,
     )
 
 

@@ -17,6 +17,10 @@ RELEASE: Final = "harbor"
 MINTED_SECRET_KEY: Final = "harbor-minted-secret-key"
 """Secret with the AES key of the stored credentials; its name marks a release of ours."""
 
+GIVEN_SECRET_KEY: Final = "harbor-given-secret-key"
+"""The same for a key that was not minted here: it came with a Harbor that was taken over. By the
+name of the Secret that Harbor reads it is known which stack must be given its key."""
+
 REGISTRY_USER: Final = "harbor_registry_user"
 """Name in the registry's htpasswd line; the chart takes it from values only (harbor-helm #1830)."""
 

@@ -1,6 +1,7 @@
 """The section `database`: Harbor's PostgreSQL, its own or someone else's. Pure."""
 
-from typing import Annotated, Any, Literal, Self, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -21,6 +22,7 @@ from components.settings.rules import (
     refuse,
     whole_number,
 )
+from components.settings.secret_rules import AsksForSecrets, SecretRule, characters
 
 SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 _CONNECTIONS = whole_number(1, 100_000, example=100)
@@ -37,7 +39,7 @@ class SecretRef(Section):
     """Key that holds the password."""
 
 
-class Database(Section):
+class Database(AsksForSecrets):
     """What both modes have in common."""
 
     sslmode: SslMode = "require"
@@ -61,8 +63,17 @@ class Database(Section):
 class DedicatedDatabase(Database):
     """A CloudNativePG Cluster of this Sovereign's own."""
 
+    secrets: ClassVar[Mapping[str, SecretRule]] = {
+        "databasePassword": SecretRule(
+            description="Password of Harbor's role in a database that is taken over",
+            shape=characters(8, 128),
+        ),
+    }
+
     mode: Literal["dedicated"] = "dedicated"
     """A CloudNativePG Cluster of this Sovereign's own."""
+    adopt: bool = False
+    """Take over the Cluster `harbor-pg` that exists in the namespace instead of refusing it."""
     instances: Annotated[int, whole_number(1, 9, example=2)] = 1
     """PostgreSQL pods: one primary, the rest standbys."""
     storage_size: StorageSize = "10Gi"
@@ -77,6 +88,10 @@ class DedicatedDatabase(Database):
     """Memory requested by each instance."""
     image: Annotated[str, IMAGE] | None = None
     """PostgreSQL image; the operator's default when unset."""
+
+    @property
+    def needed_secrets(self) -> tuple[str, ...]:
+        return tuple(self.secrets) if self.adopt else ()
 
 
 def _pool_mode(mode: str) -> str | None:

@@ -1,6 +1,7 @@
 """The section `harbor`: chart, replicas, resources, placement. Pure."""
 
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -18,6 +19,7 @@ from components.settings.rules import (
     Section,
     whole_number,
 )
+from components.settings.secret_rules import AsksForSecrets, SecretRule, characters
 
 Replicas = Annotated[int, whole_number(1, 50, example=2)]
 
@@ -105,11 +107,26 @@ class Toleration(Section):
     """Taint effect; every effect when unset."""
 
 
-class Harbor(Section):
+class Harbor(AsksForSecrets):
     """Harbor's Helm release."""
+
+    # What the database of a release that is taken over is bound to. They stay set afterwards: what
+    # is not given is minted.
+    secrets: ClassVar[Mapping[str, SecretRule]] = {
+        "harborSecretKey": SecretRule(
+            description="secretKey of a Harbor that is taken over",
+            shape=characters(16, 16),
+        ),
+        "harborAdminPassword": SecretRule(
+            description="Password of admin in a Harbor that is taken over",
+            shape=characters(8, 128),
+        ),
+    }
 
     namespace: Annotated[str, DNS_LABEL] = "harbor"
     """Namespace of Harbor, its database and its cache."""
+    adopt: bool = False
+    """Take over the Helm release `harbor` that exists in the namespace instead of refusing it."""
     chart: Chart = Chart()
     """Where the chart comes from."""
     log_level: Literal["debug", "info", "warning", "error", "fatal"] = "info"
@@ -134,3 +151,7 @@ class Harbor(Section):
     update_strategy: Literal["RollingUpdate", "Recreate"] | None = None
     """How pods of registry and jobservice are replaced. Unset: Recreate where blobs lie on a volume
     that mounts on one node only, else RollingUpdate."""
+
+    @property
+    def needed_secrets(self) -> tuple[str, ...]:
+        return tuple(self.secrets) if self.adopt else ()

@@ -1,9 +1,10 @@
 """The only reader of Pulumi's config: the running stack's settings, or one readable refusal."""
 
 import dataclasses
+import hmac
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -31,6 +32,8 @@ class StackConfig:
 
     settings: Settings
     secrets: Secrets
+    is_secret: Mapping[str, Callable[[str], bool]]
+    """By config key, for those that are set: whether a text is that secret."""
 
 
 class StackRefused(SettingsRefused, pulumi.RunError):
@@ -56,6 +59,7 @@ def load_settings() -> StackConfig:
 
     sandbox = reading.sections.get("sandbox") is True
     secrets: dict[str, pulumi.Output[str]] = {}
+    is_secret: dict[str, Callable[[str], bool]] = {}
     for key, text in plain.items():
         value = refusals.read_secret(
             key,
@@ -69,7 +73,10 @@ def load_settings() -> StackConfig:
             found.append(value)
         else:
             secrets[key] = pulumi.Output.secret(value)
+            is_secret[key] = _equals(value)
 
+    if "databasePassword" in plain and "rotation" in reading.sections:
+        found += refusals.given_and_rotated(reading.sections["rotation"], stack=stack)
     missing = [key for key in _needed(reading.sections) if key not in plain]
     if not pulumi.runtime.is_dry_run():
         found += [refusals.missing_secret(key, stack=stack, sandbox=sandbox) for key in missing]
@@ -80,7 +87,11 @@ def load_settings() -> StackConfig:
         secrets.update((key, unknown(secret=True)) for key in missing)
     for hint in cross.hints(reading.settings.database):
         pulumi.log.warn(hint)
-    return StackConfig(settings=reading.settings, secrets=secrets)
+    return StackConfig(settings=reading.settings, secrets=secrets, is_secret=is_secret)
+
+
+def _equals(value: str) -> Callable[[str], bool]:
+    return lambda text: hmac.compare_digest(text.encode(), value.encode())
 
 
 def _needed(sections: Mapping[str, Any]) -> list[str]:

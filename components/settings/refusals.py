@@ -27,6 +27,7 @@ from components.settings.places import (
     place,
     without_tags,
 )
+from components.settings.rotation import Rotation
 from components.settings.rules import REMOVE
 from components.settings.secrets import SECRETS
 
@@ -274,6 +275,20 @@ def missing_secret(key: str, *, stack: str, sandbox: bool) -> Refusal:
     """A secret that is needed and not set."""
     allowed = SECRETS[key].allowed(sandbox=sandbox)
     return Refusal(key=key, value=_NOT_SET, allowed=allowed, fix=set_secret(key, stack))
+
+
+def given_and_rotated(rotation: Rotation, *, stack: str) -> list[Refusal]:
+    """A number raised for a database password that is given: nothing would be minted."""
+    if rotation.database_password == 1:
+        return []
+    return [
+        Refusal(
+            key="rotation.databasePassword",
+            value=str(rotation.database_password),
+            allowed="1 while the secret databasePassword gives the password",
+            fix=f"pulumi config rm databasePassword -s {stack}",
+        )
+    ]
 
 
 def read_secret(

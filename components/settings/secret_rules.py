@@ -26,7 +26,8 @@ def characters(shortest: int, longest: int) -> Shape:
             return ""
         return WHITE_SPACE if re.search(r"\s", plain) else None
 
-    return Shape(allowed=f"{shortest} to {longest} characters without spaces", check=check)
+    number = f"{shortest} to {longest}" if shortest < longest else f"exactly {longest}"
+    return Shape(allowed=f"{number} characters without spaces", check=check)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,8 @@ from typing import Any, get_args
 
 from components.dns_settings import DnsSettings
 from components.object_storage.settings import StorageSettings
+from components.settings.database import DedicatedDatabase
+from components.settings.harbor import Harbor
 from components.settings.secret_rules import AsksForSecrets, SecretRule
 
 
@@ -13,5 +15,10 @@ def _of_kinds(union: Any) -> dict[str, SecretRule]:
     return {key: rule for kind in kinds for key, rule in kind.secrets.items()}
 
 
-SECRETS: Mapping[str, SecretRule] = {**_of_kinds(StorageSettings), **_of_kinds(DnsSettings)}
+SECRETS: Mapping[str, SecretRule] = {
+    **_of_kinds(StorageSettings),
+    **_of_kinds(DnsSettings),
+    **Harbor.secrets,
+    **DedicatedDatabase.secrets,
+}
 """By config key; each kind declares its own."""

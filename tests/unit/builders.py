@@ -150,12 +150,15 @@ def object_storage(ground: Ground, storage: dict[str, Any] | None = None) -> Obj
     )
 
 
-def credentials(ground: Ground, **epochs: int) -> Credentials:
+def credentials(
+    ground: Ground, given: dict[str, pulumi.Output[str]] | None = None, **epochs: int
+) -> Credentials:
     return Credentials(
         "credentials",
         CredentialsArgs(
             epochs={**Rotation().epochs, **{k.replace("_", "-"): v for k, v in epochs.items()}},
             site=ground.site,
+            given=given or {},
         ),
         ground.opts,
     )

@@ -4,8 +4,8 @@
 afterwards. Absence can only be asserted once every registration has landed, so nothing is asserted
 inside an `apply`.
 
-What the SDK's own mock monitor does not keep is kept here: parent, protect, retain, provider, hooks
-and the secret outputs, which are wrapped as the engine would.
+What the SDK's own mock monitor does not keep is kept here: parent, protect, retain, provider,
+import id, hooks and the secret outputs, which are wrapped as the engine would.
 """
 
 import asyncio
@@ -97,8 +97,8 @@ class Registered:
     protect: bool
     retain: bool
     provider: str
-    dependencies: frozenset[str]
     import_id: str
+    dependencies: frozenset[str]
     hooks: dict[str, list[str]]
 
     def __getitem__(self, key: str) -> Any:
@@ -207,8 +207,8 @@ class Recorder(mocks.MockMonitor):
             protect=request.protect,
             retain=request.retainOnDelete,
             provider=request.provider,
-            dependencies=frozenset(request.dependencies),
             import_id=request.importId,
+            dependencies=frozenset(request.dependencies),
             hooks=hooks,
         )
         with self._lock:

@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.credentials import READERS, combined
+from components.credentials import READERS, Credentials, combined
 from components.harbor.values import RemoteStorage, VolumeStorage, cache_secret
 from components.naming import FIELD_MANAGER
 from components.object_storage.kinds import BucketSettings, StorageKind
@@ -391,6 +391,40 @@ def test_passwords_fit_into_urls_unescaped(engine: Engine, sealing_certificate: 
     for password in passwords:
         assert password["special"] is False
         assert "overrideSpecial" not in password.inputs
+
+
+def test_what_a_harbor_brought_along_is_sealed_and_not_minted(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    given = {
+        what: f"{MARK}-of-the-estate-{what}"
+        for what in ("secret-key", "admin-password", "database-password")
+    }
+
+    def build() -> Credentials:
+        outputs = {what: pulumi.Output.secret(value) for what, value in given.items()}
+        return builders.credentials(Ground.of(sealing_certificate), given=outputs)
+
+    found = engine.run(build)
+    names = engine.resolve(found.secret_names).value
+    # Harbor's Deployment tells by this name that the key has to be given.
+    assert names.secret_key == "harbor-given-secret-key"
+    assert engine.sealed(names.secret_key) == {"secretKey": given["secret-key"]}
+    assert engine.sealed(names.admin_password) == {"HARBOR_ADMIN_PASSWORD": given["admin-password"]}
+    assert engine.resolve(found.admin_password) == (given["admin-password"], True, True)
+    assert engine.resolve(found.database_password) == (given["database-password"], True, True)
+    still_minted = {password.name for password in engine.all(RANDOM_PASSWORD)}
+    assert still_minted == {
+        f"credentials-{what}"
+        for what in (
+            "core-secret",
+            "csrf-key",
+            "jobservice-secret",
+            "registry-http-secret",
+            "registry-user",
+            "valkey-password",
+        )
+    }
 
 
 def test_a_rotation_mints_one_credential_anew(engine: Engine, sealing_certificate: str) -> None:

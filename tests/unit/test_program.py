@@ -7,6 +7,7 @@ tests/unit/golden/<stack>.txt lists what a stack is made of. After a wanted chan
 and read the difference before committing it: a name that changes is a resource that is replaced.
 """
 
+import base64
 import json
 import os
 import runpy
@@ -40,6 +41,8 @@ from tests.unit.mocks import (
     text,
     unknown_inputs,
 )
+from tests.unit.test_interrupted import helm_record
+from tests.unit.test_takeover import chart_objects
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
@@ -490,6 +493,99 @@ def test_the_largest_pool_fits_into_the_database(program: Program) -> None:
     assert values_of(engine)["database"]["maxOpenConns"] == 15
     parameters = engine.one(POSTGRES_CLUSTER)["spec"]["postgresql"]["parameters"]
     assert parameters["max_connections"] == "100"
+
+
+# --- What exists already -----------------------------------------------------------------------
+
+ESTATES_KEY = f"{MARK}sixteen"
+ESTATES_SECRETS = {
+    **SECRETS,
+    "harborSecretKey": ESTATES_KEY,
+    "harborAdminPassword": f"{MARK}-of-admin",
+    "databasePassword": f"{MARK}-of-harbor",
+}
+ADOPT: Sections = {"harbor": {"adopt": True}, "database": {"adopt": True}}
+
+
+def estate(*, key: str = ESTATES_KEY) -> dict[str, Any]:
+    """A Harbor and its Cluster that somebody else made; its values are left out of the record."""
+    record = helm_record(2, "deployed", None)
+    initdb = {"database": "registry", "owner": "harbor", "secret": {"name": "harbor-pg-app"}}
+    spec = {
+        "storage": {"size": "10Gi"},
+        "imageName": "ghcr.io/cloudnative-pg/postgresql:17.2",
+        "bootstrap": {"initdb": initdb},
+    }
+    secrets = "/api/v1/namespaces/harbor/secrets"
+    return {
+        **chart_objects(),
+        f"{secrets}?labelSelector=owner%3Dhelm%2Cname%3Dharbor": {"items": [record]},
+        f"{secrets}/harbor-core": {
+            "data": {"secretKey": base64.b64encode(key.encode()).decode()},
+        },
+        "/apis/postgresql.cnpg.io/v1/namespaces/harbor/clusters/harbor-pg": {"spec": spec},
+    }
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_harbor_of_somebody_else_s_is_refused_before_anything_is_created(
+    preview: bool, program: Program
+) -> None:
+    words = program.refusal("omantel", objects=estate(), preview=preview)
+    assert "Helm release harbor exists already in namespace harbor" in words
+    assert "Cluster harbor-pg exists already in namespace harbor" in words
+    assert words.count("docs/runbooks/adopt-a-release.md") >= 2
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_what_exists_is_imported_where_the_settings_say_so(preview: bool, program: Program) -> None:
+    engine = program.run(
+        "omantel", objects=estate(), secrets=ESTATES_SECRETS, preview=preview, **ADOPT
+    )
+    imported = {found.typ: found.import_id for found in engine.resources if found.import_id}
+    assert imported == {
+        NAMESPACE: "harbor",
+        POSTGRES_CLUSTER: "harbor/harbor-pg",
+        RELEASE: "harbor/harbor",
+    }
+    for typ in (NAMESPACE, POSTGRES_CLUSTER):
+        assert engine.one(typ)["metadata"]["annotations"]["pulumi.com/patchForce"] == "true"
+
+
+def test_what_is_taken_over_keeps_its_key_and_its_passwords(program: Program) -> None:
+    engine = program.run("omantel", objects=estate(), secrets=ESTATES_SECRETS, **ADOPT)
+    name = values_of(engine)["existingSecretSecretKey"]
+    assert engine.sealed(name) == {"secretKey": ESTATES_KEY}
+    assert engine.sealed("harbor-pg-credentials")["password"] == f"{MARK}-of-harbor"
+    assert engine.outputs["adminPassword"].value == f"{MARK}-of-admin"
+
+
+def test_nothing_is_imported_unless_the_settings_say_so(program: Program) -> None:
+    assert not [found for found in program.run("omantel").resources if found.import_id]
+
+
+def test_another_key_than_harbor_s_is_refused_before_anything_is_created(program: Program) -> None:
+    objects = estate(key=ESTATES_KEY[::-1])
+    words = program.refusal("omantel", objects=objects, secrets=ESTATES_SECRETS, **ADOPT)
+    assert "this stack was given another one" in words
+    assert MARK not in words
+
+
+def test_a_takeover_of_nothing_is_refused_before_anything_is_created(program: Program) -> None:
+    words = program.refusal("omantel", secrets=ESTATES_SECRETS, **ADOPT)
+    assert "no Helm release harbor" in words
+    assert "no Cluster harbor-pg" in words
+
+
+def test_a_takeover_previewed_without_its_cluster_shows_all_as_new_and_says_so(
+    program: Program,
+) -> None:
+    engine = program.preview_offline("omantel", **ADOPT)
+    assert not [found for found in engine.resources if found.import_id]
+    assert "what this stack takes over was not looked at" in "\n".join(engine.log)
+    assert listing(engine) == listing(
+        program.run("omantel", objects=estate(), secrets=ESTATES_SECRETS, **ADOPT)
+    )
 
 
 # --- Refusals ----------------------------------------------------------------------------------

@@ -124,6 +124,8 @@ def test_the_smallest_config_gets_secure_defaults() -> None:
 
 
 ACCEPTED: list[tuple[str, Any]] = [
+    ("harbor.adopt", True),
+    ("database.adopt", True),
     ("fqdn", "a.b"),
     ("fqdn", "x-1.omani.works"),
     ("protect", "false"),
@@ -1529,6 +1531,10 @@ def test_an_update_without_secrets_is_refused_beside_all_other_problems(
         ("s3SecretKey", "x" * 129, "32 to 128 characters"),
         ("s3SecretKey", "topmost-" * 5 + "\n", "white space"),
         ("s3SecretKey", "${SANDBOX_S3_SECRET_KEY}", "only a sandbox's stack"),
+        ("harborSecretKey", "x" * 15, "exactly 16 characters"),
+        ("harborSecretKey", "x" * 17, "exactly 16 characters"),
+        ("harborAdminPassword", "x" * 7, "8 to 128 characters"),
+        ("databasePassword", "a password of several words", "white space"),
     ],
 )
 def test_a_bad_secret_is_refused_without_being_shown(
@@ -1543,6 +1549,47 @@ def test_a_bad_secret_is_refused_without_being_shown(
     if not value.startswith("$"):
         assert refusal.value == f"<secret, {len(value)} characters>"
         assert value.strip() not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "needed"),
+    [
+        ({"harbor": {"adopt": True}}, {"harborSecretKey", "harborAdminPassword"}),
+        ({"database": {"adopt": True}}, {"databasePassword"}),
+        ({"harbor": {"adopt": False}, "database": {"adopt": False}}, set[str]()),
+    ],
+    ids=str,
+)
+def test_what_is_taken_over_needs_the_secrets_that_it_is_bound_to(
+    stack: Stack, section: dict[str, Any], needed: set[str]
+) -> None:
+    if not needed:
+        assert stack.load({**GOOD, **section}, secrets=BOTH).secrets.keys() == BOTH.keys()
+        return
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load({**GOOD, **section}, secrets=BOTH)
+    assert {refusal.key for refusal in raised.value.refusals} == needed
+
+
+def test_a_given_key_is_a_secret_output_that_can_be_compared(stack: Stack) -> None:
+    key = "sixteen-letters!"
+    config = stack.load(GOOD, secrets={**BOTH, "harborSecretKey": key})
+    assert stack.resolve(config.secrets["harborSecretKey"]) == (key, True, True)
+    is_key = config.is_secret["harborSecretKey"]
+    assert is_key(key)
+    assert not is_key(key.upper())
+    assert not is_key("")
+    assert key not in repr(config)
+
+
+def test_a_given_database_password_is_not_rotated_by_a_number(stack: Stack) -> None:
+    given = {**BOTH, "databasePassword": "of-the-estate"}
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load({**GOOD, "rotation": {"databasePassword": 2}}, secrets=given)
+    (refusal,) = raised.value.refusals
+    assert refusal.key == "rotation.databasePassword"
+    assert refusal.fix == "pulumi config rm databasePassword -s omantel"
+    assert stack.load({**GOOD, "rotation": {"databasePassword": 2}}, secrets=BOTH)
 
 
 def test_a_secret_in_plain_text_is_refused_without_being_shown(stack: Stack) -> None:
