@@ -286,7 +286,8 @@ def given_and_rotated(rotation: Rotation, *, stack: str) -> list[Refusal]:
             key="rotation.databasePassword",
             value=str(rotation.database_password),
             allowed="1 while the secret databasePassword gives the password",
-            fix=f"pulumi config rm databasePassword -s {stack}",
+            fix=f"pulumi config rm databasePassword -s {stack}\n"
+            f"pulumi config rm --path 'database.adopt' -s {stack}",
         )
     ]
 

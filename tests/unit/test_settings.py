@@ -1588,7 +1588,7 @@ def test_a_given_database_password_is_not_rotated_by_a_number(stack: Stack) -> N
         stack.load({**GOOD, "rotation": {"databasePassword": 2}}, secrets=given)
     (refusal,) = raised.value.refusals
     assert refusal.key == "rotation.databasePassword"
-    assert refusal.fix == "pulumi config rm databasePassword -s omantel"
+    assert "pulumi config rm databasePassword -s omantel" in refusal.fix
     assert stack.load({**GOOD, "rotation": {"databasePassword": 2}}, secrets=BOTH)
 
 
