@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import pulumi
 import pulumi_random as random
@@ -121,8 +121,8 @@ class Credentials(pulumi.ComponentResource):
                 opts=opts,
             )
 
-        def given_or_minted(what: str) -> pulumi.Output[str]:
-            return args.given.get(what) or password(what).result
+        def given_or_minted(what: str, **options: Any) -> pulumi.Output[str]:
+            return args.given[what] if what in args.given else password(what, **options).result
 
         def sealed(what: str, data: dict[str, pulumi.Input[str]]) -> SealedSecret:
             return args.site.sealed(f"{name}-{what}", f"harbor-minted-{what}", data, parent=self)
@@ -131,12 +131,8 @@ class Credentials(pulumi.ComponentResource):
         registry_user = password("registry-user")
         token = _token_certificate(name, args.epochs["token-certificate"], child)
         # It decrypts the credentials that stand in the database: as much data as the database is.
-        given_key = args.given.get("secret-key")
-        secret_key = (
-            given_key
-            or password(
-                "secret-key", length=SECRET_KEY_LENGTH, opts=args.site.data_options(self)
-            ).result
+        secret_key = given_or_minted(
+            "secret-key", length=SECRET_KEY_LENGTH, opts=args.site.data_options(self)
         )
         secrets = {
             "admin-password": sealed(
@@ -144,7 +140,7 @@ class Credentials(pulumi.ComponentResource):
             ),
             "secret-key": args.site.sealed(
                 f"{name}-secret-key",
-                GIVEN_SECRET_KEY if given_key else MINTED_SECRET_KEY,
+                GIVEN_SECRET_KEY if "secret-key" in args.given else MINTED_SECRET_KEY,
                 {"secretKey": secret_key},
                 parent=self,
             ),

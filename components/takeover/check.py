@@ -53,7 +53,8 @@ def _release_problems(client: ClusterClient, config: StackConfig) -> list[str]:
     found = records(client, namespace)
     newest = found[-1] if found else None
     running = running_harbor(client, namespace)
-    is_foreign = newest is not None and not newest.is_ours(settings.registry_url)
+    # By its values alone: at another address it is this stack's all the same, if its FQDN changed.
+    is_foreign = newest is not None and not newest.made_here
     if is_foreign and not settings.harbor.adopt:
         return [foreign_release(namespace)]
     if settings.harbor.adopt and (newest is None or running is None):

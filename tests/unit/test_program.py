@@ -571,6 +571,12 @@ def test_another_key_than_harbor_s_is_refused_before_anything_is_created(program
     assert MARK not in words
 
 
+def test_a_release_of_the_stack_s_own_may_change_its_address(program: Program) -> None:
+    record = helm_record(2, "deployed", "https://registry.formerly.example")
+    listed = "/api/v1/namespaces/harbor/secrets?labelSelector=owner%3Dhelm%2Cname%3Dharbor"
+    assert program.run("omantel", objects={listed: {"items": [record]}}).one(RELEASE)
+
+
 def test_a_takeover_of_nothing_is_refused_before_anything_is_created(program: Program) -> None:
     words = program.refusal("omantel", secrets=ESTATES_SECRETS, **ADOPT)
     assert "no Helm release harbor" in words
