@@ -66,6 +66,15 @@ SHARED: dict[str, Any] = {
     },
 }
 REGISTRY_NAMESPACE: dict[str, Any] = {"harbor": {"namespace": "registry"}}
+LOCKED: dict[str, Any] = {
+    "storage": {
+        "kind": "hetzner",
+        "region": "fsn1",
+        "bucket": "otech-harbor",
+        "rootDirectory": "otech",
+        "lockdown": {"projectId": "1234567", "moreAccessKeys": ["NEXTACCESSKEY0000001"]},
+    }
+}
 FILESYSTEM: dict[str, Any] = {"storage": {"kind": "filesystem", "size": "50Gi"}}
 KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
@@ -236,6 +245,7 @@ def test_every_golden_file_is_of_a_stack() -> None:
 
 VARIANTS: list[tuple[str, Sections]] = [
     ("filesystem", FILESYSTEM),
+    ("a locked bucket", LOCKED),
     ("aws", {"storage": AWS}),
     ("aws without a key", {"storage": NODE_ROLE}),
     ("a container with a key", AZURE),
