@@ -6,7 +6,7 @@ the one key that is given: a signature that anybody else made, however valid, co
 Kyverno fetches signatures from the registry, which is Harbor. So this policy waits for something
 that its siblings do not need, and what it may hold up is kept small: the excluded namespaces are
 never asked about, nor is an image that a pod had before, and by default the API server goes on
-without an answer. docs/decisions/0010-signatures.md has the rest.
+without an answer. docs/decisions/0012-signatures.md has the rest.
 """
 
 from __future__ import annotations
