@@ -196,15 +196,24 @@ def test_a_pull_request_that_drops_the_bucket_is_stopped(
     kept = sandbox.state.credentials()["s3SecretKey"]
     assert kept not in unchanged.markdown
 
-    document = yaml.safe_load(file.read_text())
-    document["config"]["sovereign-harbor:storage"] = {"kind": "filesystem", "size": "50Gi"}
-    file.write_text(yaml.safe_dump(document))
-    changed = preview.preview("local")
+    def other_storage(**more: str) -> preview.Preview:
+        document = yaml.safe_load(file.read_text())
+        kept = {"kind": "filesystem", "size": "50Gi", **more}
+        document["config"]["sovereign-harbor:storage"] = kept
+        file.write_text(yaml.safe_dump(document))
+        return preview.preview("local")
+
+    # The program itself asks first whether the images were moved.
+    refused = other_storage()
+    assert refused.code != 0
+    assert "pulumi config set --path 'storage.movedTo' 'filesystem'" in refused.markdown
+
+    changed = other_storage(movedTo="filesystem")
     assert "S3Bucket `object-storage-bucket`**" in changed.markdown
     # The sandbox's own data may go; a Sovereign's may not.
     assert changed.violations == ()
     found = rules.violations(changed.plan, sandbox=False)
-    assert [(v.rule, v.resource) for v in found] == [("data-stays", "object-storage-bucket")]
+    assert ("data-stays", "object-storage-bucket") in [(v.rule, v.resource) for v in found]
 
 
 # --- The fleet ----------------------------------------------------------------------------------
