@@ -53,9 +53,9 @@ test-sandbox: $(VENV)/development ## Tests by the real engine
 	@$(RUN) -m sandbox.toolchain build
 	@$(VENV)/bin/pytest --numprocesses $(SANDBOXES) --dist loadfile --no-loadscope-reorder \
 		tests/render tests/sandbox
-# Each has a control plane of its own, about 2 GiB; waiting is most of what it does, so that three
-# keep two processors busy. Files are begun in their order, each in the sandbox that is free.
-SANDBOXES ?= 3
+# Each has a control plane of its own, about 2 GiB, and keeps most of a processor busy. Files are
+# begun in their order, each in the sandbox that is free.
+SANDBOXES ?= 2
 
 lock: ## Pin the requirements anew (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock

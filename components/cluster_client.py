@@ -6,11 +6,17 @@ lightkube reads the kubeconfig and does the authentication; paths are the API's 
 from __future__ import annotations
 
 import base64
+import threading
 from typing import Any
 
 import httpx2
 from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
+
+# The engine calls a dynamic provider from several threads. lightkube reads a kubeconfig by msgspec,
+# which describes a type to itself at its first use; a second thread that meets it half described
+# ends the whole process (segmentation fault in msgspec 0.22.0).
+_READING_KUBECONFIG = threading.Lock()
 
 
 class ClusterUnreachable(Exception):
@@ -22,7 +28,8 @@ class ClusterClient:
 
     def __init__(self, context: str | None) -> None:
         try:
-            found = KubeConfig.from_env().get(context_name=context)
+            with _READING_KUBECONFIG:
+                found = KubeConfig.from_env().get(context_name=context)
         except Exception as error:
             raise ClusterUnreachable(f"kubeconfig: {error}") from None
         if found is None:
