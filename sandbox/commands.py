@@ -122,7 +122,7 @@ def stop_all(state: State) -> list[str]:
         processes.stop(state, process)
     ended += cluster.pids(state)
     cluster.stop(state)
-    return ended
+    return ended + processes.stop_left_plugins(state)
 
 
 def clean(state: State, arguments: argparse.Namespace) -> int:

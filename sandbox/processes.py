@@ -127,6 +127,22 @@ def stop(state: State, process: Process, *, seconds: float = 15) -> None:
     (state.folder / "run" / f"{process.name}.json").unlink(missing_ok=True)
 
 
+def stop_left_plugins(state: State) -> list[str]:
+    """Ends the plugins that engines of this sandbox started and, killed themselves, left behind.
+
+    The official Kubernetes provider outlives an engine that was killed. Their names.
+    """
+    ended: list[str] = []
+    started_from = os.fsencode(state.folder / "pulumi-home")
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            command = (entry / "cmdline").read_bytes().partition(b"\0")[0]
+            if command.startswith(started_from + b"/"):
+                os.kill(int(entry.name), signal.SIGKILL)
+                ended.append(Path(os.fsdecode(command)).name)
+    return ended
+
+
 def _reap(pid: int) -> None:
     # Somebody else's child is reaped by its parent.
     with contextlib.suppress(ChildProcessError):
