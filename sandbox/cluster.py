@@ -63,8 +63,7 @@ def prepare(state: State, tools: Toolbox) -> None:
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
-    apply(state, tools, *files, *crds, MANIFESTS / "cnpg-standin.yaml")
-    apply(state, tools, MANIFESTS / "sealed-secrets.yaml", MANIFESTS / "nodes.yaml")
+    apply(state, tools, *files, *crds, MANIFESTS / "cnpg-standin.yaml", MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     apply(state, tools, MANIFESTS / "cnpg-stage.yaml")
     _put_spare_volumes(state, tools)
@@ -146,6 +145,12 @@ def pids(state: State) -> dict[str, int]:
 
 def _pid_files(state: State) -> Path:
     return state.folder / "kwok" / "clusters" / CLUSTER / "pids"
+
+
+def last_words(state: State) -> str:
+    """The end of the log of KWOK, which plays the kubelets."""
+    log = state.folder / "kwok" / "clusters" / CLUSTER / "logs" / "kwok-controller.log"
+    return f"{tail(log)}\n  log: {log}"
 
 
 def apply(state: State, tools: Toolbox, *files: Path) -> None:

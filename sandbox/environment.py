@@ -39,6 +39,8 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         # Where pulumi is built here, the host of its official plugins is out of reach as well.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true" if own_plugins else "false",
+        # Each run of the official Kubernetes provider leaves a copy of the kubeconfig behind.
+        "TMPDIR": str(state.directory("tmp")),
         "HELM_CACHE_HOME": str(state.folder / "helm" / "cache"),
         "HELM_CONFIG_HOME": str(state.folder / "helm" / "config"),
         "HELM_DATA_HOME": str(state.folder / "helm" / "data"),

@@ -28,6 +28,9 @@ def start(state: State, tools: Toolbox) -> None:
     if running is not None and running.alive:
         return
     _bring_own_key(state, tools)
+    # KWOK never looks again at a pod that it sees before it manages the node (or knows its stages).
+    _wait_ready(state, tools, "node", "--all")
+    cluster.apply(state, tools, cluster.MANIFESTS / "sealed-secrets.yaml")
     listen, metrics = processes.free_port(), processes.free_port()
     processes.start(
         state,
@@ -50,12 +53,17 @@ def start(state: State, tools: Toolbox) -> None:
 def _pod_address(state: State, tools: Toolbox) -> str:
     """The address that KWOK gave to the simulated pod of the controller."""
     pod = f"pod/{ACCOUNT}"
-    cluster.kubectl(
-        state, tools, "wait", pod, "-n", NAMESPACE, "--for=condition=Ready", "--timeout=30s"
-    )
+    _wait_ready(state, tools, pod, "-n", NAMESPACE)
     return cluster.kubectl(
         state, tools, "get", pod, "-n", NAMESPACE, "-o", "jsonpath={.status.podIP}"
     )
+
+
+def _wait_ready(state: State, tools: Toolbox, *what: str) -> None:
+    try:
+        cluster.kubectl(state, tools, "wait", *what, "--for=condition=Ready", "--timeout=60s")
+    except processes.SandboxError as error:
+        raise processes.SandboxError(f"{error}\n{cluster.last_words(state)}") from None
 
 
 def _in_cluster(state: State, tools: Toolbox, command: list[str]) -> list[str]:

@@ -1,12 +1,17 @@
 """The section `storage` of kind aws: Amazon S3, and what follows from a region. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from components.object_storage.kinds import BucketSettings
+from components.object_storage.kinds import (
+    BUCKET_NAME,
+    BUCKET_PATTERN,
+    BucketSettings,
+    written_unquoted,
+)
 from components.settings.rotation import Epoch
 from components.settings.rules import Rule, Section, matching, refuse
 
@@ -58,6 +63,18 @@ _REGION = Rule(
     example="eu-central-1",
     check=matching(
         r"((us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+|cn-[a-z]+|us-gov-[a-z]+|eusc-[a-z]+-[a-z]+)-[1-9]"
+    ),
+)
+# Amazon S3 User Guide, "General purpose bucket naming rules".
+_BUCKET = replace(
+    BUCKET_NAME,
+    allowed=f"{BUCKET_NAME.allowed}; nor what Amazon S3 keeps for itself: xn--…, sthree-…, "
+    "amzn-s3-demo-…, …-s3alias, …--ol-s3, …--x-s3, …--table-s3",
+    check=written_unquoted(
+        matching(
+            r"(?!xn--|sthree-|amzn-s3-demo-)(?!.*(-s3alias|--ol-s3|--x-s3|--table-s3)$)"
+            + BUCKET_PATTERN
+        )
     ),
 )
 _ACCOUNT = Rule(
@@ -125,6 +142,8 @@ class AwsStorage(BucketSettings):
     """Amazon S3."""
     region: Annotated[str, _REGION]
     """Region of the bucket."""
+    bucket: Annotated[str, _BUCKET]
+    """Name of the Sovereign's bucket. Such names are unique across all customers of a vendor."""
     account_id: Annotated[str, _ACCOUNT] | None = None
     """The account that this stack may touch; any that the credentials lead to when unset."""
     kms_key_arn: Annotated[str, _KEY_ARN] | None = None

@@ -12,17 +12,16 @@ from typing import Any
 
 import pulumi
 from pulumi.dynamic import (
-    ConfigureRequest,
     CreateResult,
     DiffResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
-from components.object_storage.location import BucketLocation, location_of
-from components.object_storage.s3_client import S3Credentials, configured_credentials, reached
+from components.object_storage.location import BucketLocation, location_of, location_props
+from components.object_storage.s3_client import reached
 from components.object_storage.s3_probe import probe
+from components.object_storage.s3_provider import S3Provider
 from components.sealing.crypto import revision
 
 PLACE = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirectory")
@@ -40,14 +39,8 @@ _LOCKED_DOWN = (
 )
 
 
-class KeyProofProvider(ResourceProvider):
+class KeyProofProvider(S3Provider):
     """Lists, puts, gets and deletes a probe object whenever the key pair or the bucket is new."""
-
-    serialize_as_secret_always = False
-    _credentials: S3Credentials | None = None
-
-    def configure(self, req: ConfigureRequest) -> None:
-        self._credentials = configured_credentials(req.config.get)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         # Nothing is the same as "": the root directory is newer than some states.
@@ -98,11 +91,8 @@ class KeyProof(Resource, module="storage", name="KeyProof"):
             KeyProofProvider(),
             name,
             {
+                **location_props(location),
                 "bucket": bucket,
-                "region": location.region,
-                "endpoint": location.endpoint,
-                "pathStyle": location.path_style,
-                "caBundle": location.ca_bundle,
                 "rootDirectory": location.root_directory,
                 "lockdown": lockdown,
                 "revision": None,

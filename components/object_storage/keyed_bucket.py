@@ -7,7 +7,7 @@ import pulumi
 from components.harbor.values import RemoteStorage
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.key_proof import KeyProof
-from components.object_storage.location import bucket_location, s3_driver
+from components.object_storage.location import bucket_location, location_props, s3_driver
 from components.object_storage.s3_bucket import S3Bucket
 from components.object_storage.s3_lockdown import S3Lockdown
 from components.object_storage.seam import seam
@@ -23,11 +23,7 @@ def keyed_bucket(
     bucket = S3Bucket(
         f"{name}-bucket",
         {
-            "bucket": wanted.bucket,
-            "region": wanted.region,
-            "endpoint": wanted.endpoint,
-            "pathStyle": wanted.path_style,
-            "caBundle": wanted.ca_bundle,
+            **location_props(wanted),
             "rootDirectory": wanted.root_directory,
             "owner": args.owner,
             "adopt": settings.adopt,

@@ -56,11 +56,12 @@ def written_unquoted(check: Check) -> Check:
     return both
 
 
+BUCKET_PATTERN = "[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 BUCKET_NAME = Rule(
     allowed="3 to 63 lower-case letters, digits and '-', beginning and ending with a letter or "
     "digit, no dots, which the certificates of S3 hosts do not cover",
     example="omantel-harbor",
-    check=written_unquoted(matching(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")),
+    check=written_unquoted(matching(BUCKET_PATTERN)),
 )
 REGION = Rule(
     allowed="the region name the endpoint signs for: letters, digits and '-'",

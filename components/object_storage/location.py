@@ -47,6 +47,20 @@ def bucket_location(settings: BucketSettings) -> BucketLocation:
     )
 
 
+def location_props(location: BucketLocation) -> dict[str, Any]:
+    """The properties by which a resource reaches the bucket; `location_of` reads them again.
+
+    Without the root directory: it is part of what some resources keep, not of how all get there.
+    """
+    return {
+        "bucket": location.bucket,
+        "region": location.region,
+        "endpoint": location.endpoint,
+        "pathStyle": location.path_style,
+        "caBundle": location.ca_bundle,
+    }
+
+
 def location_of(props: Mapping[str, Any]) -> BucketLocation:
     """The location that the properties of a resource tell."""
     return BucketLocation(

@@ -8,24 +8,21 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import secrets
-import sys
 from typing import Any
 
 import pulumi
 from botocore.exceptions import ClientError
 from pulumi.dynamic import (
     CheckResult,
-    ConfigureRequest,
     CreateResult,
     DiffResult,
     ReadResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
 from components.object_storage.location import location_of
-from components.object_storage.s3_client import S3Credentials, configured_credentials, reached
+from components.object_storage.s3_client import reached
 from components.object_storage.s3_contents import (
     Owner,
     delete_own,
@@ -40,6 +37,7 @@ from components.object_storage.s3_features import (
     observed,
     put_features,
 )
+from components.object_storage.s3_provider import S3Provider, inputs_of, tell
 from components.object_storage.s3_sharing import (
     keeps_bucket,
     mark,
@@ -62,22 +60,13 @@ FEATURES = {"versioning": "versioning", "lifecycle": "lifecycle", "tags": "taggi
 """Output that tells a feature of the living bucket → the feature's name in `unsupported`."""
 
 
-class S3BucketProvider(ResourceProvider):
+class S3BucketProvider(S3Provider):
     """Create, read, update, delete of one bucket.
-
-    The key pair is read from the stack's configuration in `configure`, never kept as an input: a
-    rotated key changes nothing here, and destroy works with the key of the day.
 
     Outputs are the inputs and: `unsupported` (features that the store lacks), `lifecycle` (what
     the rules in force do), `keeps` (whether this stack keeps the bucket), `claimedBy` (the stack
     that the owner object names: the bucket's, or the root directory's) and `claim`.
     """
-
-    serialize_as_secret_always = False
-    _credentials: S3Credentials | None = None
-
-    def configure(self, req: ConfigureRequest) -> None:
-        self._credentials = configured_credentials(req.config.get)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         return CheckResult({**news, "tags": news.get("tags") or {}}, [])
@@ -149,7 +138,7 @@ class S3BucketProvider(ResourceProvider):
         keeps, root = keeps_bucket(props), root_of(props)
         found = read_owner(client, bucket, marked_roots(props)[0])
         if found not in (None, Owner(stack=props["owner"], claim=props.get("claim"))):
-            _tell(f"bucket {bucket} is kept by {found.stack} now; forgotten here, left as it is")
+            tell(f"bucket {bucket} is kept by {found.stack} now; forgotten here, left as it is")
             return
         if holds_data(client, bucket, marked_roots(props), under="" if keeps else f"{root}/"):
             raise BucketError(
@@ -235,7 +224,7 @@ def _just_made(client: Any, props: dict[str, Any]) -> bool:
 def _outputs(client: Any, props: dict[str, Any], owner: Owner, *, keeps: bool) -> dict[str, Any]:
     """Puts the declared features on the bucket, if the stack keeps it; returns the outputs."""
     return {
-        **{key: value for key, value in props.items() if not key.startswith("__")},
+        **inputs_of(props),
         **(_put(client, props) if keeps else _found(client, props)),
         "keeps": keeps,
         "claimedBy": owner.stack,
@@ -248,9 +237,9 @@ def _put(client: Any, props: dict[str, Any]) -> dict[str, Any]:
     replaced = foreign_rules(client, bucket)
     unsupported = put_features(client, props)
     if replaced and "lifecycle" not in unsupported:
-        _tell(f"bucket {bucket}: its lifecycle rules {', '.join(replaced)} were replaced")
+        tell(f"bucket {bucket}: its lifecycle rules {', '.join(replaced)} were replaced")
     if unsupported:
-        _tell(
+        tell(
             f"bucket {bucket}: {where(props)} does not offer {', '.join(unsupported)}; "
             "the bucket works without"
         )
@@ -261,7 +250,7 @@ def _found(client: Any, props: dict[str, Any]) -> dict[str, Any]:
     found = observed(client, props["bucket"])
     different = [key for key, value in declared(props).items() if found[key] != value]
     if different:
-        _tell(
+        tell(
             f"bucket {props['bucket']} is shared, and the stack that keeps it decides on "
             f"{', '.join(different)}: not as declared here"
         )
@@ -276,10 +265,6 @@ def _kept_features(features: dict[str, Any], state: dict[str, Any]) -> dict[str,
         for key, value in features.items()
         if keeps_bucket(state) and FEATURES[key] not in unsupported
     }
-
-
-def _tell(words: str) -> None:
-    print(words, file=sys.stderr)  # the engine shows it beside the resource
 
 
 class S3Bucket(Resource, module="storage", name="S3Bucket"):

@@ -6,19 +6,16 @@ from the stack's configuration in `configure`, as for the bucket.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pulumi
 from botocore.exceptions import ClientError
 from pulumi.dynamic import (
     CheckResult,
-    ConfigureRequest,
     CreateResult,
     DiffResult,
     ReadResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
@@ -29,12 +26,13 @@ from components.object_storage.bucket_policy import (
     lockdown_policy,
     principal,
 )
-from components.object_storage.location import BucketLocation, location_of
+from components.object_storage.location import BucketLocation, location_of, location_props
 from components.object_storage.s3_bucket import IDENTITY
-from components.object_storage.s3_client import S3Credentials, configured_credentials, reached
+from components.object_storage.s3_client import reached
 from components.object_storage.s3_contents import read_owner
 from components.object_storage.s3_errors import BucketError, error_code
 from components.object_storage.s3_policy import is_locked, lock, read_policy, take_off
+from components.object_storage.s3_provider import S3Provider, inputs_of, tell
 
 _HELP = (
     "If the lockdown refuses this key, see docs/runbooks/lock-down-a-bucket.md for who can take it "
@@ -56,18 +54,12 @@ _STILL_IN_USE = (
 )
 
 
-class S3LockdownProvider(ResourceProvider):
+class S3LockdownProvider(S3Provider):
     """Puts the policy on, keeps it as declared, takes it off.
 
     Outputs are the inputs and: `letIn`, digests of those whom the policy in force lets in, empty
     when there is none or another; `by`, the digest of the key that wrote it.
     """
-
-    serialize_as_secret_always = False
-    _credentials: S3Credentials | None = None
-
-    def configure(self, req: ConfigureRequest) -> None:
-        self._credentials = configured_credentials(req.config.get)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         return CheckResult({**news, "moreAccessKeys": news.get("moreAccessKeys") or []}, [])
@@ -104,7 +96,7 @@ class S3LockdownProvider(ResourceProvider):
                 if found is not None and is_ours(found):
                     client.delete_bucket_policy(Bucket=_id)
                 elif found is not None:
-                    _tell(f"bucket {_id} has a policy that this program did not write; it is left")
+                    tell(f"bucket {_id} has a policy that this program did not write; it is left")
             except ClientError as error:
                 if error_code(error) != "NoSuchBucket":
                     raise
@@ -123,15 +115,14 @@ class S3LockdownProvider(ResourceProvider):
             principals = self._principals(props)
             wanted = lockdown_policy(bucket, principals)
             if not is_locked(client, bucket, wanted):
-                _tell(f"bucket {bucket}: its lockdown is tried out and proven for some minutes")
+                tell(f"bucket {bucket}: its lockdown is tried out and proven for some minutes")
                 try:
                     with reached(location, self._credentials) as careful:
                         lock(careful, bucket, wanted, principals[0])
                 except BucketError as error:
                     outcome = _LEFT_OPEN if take_off(client, bucket) else _LEFT_LOCKED
                     raise BucketError(f"{error} {outcome}") from None
-        inputs = {key: value for key, value in props.items() if not key.startswith("__")}
-        return {**inputs, "letIn": fingerprints(principals), "by": self._by(props)}
+        return {**inputs_of(props), "letIn": fingerprints(principals), "by": self._by(props)}
 
     def _principals(self, props: dict[str, Any]) -> list[str]:
         """Whom the policy lets in, the stack's own key first."""
@@ -149,10 +140,6 @@ def _refuse_a_rotation_that_locks_out(olds: dict[str, Any], wanted: list[str], o
         raise BucketError(f"bucket {olds['bucket']}: {_NOT_LET_IN}")
     if own != olds["by"] and olds["by"] not in wanted:
         raise BucketError(f"bucket {olds['bucket']}: {_STILL_IN_USE}")
-
-
-def _tell(words: str) -> None:
-    print(words, file=sys.stderr)  # the engine shows it beside the resource
 
 
 class S3Lockdown(Resource, module="storage", name="S3Lockdown"):
@@ -178,11 +165,8 @@ class S3Lockdown(Resource, module="storage", name="S3Lockdown"):
             S3LockdownProvider(),
             name,
             {
+                **location_props(location),
                 "bucket": bucket,
-                "region": location.region,
-                "endpoint": location.endpoint,
-                "pathStyle": location.path_style,
-                "caBundle": location.ca_bundle,
                 "owner": owner,
                 "projectId": project_id,
                 "moreAccessKeys": list(more_access_keys),

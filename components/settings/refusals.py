@@ -28,7 +28,7 @@ from components.settings.places import (
     without_tags,
 )
 from components.settings.rotation import Rotation
-from components.settings.rules import REMOVE
+from components.settings.rules import REMOVE, is_for_the_shell
 from components.settings.secrets import SECRETS
 
 PROJECT = "sovereign-harbor"
@@ -254,8 +254,7 @@ class _Reader:
         return f"pulumi config rm {_path_option(path)} -s {self._stack}"
 
     def _set(self, path: Path, text: str) -> str:
-        # An example that calls a command, such as $(sha256sum …), must reach the shell as it is.
-        value = text if "$(" in text else shlex.quote(text)
+        value = text if is_for_the_shell(text) else shlex.quote(text)
         return f"pulumi config set {_path_option(path)} {value} -s {self._stack}"
 
 

@@ -67,6 +67,14 @@ class Rule:
         return value
 
 
+def is_for_the_shell(example: str) -> bool:
+    """Whether the shell is to make a value of an example, so that it must not be quoted.
+
+    It is $(a command), or < a file: text that begins with '-' would be taken for a flag.
+    """
+    return "$(" in example or example.startswith("< ")
+
+
 def matching(pattern: str) -> Check:
     """A check that refuses what the whole pattern does not match."""
     compiled = re.compile(pattern)
@@ -221,7 +229,7 @@ def _certificate(text: str) -> str | None:
 
 PEM = Rule(
     allowed="certificates in PEM (-----BEGIN CERTIFICATE-----)",
-    example='"$(cat ca.pem)"',
+    example="< ca.pem",
     check=_pem,
 )
 CERTIFICATE = Rule(

@@ -52,7 +52,7 @@ def _canonical(pem: str) -> str:
 PUBLIC_KEY = Rule(
     allowed="an EC P-256 public key in PEM (-----BEGIN PUBLIC KEY-----), which "
     "`cosign generate-key-pair` writes to cosign.pub",
-    example='"$(cat cosign.pub)"',
+    example="< cosign.pub",
     check=_public_key,
     conceal=True,
 )

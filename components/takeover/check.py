@@ -52,11 +52,11 @@ def _release_problems(client: ClusterClient, config: StackConfig) -> list[str]:
     namespace, stack = settings.harbor.namespace, pulumi.get_stack()
     found = records(client, namespace)
     newest = found[-1] if found else None
-    running = running_harbor(client, namespace)
     # By its values alone: at another address it is this stack's all the same, if its FQDN changed.
     is_foreign = newest is not None and not newest.made_here
     if is_foreign and not settings.harbor.adopt:
         return [foreign_release(namespace)]
+    running = running_harbor(client, namespace)
     if settings.harbor.adopt and (newest is None or running is None):
         return [
             f"sovereign-harbor:harbor.adopt = true, but namespace {namespace} has no Helm release "

@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
+import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +18,8 @@ import yaml
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3_client import S3Credentials, s3_client
+from components.settings.rules import PEM, Rule
+from components.settings.signatures import PUBLIC_KEY
 from sandbox import cluster, smoke
 from sandbox.pulumi import Pulumi
 from tests.sandbox.conftest import Sandbox
@@ -241,6 +247,36 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
         "Traceback",
     ):
         assert (part in refused.text) is (part != "Traceback"), refused.text
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "rule"),
+    [
+        ("imagePolicy", "imagePolicy.signatures.publicKey", PUBLIC_KEY),
+        ("storage", "storage.caBundle", PEM),
+    ],
+)
+def test_the_command_that_mends_a_text_which_begins_like_a_flag_is_taken(
+    sandbox: Sandbox, sovereign: Pulumi, section: str, key: str, rule: Rule
+) -> None:
+    before = sandbox.section(section)
+    text = "-----BEGIN SOMETHING-----"  # the command line drops the end of the last line
+    (sandbox.project / rule.example.removeprefix("< ")).write_text(text)
+    command = f"pulumi config set --path '{key}' {rule.example} -s {sovereign.stack}"
+    variables = {**os.environ, **sandbox.variables}
+    subprocess.run(["sh", "-ec", command], cwd=sandbox.project, env=variables, check=True)
+    found = sandbox.section(section)
+    sandbox.configure(**{section: before})
+    for part in key.split(".")[1:]:
+        found = found[part]
+    assert found == text
+
+
+def test_engine_runs_leave_nothing_in_the_temporary_folder_of_the_machine(
+    sandbox: Sandbox, sovereign: Pulumi
+) -> None:
+    copies = Path(tempfile.gettempdir()).glob("kubeconfig*")
+    assert not [file for file in copies if str(sandbox.state.folder) in file.read_text()]
 
 
 @pytest.mark.parametrize("stack", ["omantel", "otech"])

@@ -30,7 +30,7 @@ from components.settings.environment import UnsetVariable, cluster_context, expa
 from components.settings.loader import StackConfig, load_settings
 from components.settings.model import Settings, max_open_connections
 from components.settings.refusals import Reading, Refusal, SettingsRefused
-from components.settings.rules import bytes_of
+from components.settings.rules import bytes_of, is_for_the_shell
 from components.settings.secrets import SECRETS
 from components.settings.valkey import DedicatedValkey, SharedValkey
 
@@ -172,6 +172,7 @@ ACCEPTED: list[tuple[str, Any]] = [
     ("storage", {**AWS, "accountId": 111122223333}),
     ("storage", {**AWS, "kmsKeyArn": "arn:aws:kms:eu-central-1:111122223333:key/mrk-1a"}),
     ("storage", {**AWS, "access": {"epoch": 2}}),
+    ("storage", {**AWS, "bucket": "s3alias-omantel-s3"}),
     ("storage", {**AWS, "access": {"permissionsBoundary": "arn:aws:iam::aws:policy/b"}}),
     ("storage", {**AWS, "access": {"mode": "node-role", "role": "omantel-nodes"}}),
     ("exposure", {"kind": "gateway", "parentRefs": [{"name": "g", "namespace": "gateways"}]}),
@@ -514,7 +515,7 @@ REFUSED: list[Bad] = [
         path="storage.caBundle",
         value="ca.crt",
         allowed="certificates in PEM",
-        fix=set_path("storage.caBundle", '"$(cat ca.pem)"'),
+        fix=set_path("storage.caBundle", "< ca.pem"),
         base=_S3,
     ),
     Bad(
@@ -577,6 +578,24 @@ REFUSED: list[Bad] = [
             "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
         ),
         base=_AWS,
+    ),
+    *(
+        Bad(
+            path="storage.bucket",
+            value=name,
+            allowed="nor what Amazon S3 keeps for itself",
+            fix=set_path("storage.bucket", "omantel-harbor"),
+            base=_AWS,
+        )
+        for name in (
+            "xn--omantel",
+            "sthree-harbor",
+            "amzn-s3-demo-harbor",
+            "omantel-s3alias",
+            "omantel--ol-s3",
+            "omantel--x-s3",
+            "omantel--table-s3",
+        )
     ),
     *(
         Bad(
@@ -1331,7 +1350,7 @@ def test_every_setting_says_what_is_allowed_with_an_example_that_is(
         for below, example in where.examples:
             if (
                 not below
-                and "$(" not in example
+                and not is_for_the_shell(example)
                 and where.rule is not None
                 and not example.isdigit()
             ):

@@ -257,9 +257,7 @@ SECRET = PRIVATE.private_bytes(
     serialization.NoEncryption(),
 ).decode()
 SIGSTORE = SECRET.replace("PRIVATE KEY", "ENCRYPTED SIGSTORE PRIVATE KEY")
-KEY_FIX = (
-    "pulumi config set --path 'imagePolicy.signatures.publicKey' \"$(cat cosign.pub)\" -s omantel"
-)
+KEY_FIX = "pulumi config set --path 'imagePolicy.signatures.publicKey' < cosign.pub -s omantel"
 
 
 def fix(key: str, value: str) -> str:
