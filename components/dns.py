@@ -1,86 +1,27 @@
 """Dns: the registry's address records, where this program writes them.
 
-Names of vendors live here, in dns_settings.py and in object_storage/ only.
+Names of vendors live here, in dns_settings.py, dns_records.py and object_storage/ only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pulumi
-import pulumi_hcloud as hcloud
 
-from components.cluster import unknown
-from components.dns_settings import HetznerDns, LoadBalancer
+from components.dns_settings import HetznerDns
 from components.settings.model import Settings
 
-
-@dataclass(frozen=True, kw_only=True)
-class DnsRecordsArgs:
-    """Records of `host` in a zone that exists."""
-
-    host: str
-    settings: HetznerDns
-
-
-class DnsRecords(pulumi.ComponentResource):
-    """An A and an AAAA record, to a load balancer's addresses or to those given."""
-
-    def __init__(
-        self, name: str, args: DnsRecordsArgs, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("sovereign-harbor:index:DnsRecords", name, None, opts)
-        wanted = args.settings
-        if wanted.load_balancer is not None:
-            found = _load_balancer(wanted.load_balancer, self)
-            addresses: dict[str, pulumi.Input[str]] = {
-                "A": found.ipv4.apply(public_address),
-                "AAAA": found.ipv6.apply(public_address),
-            }
-        else:
-            assert wanted.addresses is not None  # settings demand one of the two
-            given = {"A": wanted.addresses.ipv4, "AAAA": wanted.addresses.ipv6}
-            addresses = {kind: text for kind, text in given.items() if text is not None}
-        for kind, address in addresses.items():
-            hcloud.ZoneRrset(
-                f"{name}-{kind.lower()}",
-                zone=wanted.zone,
-                name=wanted.record_name(args.host),
-                type=kind,
-                ttl=wanted.ttl,
-                records=[{"value": address}],
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-        self.register_outputs({})
-
-
-def _load_balancer(
-    wanted: LoadBalancer, parent: pulumi.Resource
-) -> pulumi.Output[hcloud.GetLoadBalancerResult]:
-    return hcloud.get_load_balancer_output(
-        name=wanted.name,
-        with_selector=wanted.selector,
-        opts=pulumi.InvokeOutputOptions(parent=parent),
-    )
-
-
-def public_address(address: str | None) -> pulumi.Output[str]:
-    """The address; unknown in a preview whose token is, since nobody was asked. Raises RunError."""
-    if address:
-        return pulumi.Output.from_input(address)
-    if pulumi.runtime.is_dry_run():
-        return unknown()
-    raise pulumi.RunError(
-        "sovereign-harbor:dns.loadBalancer has no public address of one kind\n"
-        "  fix: set dns.addresses instead, to those that clients shall use"
-    )
+if TYPE_CHECKING:
+    from components.dns_records import DnsRecords
 
 
 def dns_records(settings: Settings, token: pulumi.Input[str] | None) -> DnsRecords | None:
     """The records that `dns` asks for; None where somebody else writes them."""
     if not isinstance(settings.dns, HetznerDns):
         return None
+    # Here, so that no other stack pays for the import of this vendor's SDK.
+    from components.dns_records import hetzner_records
+
     assert token is not None  # settings demand it
-    provider = hcloud.Provider("dns", token=token)
-    args = DnsRecordsArgs(host=settings.registry_fqdn, settings=settings.dns)
-    return DnsRecords("dns", args, pulumi.ResourceOptions(providers=[provider]))
+    return hetzner_records(settings.registry_fqdn, settings.dns, token)

@@ -6,7 +6,8 @@ import pulumi
 import pytest
 from pulumi.runtime import rpc
 
-from components.dns import dns_records, public_address
+from components.dns import dns_records
+from components.dns_records import public_address
 from tests.unit.builders import settings
 from tests.unit.mocks import (
     DNS_PROVIDER,

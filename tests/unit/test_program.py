@@ -8,6 +8,7 @@ and read the difference before committing it: a name that changes is a resource 
 """
 
 import base64
+import gc
 import json
 import os
 import runpy
@@ -174,6 +175,7 @@ class Program:
             cluster.stand_in(monkeypatch)
             monkeypatch.chdir(ROOT)
             monkeypatch.delenv("HARBOR_CHART", raising=False)
+            monkeypatch.setattr(gc, "freeze", lambda: None)  # this process runs many programs
             for name, value in SANDBOX.items():
                 monkeypatch.setenv(f"SANDBOX_{name}", value)
             monkeypatch.setenv("SANDBOX_SEALING_CERTIFICATE", str(self._pinned))
