@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 CACHE := $(or $(SOVEREIGN_HARBOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sovereign-harbor)
-# Downloaded wheels go to the project's cache folder too, not to the home folder.
-PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes
+# Downloaded wheels go to the cache folder too, not to the home folder. What is imported is compiled then;
+# compiling all that the SDKs hold would be half of the installation.
+PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
 .PHONY: help up down status env smoke clean clean-caches clean-tools test test-unit test-sandbox check lock
 
@@ -52,9 +53,9 @@ test-unit: $(VENV)/development ## Tests without the sandbox
 test-sandbox: $(VENV)/development ## Tests by the real engine
 	@$(RUN) -m sandbox.toolchain build
 	@$(VENV)/bin/pytest --numprocesses $(SANDBOXES) --dist loadfile --no-loadscope-reorder \
-		tests/render tests/sandbox
+		tests/sandbox tests/render
 # Each has a control plane of its own, about 2 GiB, and keeps most of a processor busy. Files are
-# begun in their order, each in the sandbox that is free.
+# begun in their order, each in the sandbox that is free: short ones last, so that both end at once.
 SANDBOXES ?= 2
 
 lock: ## Pin the requirements anew (needs uv)

@@ -70,7 +70,7 @@ def start(
     *,
     environment: Mapping[str, str] | None = None,
     ready: Callable[[], bool],
-    seconds: float = 30,
+    seconds: float = 60,
 ) -> Process:
     """Starts `command` in a session of its own and waits until `ready`. Raises SandboxError."""
     running = find(state, name)

@@ -331,7 +331,7 @@ def until_started(upstream: Path, process: subprocess.Popen[bytes]) -> None:
 def test_an_interrupted_build_leaves_nothing_half_made(
     how: signal.Signals, upstream: Path, modules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_GO_SECONDS", "2")
+    monkeypatch.setenv("FAKE_GO_SECONDS", "10")  # it ends long before, if the signal does it
     process = in_another_process(modules)
     until_started(upstream, process)
     process.send_signal(how)
