@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 CACHE := $(or $(SOVEREIGN_HARBOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sovereign-harbor)
-# Downloaded wheels go to the cache folder too, not to the home folder. What is imported is compiled then;
-# compiling all that the SDKs hold would be half of the installation.
+# A run is many short processes: where this is set, each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+# Downloaded wheels go to the cache folder too, not to the home folder. They are compiled when they
+# are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
 .PHONY: help up down status env smoke clean clean-caches clean-tools test test-unit test-sandbox check lock
