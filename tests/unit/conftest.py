@@ -3,6 +3,7 @@
 import gc
 import itertools
 import logging
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,14 @@ def sealing_key() -> rsa.RSAPrivateKey:
 def sealing_certificate(sealing_key: rsa.RSAPrivateKey) -> str:
     """PEM of the controller's certificate."""
     return certificate_of(sealing_key)
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children can be interrupted, as in a terminal: those of a background job ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 _buckets = (f"bucket-{number}" for number in itertools.count())

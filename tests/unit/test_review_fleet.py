@@ -218,6 +218,7 @@ def test_what_needs_a_backend_says_so_before_it_starts(verb: str, many: Fleet) -
         many.run(verb, "a")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_every_engine_once_and_starts_no_other(many: Fleet) -> None:
     many.add("a", "b", "c")
     for name in ("a", "b", "c"):

@@ -327,6 +327,7 @@ def until_started(upstream: Path, process: subprocess.Popen[bytes]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_build_leaves_nothing_half_made(
     how: signal.Signals, upstream: Path, modules: Path, monkeypatch: pytest.MonkeyPatch
