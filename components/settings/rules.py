@@ -29,7 +29,6 @@ class Section(BaseModel):
         validate_by_alias=True,
         validate_by_name=True,  # for Python callers; the loader reads YAML by alias only
         coerce_numbers_to_str=True,  # `pulumi config set --path` turns 10485760 into a number
-        use_attribute_docstrings=True,
     )
 
 
