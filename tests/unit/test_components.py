@@ -135,6 +135,10 @@ def test_the_bucket_is_made_as_declared(engine: Engine, sealing_certificate: str
         "abortDays": 2,
         "tags": {"team": "platform"},
     }
+    # The key is proven where the registry will use it: a shared key may do nothing elsewhere.
+    proof = engine.one(KEY_PROOF)
+    for key in ("bucket", "region", "endpoint", "pathStyle", "rootDirectory"):
+        assert proof[key] == bucket[key]
 
 
 HETZNER = {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"}

@@ -21,6 +21,7 @@ from components.object_storage.s3_client import ATTEMPTS, S3Credentials
 from components.object_storage.s3_contents import OWNER_KEY
 from components.object_storage.s3_errors import BucketError
 from components.object_storage.s3_features import declared
+from components.object_storage.s3_lockdown import S3LockdownProvider
 from tests.faulty_store import (
     CREDENTIALS,
     Fault,
@@ -847,7 +848,7 @@ def test_keys_may_come_from_the_environment_of_a_sandbox(
     assert f"Credential={CREDENTIALS.access_key}/" in signed
 
 
-@pytest.mark.parametrize("kind", [S3BucketProvider, KeyProofProvider])
+@pytest.mark.parametrize("kind", [S3BucketProvider, KeyProofProvider, S3LockdownProvider])
 def test_the_serialized_provider_is_stable_and_loads_back(kind: type[Any]) -> None:
     import base64
 
