@@ -8,9 +8,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from components import versions
 from components.settings.rules import (
     CHART_SOURCE,
-    DNS_LABEL,
     EXACT_VERSION,
     NON_EMPTY,
+    OWN_NAMESPACE,
     SHA256,
     STORAGE_CLASS,
     Cpu,
@@ -123,7 +123,7 @@ class Harbor(AsksForSecrets):
         ),
     }
 
-    namespace: Annotated[str, DNS_LABEL] = "harbor"
+    namespace: Annotated[str, OWN_NAMESPACE] = "harbor"
     """Namespace of Harbor, its database and its cache."""
     adopt: bool = False
     """Take over the Helm release `harbor` that exists in the namespace instead of refusing it."""

@@ -97,6 +97,11 @@ DNS_LABEL = Rule(
     example="harbor",
     check=matching(_LABEL),
 )
+OWN_NAMESPACE = Rule(
+    allowed=f"{DNS_LABEL.allowed}; Kubernetes keeps those that begin with kube- for itself",
+    example="harbor",
+    check=matching(rf"(?!kube-){_LABEL}"),
+)
 OBJECT_NAME = Rule(
     allowed="a Kubernetes object name: lower-case letters, digits, '-' and '.'",
     example="harbor-database",

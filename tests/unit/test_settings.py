@@ -791,6 +791,12 @@ REFUSED: list[Bad] = [
         fix=set_path("harbor.namespace", "harbor"),
     ),
     Bad(
+        path="harbor.namespace",
+        value="kube-system",
+        allowed="Kubernetes keeps those that begin with kube-",
+        fix=set_path("harbor.namespace", "harbor"),
+    ),
+    Bad(
         path="harbor.chart.version",
         value="^1.18",
         allowed="one exact version",
