@@ -279,13 +279,16 @@ def test_engine_runs_leave_nothing_in_the_temporary_folder_of_the_machine(
     assert not [file for file in copies if str(sandbox.state.folder) in file.read_text()]
 
 
-def test_a_real_sovereign_previews_without_cluster_and_without_secrets(sandbox: Sandbox) -> None:
-    alone = sandbox.stack("omantel", KUBECONFIG="/nonexistent/kubeconfig")
+@pytest.mark.parametrize("stack", ["omantel", "otech"])
+def test_a_real_sovereign_previews_without_cluster_and_without_secrets(
+    sandbox: Sandbox, stack: str
+) -> None:
+    alone = sandbox.stack(stack, KUBECONFIG="/nonexistent/kubeconfig")
     alone.ensure_stack()
     begun = time.monotonic()
-    shown = alone.run("preview", "-s", "omantel")
+    shown = alone.run("preview", "-s", stack)
     elapsed = time.monotonic() - begun
-    assert "not set on stack omantel: s3AccessKey, s3SecretKey" in shown.text
+    assert f"not set on stack {stack}: s3AccessKey, s3SecretKey" in shown.text
     assert shown.text.count("not set on stack") == 2, "once while running, once in the summary"
     assert "error" not in shown.text
     # Measured figures are in docs/benchmarks.md; this is the hang, not the speed.
