@@ -6,6 +6,9 @@ place is kept in the state, and a preview that finds another one in the config i
 the config says that the blobs were moved there.
 
 Nothing outside the state is read or written.
+
+This module's path and its provider's name are part of every existing state: they never change
+(tests/unit/test_state_memory.py).
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 What is in the state: the bucket's place and a salted revision of the pair. The pair itself is read
 from the stack's configuration in `configure`, as for the bucket: it is kept neither as an input
 nor as an output, and a proof that fails leaves the last proven revision in the state.
+
+This module's path and its provider's name are part of every existing state: they never change
+(tests/unit/test_state_memory.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """The bucket of an S3-compatible store, managed through its S3 API by a dynamic provider.
 
 Why not a bridged provider: docs/decisions/0002-dynamic-provider-for-s3-buckets.md.
+
+This module's path and its provider's name are part of every existing state: they never change
+(tests/unit/test_state_memory.py).
 """
 
 from __future__ import annotations

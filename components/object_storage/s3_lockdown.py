@@ -2,6 +2,9 @@
 
 Digests of those keys are in the state, never the key of the stack's own pair: that one is read
 from the stack's configuration in `configure`, as for the bucket.
+
+This module's path and its provider's name are part of every existing state: they never change
+(tests/unit/test_state_memory.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Ciphertext that is made once and kept: sealing as a resource with a state."""
+"""Ciphertext that is made once and kept: sealing as a resource with a state.
+
+This module's path and its provider's name are part of every existing state: they never change
+(tests/unit/test_state_memory.py).
+"""
 
 from __future__ import annotations
 
