@@ -35,10 +35,10 @@ clean: $(VENV)/program ## End the sandbox and remove all it wrote
 	@$(RUN) -m sandbox clean
 
 clean-caches: ## Remove what only building tools needed (about 14 GB), keep the tools
-	@$(PYTHON) -m sandbox.toolchain clean caches
+	@$(PYTHON) -m toolchain clean caches
 
 clean-tools: ## Remove the cache of built tools
-	@$(PYTHON) -m sandbox.toolchain clean
+	@$(PYTHON) -m toolchain clean
 
 test: check test-unit test-sandbox ## Run everything
 
@@ -53,7 +53,7 @@ test-unit: $(VENV)/development ## Tests without the sandbox
 	@$(VENV)/bin/pytest --numprocesses auto --dist loadfile tests/unit
 
 test-sandbox: $(VENV)/development ## Tests by the real engine
-	@$(RUN) -m sandbox.toolchain build
+	@$(RUN) -m toolchain build
 	@$(VENV)/bin/pytest --numprocesses $(SANDBOXES) --dist loadfile --no-loadscope-reorder \
 		tests/sandbox tests/render
 # Each has a control plane of its own, about 2 GiB, and keeps most of a processor busy. Files are
@@ -85,25 +85,25 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 	stacks sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file)
-	@$(RUN) -m review preview $(STACK) $(if $(OUTPUT),--output $(OUTPUT))
+	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT))
 
 fleet-preview: ## Preview every Sovereign
 fleet-up: ## Bring every Sovereign up that passes its preview
 fleet-drift: ## Compare every Sovereign with its state, changing nothing
 fleet-status: ## Show what the backend knows of every Sovereign
 fleet-preview fleet-up fleet-drift fleet-status: $(VENV)/development
-	@$(RUN) -m review fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
+	@$(RUN) -m fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
 		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT))
 
 fleet-operator: $(VENV)/program ## Stacks for the Kubernetes Operator (REPOSITORY=… BACKEND=…)
-	@$(RUN) -m review operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \
+	@$(RUN) -m fleet operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \
 		--commit "$(or $(COMMIT),$(shell git rev-parse HEAD))" --namespace "$(or $(NAMESPACE),pulumi)"
 
 sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=… REGION=…)
-	@$(RUN) -m review sovereign "$(NAME)" "$(FQDN)" "$(REGION)"
+	@$(RUN) -m fleet sovereign "$(NAME)" "$(FQDN)" "$(REGION)"
 
 stacks: ## The stacks that exist as files, as JSON
-	@$(PYTHON) -m review.stacks
+	@$(PYTHON) -m engine.stacks
 
 sovereigns: ## Those that are no sandbox
-	@$(PYTHON) -m review.stacks sovereigns
+	@$(PYTHON) -m engine.stacks sovereigns

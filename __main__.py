@@ -2,41 +2,29 @@
 
 import gc
 
-import pulumi
-
-from components.cluster import cluster_provider, site_of
-from components.credentials import Credentials, credentials_args
-from components.data_services import cache_for, database_for
-from components.dns import dns_records
-from components.exposure import registry_certificate
-from components.harbor.release import HarborRegistry, harbor_args
-from components.image_policy.component import ImagePolicy, image_policy_args
-from components.network_policies import NetworkPolicies, network_policies_args
-from components.object_storage.component import object_storage_for
-from components.outputs import export
-from components.preflight import preflight
-from components.settings.loader import load_settings
+from components import cluster, credentials, outputs, stack_config
+from components.data_services import cache, database
+from components.harbor import release
+from components.image_policy import component as image_policy
+from components.network import dns, exposure, policies
+from components.object_storage import component as object_storage
+from components.preflight import run as preflight
 
 gc.freeze()  # What is imported stays: to walk it again, at exit too, takes 0.4 s of a run.
-config = load_settings()
-settings, secrets = config.settings, config.secrets
-takeover = preflight(config)
-opts = pulumi.ResourceOptions(provider=cluster_provider(settings.cluster))
+config = stack_config.load()
+settings = config.settings
+adopted = preflight.run(config)
+context = cluster.create(config, adopted)
 
-site = site_of(settings, takeover, opts)
-storage = object_storage_for(config, site, opts)
-NetworkPolicies("network-policies", network_policies_args(settings, site), opts)
-dns_records(settings, secrets.get("dnsToken"))
-registry_certificate(settings, site, opts)
-credentials = Credentials("credentials", credentials_args(config, site), opts)
-database = database_for(
-    settings, credentials.database_password, site, opts, import_id=takeover.database
+blobs = object_storage.create(config, context)
+policies.create(settings, context)
+dns.create(config)
+exposure.create(settings, context)
+minted = credentials.create(config, context)
+postgres = database.create(settings, context, minted, import_id=adopted.database)
+valkey = cache.create(settings, context, minted)
+harbor = release.create(
+    settings, context, blobs, minted, postgres, valkey, import_id=adopted.release
 )
-cache = cache_for(settings, credentials.valkey_password, site, opts)
-harbor = HarborRegistry(
-    "harbor",
-    harbor_args(settings, site, storage, credentials, database, cache, import_id=takeover.release),
-    opts,
-)
-image_policy = ImagePolicy("image-policy", image_policy_args(settings, site, harbor.version), opts)
-export(settings, storage, harbor, credentials, image_policy)
+guards = image_policy.create(settings, context, harbor.version)
+outputs.export(settings, blobs, harbor, minted, guards)

@@ -7,17 +7,18 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components import naming
+from components.adopted import Adopted
+from components.context import Context
+from components.kubernetes import naming
 from components.sealing.crypto import SealingError, load_certificate
 from components.settings.cluster import Cluster
 from components.settings.model import Settings
 from components.settings.sealing import Sealing
-from components.site import Site
-from components.takeover.ids import Takeover
+from components.stack_config import StackConfig
 from components.unknown import unknown
 
 
-def cluster_provider(settings: Cluster) -> k8s.Provider:
+def provider(settings: Cluster) -> k8s.Provider:
     """The one provider of this stack.
 
     The kubeconfig stays where it is ($KUBECONFIG or ~/.kube/config): no path and no credential of
@@ -32,27 +33,34 @@ def cluster_provider(settings: Cluster) -> k8s.Provider:
     )
 
 
-def site_of(settings: Settings, takeover: Takeover, opts: pulumi.ResourceOptions) -> Site:
-    """What every component of this Sovereign shares. Raises RunError, see sealing_certificate."""
-    return Site(
-        fqdn=settings.fqdn,
-        namespace=_harbor_namespace(settings, takeover, opts),
+def create(config: StackConfig, adopted: Adopted) -> Context:
+    """The context that every component of this Sovereign is given.
+
+    Raises RunError, see sealing_certificate.
+    """
+    settings = config.settings
+    options = pulumi.ResourceOptions(provider=provider(settings.cluster))
+    return Context(
+        registry=settings.registry_address,
+        kube_context=settings.cluster.context,
+        namespace=_harbor_namespace(settings, adopted, options),
         certificate=sealing_certificate(settings.sealing, settings.cluster),
         unseal_seconds=settings.sealing.timeout_seconds,
         protect=settings.protect,
         retain=settings.retain_data,
+        options=options,
     )
 
 
 def _harbor_namespace(
-    settings: Settings, takeover: Takeover, opts: pulumi.ResourceOptions
+    settings: Settings, adopted: Adopted, options: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
     """Harbor's namespace; deleting it would take claims and database along, so it is data."""
     namespace = k8s.core.v1.Namespace(
         "namespace",
         metadata={
             "name": settings.harbor.namespace,
-            "annotations": naming.taken_over(takeover.namespace),
+            "annotations": naming.taken_over(adopted.namespace),
             "labels": {
                 **naming.labels(settings.fqdn, "namespace"),
                 "pod-security.kubernetes.io/enforce": "baseline",
@@ -60,11 +68,11 @@ def _harbor_namespace(
             },
         },
         opts=pulumi.ResourceOptions.merge(
-            opts,
+            options,
             pulumi.ResourceOptions(
                 protect=settings.protect,
                 retain_on_delete=settings.retain_data,
-                import_=takeover.namespace,
+                import_=adopted.namespace,
             ),
         ),
     )
@@ -101,7 +109,7 @@ def _refused(value: str, reason: str) -> pulumi.RunError:
 
 
 def _fetched_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[str]:
-    from components.cluster_client import ClusterClient, ClusterUnreachable, fetch_certificate
+    from components.kubernetes.client import ClusterClient, ClusterUnreachable, fetch_certificate
 
     try:
         pem = fetch_certificate(

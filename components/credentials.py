@@ -14,15 +14,10 @@ import pulumi
 import pulumi_random as random
 import pulumi_tls as tls
 
-from components.harbor.values import (
-    GIVEN_SECRET_KEY,
-    MINTED_SECRET_KEY,
-    REGISTRY_USER,
-    SecretNames,
-)
+from components.context import Context
+from components.harbor_inputs import GIVEN_SECRET_KEY, MINTED_SECRET_KEY, REGISTRY_USER, SecretNames
 from components.sealing.sealed_secret import SealedSecret
-from components.settings.loader import StackConfig
-from components.site import Site
+from components.stack_config import StackConfig
 
 SECRET_KEY_LENGTH: Final = 16
 """AES-128: Harbor takes exactly 16 characters."""
@@ -79,7 +74,7 @@ class CredentialsArgs:
     """
 
     epochs: Mapping[str, int]
-    site: Site
+    context: Context
     given: Mapping[str, pulumi.Output[str]] = field(default_factory=lambda: {})
 
 
@@ -125,20 +120,20 @@ class Credentials(pulumi.ComponentResource):
             return args.given[what] if what in args.given else password(what, **options).result
 
         def sealed(what: str, data: dict[str, pulumi.Input[str]]) -> SealedSecret:
-            return args.site.sealed(f"{name}-{what}", f"harbor-minted-{what}", data, parent=self)
+            return args.context.sealed(f"{name}-{what}", f"harbor-minted-{what}", data, parent=self)
 
         self.admin_password = given_or_minted("admin-password")
         registry_user = password("registry-user")
         token = _token_certificate(name, args.epochs["token-certificate"], child)
         # It decrypts the credentials that stand in the database: as much data as the database is.
         secret_key = given_or_minted(
-            "secret-key", length=SECRET_KEY_LENGTH, opts=args.site.data_options(self)
+            "secret-key", length=SECRET_KEY_LENGTH, opts=args.context.data_options(self)
         )
         secrets = {
             "admin-password": sealed(
                 "admin-password", {"HARBOR_ADMIN_PASSWORD": self.admin_password}
             ),
-            "secret-key": args.site.sealed(
+            "secret-key": args.context.sealed(
                 f"{name}-secret-key",
                 GIVEN_SECRET_KEY if "secret-key" in args.given else MINTED_SECRET_KEY,
                 {"secretKey": secret_key},
@@ -176,15 +171,16 @@ class Credentials(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def credentials_args(config: StackConfig, site: Site) -> CredentialsArgs:
-    """The args that the stack's configuration amounts to."""
-    return CredentialsArgs(
+def create(config: StackConfig, context: Context) -> Credentials:
+    """The credentials that the stack's configuration amounts to."""
+    args = CredentialsArgs(
         epochs=config.settings.rotation.epochs,
-        site=site,
+        context=context,
         given={
             what: config.secrets[key] for what, key in GIVEN_BY.items() if key in config.secrets
         },
     )
+    return Credentials("credentials", args, context.options)
 
 
 def _secret_names(names: dict[str, str]) -> SecretNames:

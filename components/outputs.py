@@ -19,9 +19,9 @@ def export(
     image_policy: ImagePolicy,
 ) -> None:
     """Exports the outputs; adminPassword is a secret and shown by --show-secrets only."""
-    pulumi.export("registryFqdn", settings.registry_fqdn)
-    pulumi.export("registryUrl", settings.registry_url)
-    pulumi.export("imagePrefix", f"{settings.registry_fqdn}/")
+    pulumi.export("registryFqdn", settings.registry_address.host)
+    pulumi.export("registryUrl", settings.registry_address.url)
+    pulumi.export("imagePrefix", settings.registry_address.image_prefix)
     pulumi.export("bucket", storage.bucket)
     pulumi.export("bucketEndpoint", storage.endpoint)
     pulumi.export("harborVersion", harbor.version)

@@ -8,7 +8,6 @@ from typing import Final
 HARBOR_CHART: Final = "1.18.3"
 """Chart of goharbor/harbor-helm; carries Harbor `HARBOR_APP`."""
 
-HARBOR_APP: Final = "2.14.3"
 
 # renovate: datasource=docker depName=docker.io/valkey/valkey
 VALKEY_IMAGE: Final = (

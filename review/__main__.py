@@ -1,4 +1,4 @@
-"""`python -m review preview|fleet|…`: what the Make targets call."""
+"""`python -m review STACK [--output FILE]`: the preview of one stack as a page to review."""
 
 from __future__ import annotations
 
@@ -6,57 +6,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from review import fleet, operator, preview, sovereign, stacks
-from review.engine import EngineError
-from sandbox.steps import fail
-from sandbox.toolchain import ToolchainError
-
-_OPERATOR = ("repository", "commit", "backend", "namespace")
+from engine.pulumi import EngineError
+from engine.terminal import fail
+from review import preview
+from toolchain.tools import ToolchainError
 
 
 def main(arguments: list[str]) -> int:
-    chosen = _parser().parse_args(arguments)
+    """Runs it; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m review")
+    parser.add_argument("stack")
+    parser.add_argument("--output", type=Path, help="file for the Markdown")
+    chosen = parser.parse_args(arguments)
     try:
-        if chosen.command == "preview":
-            return preview.main(chosen.stack, output=chosen.output)
-        if chosen.command == "sovereign":
-            return sovereign.main(chosen.name, chosen.fqdn, chosen.region)
-        if chosen.command == "operator":
-            wanted = {name: getattr(chosen, name) for name in _OPERATOR}
-            print(operator.manifests(stacks.sovereigns(), operator.Operator(**wanted)), end="")
-            return 0
-        return fleet.main(
-            chosen.verb,
-            chosen.stacks,
-            parallel=chosen.parallel,
-            report=chosen.report,
-            output=chosen.output,
-        )
+        return preview.main(chosen.stack, output=chosen.output)
     except (ToolchainError, EngineError) as error:
         return fail(str(error))
     except KeyboardInterrupt:
-        return fail("interrupted; every engine was told to stop and leaves no lock")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m review")
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("preview", help="one stack, as Markdown")
-    one.add_argument("stack")
-    one.add_argument("--output", type=Path, help="file for the Markdown")
-    many = commands.add_parser("fleet", help="all Sovereigns, or those named")
-    many.add_argument("verb", choices=fleet.VERBS)
-    many.add_argument("stacks", nargs="*")
-    many.add_argument("--parallel", type=int, help="how many at a time (the number of processors)")
-    many.add_argument("--report", type=Path, help="file for a JSON report")
-    many.add_argument("--output", type=Path, help="folder for the previews' Markdown")
-    new = commands.add_parser("sovereign", help="write the stack file of a new one")
-    for argument in ("name", "fqdn", "region"):
-        new.add_argument(argument)
-    stack = commands.add_parser("operator", help="Stack resources for the Kubernetes Operator")
-    for argument in _OPERATOR:
-        stack.add_argument(f"--{argument}", required=True)
-    return parser
+        return fail("interrupted; the engine was told to stop and leaves no lock")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine import workplace as engine
 from policy.resource import Sovereign
 from policy.rules import RULES, STACK_RULES
-from review import engine, plan, rules, summary
+from review import plan, rules, summary
 from review.plan import Plan, Violation
 
 PACK = "policy"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
+from engine.pulumi import EngineError
+from engine.terminal import fail
 from sandbox import commands
 from sandbox.processes import SandboxError
 from sandbox.state import State
-from sandbox.steps import fail
-from sandbox.toolchain import ToolchainError
+from toolchain.tools import ToolchainError
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return commands.COMMANDS[chosen.command](State.current(), chosen)
-    except (SandboxError, ToolchainError) as error:
+    except (SandboxError, ToolchainError, EngineError) as error:
         return fail(str(error))
     except KeyboardInterrupt:
         return fail("interrupted; the same command goes on where it stopped")

@@ -6,10 +6,11 @@ import os
 import subprocess
 
 from components import versions
-from sandbox.state import ROOT, State
-from sandbox.toolchain import Toolbox
+from engine.project import ROOT
+from sandbox.state import State
+from toolchain.tools import Toolbox
 
-STAND_IN = "sandbox/harbor-chart"
+STAND_IN = "offline/harbor-chart"
 REPOSITORY = "https://helm.goharbor.io"
 
 

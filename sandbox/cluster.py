@@ -12,10 +12,11 @@ from pathlib import Path
 
 import yaml
 
+from engine.project import ROOT
 from sandbox import network
 from sandbox.processes import SandboxError, born, free_port, tail
-from sandbox.state import CLUSTER, ROOT, State
-from sandbox.toolchain import Toolbox
+from sandbox.state import CLUSTER, State
+from toolchain.tools import Toolbox
 
 MANIFESTS = ROOT / "sandbox" / "manifests"
 SPARE_VOLUMES = 12

@@ -10,13 +10,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from sandbox import chart, cluster, kyverno, processes, sealing, smoke, storage, toolchain
+from engine.project import ROOT
+from engine.stack import Stack
+from engine.terminal import Steps
+from sandbox import chart, cluster, kyverno, processes, sealing, smoke, storage
 from sandbox.environment import as_shell, environment
 from sandbox.processes import SandboxError
-from sandbox.pulumi import Pulumi
-from sandbox.state import ROOT, STACK, State
-from sandbox.steps import Steps
-from sandbox.toolchain import Toolbox
+from sandbox.state import STACK, State
+from toolchain import tools as toolchain
+from toolchain.tools import Toolbox
 
 Command = Callable[[State, argparse.Namespace], int]
 
@@ -30,9 +32,9 @@ def up(state: State, arguments: argparse.Namespace) -> int:
         tools = toolchain.ensure()
     chart_told = start(state, tools, steps, watch=arguments.until_exit_of)
     variables = environment(state, tools)
-    sovereign = Pulumi(STACK, variables)
+    sovereign = Stack(STACK, variables)
     with steps.step(f"pulumi up -s {STACK}"):
-        sovereign.ensure_stack()
+        sovereign.ensure()
         sovereign.up(show=True)
     with steps.step("Smoke test: push, look into the bucket, pull, compare, delete") as told:
         proof = smoke.run(state, tools, sovereign.outputs())
@@ -85,7 +87,7 @@ def _real_up(stack: str) -> int:
     return subprocess.call(["pulumi", "up", "-s", stack], cwd=ROOT)
 
 
-def _show_result(sovereign: Pulumi, proof: smoke.Proof, chart_told: str) -> None:
+def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str) -> None:
     outputs = sovereign.outputs()
     host = outputs["registryFqdn"]
     print("\nOutputs")
@@ -100,7 +102,7 @@ def _show_result(sovereign: Pulumi, proof: smoke.Proof, chart_told: str) -> None
     print(f"  {chart_told}")
     print("\nOn a Sovereign with a gateway in front")
     print(f"  docker login {host} -u admin      # break-glass password, next line")
-    print(f"  pulumi stack output adminPassword --show-secrets -s {sovereign.stack}")
+    print(f"  pulumi stack output adminPassword --show-secrets -s {sovereign.name}")
     print(f"  docker push {host}/library/<image>:<tag>\n")
 
 
@@ -159,7 +161,7 @@ def env(state: State, _: argparse.Namespace) -> int:
 def smoke_test(state: State, _: argparse.Namespace) -> int:
     """Pushes an image through Harbor's registry line and pulls it back."""
     tools = toolchain.ensure(report=lambda _: None)
-    proof = smoke.run(state, tools, Pulumi(STACK, environment(state, tools)).outputs())
+    proof = smoke.run(state, tools, Stack(STACK, environment(state, tools)).outputs())
     print("\n".join(proof.lines))
     return 0
 

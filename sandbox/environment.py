@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import shlex
-import shutil
-import sys
-from pathlib import Path
 
-from sandbox.plugins.launchers import write_launchers
+from engine.tools import own_pulumi
 from sandbox.processes import SandboxError
-from sandbox.state import CONTEXT, PASSPHRASE, ROOT, State
-from sandbox.toolchain import Toolbox
+from sandbox.state import CONTEXT, PASSPHRASE, State
+from toolchain.tools import Toolbox
 
 
 def environment(state: State, tools: Toolbox) -> dict[str, str]:
@@ -21,7 +17,7 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
     if storage is None or chart is None:
         raise SandboxError("the sandbox was never started: make up")
     credentials = state.credentials()
-    own = own_pulumi(state, tools)
+    own = own_pulumi(state.folder, tools)
     placed = {tools.path(name).parent for name in _PLACED if name in tools.built}
     first = [*own, *(str(folder) for folder in tools.bin_dirs() if folder not in placed)]
     before = os.environ.get("PATH", "").split(os.pathsep)
@@ -54,46 +50,6 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
 
 
 _PLACED = ("pulumi", "pulumi-resource-kubernetes")
-
-
-def own_pulumi(state: State, tools: Toolbox) -> list[str]:
-    """The folder with the pulumi built here and its stand-in plugins; none with an official one.
-
-    The engine warns of every plugin that it finds on PATH, but not of those beside itself and in
-    its own plugin folder, so there they go.
-    """
-    if "pulumi" not in tools.built:
-        return []
-    folder, home = state.directory("bin"), state.folder / "pulumi-home"
-    _place(tools.path("pulumi"), folder / "pulumi")
-    plugin = tools.path("pulumi-resource-kubernetes")
-    version = importlib.metadata.version("pulumi-kubernetes")
-    cached = state.directory("pulumi-home", "plugins", f"resource-kubernetes-v{version}")
-    if not (cached / plugin.name).exists():
-        (cached / plugin.name).unlink(missing_ok=True)
-        (cached / plugin.name).symlink_to(plugin)
-    write_launchers(
-        folder,
-        python=Path(sys.executable),
-        root=ROOT,
-        language_exec=tools.assets("pulumi") / "python" / "pulumi-language-python-exec",
-        path_dirs=[],
-        pulumi_home=home,
-        in_plugin_cache=True,
-    )
-    return [str(folder)]
-
-
-def _place(source: Path, target: Path) -> None:
-    """`target` becomes the same file as `source`: the engine looks behind symbolic links."""
-    if target.exists() and target.stat().st_size == source.stat().st_size:
-        return
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        os.link(source, draft)
-    except OSError:  # another file system
-        shutil.copy2(source, draft)
-    draft.replace(target)
 
 
 def as_shell(variables: dict[str, str]) -> str:

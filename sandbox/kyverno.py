@@ -12,7 +12,7 @@ import yaml
 
 from sandbox import cluster, processes
 from sandbox.state import State
-from sandbox.toolchain import Toolbox
+from toolchain.tools import Toolbox
 
 NAME = "kyverno"
 REPORTS = "kyverno-reports"

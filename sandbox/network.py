@@ -12,8 +12,9 @@ import json
 import sys
 from pathlib import Path
 
+from engine.project import ROOT
 from sandbox import processes
-from sandbox.state import ROOT, State
+from sandbox.state import State
 
 NAME = "cluster-network"
 

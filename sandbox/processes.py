@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from engine.processes import born
 from sandbox.state import State
 
 
@@ -38,15 +39,6 @@ class _Detached(subprocess.Popen[bytes]):
 
     def __del__(self, *_: object) -> None:
         pass
-
-
-def born(pid: int) -> str | None:
-    """The start time of a process in clock ticks since boot; None when it is gone or a zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] == "Z" else fields[19]
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from sandbox import cluster, network, processes
 from sandbox.state import State
-from sandbox.toolchain import Toolbox
+from toolchain.tools import Toolbox
 
 NAME = "sealed-secrets"
 NAMESPACE = "kube-system"

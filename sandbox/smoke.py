@@ -23,11 +23,11 @@ from typing import Any
 import yaml
 
 from components.object_storage.location import BucketLocation
-from components.object_storage.s3_client import S3Credentials, s3_client
+from components.object_storage.s3.client import S3Credentials, s3_client
 from sandbox import cluster, processes
 from sandbox.processes import SandboxError
 from sandbox.state import REGION, State
-from sandbox.toolchain import Toolbox
+from toolchain.tools import Toolbox
 
 IMAGE_BYTES = 24 * 1024 * 1024
 REPOSITORY = "library/smoke"

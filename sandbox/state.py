@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The repository."""
+from engine.project import data_folder
 
 STACK = "local"
 CLUSTER = "sovereign"
@@ -29,9 +28,8 @@ class State:
 
     @classmethod
     def current(cls) -> State:
-        """$SANDBOX_DIR, or `.sandbox` in the repository."""
-        chosen = os.environ.get("SANDBOX_DIR")
-        return cls(Path(chosen).resolve() if chosen else ROOT / ".sandbox")
+        """The project's ignored folder; $SANDBOX_DIR where that is set."""
+        return cls(data_folder())
 
     def path(self, *parts: str) -> Path:
         """A path in the folder; its parent exists afterwards."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox import processes
 from sandbox.state import REGION, State
-from sandbox.toolchain import Toolbox
+from toolchain.tools import Toolbox
 
 NAME = "object-storage"
 

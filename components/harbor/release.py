@@ -9,30 +9,24 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
+from components.context import Context
 from components.credentials import READERS, Credentials, combined
-from components.data_services import CacheAccess, DatabaseAccess, requests_and_limits
-from components.exposure import exposure
+from components.data_services.cache import CacheAccess
+from components.data_services.database import DatabaseAccess
 from components.harbor.chart import ChartError, ChartReference, chart_reference
-from components.harbor.interrupted import guard
-from components.harbor.values import (
+from components.harbor.recovery import guard
+from components.harbor.values import HarborValues, harbor_values
+from components.harbor_inputs import (
     RELEASE,
     Cache,
     Database,
-    Gateway,
-    HarborValues,
-    Ingress,
-    Metrics,
-    Placement,
     RemoteStorage,
-    Scanner,
     SecretNames,
     VolumeStorage,
-    harbor_values,
 )
+from components.network.exposure import chart_exposure
 from components.object_storage.component import ObjectStorage
-from components.settings.model import Settings, update_strategy
-from components.settings.trivy import Trivy
-from components.site import Site
+from components.settings.model import Settings
 
 POST_RENDERER = "./components/harbor/post-render"
 """Runs in the project's folder; see post_render.py for what it mends and why."""
@@ -42,31 +36,21 @@ POST_RENDERER = "./components/harbor/post-render"
 class HarborArgs:
     """What Harbor stands on, as outputs: they are known once they are there.
 
-    `revisions`: component of Harbor → revision of the Secrets that its pods read.
+    `revisions`: component of Harbor → revision of the Secrets that its pods read. `guard`: hooks
+    that get past what an interrupted run left, see recovery.py. `import_id`: of a release that
+    exists and is adopted, by an upgrade instead of an installation.
     """
 
+    settings: Settings
+    context: Context
     chart: ChartReference
-    namespace: pulumi.Input[str]
-    registry_fqdn: str
     storage: pulumi.Input[RemoteStorage | VolumeStorage]
     database: pulumi.Input[Database]
     cache: pulumi.Input[Cache]
     secrets: pulumi.Input[SecretNames]
     revisions: Mapping[str, pulumi.Input[str]]
-    exposure: Gateway | Ingress
-    scanner: Scanner
-    metrics: Metrics
-    placement: Placement
-    replicas: Mapping[str, int]
-    resources: Mapping[str, Mapping[str, Mapping[str, str]]]
-    log_level: str
-    storage_class: str | None
-    update_strategy: str
-    timeout_seconds: int
     guard: pulumi.ResourceHookBinding | None = None
-    """Hooks that get past what an interrupted run left, see interrupted.py."""
     import_id: str | None = None
-    """Of a release that exists and is taken over: an upgrade instead of an installation."""
 
 
 class HarborRegistry(pulumi.ComponentResource):
@@ -81,17 +65,18 @@ class HarborRegistry(pulumi.ComponentResource):
         super().__init__("sovereign-harbor:index:HarborRegistry", name, None, opts)
         chart = args.chart
         # The engine must not give up before Helm does: a cut-off upgrade leaves a pending release.
-        patience = f"{args.timeout_seconds + 60}s"
+        seconds = args.settings.harbor.timeout_seconds
+        patience = f"{seconds + 60}s"
         release = Release(
             f"{name}-release",
             name=RELEASE,
-            namespace=args.namespace,
+            namespace=args.context.namespace,
             chart=chart.chart,
             version=chart.version,
             repository_opts={"repo": chart.repository} if chart.repository else None,
             values=_values(args),
             postrender=POST_RENDERER,
-            timeout=args.timeout_seconds,
+            timeout=seconds,
             # A failed first install stays to be looked at, and the next `up` goes on from it.
             atomic=False,
             cleanup_on_fail=False,
@@ -108,26 +93,16 @@ class HarborRegistry(pulumi.ComponentResource):
 
 
 def _values(args: HarborArgs) -> pulumi.Output[dict[str, Any]]:
-    def build(found: dict[str, Any]) -> dict[str, Any]:
-        return harbor_values(
-            HarborValues(
-                registry_fqdn=args.registry_fqdn,
-                storage=found["storage"],
-                database=found["database"],
-                cache=found["cache"],
-                secrets=found["secrets"],
-                exposure=args.exposure,
-                scanner=args.scanner,
-                metrics=args.metrics,
-                placement=args.placement,
-                replicas=args.replicas,
-                resources=args.resources,
-                log_level=args.log_level,
-                storage_class=args.storage_class,
-                update_strategy=args.update_strategy,
-            ),
-            revisions=found["revisions"],
+    def build(known: dict[str, Any]) -> dict[str, Any]:
+        values = HarborValues(
+            settings=args.settings,
+            exposure=chart_exposure(args.settings),
+            storage=known["storage"],
+            database=known["database"],
+            cache=known["cache"],
+            secrets=known["secrets"],
         )
+        return harbor_values(values, revisions=known["revisions"])
 
     return pulumi.Output.all(
         storage=args.storage,
@@ -138,19 +113,20 @@ def _values(args: HarborArgs) -> pulumi.Output[dict[str, Any]]:
     ).apply(build)
 
 
-def harbor_args(
+def create(
     settings: Settings,
-    site: Site,
+    context: Context,
     storage: ObjectStorage,
     credentials: Credentials,
     database: DatabaseAccess,
     cache: CacheAccess,
+    *,
     import_id: str | None = None,
-) -> HarborArgs:
-    """The args that `settings` and the parts that Harbor stands on amount to. Raises RunError."""
-    wanted = settings.harbor
+) -> HarborRegistry:
+    """Harbor on the parts that it stands on. Raises RunError."""
+    chart = settings.harbor.chart
     try:
-        chart = chart_reference(wanted.chart.source, wanted.chart.version, wanted.chart.sha256)
+        reference = chart_reference(chart.source, chart.version, chart.sha256)
     except ChartError as error:
         raise pulumi.RunError(str(error)) from None
     revisions = {
@@ -159,48 +135,16 @@ def harbor_args(
         "database": database.revision,
         "valkey": cache.revision,
     }
-    return HarborArgs(
-        chart=chart,
-        namespace=site.namespace,
-        registry_fqdn=settings.registry_fqdn,
+    args = HarborArgs(
+        settings=settings,
+        context=context,
+        chart=reference,
         storage=storage.storage,
         database=database.database,
         cache=cache.cache,
         secrets=credentials.secret_names,
         revisions={component: combined(revisions, component) for component in READERS},
-        exposure=exposure(settings),
-        scanner=scanner(settings.trivy),
-        metrics=Metrics(
-            enabled=settings.metrics.enabled, service_monitor=settings.metrics.service_monitor
-        ),
-        placement=Placement(
-            node_selector=wanted.node_selector,
-            tolerations=tuple(t.model_dump(exclude_none=True) for t in wanted.tolerations),
-        ),
-        replicas=wanted.replicas.model_dump(),
-        resources={
-            name: requests_and_limits(of["cpu"], of["memory"])
-            for name, of in wanted.resources.model_dump().items()
-        },
-        log_level=wanted.log_level,
-        storage_class=wanted.storage_class,
-        update_strategy=update_strategy(settings),
-        timeout_seconds=wanted.timeout_seconds,
-        guard=guard(settings.cluster.context, wanted.namespace, settings.registry_url),
+        guard=guard(context.kube_context, settings.harbor.namespace, context.registry.url),
         import_id=import_id,
     )
-
-
-def scanner(wanted: Trivy) -> Scanner:
-    """The chart's part of `trivy`."""
-    return Scanner(
-        enabled=wanted.enabled,
-        severities=wanted.severity,
-        vulnerability_types=wanted.vuln_types,
-        ignore_unfixed=wanted.ignore_unfixed,
-        offline=wanted.offline,
-        database_repositories=wanted.db_repositories,
-        java_database_repositories=wanted.java_db_repositories,
-        timeout=wanted.timeout,
-        storage_size=wanted.storage_size,
-    )
+    return HarborRegistry("harbor", args, context.options)

@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote
 
-RELEASE: Final = "harbor"
-"""Release name; since it contains "harbor" the chart prefixes its objects with it alone."""
-
-MINTED_SECRET_KEY: Final = "harbor-minted-secret-key"
-"""Secret with the AES key of the stored credentials; its name marks a release of ours."""
-
-GIVEN_SECRET_KEY: Final = "harbor-given-secret-key"
-"""The same for a key that was not minted here: it came with a Harbor that was taken over. By the
-name of the Secret that Harbor reads it is known which stack must be given its key."""
-
-REGISTRY_USER: Final = "harbor_registry_user"
-"""Name in the registry's htpasswd line; the chart takes it from values only (harbor-helm #1830)."""
-
-VALKEY_PASSWORD_KEY: Final = "REDIS_PASSWORD"
-URL_PASSWORD_KEY: Final = "urlPassword"
-DATABASE_PASSWORD_KEY: Final = "password"
+from components.harbor_inputs import (
+    REGISTRY_USER,
+    URL_PASSWORD_KEY,
+    VALKEY_PASSWORD_KEY,
+    Cache,
+    Database,
+    Gateway,
+    Ingress,
+    RemoteStorage,
+    SecretNames,
+    VolumeStorage,
+)
+from components.kubernetes.quantities import requests_and_limits
+from components.settings.model import Settings, update_strategy
+from components.settings.trivy import Trivy
 
 VALKEY_SECRET_ANNOTATION: Final = "sovereign-harbor/valkey-secret"
 """Tells the post-renderer which Secret Trivy's pods read."""
@@ -35,140 +33,15 @@ Values = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemoteStorage:
-    """Blobs outside the cluster. `driver`: the registry's name for it, s3 for one.
-
-    `options`: the chart's values of that driver, references to Secrets among them.
-    """
-
-    driver: str
-    options: Mapping[str, Any]
-    redirect: bool = False
-    """Send clients to the store by 307. Off: the registry passes blobs through, so that clients,
-    scanner and network policies need to know one host only (harbor #23050, #15542)."""
-    ca_bundle_secret: str | None = None
-    service_account: str | None = None
-    """ServiceAccount of the registry's pods, where it stands for a key."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class VolumeStorage:
-    """Blobs in a PersistentVolumeClaim, kept on uninstall."""
-
-    size: str
-    storage_class: str | None = None
-    access_mode: str = "ReadWriteOnce"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Database:
-    """PostgreSQL as Harbor reaches it; `secret_name` has the key `password`."""
-
-    host: str
-    port: int
-    name: str
-    username: str
-    sslmode: str
-    secret_name: str
-    max_open_connections: int
-    """Per pod of core, jobservice and exporter: each opens a pool of its own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cache:
-    """Valkey as Harbor reaches it; `secret_name` has the keys of `cache_secret`."""
-
-    host: str
-    port: int
-    secret_name: str
-    core_index: int = 0
-    jobservice_index: int = 1
-    registry_index: int = 2
-    trivy_index: int = 5
-    harbor_index: int = 6
-    cache_index: int = 7
-
-
-@dataclass(frozen=True, kw_only=True)
-class SecretNames:
-    """Names of the Secrets that pin what the chart would invent or default."""
-
-    admin_password: str
-    secret_key: str
-    core: str
-    csrf_key: str
-    token_certificate: str
-    jobservice: str
-    registry_http: str
-    registry_user: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Placement:
-    """Where Harbor's pods run. Default: amd64, as Harbor 2.14 has no arm64 images (#22491)."""
-
-    node_selector: Mapping[str, str]
-    tolerations: tuple[Mapping[str, str], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gateway:
-    """HTTPRoute through Gateway API; TLS ends at the gateway."""
-
-    parent_refs: tuple[Mapping[str, str], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ingress:
-    """Ingress of a controller that ends TLS with the certificate in `tls_secret`."""
-
-    class_name: str
-    tls_secret: str
-    annotations: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scanner:
-    """Trivy. `offline`: its databases are brought to its volume by hand."""
-
-    enabled: bool = True
-    severities: tuple[str, ...] = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
-    vulnerability_types: tuple[str, ...] = ("os", "library")
-    ignore_unfixed: bool = False
-    offline: bool = False
-    database_repositories: tuple[str, ...] = ()
-    java_database_repositories: tuple[str, ...] = ()
-    """Empty: the chart's own."""
-    timeout: str = "5m0s"
-    storage_size: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metrics:
-    """Figures on port 8001, and whether the Prometheus operator is told of them."""
-
-    enabled: bool = False
-    service_monitor: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class HarborValues:
-    """All that decides the chart's values."""
+    """All that decides the chart's values: the stack's settings and the parts Harbor stands on."""
 
-    registry_fqdn: str
+    settings: Settings
     storage: RemoteStorage | VolumeStorage
     database: Database
     cache: Cache
     secrets: SecretNames
     exposure: Gateway | Ingress
-    placement: Placement
-    replicas: Mapping[str, int]
-    resources: Mapping[str, Mapping[str, Mapping[str, str]]]
-    log_level: str = "info"
-    storage_class: str | None = None
-    update_strategy: str = "RollingUpdate"
-    scanner: Scanner = Scanner()
-    metrics: Metrics = Metrics()
 
 
 def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = None) -> Values:
@@ -178,17 +51,23 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
     for it), so the revision stands in the pod's annotations.
     """
     annotate = {c: {"sovereign-harbor/secrets": r} for c, r in (revisions or {}).items()}
+    settings, harbor = spec.settings, spec.settings.harbor
+    replicas = harbor.replicas.model_dump()
+    resources = {
+        name: requests_and_limits(each["cpu"], each["memory"])
+        for name, each in harbor.resources.model_dump().items()
+    }
 
     def component(name: str) -> Values:
         values: Values = {
-            "replicas": spec.replicas[name],
-            "nodeSelector": dict(spec.placement.node_selector),
-            "tolerations": [dict(t) for t in spec.placement.tolerations],
+            "replicas": replicas[name],
+            "nodeSelector": dict(harbor.node_selector),
+            "tolerations": [t.model_dump(exclude_none=True) for t in harbor.tolerations],
             "podAnnotations": annotate.get(name, {}),
         }
         if name != "registry":  # two containers: resources stand one level deeper
-            values["resources"] = spec.resources[name]
-        if spec.replicas[name] > 1:
+            values["resources"] = resources[name]
+        if replicas[name] > 1:
             values["topologySpreadConstraints"] = [
                 {  # the chart adds the labelSelector
                     "maxSkew": 1,
@@ -199,9 +78,9 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         return values
 
     return {
-        "externalURL": f"https://{spec.registry_fqdn}",
-        "logLevel": spec.log_level,
-        "updateStrategy": {"type": spec.update_strategy},
+        "externalURL": settings.registry_address.url,
+        "logLevel": harbor.log_level,
+        "updateStrategy": {"type": update_strategy(settings)},
         "expose": _expose(spec),
         "persistence": _persistence(spec),
         "database": _database(spec.database),
@@ -248,26 +127,26 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
                 "existingSecret": spec.secrets.registry_user,
             },
             "registry": {
-                "resources": spec.resources["registry"],
+                "resources": resources["registry"],
                 "extraEnvVars": [_valkey_secret("REGISTRY_REDIS_PASSWORD", spec.cache)],
             },
             "controller": {
-                "resources": spec.resources["registryctl"],
+                "resources": resources["registryctl"],
                 "extraEnvVars": [_valkey_secret("REGISTRY_REDIS_PASSWORD", spec.cache)],
             },
         },
         "trivy": {
-            **_trivy(spec.scanner),
+            **_trivy(settings.trivy),
             **component("trivy"),
-            "resources": _beyond_the_charts_limit(spec.resources["trivy"]),
+            "resources": _beyond_the_charts_limit(resources["trivy"]),
             "podAnnotations": {
                 **annotate.get("trivy", {}),
                 VALKEY_SECRET_ANNOTATION: spec.cache.secret_name,
             },
         },
         "metrics": {
-            "enabled": spec.metrics.enabled,
-            "serviceMonitor": {"enabled": spec.metrics.service_monitor},
+            "enabled": settings.metrics.enabled,
+            "serviceMonitor": {"enabled": settings.metrics.service_monitor},
         },
         "exporter": {
             **component("exporter"),
@@ -288,7 +167,7 @@ def _expose(spec: HarborValues) -> Values:
                 "secret": {"secretName": spec.exposure.tls_secret},
             },
             "ingress": {
-                "hosts": {"core": spec.registry_fqdn},
+                "hosts": {"core": spec.settings.registry_address.host},
                 "className": spec.exposure.class_name,
                 "annotations": dict(spec.exposure.annotations),
             },
@@ -300,27 +179,27 @@ def _expose(spec: HarborValues) -> Values:
         "tls": {"enabled": False},
         "route": {
             "parentRefs": [dict(ref) for ref in spec.exposure.parent_refs],
-            "hosts": [spec.registry_fqdn],
+            "hosts": [spec.settings.registry_address.host],
         },
     }
 
 
-def _trivy(scanner: Scanner) -> Values:
+def _trivy(trivy: Trivy) -> Values:
     values: Values = {
-        "enabled": scanner.enabled,
-        "severity": ",".join(scanner.severities),
-        "vulnType": ",".join(scanner.vulnerability_types),
-        "ignoreUnfixed": scanner.ignore_unfixed,
-        "timeout": scanner.timeout,
+        "enabled": trivy.enabled,
+        "severity": ",".join(trivy.severity),
+        "vulnType": ",".join(trivy.vuln_types),
+        "ignoreUnfixed": trivy.ignore_unfixed,
+        "timeout": trivy.timeout,
         # All three: offlineScan alone still downloads both databases.
-        "skipUpdate": scanner.offline,
-        "skipJavaDBUpdate": scanner.offline,
-        "offlineScan": scanner.offline,
+        "skipUpdate": trivy.offline,
+        "skipJavaDBUpdate": trivy.offline,
+        "offlineScan": trivy.offline,
     }
-    if scanner.database_repositories:
-        values["dbRepository"] = list(scanner.database_repositories)
-    if scanner.java_database_repositories:
-        values["javaDBRepository"] = list(scanner.java_database_repositories)
+    if trivy.db_repositories:
+        values["dbRepository"] = list(trivy.db_repositories)
+    if trivy.java_db_repositories:
+        values["javaDBRepository"] = list(trivy.java_db_repositories)
     return values
 
 
@@ -333,7 +212,9 @@ def _beyond_the_charts_limit(resources: Mapping[str, Mapping[str, str]]) -> Valu
 
 
 def _persistence(spec: HarborValues) -> Values:
-    claims: Values = {"trivy": _claim(spec.scanner.storage_size, spec.storage_class)}
+    claims: Values = {
+        "trivy": _claim(spec.settings.trivy.storage_size, spec.settings.harbor.storage_class)
+    }
     if isinstance(spec.storage, VolumeStorage):
         claims["registry"] = {
             **_claim(spec.storage.size, spec.storage.storage_class),
@@ -410,20 +291,6 @@ def _url(cache: Cache, index: int, *, idle: bool = False) -> str:
     # $(VALKEY_PASSWORD) is put in by the kubelet, from the variable defined before it.
     suffix = "?idle_timeout_seconds=30" if idle else ""
     return f"redis://:$(VALKEY_PASSWORD)@{cache.host}:{cache.port}/{index}{suffix}"
-
-
-def cache_secret(cache: Cache, password: str) -> dict[str, str]:
-    """What the Secret of the cache holds: the password as it is, escaped for URLs, and Trivy's URL.
-
-    Somebody else's password may hold any character (harbor #20638). Trivy's pod has no variable
-    that could be put into a URL, so it gets a whole one.
-    """
-    escaped = quote(password, safe="")
-    return {
-        VALKEY_PASSWORD_KEY: password,
-        URL_PASSWORD_KEY: escaped,
-        "trivyRedisUrl": f"redis://:{escaped}@{cache.host}:{cache.port}/{cache.trivy_index}",
-    }
 
 
 def _valkey_secret(variable: str, cache: Cache, key: str = VALKEY_PASSWORD_KEY) -> Values:

@@ -8,15 +8,15 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
+from components.context import Context
 from components.image_policy import require_harbor, rewrite, signatures
 from components.image_policy.require_harbor import HarborImages, PolicyKind
 from components.image_policy.rewrite import Rewrite
 from components.image_policy.signatures import SignedImages
-from components.naming import FIELD_MANAGER
+from components.kubernetes.naming import FIELD_MANAGER
 from components.settings.image_policy import namespaces_harbor_needs
 from components.settings.model import Settings
 from components.settings.network_policies import NamespaceGateway
-from components.site import Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class ImagePolicyArgs:
     rewrite: Rewrite | None
     signed: SignedImages | None
     harbor: pulumi.Input[str]
-    site: Site
+    context: Context
 
 
 class ImagePolicy(pulumi.ComponentResource):
@@ -119,7 +119,7 @@ class ImagePolicy(pulumi.ComponentResource):
             kind=kind,
             metadata={
                 "name": called,
-                "labels": args.site.labels("image-policy"),
+                "labels": args.context.labels("image-policy"),
                 "annotations": {**FIELD_MANAGER, **annotations},
             },
             spec=spec,
@@ -127,7 +127,16 @@ class ImagePolicy(pulumi.ComponentResource):
         )
 
 
-def image_policy_args(settings: Settings, site: Site, harbor: pulumi.Input[str]) -> ImagePolicyArgs:
+def create(settings: Settings, context: Context, harbor: pulumi.Input[str]) -> ImagePolicy:
+    """The policies that `imagePolicy` asks for; `harbor` is known once Harbor is Ready."""
+    return ImagePolicy(
+        "image-policy", image_policy_args(settings, context, harbor), context.options
+    )
+
+
+def image_policy_args(
+    settings: Settings, context: Context, harbor: pulumi.Input[str]
+) -> ImagePolicyArgs:
     """The args that `settings` amount to."""
     wanted = settings.image_policy
     prefixes, excluded = _prefixes(settings), _exclusions(settings)
@@ -135,7 +144,7 @@ def image_policy_args(settings: Settings, site: Site, harbor: pulumi.Input[str])
         prefixes=prefixes, excluded_namespaces=excluded, enforcement=wanted.enforcement
     )
     through_caches = Rewrite(
-        registry=settings.registry_fqdn,
+        registry=settings.registry_address,
         projects=wanted.rewrite.projects,
         kept=prefixes,
         excluded_namespaces=excluded,
@@ -146,7 +155,7 @@ def image_policy_args(settings: Settings, site: Site, harbor: pulumi.Input[str])
         rewrite=through_caches if wanted.enabled and wanted.rewrite.enabled else None,
         signed=signed_images(settings),
         harbor=harbor,
-        site=site,
+        context=context,
     )
 
 
@@ -172,7 +181,7 @@ def signed_images(settings: Settings) -> SignedImages | None:
 
 
 def _prefixes(settings: Settings) -> tuple[str, ...]:
-    return (f"{settings.registry_fqdn}/", *settings.image_policy.extra_prefixes)
+    return (settings.registry_address.image_prefix, *settings.image_policy.extra_prefixes)
 
 
 def _exclusions(settings: Settings) -> tuple[str, ...]:

@@ -13,34 +13,26 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from components.image_policy.require_harbor import TIMEOUT_SECONDS, match_constraints, text
+from components.registry_address import RegistryAddress
+from components.settings.proxy_projects import DOCKER_HUB
 
 NAME: Final = "rewrite-harbor-images"
 
-DOCKER_HUB: Final = "docker.io"
 _HUB_HOSTS: Final = (DOCKER_HUB, "index.docker.io")
 
 # What comes before the first slash is a registry if it could not be a user of Docker Hub
 # (distribution/reference, splitDockerDomain).
 _NAMES_A_REGISTRY: Final = "^([^/]*[.:A-Z][^/]*|localhost)/"
 
-PROXY_PROJECTS: Final[Mapping[str, str]] = {
-    DOCKER_HUB: "proxy-dockerhub",
-    "gcr.io": "proxy-gcr",
-    "ghcr.io": "proxy-ghcr",
-    "quay.io": "proxy-quay",
-    "registry.k8s.io": "proxy-k8s",
-}
-"""Upstream registry → Harbor project that caches it, by the estate's names."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Rewrite:
-    """`registry`: Harbor's host. `projects`: upstream registry → Harbor project that caches it.
+    """`registry`: Harbor's address. `projects`: upstream registry → Harbor project that caches it.
 
     `kept`: images that begin with one of these are fine as they are.
     """
 
-    registry: str
+    registry: RegistryAddress
     projects: Mapping[str, str]
     kept: tuple[str, ...]
     excluded_namespaces: tuple[str, ...]
@@ -59,7 +51,7 @@ def rewritten(image: str, wanted: Rewrite) -> str:
         return image
     if host == DOCKER_HUB and "/" not in repository:
         repository = f"library/{repository}"  # the official images' real place
-    return f"{wanted.registry}/{wanted.projects[host]}/{repository}"
+    return f"{wanted.registry.image_prefix}{wanted.projects[host]}/{repository}"
 
 
 def mutating_policy(wanted: Rewrite) -> dict[str, Any]:
@@ -102,7 +94,7 @@ def _expression(image: str, wanted: Rewrite) -> str:
         return f"{image}.substring({len(host) + 1})"
 
     def through(project: str, repository: str) -> str:
-        return f"{text(f'{wanted.registry}/{project}/')} + {repository}"
+        return f"{text(f'{wanted.registry.image_prefix}{project}/')} + {repository}"
 
     def official(repository: str) -> str:
         return f"({repository}.contains('/') ? {repository} : 'library/' + {repository})"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.object_storage.settings import StorageSettings
-from components.settings.loader import Secrets
-from components.site import Site
+from components.context import Context
+from components.settings.storage.section import StorageSettings
+from components.stack_config import Secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,4 +16,4 @@ class ObjectStorageArgs:
     settings: StorageSettings
     secrets: Secrets
     owner: str
-    site: Site
+    context: Context

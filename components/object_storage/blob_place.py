@@ -26,7 +26,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_storage.kinds import Place, StorageKind, place_name
+from components.settings.storage.base import Place, StorageKind, place_name
 
 
 class BlobPlaceProvider(ResourceProvider):

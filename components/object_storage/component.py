@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pulumi
 
-from components.harbor.values import RemoteStorage, VolumeStorage
+from components.context import Context
+from components.harbor_inputs import RemoteStorage, VolumeStorage
 from components.object_storage.args import ObjectStorageArgs
-from components.object_storage.aws_settings import AwsStorage
 from components.object_storage.blob_place import BlobPlace
+from components.object_storage.existing_container import own_container
 from components.object_storage.keyed_bucket import keyed_bucket
 from components.object_storage.location import BucketLocation
-from components.object_storage.own_container import own_container
-from components.object_storage.own_container_settings import OwnContainer
-from components.object_storage.settings import FilesystemStorage
 from components.object_storage.store import Store
-from components.settings.loader import StackConfig
-from components.site import Site
+from components.settings.storage.aws import AwsStorage
+from components.settings.storage.existing import OwnContainer
+from components.settings.storage.section import FilesystemStorage
+from components.stack_config import StackConfig
 
 
 class ObjectStorage(pulumi.ComponentResource):
@@ -56,7 +56,7 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
             return Store(storage=parent.urn.apply(lambda _: volume))
         case AwsStorage() as settings:
             # Here, so that no other stack pays for the import of this vendor's SDK.
-            from components.object_storage.aws_bucket import aws_bucket
+            from components.object_storage.aws.bucket import aws_bucket
 
             return aws_bucket(name, args, settings, parent)
         case OwnContainer() as settings:
@@ -65,9 +65,7 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
             return keyed_bucket(name, args, settings, parent)
 
 
-def object_storage_for(
-    config: StackConfig, site: Site, opts: pulumi.ResourceOptions
-) -> ObjectStorage:
+def create(config: StackConfig, context: Context) -> ObjectStorage:
     """The storage that the stack's config amounts to."""
     settings = config.settings.storage
     place = BlobPlace("object-storage-place", settings=settings)
@@ -75,9 +73,10 @@ def object_storage_for(
         settings=settings,
         secrets=config.secrets,
         owner=f"{pulumi.get_project()}/{pulumi.get_stack()}",
-        site=site,
+        context=context,
     )
     # The component waits for the place, and all of the storage for the component: nothing is made
     # elsewhere before a move is agreed to.
     after_place = pulumi.ResourceOptions(depends_on=[place])
-    return ObjectStorage("object-storage", args, pulumi.ResourceOptions.merge(opts, after_place))
+    options = pulumi.ResourceOptions.merge(context.options, after_place)
+    return ObjectStorage("object-storage", args, options)

@@ -22,9 +22,9 @@ from pulumi.dynamic import (
 )
 
 from components.object_storage.location import BucketLocation, location_of, location_props
-from components.object_storage.s3_client import reached
-from components.object_storage.s3_probe import probe
-from components.object_storage.s3_provider import S3Provider
+from components.object_storage.s3.client import reached
+from components.object_storage.s3.probe import probe
+from components.object_storage.s3.provider import S3Provider
 from components.sealing.crypto import revision
 
 PLACE = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirectory")

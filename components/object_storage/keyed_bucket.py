@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pulumi
 
-from components.harbor.values import RemoteStorage
+from components.harbor_inputs import RemoteStorage
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.key_proof import KeyProof
 from components.object_storage.location import bucket_location, location_props, s3_driver
 from components.object_storage.s3_bucket import S3Bucket
 from components.object_storage.s3_lockdown import S3Lockdown
 from components.object_storage.seam import seam
-from components.object_storage.settings import KeyedBucket
 from components.object_storage.store import HARBOR_SECRET, Store
+from components.settings.storage.section import KeyedBucket
 
 
 def keyed_bucket(
@@ -32,7 +32,7 @@ def keyed_bucket(
             "abortDays": settings.abort_incomplete_upload_days,
             "tags": dict(settings.tags),
         },
-        args.site.data_options(parent),
+        args.context.data_options(parent),
     )
     access_key, secret_key = args.secrets["s3AccessKey"], args.secrets["s3SecretKey"]
     proof = KeyProof(
@@ -56,12 +56,12 @@ def keyed_bucket(
     # Sealing waits for the proof: a new key pair that does not work changes nothing.
     access_key, secret_key = proof.proven(access_key), proof.proven(secret_key)
 
-    seam(f"{name}-seam", wanted, access_key, secret_key, site=args.site, parent=parent)
+    seam(f"{name}-seam", wanted, access_key, secret_key, context=args.context, parent=parent)
     data = registry_keys(access_key, secret_key)
     if wanted.ca_bundle is not None:
         # Beside the keys, so that the registry restarts on either.
         data["ca.crt"] = wanted.ca_bundle
-    credentials = args.site.sealed(f"{name}-credentials", HARBOR_SECRET, data, parent=parent)
+    credentials = args.context.sealed(f"{name}-credentials", HARBOR_SECRET, data, parent=parent)
     location = bucket.bucket.apply(lambda _: wanted)
     return Store(
         location=location,

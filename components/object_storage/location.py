@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.object_storage.kinds import BucketSettings
+from components.settings.storage.base import BucketSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,23 +25,23 @@ from pulumi.dynamic import (
 )
 
 from components.object_storage.location import location_of
-from components.object_storage.s3_client import reached
-from components.object_storage.s3_contents import (
+from components.object_storage.s3.client import reached
+from components.object_storage.s3.contents import (
     Owner,
     delete_own,
     holds_data,
     own_prefix,
     read_owner,
 )
-from components.object_storage.s3_errors import BucketError, error_code
-from components.object_storage.s3_features import (
+from components.object_storage.s3.errors import BucketError, error_code
+from components.object_storage.s3.features import (
     declared,
     foreign_rules,
     observed,
     put_features,
 )
-from components.object_storage.s3_provider import S3Provider, inputs_of, tell
-from components.object_storage.s3_sharing import (
+from components.object_storage.s3.provider import S3Provider, inputs_of, tell
+from components.object_storage.s3.sharing import (
     keeps_bucket,
     mark,
     marked_roots,

@@ -22,20 +22,20 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_storage.bucket_policy import (
+from components.object_storage.location import BucketLocation, location_of, location_props
+from components.object_storage.s3.client import reached
+from components.object_storage.s3.contents import read_owner
+from components.object_storage.s3.errors import BucketError, error_code
+from components.object_storage.s3.policy import is_locked, lock, read_policy, take_off
+from components.object_storage.s3.policy_document import (
     exempted,
     fingerprints,
     is_ours,
     lockdown_policy,
     principal,
 )
-from components.object_storage.location import BucketLocation, location_of, location_props
+from components.object_storage.s3.provider import S3Provider, inputs_of, tell
 from components.object_storage.s3_bucket import IDENTITY
-from components.object_storage.s3_client import reached
-from components.object_storage.s3_contents import read_owner
-from components.object_storage.s3_errors import BucketError, error_code
-from components.object_storage.s3_policy import is_locked, lock, read_policy, take_off
-from components.object_storage.s3_provider import S3Provider, inputs_of, tell
 
 _HELP = (
     "If the lockdown refuses this key, see docs/runbooks/lock-down-a-bucket.md for who can take it "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pulumi
 
-from components.naming import SEAM_NAMESPACE, SEAM_SECRET
+from components.context import Context
+from components.kubernetes.naming import SEAM_NAMESPACE, SEAM_SECRET
 from components.object_storage.location import BucketLocation
-from components.site import Site
 
 KEYLESS = {"sovereign-harbor/keyless": "true"}
 """Label of a seam whose two keys are empty: whoever uses the bucket needs a role of its own."""
@@ -18,12 +18,12 @@ def seam(
     access_key: pulumi.Input[str],
     secret_key: pulumi.Input[str],
     *,
-    site: Site,
+    context: Context,
     parent: pulumi.Resource,
     keyless: bool = False,
 ) -> None:
     """Seals the seam into the cluster. `keyless`: the bucket is used without a key, say so."""
-    site.sealed(
+    context.sealed(
         name,
         SEAM_SECRET,
         seam_data(location, access_key, secret_key),

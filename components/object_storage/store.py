@@ -7,7 +7,7 @@ from typing import Final
 
 import pulumi
 
-from components.harbor.values import RemoteStorage, VolumeStorage
+from components.harbor_inputs import RemoteStorage, VolumeStorage
 from components.object_storage.location import BucketLocation
 
 HARBOR_SECRET: Final = "harbor-objectstorage-credentials"

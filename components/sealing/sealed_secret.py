@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from components.naming import FIELD_MANAGER
+from components.kubernetes.naming import FIELD_MANAGER
 from components.sealing.seal import Seal
 from components.sealing.unsealed import REVISION_ANNOTATION, Unsealed
 

@@ -38,7 +38,7 @@ class UnsealedProvider(ResourceProvider):
     _context: str | None = None
 
     def configure(self, req: ConfigureRequest) -> None:
-        from components.settings.environment import cluster_context
+        from components.settings.schema.environment import cluster_context
 
         self._context = cluster_context(req.config.get("cluster"))
 
@@ -54,7 +54,7 @@ class UnsealedProvider(ResourceProvider):
         return UpdateResult(outs=self._await(_news))
 
     def _await(self, props: dict[str, Any]) -> dict[str, Any]:
-        from components.cluster_client import (
+        from components.kubernetes.client import (
             ClusterClient,
             sealed_secret_condition,
             secret_annotations,

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from components.settings.rules import CLUSTER_NAME, NON_EMPTY, Rule, Section, matching
+from components.settings.schema.rules import CLUSTER_NAME, NON_EMPTY, Rule, Section, matching
 
 
 class Cluster(Section):

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.dns_settings import DnsKind
-from components.object_storage.kinds import StorageKind
 from components.settings.cluster import Cluster
 from components.settings.database import (
     Database,
@@ -16,11 +14,13 @@ from components.settings.database import (
     DedicatedDatabase,
     SharedDatabase,
 )
+from components.settings.dns import DnsKind
 from components.settings.exposure import GatewayExposure, IngressExposure
 from components.settings.harbor import Harbor, HarborReplicas
 from components.settings.image_policy import ImagePolicy, namespaces_harbor_needs
 from components.settings.network_policies import CiliumGateway, NetworkPolicies
 from components.settings.sealing import Sealing
+from components.settings.storage.base import StorageKind
 from components.settings.valkey import ValkeySettings
 
 Path = tuple[str | int, ...]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from components.settings.rules import (
+from components.settings.schema.rules import (
     DNS_LABEL,
     HOST,
     IMAGE,
@@ -22,7 +22,7 @@ from components.settings.rules import (
     refuse,
     whole_number,
 )
-from components.settings.secret_rules import AsksForSecrets, SecretRule, characters
+from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
 
 SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 _CONNECTIONS = whole_number(1, 100_000, example=100)

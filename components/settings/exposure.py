@@ -6,14 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.settings.rules import (
-    DNS_LABEL,
-    OBJECT_NAME,
-    Rule,
-    Section,
-    matching,
-    refuse,
-)
+from components.settings.schema.rules import DNS_LABEL, OBJECT_NAME, Rule, Section, matching, refuse
 
 _ISSUER = replace(OBJECT_NAME, example="letsencrypt-dns01-prod")
 

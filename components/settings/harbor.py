@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import Field, ValidationInfo, field_validator
 
 from components import versions
-from components.settings.rules import (
+from components.settings.schema.rules import (
     CHART_SOURCE,
     EXACT_VERSION,
     NON_EMPTY,
@@ -19,7 +19,7 @@ from components.settings.rules import (
     Section,
     whole_number,
 )
-from components.settings.secret_rules import AsksForSecrets, SecretRule, characters
+from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
 
 Replicas = Annotated[int, whole_number(1, 50, example=2)]
 

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.image_policy.exclusions import ESTATE, needed_for_harbor
-from components.image_policy.rewrite import PROXY_PROJECTS
 from components.settings.database import DatabaseSettings, SharedDatabase
-from components.settings.rules import DNS_LABEL, Rule, Section, refuse
+from components.settings.exclusions import ESTATE, needed_for_harbor
+from components.settings.proxy_projects import PROXY_PROJECTS
+from components.settings.schema.rules import DNS_LABEL, Rule, Section, refuse
 from components.settings.signatures import Signatures
 from components.settings.valkey import SharedValkey, ValkeySettings
 

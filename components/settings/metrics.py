@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from components.settings.rules import Section, refuse
+from components.settings.schema.rules import Section, refuse
 
 
 class Metrics(Section):

@@ -7,19 +7,20 @@ from typing import Annotated, Self
 
 from pydantic import model_validator
 
-from components.dns_settings import DnsSettings, NoDns
-from components.object_storage.settings import StorageSettings
+from components.registry_address import RegistryAddress
 from components.settings import cross
 from components.settings.cluster import Cluster
 from components.settings.database import DatabaseSettings, DedicatedDatabase
+from components.settings.dns import DnsSettings, NoDns
 from components.settings.exposure import ExposureSettings, GatewayExposure
 from components.settings.harbor import Harbor
 from components.settings.image_policy import ImagePolicy
 from components.settings.metrics import Metrics
 from components.settings.network_policies import NetworkPolicies
 from components.settings.rotation import Rotation
-from components.settings.rules import FQDN, Section, refuse
+from components.settings.schema.rules import FQDN, Section, refuse
 from components.settings.sealing import Sealing
+from components.settings.storage.section import StorageSettings
 from components.settings.trivy import Trivy
 from components.settings.valkey import DedicatedValkey, ValkeySettings
 
@@ -63,14 +64,9 @@ class Settings(Section):
     """One number per minted credential; raising it mints a new one."""
 
     @property
-    def registry_fqdn(self) -> str:
-        """Host of the registry."""
-        return f"registry.{self.fqdn}"
-
-    @property
-    def registry_url(self) -> str:
-        """Address of the registry for people and clients."""
-        return f"https://{self.registry_fqdn}"
+    def registry_address(self) -> RegistryAddress:
+        """Where the registry answers."""
+        return RegistryAddress(self.fqdn)
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

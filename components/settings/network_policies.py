@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.settings.rules import DNS_LABEL, PORT, REMOVE, Rule, Section, refuse
+from components.settings.schema.rules import DNS_LABEL, PORT, REMOVE, Rule, Section, refuse
 
 
 def _cidr(text: str) -> str | None:

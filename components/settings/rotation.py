@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from components.settings.rules import Rule, Section, whole_number
+from components.settings.schema.rules import Rule, Section, whole_number
 
 Epoch = Annotated[int, whole_number(1, 1_000_000, example=2)]
 

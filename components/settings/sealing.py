@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from components.settings.rules import (
+from components.settings.schema.rules import (
     CERTIFICATE,
     DNS_LABEL,
     OBJECT_NAME,

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import AfterValidator, model_validator
 
-from components.settings.rules import (
+from components.settings.schema.rules import (
     ENDPOINT,
     OBJECT_NAME,
     Rule,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from components.settings.rules import Rule, Section, StorageSize, matching, refuse
+from components.settings.schema.rules import Rule, Section, StorageSize, matching, refuse
 
 Severity = Literal["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
 Blocked = Literal["NONE", "LOW", "MEDIUM", "HIGH", "CRITICAL"]

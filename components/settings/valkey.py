@@ -4,8 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from components.kubernetes.quantities import bytes_of
 from components.settings.database import SecretRef, by_default_dedicated
-from components.settings.rules import (
+from components.settings.schema.rules import (
     HOST,
     PORT,
     STORAGE_CLASS,
@@ -13,7 +14,6 @@ from components.settings.rules import (
     Memory,
     Section,
     StorageSize,
-    bytes_of,
     refuse,
     whole_number,
 )

@@ -20,24 +20,13 @@ import yaml
 from components.credentials import READERS
 from components.harbor.post_render import post_render
 from components.harbor.release import POST_RENDERER
-from components.harbor.values import (
-    VALKEY_SECRET_ANNOTATION,
-    Gateway,
-    HarborValues,
-    Ingress,
-    Metrics,
-    Placement,
-    RemoteStorage,
-    VolumeStorage,
-    harbor_values,
-)
+from components.harbor.values import VALKEY_SECRET_ANNOTATION, HarborValues, harbor_values
+from components.harbor_inputs import Gateway, Ingress, RemoteStorage, VolumeStorage
 from components.object_storage.location import s3_driver
-from components.object_storage.settings import S3Storage
-from components.settings.cluster import Cluster
-from components.settings.harbor import Harbor
-from components.settings.model import Settings
-from tests.render.program import Created, created
-from tests.render.rendering import (
+from components.settings.harbor import HarborReplicas
+from tests.support import builders
+from tests.support.program import Created, created
+from tests.support.rendering import (
     CHART,
     REAL,
     STAND_IN,
@@ -74,20 +63,18 @@ KEY = "trivyRedisUrl"
 
 COMPONENTS = {"core", "jobservice", "portal", "registry", "trivy"}
 
-SETTINGS = Settings(
-    fqdn="omantel.omani.works",
-    cluster=Cluster(name="omantel"),
-    storage=S3Storage(
-        endpoint="https://s3.example.org",
-        region="fsn1",
-        bucket="omantel-harbor",
-        chunk_size="5242880",
-        multipart_copy_chunk_size="33554432",
-        multipart_copy_threshold_size="67108864",
-        multipart_copy_max_concurrency="10",
-        root_directory="images",
-    ),
-)
+STORE = {
+    "kind": "s3",
+    "endpoint": "https://s3.example.org",
+    "region": "fsn1",
+    "bucket": "omantel-harbor",
+    "chunkSize": "5242880",
+    "multipartCopyChunkSize": "33554432",
+    "multipartCopyThresholdSize": "67108864",
+    "multipartCopyMaxConcurrency": "10",
+    "rootDirectory": "images",
+}
+SETTINGS = builders.settings(storage=STORE)
 
 
 @pytest.fixture(scope="session")
@@ -101,29 +88,15 @@ def sovereign() -> Created:
 
 
 def values_of(sovereign: Created, **changes: Any) -> HarborValues:
-    wanted = SETTINGS.harbor
     spec = HarborValues(
-        registry_fqdn=SETTINGS.registry_fqdn,
+        settings=SETTINGS,
         storage=sovereign.storage,
         database=sovereign.database,
         cache=sovereign.cache,
         secrets=sovereign.secret_names,
         exposure=Gateway(parent_refs=(GATEWAY,)),
-        placement=Placement(
-            node_selector=wanted.node_selector,
-            tolerations=tuple(t.model_dump(exclude_none=True) for t in wanted.tolerations),
-        ),
-        replicas=wanted.replicas.model_dump(),
-        resources=resources_of(wanted),
     )
     return replace(spec, **changes)
-
-
-def resources_of(wanted: Harbor) -> dict[str, dict[str, dict[str, str]]]:
-    return {
-        name: {"requests": of, "limits": {"memory": of["memory"]}}
-        for name, of in wanted.resources.model_dump().items()
-    }
 
 
 def bucket(sovereign: Created, **changes: Any) -> RemoteStorage:
@@ -147,18 +120,18 @@ def trusting(sovereign: Created) -> HarborValues:
 def on_a_volume(sovereign: Created) -> HarborValues:
     return values_of(
         sovereign,
+        settings=builders.settings(storage=builders.FILESYSTEM, harbor={"storageClass": "slow"}),
         storage=VolumeStorage(size="50Gi", storage_class="fast"),
-        storage_class="slow",
-        update_strategy="Recreate",
     )
 
 
 def large(sovereign: Created) -> HarborValues:
-    return values_of(
-        sovereign,
-        replicas=dict.fromkeys(Harbor().replicas.model_dump(), 3),
-        metrics=Metrics(enabled=True, service_monitor=True),
+    settings = builders.settings(
+        storage=STORE,
+        harbor={"replicas": dict.fromkeys(HarborReplicas.model_fields, 3)},
+        metrics={"enabled": True, "serviceMonitor": True},
     )
+    return values_of(sovereign, settings=settings)
 
 
 def behind_an_ingress(sovereign: Created) -> HarborValues:
@@ -178,7 +151,8 @@ def beside_others(sovereign: Created) -> HarborValues:
         harbor_index=12,
         cache_index=13,
     )
-    return values_of(sovereign, cache=cache, metrics=Metrics(enabled=True))
+    settings = builders.settings(storage=STORE, metrics={"enabled": True})
+    return values_of(sovereign, settings=settings, cache=cache)
 
 
 Case = Callable[[Created], HarborValues]
@@ -630,7 +604,10 @@ def test_every_pod_runs_on_amd64_and_accepts_its_taint(case: str, sovereign: Cre
 
 @every_case
 def test_every_container_has_its_resources(case: str, sovereign: Created):
-    wanted = resources_of(SETTINGS.harbor)
+    wanted = {
+        name: {"requests": of, "limits": {"memory": of["memory"]}}
+        for name, of in SETTINGS.harbor.resources.model_dump().items()
+    }
     wanted["trivy"]["limits"]["cpu"] = "1"  # the chart's own, which cannot be taken away
     found = {one["name"]: one.get("resources") for _, one in containers(objects(case, sovereign))}
     assert found == {name: wanted[name] for name in found}
@@ -638,13 +615,13 @@ def test_every_container_has_its_resources(case: str, sovereign: Created):
 
 
 @pytest.mark.parametrize(
-    ("cpu", "limit"), [("500m", "1"), ("1", "1"), ("1500m", "1500m"), ("2", "2"), ("2.5", "2.5")]
+    ("cpu", "limit"), [("500m", "1"), ("1", "1"), ("1500m", "1500m"), ("2", "2"), ("2.5", "2500m")]
 )
 def test_trivys_limit_is_never_below_its_request(cpu: str, limit: str, sovereign: Created):
     """The chart limits it to one processor; Kubernetes refuses a request above the limit."""
-    asked = {"requests": {"cpu": cpu, "memory": "1Gi"}, "limits": {"memory": "1Gi"}}
-    spec = values_of(sovereign)
-    values = harbor_values(replace(spec, resources={**spec.resources, "trivy": asked}))
+    asked = {"resources": {"trivy": {"cpu": cpu, "memory": "1Gi"}}}
+    settings = builders.settings(storage=STORE, harbor=asked)
+    values = harbor_values(values_of(sovereign, settings=settings))
     assert values["trivy"]["resources"]["limits"] == {"cpu": limit, "memory": "1Gi"}
 
 

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.render import rendering
-from tests.render.rendering import (
+from tests.support import rendering
+from tests.support.rendering import (
     REAL,
     STAND_IN,
     Object,

@@ -24,7 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from components.harbor.release import POST_RENDERER
 from components.object_storage.store import HARBOR_SECRET
-from tests.render.rendering import (
+from tests.support import builders
+from tests.support.builders import ACCESS_KEY, ACCOUNT_KEY, KEY_FILE, SECRET_KEY
+from tests.support.certificates import certificate_of
+from tests.support.mocks import MARK, RELEASE, SEAL, fresh_engine, minted
+from tests.support.rendering import (
     CHART,
     Object,
     Objects,
@@ -40,10 +44,6 @@ from tests.render.rendering import (
     rendered,
     tool,
 )
-from tests.unit import builders
-from tests.unit.builders import ACCESS_KEY, ACCOUNT_KEY, KEY_FILE, SECRET_KEY
-from tests.unit.certificates import certificate_of
-from tests.unit.mocks import MARK, RELEASE, SEAL, fresh_engine, minted
 
 pytestmark = needs("helm")
 
@@ -193,7 +193,7 @@ def sovereign(kind: str) -> Sovereign:
     with fresh_engine() as engine:
         engine.run(
             lambda: builders.harbor(
-                builders.Ground.of(certificate), storage=dict(MATRIX[kind].storage)
+                builders.context_of(certificate), storage=dict(MATRIX[kind].storage)
             )
         )
         values = engine.one(RELEASE)["values"]

@@ -16,32 +16,24 @@ from functools import cache, cached_property
 from itertools import product
 from typing import Any
 
+import pulumi
 import pytest
 
-from components.data_services import requests_and_limits
-from components.exposure import exposure
-from components.harbor.release import scanner
-from components.harbor.values import (
-    Cache,
-    Database,
-    HarborValues,
-    Metrics,
-    Placement,
-    RemoteStorage,
-    SecretNames,
-    VolumeStorage,
-    harbor_values,
-)
-from components.network_policies import DATA_SERVICES
-from components.network_rules import Policy, perimeter, policies
+from components.context import Context
+from components.data_services.valkey import ValkeyArgs, stateful_set_spec
+from components.harbor.values import HarborValues, harbor_values
+from components.harbor_inputs import Cache, Database, RemoteStorage, SecretNames, VolumeStorage
+from components.network.exposure import chart_exposure
+from components.network.policies import DATA_SERVICES
+from components.network.rules import Policy, network_policies, perimeter
 from components.object_storage.location import bucket_location, s3_driver
-from components.object_storage.settings import BucketSettings
+from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase
 from components.settings.model import Settings
+from components.settings.storage.section import BucketSettings
 from components.settings.valkey import DedicatedValkey
-from components.site import Site
-from components.valkey import ValkeyArgs, stateful_set_spec
-from tests.render.rendering import CHART, Objects, needs, parsed, pods, rendered
+from tests.support import builders
+from tests.support.rendering import CHART, Objects, needs, parsed, pods, rendered
 
 pytestmark = needs("helm")
 
@@ -135,7 +127,8 @@ def harbor_pods(settings: Settings) -> Iterator[tuple[Party, set[int]]]:
         labels = pod["metadata"]["labels"]
         yield Party(name, f"10.42.1.{number}", NAMESPACE, labels), ports_of(pod, rendering)
     if isinstance(settings.valkey, DedicatedValkey):
-        valkey = stateful_set_spec(VALKEY, secret_name="s", revision="r")["template"]
+        args = ValkeyArgs(settings=settings.valkey, password="", context=CONTEXT)
+        valkey = stateful_set_spec(args, secret_name="s", revision="r")["template"]
         labels = valkey["metadata"]["labels"]
         yield Party("cache", "10.42.2.1", NAMESPACE, labels), ports_of(valkey, {})
     if isinstance(settings.database, DedicatedDatabase):
@@ -149,21 +142,15 @@ def harbor_pods(settings: Settings) -> Iterator[tuple[Party, set[int]]]:
             yield Party("database", f"10.42.3.{number}", NAMESPACE, labels), {5432, 8000, 9187}
 
 
-VALKEY = ValkeyArgs(
-    password="",
-    image="valkey:8",
-    storage_size="1Gi",
-    storage_class=None,
-    max_memory_bytes=1,
-    resources={},
-    site=Site(
-        fqdn="omantel.omani.works",
-        namespace=NAMESPACE,
-        certificate="",
-        unseal_seconds=1,
-        protect=True,
-        retain=True,
-    ),
+CONTEXT = Context(
+    registry=RegistryAddress(builders.FQDN),
+    kube_context=None,
+    namespace=NAMESPACE,
+    certificate="",
+    unseal_seconds=1,
+    protect=True,
+    retain=True,
+    options=pulumi.ResourceOptions(),
 )
 
 
@@ -205,7 +192,7 @@ def values_of(settings: Settings) -> dict[str, Any]:
         registry_user="user",
     )
     spec = HarborValues(
-        registry_fqdn=settings.registry_fqdn,
+        settings=settings,
         storage=storage,
         database=Database(
             host="pg",
@@ -218,14 +205,7 @@ def values_of(settings: Settings) -> dict[str, Any]:
         ),
         cache=Cache(host="valkey", port=6379, secret_name="valkey"),
         secrets=pinned,
-        exposure=exposure(settings),
-        placement=Placement(node_selector={}, tolerations=()),
-        replicas=settings.harbor.replicas.model_dump(),
-        resources=dict.fromkeys(
-            settings.harbor.resources.model_dump(), requests_and_limits("1", "1Gi")
-        ),
-        scanner=scanner(settings.trivy),
-        metrics=Metrics(enabled=settings.metrics.enabled),
+        exposure=chart_exposure(settings),
     )
     return harbor_values(spec)
 
@@ -354,16 +334,11 @@ def estate_of(case: Case) -> Estate:
 
 
 def estate(*, around: list[Party] | None = None, **sections: Any) -> Estate:
-    given = {
-        "fqdn": "omantel.omani.works",
-        "cluster": {"name": "omantel"},
-        "storage": {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"},
-        **sections,
-    }
-    settings = Settings.model_validate(given)
+    storage = {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"}
+    settings = builders.settings(**{"storage": storage, **sections})
     opened = list(harbor_pods(settings))
     return Estate(
-        made=policies(perimeter(settings, DATA_SERVICES)),
+        made=network_policies(perimeter(settings, DATA_SERVICES)),
         opened=opened,
         parties=[party for party, _ in opened] + OTHERS + (around or BEHIND_CILIUM),
     )

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox import commands, scratch, toolchain
+from engine import scratch
+from engine.stack import Stack
+from engine.terminal import Steps
+from sandbox import commands
 from sandbox.environment import environment
-from sandbox.pulumi import Pulumi
 from sandbox.state import STACK, State
-from sandbox.steps import Steps
-from sandbox.toolchain import Toolbox
+from toolchain import tools as toolchain
+from toolchain.tools import Toolbox
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,9 @@ class Sandbox:
     project: Path
     variables: dict[str, str]
 
-    def stack(self, name: str = STACK, **variables: str) -> Pulumi:
+    def stack(self, name: str = STACK, **variables: str) -> Stack:
         """The engine for a stack, with more environment variables if given."""
-        return Pulumi(name, {**self.variables, **variables}, self.project)
+        return Stack(name, {**self.variables, **variables}, self.project)
 
     def section(self, section: str, name: str = STACK) -> Any:
         """What a stack's scratch file says of a top-level section; None when nothing."""
@@ -67,9 +69,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def sovereign(sandbox: Sandbox) -> Pulumi:
+def sovereign(sandbox: Sandbox) -> Stack:
     """The local Sovereign, up."""
     stack = sandbox.stack()
-    stack.ensure_stack()
+    stack.ensure()
     stack.up()
     return stack

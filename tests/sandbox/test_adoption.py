@@ -22,9 +22,11 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox import cluster, scratch
-from sandbox.pulumi import Pulumi
-from sandbox.state import ROOT, STACK
+from engine import scratch
+from engine.project import ROOT
+from engine.stack import Stack
+from sandbox import cluster
+from sandbox.state import STACK
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.test_lifecycle import bucket_client, objects
 
@@ -62,7 +64,7 @@ class Estate:
     """Somebody's Harbor, and the stack that is to take it over."""
 
     sandbox: Sandbox
-    stack: Pulumi
+    stack: Stack
     page: Page
     store: Any
 
@@ -218,7 +220,7 @@ def estate(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     store.put_object(Bucket=BUCKET, Key=IMAGE, Body=b"an image of the estate")
     found = Estate(sandbox=own, stack=own.stack(), page=Page.read(), store=store)
     install(found, folder, helms_values(endpoint, sandbox.state.credentials()))
-    found.stack.ensure_stack()
+    found.stack.ensure()
     yield found
     found.stack.run("destroy", "-s", STACK, "--yes", "--skip-preview")
     found.kubectl("delete", "namespace", NAMESPACE, "--wait=false")

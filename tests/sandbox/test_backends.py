@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from components.object_storage.location import BucketLocation
-from components.object_storage.s3_client import S3Credentials, s3_client
-from sandbox.pulumi import Pulumi
+from components.object_storage.s3.client import S3Credentials, s3_client
+from engine.stack import Stack
 from tests.sandbox.conftest import Sandbox
 
 BUCKET = "estate-pulumi"
@@ -21,7 +21,7 @@ LOCKS = ".pulumi/locks/organization/sovereign-harbor/local"
 class Backend:
     """A stack whose state lies in a bucket, and a client to look into it."""
 
-    stack: Pulumi
+    stack: Stack
     client: Any
 
     def names(self) -> list[str]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from engine.stack import Result, Stack
 from sandbox import smoke
-from sandbox.pulumi import Pulumi, Result
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.test_lifecycle import bucket_client, generations, objects, unsealed
 
@@ -22,7 +22,7 @@ REGISTRY = "docker/registry/"
 
 
 @pytest.fixture
-def place(sandbox: Sandbox, sovereign: Pulumi) -> Iterator[str]:
+def place(sandbox: Sandbox, sovereign: Stack) -> Iterator[str]:
     """The name of the place without its directory; the config is as before afterwards."""
     before = {name: sandbox.section(name) for name in ("storage", "protect")}
     assert before["storage"] == BUCKET
@@ -30,8 +30,8 @@ def place(sandbox: Sandbox, sovereign: Pulumi) -> Iterator[str]:
     sandbox.configure(**before)
 
 
-def attempt(sovereign: Pulumi, *command: str) -> Result:
-    return sovereign.run(*command, "-s", sovereign.stack, check=False)
+def attempt(sovereign: Stack, *command: str) -> Result:
+    return sovereign.run(*command, "-s", sovereign.name, check=False)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def attempt(sovereign: Pulumi, *command: str) -> Result:
     ids=["directory", "bucket", "kind"],
 )
 def test_another_place_is_refused_in_preview_and_up_touches_nothing(
-    sandbox: Sandbox, sovereign: Pulumi, place: str, storage: dict[str, Any], words: list[str]
+    sandbox: Sandbox, sovereign: Stack, place: str, storage: dict[str, Any], words: list[str]
 ) -> None:
     client = bucket_client(sandbox, sovereign.outputs())
     before = generations(sandbox), unsealed(sandbox), client.list_buckets()["Buckets"]
@@ -82,7 +82,7 @@ def test_another_place_is_refused_in_preview_and_up_touches_nothing(
 
 
 def test_a_kind_without_the_bucket_is_refused_once_more_where_data_is_protected(
-    sandbox: Sandbox, sovereign: Pulumi, place: str
+    sandbox: Sandbox, sovereign: Stack, place: str
 ) -> None:
     sandbox.configure(protect="true")
     sovereign.up()
@@ -104,7 +104,7 @@ def rooted(sandbox: Sandbox) -> str:
 
 
 def test_a_move_takes_three_steps_and_the_images_come_along(
-    sandbox: Sandbox, sovereign: Pulumi, place: str
+    sandbox: Sandbox, sovereign: Stack, place: str
 ) -> None:
     client = bucket_client(sandbox, sovereign.outputs())
     kept = f"{REGISTRY}v2/repositories/library/kept"

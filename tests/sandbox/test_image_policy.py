@@ -20,11 +20,13 @@ from components.image_policy.require_harbor import (
     PolicyKind,
     image_policy,
 )
-from components.image_policy.rewrite import PROXY_PROJECTS, Rewrite
+from components.image_policy.rewrite import Rewrite
+from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase
 from components.settings.image_policy import ImagePolicy, namespaces_harbor_needs
+from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.valkey import DedicatedValkey
-from tests.sandbox.policy_cluster import Answer, PolicyCluster, pod, until
+from tests.support.policy_cluster import Answer, PolicyCluster, pod, until
 
 HOST = "registry.omantel.omani.works"
 GOOD = f"{HOST}/library/app:1"
@@ -321,7 +323,7 @@ def _results(cluster: PolicyCluster, name: str) -> set[str]:
 # --- Rewriting ---------------------------------------------------------------------------------
 
 REWRITE = Rewrite(
-    registry=HOST,
+    registry=RegistryAddress("omantel.omani.works"),
     projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"},
     kept=(f"{HOST}/", SECOND_FORM),
     excluded_namespaces=EXCLUDED,

@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from components.image_policy import evidence, require_harbor, signatures
+from components.image_policy import require_harbor, signatures
 from components.image_policy.component import signed_images
 from components.image_policy.require_harbor import PolicyKind
 from components.image_policy.signatures import SignedImages, signature_policy
+from components.preflight import evidence
 from components.settings.model import Settings
 from sandbox import kyverno, processes
-from tests.sandbox.policy_cluster import Answer, PolicyCluster, pod, until
-from tests.sandbox.signing import Key, Registry
+from tests.support.policy_cluster import Answer, PolicyCluster, pod, until
+from tests.support.signing import Key, Registry
 
 KINDS: tuple[PolicyKind, ...] = ("ValidatingPolicy", "ClusterPolicy")
 OURS, ANOTHER = Key(), Key()

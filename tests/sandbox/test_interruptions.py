@@ -15,8 +15,8 @@ import time
 
 import pytest
 
+from engine.stack import Stack
 from sandbox import cluster
-from sandbox.pulumi import Pulumi
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.test_lifecycle import objects, unsealed
 
@@ -31,11 +31,11 @@ def chance() -> random.Random:
     return random.Random(seed)
 
 
-def up_killed_after(stack: Pulumi, seconds: float) -> bool:
+def up_killed_after(stack: Stack, seconds: float) -> bool:
     """Starts `up` and kills the engine after `seconds`; whether it was still running."""
     stack.drop_dead_lock()
     with subprocess.Popen(
-        ["pulumi", "up", "-s", stack.stack, "--yes", "--skip-preview", "--non-interactive"],
+        ["pulumi", "up", "-s", stack.name, "--yes", "--skip-preview", "--non-interactive"],
         cwd=stack.folder,
         env={**os.environ, **stack.environment},
         stdin=subprocess.DEVNULL,
@@ -50,16 +50,16 @@ def up_killed_after(stack: Pulumi, seconds: float) -> bool:
     return False
 
 
-def complete(stack: Pulumi) -> None:
+def complete(stack: Stack) -> None:
     """As docs/runbooks/interrupted-run.md says: up, forget what the engine had begun, up."""
     stack.drop_dead_lock()
     stack.up()
-    stack.run("refresh", "-s", stack.stack, "--yes", "--skip-preview", "--clear-pending-creates")
+    stack.run("refresh", "-s", stack.name, "--yes", "--skip-preview", "--clear-pending-creates")
     stack.up(expect_no_changes=True)
 
 
-def resources(stack: Pulumi) -> set[str]:
-    exported = json.loads(stack.run("stack", "export", "-s", stack.stack).text)["deployment"]
+def resources(stack: Stack) -> set[str]:
+    exported = json.loads(stack.run("stack", "export", "-s", stack.name).text)["deployment"]
     assert not exported.get("pending_operations")
     return {resource["urn"] for resource in exported["resources"]}
 
@@ -68,7 +68,7 @@ def test_a_first_up_completes_however_often_it_was_killed(
     sandbox: Sandbox, chance: random.Random
 ) -> None:
     stack = sandbox.stack()
-    stack.ensure_stack()
+    stack.ensure()
     seen: dict[str, dict[str, str]] = {}
     killed = 0
     for attempt in range(KILLS_DURING_FIRST_UP):

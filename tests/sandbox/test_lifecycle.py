@@ -17,13 +17,13 @@ import pytest
 import yaml
 
 from components.object_storage.location import BucketLocation
-from components.object_storage.s3_client import S3Credentials, s3_client
-from components.settings.rules import PEM, Rule
+from components.object_storage.s3.client import S3Credentials, s3_client
+from components.settings.schema.rules import PEM, Rule
 from components.settings.signatures import PUBLIC_KEY
+from engine.stack import Stack
 from sandbox import cluster, smoke
-from sandbox.pulumi import Pulumi
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.signing import Key
+from tests.support.signing import Key
 
 NAMESPACE = "harbor"
 
@@ -66,7 +66,7 @@ def bucket_client(sandbox: Sandbox, outputs: dict[str, Any]) -> Any:
     )
 
 
-def test_the_outputs_say_where_the_registry_is(sovereign: Pulumi) -> None:
+def test_the_outputs_say_where_the_registry_is(sovereign: Stack) -> None:
     outputs = sovereign.outputs()
     assert outputs["registryFqdn"] == "registry.local.harbor.test"
     assert outputs["registryUrl"] == "https://registry.local.harbor.test"
@@ -78,24 +78,22 @@ def test_the_outputs_say_where_the_registry_is(sovereign: Pulumi) -> None:
     assert len(sovereign.outputs(show_secrets=True)["adminPassword"]) == 32
 
 
-def test_a_second_up_changes_nothing(sovereign: Pulumi) -> None:
+def test_a_second_up_changes_nothing(sovereign: Stack) -> None:
     sovereign.up(expect_no_changes=True)
 
 
-def test_a_refresh_finds_no_drift(sovereign: Pulumi) -> None:
-    sovereign.run(
-        "refresh", "-s", sovereign.stack, "--yes", "--skip-preview", "--expect-no-changes"
-    )
+def test_a_refresh_finds_no_drift(sovereign: Stack) -> None:
+    sovereign.run("refresh", "-s", sovereign.name, "--yes", "--skip-preview", "--expect-no-changes")
 
 
-def test_every_pod_of_harbor_is_ready_on_an_amd64_node(sandbox: Sandbox, sovereign: Pulumi) -> None:
+def test_every_pod_of_harbor_is_ready_on_an_amd64_node(sandbox: Sandbox, sovereign: Stack) -> None:
     pods = objects(sandbox, "pods")
     nodes = {pod["metadata"]["labels"].get("component"): pod["spec"]["nodeName"] for pod in pods}
     for component in ("core", "portal", "jobservice", "registry", "trivy"):
         assert nodes[component].startswith("amd64"), nodes
 
 
-def test_the_seam_has_its_five_keys_and_nothing_else(sandbox: Sandbox, sovereign: Pulumi) -> None:
+def test_the_seam_has_its_five_keys_and_nothing_else(sandbox: Sandbox, sovereign: Stack) -> None:
     seam = unsealed(sandbox)["object-storage"]
     assert set(seam) == {"s3-bucket", "s3-region", "s3-endpoint", "s3-access-key", "s3-secret-key"}
     assert seam["s3-bucket"] == "local-harbor"
@@ -104,7 +102,7 @@ def test_the_seam_has_its_five_keys_and_nothing_else(sandbox: Sandbox, sovereign
 
 
 def test_an_image_goes_into_the_bucket_and_comes_back_identical(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     proof = smoke.run(sandbox.state, sandbox.tools, sovereign.outputs())
     assert proof.blobs == 3
@@ -112,7 +110,7 @@ def test_an_image_goes_into_the_bucket_and_comes_back_identical(
     assert "harbor-objectstorage-credentials" in proof.unsealed
 
 
-def test_signatures_are_asked_for_step_by_step(sandbox: Sandbox, sovereign: Pulumi) -> None:
+def test_signatures_are_asked_for_step_by_step(sandbox: Sandbox, sovereign: Stack) -> None:
     # The default kind; test_image_signatures.py has the steps of both, without the engine.
     before = sandbox.section("imagePolicy")
     signed = {"projects": ["platform"], "publicKey": Key().public}
@@ -123,14 +121,14 @@ def test_signatures_are_asked_for_step_by_step(sandbox: Sandbox, sovereign: Pulu
 
     try:
         configure(action="Enforce")
-        refused = sovereign.run("preview", "-s", sovereign.stack, check=False)
+        refused = sovereign.run("preview", "-s", sovereign.name, check=False)
         assert refused.code != 0
         assert "verify-harbor-signatures is not applied yet" in refused.text
         configure()
         sovereign.up()
         sovereign.up(expect_no_changes=True)
         configure(action="Enforce")
-        refused = sovereign.run("up", "-s", sovereign.stack, "--yes", "--skip-preview", check=False)
+        refused = sovereign.run("up", "-s", sovereign.name, "--yes", "--skip-preview", check=False)
         assert refused.code != 0
         assert "no report says anything of verify-harbor-signatures yet" in refused.text
         configure(action="Enforce", acceptRefusals=True)
@@ -142,7 +140,7 @@ def test_signatures_are_asked_for_step_by_step(sandbox: Sandbox, sovereign: Pulu
         sovereign.up()
 
 
-def places_to_look(sandbox: Sandbox, sovereign: Pulumi) -> Iterator[tuple[str, str]]:
+def places_to_look(sandbox: Sandbox, sovereign: Stack) -> Iterator[tuple[str, str]]:
     """Name and text of everything that could hold a plaintext by mistake."""
     backend = sandbox.state.folder / "pulumi-state"
     for file in backend.rglob("*.json*"):
@@ -156,12 +154,12 @@ def places_to_look(sandbox: Sandbox, sovereign: Pulumi) -> Iterator[tuple[str, s
     kinds = "configmaps,deployments,statefulsets,pods,sealedsecrets.bitnami.com,services"
     for item in objects(sandbox, kinds):
         yield f"{item['kind']} {item['metadata']['name']}", json.dumps(item)
-    yield "preview", sovereign.run("preview", "-s", sovereign.stack, "--diff", "--show-sames").text
-    yield "preview as JSON", sovereign.run("preview", "-s", sovereign.stack, "--json").text
-    yield "stack export", sovereign.run("stack", "export", "-s", sovereign.stack).text
+    yield "preview", sovereign.run("preview", "-s", sovereign.name, "--diff", "--show-sames").text
+    yield "preview as JSON", sovereign.run("preview", "-s", sovereign.name, "--json").text
+    yield "stack export", sovereign.run("stack", "export", "-s", sovereign.name).text
 
 
-def test_no_plaintext_secret_stands_anywhere(sandbox: Sandbox, sovereign: Pulumi) -> None:
+def test_no_plaintext_secret_stands_anywhere(sandbox: Sandbox, sovereign: Stack) -> None:
     public = {"username", "s3-bucket", "s3-region", "s3-endpoint", "tls.crt"}
     wanted = {
         f"{name}.{key}": value.strip()
@@ -181,7 +179,7 @@ def test_no_plaintext_secret_stands_anywhere(sandbox: Sandbox, sovereign: Pulumi
 
 
 def test_rotating_the_valkey_password_restarts_its_readers_and_nothing_else(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     secrets_before, before = unsealed(sandbox), generations(sandbox)
     epochs = sandbox.section("rotation") or {"valkeyPassword": 1}
@@ -202,7 +200,7 @@ def test_rotating_the_valkey_password_restarts_its_readers_and_nothing_else(
 
 
 def test_a_deleted_secret_comes_back_and_pods_keep_running(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     before = generations(sandbox)
     cluster.kubectl(
@@ -217,7 +215,7 @@ def test_a_deleted_secret_comes_back_and_pods_keep_running(
 
 
 def test_an_unpinned_certificate_is_fetched_from_the_controller(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     sandbox.configure(sealing=None)
     sovereign.up(expect_no_changes=True)
@@ -225,7 +223,7 @@ def test_an_unpinned_certificate_is_fetched_from_the_controller(
 
 
 def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     before = {name: sandbox.section(name) for name in ("fqdn", "storage", "rotation")}
     sandbox.configure(
@@ -233,7 +231,7 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
         storage={"kind": "hetzner", "regoin": "fsn1", "region": "ash", "bucket": "Has.Dots"},
         rotation={"secretKey": 2},
     )
-    refused = sovereign.run("preview", "-s", sovereign.stack, check=False)
+    refused = sovereign.run("preview", "-s", sovereign.name, check=False)
     sandbox.configure(**before)
     assert refused.code != 0
     for part in (
@@ -257,12 +255,12 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
     ],
 )
 def test_the_command_that_mends_a_text_which_begins_like_a_flag_is_taken(
-    sandbox: Sandbox, sovereign: Pulumi, section: str, key: str, rule: Rule
+    sandbox: Sandbox, sovereign: Stack, section: str, key: str, rule: Rule
 ) -> None:
     before = sandbox.section(section)
     text = "-----BEGIN SOMETHING-----"  # the command line drops the end of the last line
     (sandbox.project / rule.example.removeprefix("< ")).write_text(text)
-    command = f"pulumi config set --path '{key}' {rule.example} -s {sovereign.stack}"
+    command = f"pulumi config set --path '{key}' {rule.example} -s {sovereign.name}"
     variables = {**os.environ, **sandbox.variables}
     subprocess.run(["sh", "-ec", command], cwd=sandbox.project, env=variables, check=True)
     found = sandbox.section(section)
@@ -273,7 +271,7 @@ def test_the_command_that_mends_a_text_which_begins_like_a_flag_is_taken(
 
 
 def test_engine_runs_leave_nothing_in_the_temporary_folder_of_the_machine(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     copies = Path(tempfile.gettempdir()).glob("kubeconfig*")
     assert not [file for file in copies if str(sandbox.state.folder) in file.read_text()]
@@ -284,7 +282,7 @@ def test_a_real_sovereign_previews_without_cluster_and_without_secrets(
     sandbox: Sandbox, stack: str
 ) -> None:
     alone = sandbox.stack(stack, KUBECONFIG="/nonexistent/kubeconfig")
-    alone.ensure_stack()
+    alone.ensure()
     begun = time.monotonic()
     shown = alone.run("preview", "-s", stack)
     elapsed = time.monotonic() - begun
@@ -299,7 +297,7 @@ def test_up_of_a_real_sovereign_without_secrets_is_refused_before_anything_is_ma
     sandbox: Sandbox,
 ) -> None:
     alone = sandbox.stack("omantel", KUBECONFIG="/nonexistent/kubeconfig")
-    alone.ensure_stack()
+    alone.ensure()
     refused = alone.run("up", "-s", "omantel", "--yes", "--skip-preview", check=False)
     assert refused.code != 0
     assert "pulumi config set --secret s3AccessKey" in refused.text
@@ -314,7 +312,7 @@ def test_up_of_a_real_sovereign_without_secrets_is_refused_before_anything_is_ma
 
 
 def test_an_unready_cluster_is_refused_with_what_is_missing(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     sandbox.configure(
         cluster={"name": "omantel", "context": "${SANDBOX_KUBE_CONTEXT}"},
@@ -323,7 +321,7 @@ def test_an_unready_cluster_is_refused_with_what_is_missing(
             "controllerName": "elsewhere",
         },
     )
-    refused = sovereign.run("preview", "-s", sovereign.stack, check=False)
+    refused = sovereign.run("preview", "-s", sovereign.name, check=False)
     sandbox.configure(
         cluster={"context": "${SANDBOX_KUBE_CONTEXT}"},
         sealing={"certificate": "${SANDBOX_SEALING_CERTIFICATE}"},
@@ -335,11 +333,11 @@ def test_an_unready_cluster_is_refused_with_what_is_missing(
     assert "nothing was touched" in refused.text
 
 
-def test_destroy_leaves_the_bucket_and_what_it_holds(sandbox: Sandbox, sovereign: Pulumi) -> None:
+def test_destroy_leaves_the_bucket_and_what_it_holds(sandbox: Sandbox, sovereign: Stack) -> None:
     outputs = sovereign.outputs()
     client = bucket_client(sandbox, outputs)
     client.put_object(Bucket=outputs["bucket"], Key="docker/registry/v2/kept", Body=b"kept")
-    sovereign.run("destroy", "-s", sovereign.stack, "--yes", "--skip-preview")
+    sovereign.run("destroy", "-s", sovereign.name, "--yes", "--skip-preview")
     assert client.get_object(Bucket=outputs["bucket"], Key="docker/registry/v2/kept")
     assert objects(sandbox, "deployments") == []
     claims = {claim["metadata"]["name"] for claim in objects(sandbox, "pvc")}
@@ -348,7 +346,7 @@ def test_destroy_leaves_the_bucket_and_what_it_holds(sandbox: Sandbox, sovereign
     assert [item["metadata"]["name"] for item in clusters] == ["harbor-pg"]
 
 
-def test_up_after_destroy_takes_over_what_was_left(sandbox: Sandbox, sovereign: Pulumi) -> None:
+def test_up_after_destroy_takes_over_what_was_left(sandbox: Sandbox, sovereign: Stack) -> None:
     sovereign.up()
     client = bucket_client(sandbox, sovereign.outputs())
     assert client.get_object(Bucket="local-harbor", Key="docker/registry/v2/kept")
@@ -356,7 +354,7 @@ def test_up_after_destroy_takes_over_what_was_left(sandbox: Sandbox, sovereign: 
 
 
 def test_shared_services_of_the_estate_are_used_without_hand_made_secrets(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     shared = "valkey-password-of-the-estate", "database-password-of-the-estate"
     put_estate_secret(sandbox, "valkey", "valkey", "valkey-password", shared[0])

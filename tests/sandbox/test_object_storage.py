@@ -9,15 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.object_storage.bucket_policy import lockdown_policy, principal
-from components.object_storage.s3_client import S3Credentials
-from components.object_storage.s3_contents import OWNER_KEY
-from components.object_storage.s3_errors import BucketError
-from components.object_storage.s3_policy import read_policy
-from sandbox import processes, storage, toolchain
-from sandbox.pulumi import Pulumi
+from components.object_storage.s3.client import S3Credentials
+from components.object_storage.s3.contents import OWNER_KEY
+from components.object_storage.s3.errors import BucketError
+from components.object_storage.s3.policy import read_policy
+from components.object_storage.s3.policy_document import lockdown_policy, principal
+from engine.stack import Stack
+from sandbox import processes, storage
 from sandbox.state import REGION, State
-from tests.faulty_store import (
+from tests.sandbox.conftest import Sandbox
+from tests.sandbox.test_lifecycle import generations, unsealed
+from tests.support.faulty_store import (
     FAULTS,
     Store,
     calm,
@@ -27,8 +29,7 @@ from tests.faulty_store import (
     storm,
     whole_life,
 )
-from tests.sandbox.conftest import Sandbox
-from tests.sandbox.test_lifecycle import generations, unsealed
+from toolchain import tools as toolchain
 
 _names = (f"bucket-{number}" for number in itertools.count())
 
@@ -201,12 +202,12 @@ def test_a_wrong_key_pair_is_said_to_be_wrong_whatever_it_asks_for(
 # Rotation, by the engine
 
 
-def test_a_bad_new_key_fails_up_and_changes_nothing(sandbox: Sandbox, sovereign: Pulumi) -> None:
+def test_a_bad_new_key_fails_up_and_changes_nothing(sandbox: Sandbox, sovereign: Stack) -> None:
     secrets_before, before = unsealed(sandbox), generations(sandbox)
     bad = sandbox.stack(SANDBOX_S3_SECRET_KEY="wrong" * 8)
-    preview = bad.run("preview", "-s", bad.stack)
+    preview = bad.run("preview", "-s", bad.name)
     assert "error" not in preview.text, "a preview contacts no store"
-    refused = bad.run("up", "-s", bad.stack, "--yes", "--skip-preview", check=False)
+    refused = bad.run("up", "-s", bad.name, "--yes", "--skip-preview", check=False)
     assert refused.code != 0
     assert "check s3AccessKey and s3SecretKey" in refused.text
     assert "Nothing was sealed with this key pair" in refused.text
@@ -217,7 +218,7 @@ def test_a_bad_new_key_fails_up_and_changes_nothing(sandbox: Sandbox, sovereign:
 
 
 @contextlib.contextmanager
-def other_keys(sandbox: Sandbox) -> Iterator[Pulumi]:
+def other_keys(sandbox: Sandbox) -> Iterator[Stack]:
     """The gateway takes another key pair, and only that one, for a while."""
     kept = sandbox.state.credentials()
     new = {"s3AccessKey": "ROTATEDACCESSKEY01", "s3SecretKey": "rotated" * 6}
@@ -239,7 +240,7 @@ def other_keys(sandbox: Sandbox) -> Iterator[Pulumi]:
 
 
 def test_a_good_new_key_reaches_both_secrets_and_restarts_the_registry_alone(
-    sandbox: Sandbox, sovereign: Pulumi
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
     secrets_before, before = unsealed(sandbox), generations(sandbox)
     with other_keys(sandbox) as rotated:

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from review import engine, fleet, preview, rules
-from review.board import Board
-from sandbox import cluster, scratch
-from sandbox.pulumi import Pulumi
-from sandbox.state import ROOT
+from engine import scratch
+from engine import workplace as engine
+from engine.project import ROOT
+from engine.stack import Stack
+from fleet import run as fleet
+from fleet.board import Board
+from review import preview, rules
+from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 
 STACKS = [*engine.sovereigns(), "local"]
@@ -38,7 +41,7 @@ def copy(fork: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name in ("__main__.py", "policy"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
-    for name in ("components", "sandbox", ".venv"):
+    for name in ("components", "offline", ".venv"):
         (tmp_path / name).symlink_to(ROOT / name)
     for file in ROOT.glob("Pulumi*.yaml"):
         shutil.copyfile(file, tmp_path / file.name)
@@ -182,7 +185,7 @@ def test_a_stack_file_with_somebody_s_secrets_is_previewed_without_their_key(
 
 
 def test_a_pull_request_that_drops_the_bucket_is_stopped(
-    sandbox: Sandbox, sovereign: Pulumi, copy: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, sovereign: Stack, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the backend in the environment the preview is of what changes."""
     for name, value in sandbox.variables.items():
@@ -221,7 +224,7 @@ def test_a_pull_request_that_drops_the_bucket_is_stopped(
 
 @pytest.fixture
 def connected(
-    sandbox: Sandbox, sovereign: Pulumi, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, sovereign: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], fleet.Outcome]:
     """The fleet's verbs with the sandbox's Sovereign, as configured by now, as the whole fleet."""
     for name, value in sandbox.variables.items():

@@ -10,16 +10,16 @@ import pytest
 import yaml
 from botocore.config import Config
 
+from engine.project import ROOT
+from engine.stack import Stack
 from sandbox import cluster
-from sandbox.pulumi import Pulumi
-from sandbox.state import ROOT
 from tests.sandbox.conftest import Sandbox
 
 TEMPLATE = ROOT / "docs" / "seam-velero.gotmpl"
 
 
 @pytest.fixture
-def manifests(sandbox: Sandbox, sovereign: Pulumi) -> dict[str, Any]:
+def manifests(sandbox: Sandbox, sovereign: Stack) -> dict[str, Any]:
     """What the documented command applies, by kind."""
     wired = ("-n", "flux-system", "-o", f"go-template-file={TEMPLATE}")
     rendered = cluster.kubectl(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from review import engine
-from sandbox.pulumi import Pulumi
-from sandbox.state import ROOT
+from engine import workplace as engine
+from engine.project import ROOT
+from engine.stack import Stack
 
 PROGRAM = """
 import os
@@ -20,8 +20,8 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_random as random
 
-from components.object_storage.aws_access import key_pair
-from components.object_storage.aws_settings import AccessKey, AwsStorage
+from components.object_storage.aws.access import key_pair
+from components.settings.storage.aws import AccessKey, AwsStorage
 
 access = AccessKey(epoch=int(os.environ["EPOCH"]))
 storage = AwsStorage(region="eu-central-1", bucket="local-harbor", access=access)
@@ -55,8 +55,8 @@ def up(tmp_path: Path) -> Up:
     }
 
     def run(epoch: int) -> list[str]:
-        stack = Pulumi("local", {**environment, "EPOCH": str(epoch)}, project)
-        stack.ensure_stack()
+        stack = Stack("local", {**environment, "EPOCH": str(epoch)}, project)
+        stack.ensure()
         log = tmp_path / f"{epoch}.log"
         stack.run("up", "-s", "local", "--yes", "--skip-preview", "--event-log", str(log))
         assert stack.outputs()["secretKey"] == "[secret]"

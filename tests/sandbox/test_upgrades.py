@@ -2,7 +2,7 @@
 
 A new version's state, from a clean clone at its tag:
 
-    make up && .venv/bin/python -m review.recording v1.2.3
+    make up && .venv/bin/python -m tests.support.recording v1.2.3
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from review import recording
+from engine.project import ROOT
 from review.plan import Plan
-from sandbox.state import ROOT
+from tests.support import recording
 
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"

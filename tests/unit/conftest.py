@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.faulty_store import CREDENTIALS, Store, fresh, store_behind_proxy
-from tests.unit.certificates import certificate_of
-from tests.unit.mocks import Engine, fresh_engine
+from tests.support.certificates import certificate_of
+from tests.support.faulty_store import CREDENTIALS, Store, fresh, store_behind_proxy
+from tests.support.mocks import Engine, fresh_engine
 
 
 @pytest.fixture

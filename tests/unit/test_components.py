@@ -6,18 +6,18 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.context import Context
 from components.credentials import READERS, Credentials, combined
-from components.harbor.values import RemoteStorage, VolumeStorage, cache_secret
-from components.naming import FIELD_MANAGER
-from components.object_storage.kinds import BucketSettings, StorageKind
+from components.data_services.shared import SharedCredentials
+from components.harbor_inputs import RemoteStorage, VolumeStorage, cache_secret
+from components.kubernetes.naming import FIELD_MANAGER
 from components.object_storage.location import s3_driver
 from components.sealing.unsealed import REVISION_ANNOTATION
-from components.shared_services import SharedCredentials
-from components.site import Site
-from tests.unit import builders
-from tests.unit.builders import ACCESS_KEY, PASSWORD, SECRET_KEY, Cluster, Ground
-from tests.unit.kinds import KINDS, minimal, storage_of
-from tests.unit.mocks import (
+from components.settings.storage.base import BucketSettings, StorageKind
+from tests.support import builders
+from tests.support.builders import ACCESS_KEY, PASSWORD, SECRET_KEY, Cluster, context_of
+from tests.support.kinds import KINDS, minimal, storage_of
+from tests.support.mocks import (
     BUCKET,
     CERTIFICATE,
     KEY_PROOF,
@@ -36,8 +36,8 @@ from tests.unit.mocks import (
     text,
     unknown_inputs,
 )
-from tests.unit.mocks import PASSWORD as RANDOM_PASSWORD
-from tests.unit.mocks import POSTGRES_CLUSTER as CLUSTER
+from tests.support.mocks import PASSWORD as RANDOM_PASSWORD
+from tests.support.mocks import POSTGRES_CLUSTER as CLUSTER
 
 KEYS = {
     "REGISTRY_STORAGE_S3_ACCESSKEY": ACCESS_KEY,
@@ -48,16 +48,16 @@ KEYS = {
 # --- SealedSecret ------------------------------------------------------------------------------
 
 
-def seal_one(ground: Ground, **changes: Any) -> pulumi.Resource:
-    component = pulumi.ComponentResource("test:index:Parent", "parent", None, ground.opts)
-    data: dict[str, pulumi.Input[str]] = {"password": ground.password}
-    return ground.site.sealed("one", "secret-name", data, parent=component, **changes)
+def seal_one(given: Context, **changes: Any) -> pulumi.Resource:
+    component = pulumi.ComponentResource("test:index:Parent", "parent", None, given.options)
+    data: dict[str, pulumi.Input[str]] = {"password": builders.password()}
+    return given.sealed("one", "secret-name", data, parent=component, **changes)
 
 
 def test_a_sealed_secret_is_sealed_applied_and_awaited(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    found: Any = engine.run(lambda: seal_one(Ground.of(sealing_certificate)))
+    found: Any = engine.run(lambda: seal_one(context_of(sealing_certificate)))
     seal, manifest = engine.one(SEAL), engine.one(SEALED_SECRET)
     assert (seal["namespace"], seal["name"]) == ("registry", "secret-name")
     assert seal["data"] == {"password": PASSWORD}
@@ -74,7 +74,7 @@ def test_a_sealed_secret_is_sealed_applied_and_awaited(
 def test_the_manifest_holds_ciphertext_and_no_secret(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: seal_one(Ground.of(sealing_certificate), kind="kubernetes.io/basic-auth"))
+    engine.run(lambda: seal_one(context_of(sealing_certificate), kind="kubernetes.io/basic-auth"))
     manifest = engine.one(SEALED_SECRET)
     assert not is_secret(manifest.inputs)
     assert PASSWORD not in str(manifest.inputs)
@@ -90,9 +90,9 @@ def test_what_is_sealed_is_secret_even_if_its_parts_are_not(
     engine: Engine, sealing_certificate: str
 ) -> None:
     def build() -> None:
-        site = Ground.of(sealing_certificate).site
+        context = builders.context_of(sealing_certificate)
         parent = pulumi.ComponentResource("test:index:Parent", "parent")
-        site.sealed("one", "secret-name", {"user": "harbor"}, parent=parent)
+        context.sealed("one", "secret-name", {"user": "harbor"}, parent=parent)
 
     engine.run(build)
     assert is_secret(engine.one(SEAL).inputs["data"])
@@ -101,7 +101,7 @@ def test_what_is_sealed_is_secret_even_if_its_parts_are_not(
 def test_before_anything_exists_the_name_of_the_secret_is_unknown(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    found: Any = engine.run(lambda: seal_one(Ground.of(sealing_certificate)), preview=True)
+    found: Any = engine.run(lambda: seal_one(context_of(sealing_certificate)), preview=True)
     assert not engine.resolve(found.secret_name).is_known
     assert not engine.resolve(found.revision).is_known
     assert unknown_inputs(engine.one(SEALED_SECRET)) == {"spec"}
@@ -120,7 +120,7 @@ def test_the_bucket_is_made_as_declared(engine: Engine, sealing_certificate: str
         "abortIncompleteUploadDays": 2,
         "tags": {"team": "platform"},
     }
-    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), storage))
+    engine.run(lambda: builders.object_storage(context_of(sealing_certificate), storage))
     bucket = engine.one(BUCKET)
     assert {key: bucket[key] for key in bucket.inputs if not key.startswith("__")} == {
         "bucket": "omantel-harbor",
@@ -145,7 +145,7 @@ HETZNER = {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"}
 
 
 def test_a_bucket_is_locked_down_only_when_asked(engine: Engine, sealing_certificate: str) -> None:
-    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), HETZNER))
+    engine.run(lambda: builders.object_storage(context_of(sealing_certificate), HETZNER))
     assert engine.all(LOCKDOWN) == []
     assert engine.one(KEY_PROOF)["lockdown"] is False
 
@@ -155,7 +155,7 @@ def test_a_lockdown_names_project_and_further_keys_and_never_the_stack_s_own(
 ) -> None:
     lockdown = {"projectId": "1234567", "moreAccessKeys": ["NEXTACCESSKEY0000001"]}
     storage = {**HETZNER, "lockdown": lockdown}
-    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), storage))
+    engine.run(lambda: builders.object_storage(context_of(sealing_certificate), storage))
     found = engine.one(LOCKDOWN)
     assert {key: found[key] for key in found.inputs if not key.startswith("__")} == {
         "bucket": "omantel-harbor",
@@ -177,7 +177,7 @@ def test_a_lockdown_names_project_and_further_keys_and_never_the_stack_s_own(
 def test_the_seam_has_its_five_keys_and_nothing_else_whatever_the_vendor(
     kind: type[StorageKind], engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), minimal(kind)))
+    engine.run(lambda: builders.object_storage(context_of(sealing_certificate), minimal(kind)))
     if not kind.has_seam:
         assert "object-storage" not in {seal["name"] for seal in engine.all(SEAL)}
         return
@@ -196,7 +196,7 @@ def test_the_seam_has_its_five_keys_and_nothing_else_whatever_the_vendor(
 def test_the_keys_reach_harbor_and_the_seam_and_nothing_else(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.object_storage(context_of(sealing_certificate)))
     assert engine.sealed("harbor-objectstorage-credentials") == KEYS
     assert engine.sealed("object-storage") == {
         "s3-bucket": "omantel-harbor",
@@ -216,7 +216,7 @@ def test_harbor_trusts_the_authority_that_the_bucket_s_settings_name(
     engine: Engine, sealing_certificate: str
 ) -> None:
     storage = {**builders.BUCKET, "caBundle": sealing_certificate}
-    found = engine.run(lambda: builders.harbor(Ground.of(sealing_certificate), storage=storage))
+    found = engine.run(lambda: builders.harbor(context_of(sealing_certificate), storage=storage))
     assert found
     # Under the key that the chart mounts.
     name = engine.one(RELEASE)["values"]["persistence"]["imageChartStorage"]["caBundleSecretName"]
@@ -227,7 +227,7 @@ def test_harbor_trusts_the_authority_that_the_bucket_s_settings_name(
 def test_nothing_is_sealed_before_the_keys_are_proven(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.object_storage(context_of(sealing_certificate)))
     proof = engine.one(KEY_PROOF)
     assert engine.one(BUCKET).urn in proof.dependencies
     for seal in engine.all(SEAL):
@@ -237,7 +237,7 @@ def test_nothing_is_sealed_before_the_keys_are_proven(
 def test_harbor_is_told_of_the_bucket_once_it_is_there(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    storage = engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate)))
+    storage = engine.run(lambda: builders.object_storage(context_of(sealing_certificate)))
     found = engine.resolve(storage.storage)
     assert isinstance(found.value, RemoteStorage)
     location = engine.resolve(storage.location).value
@@ -251,7 +251,7 @@ def test_before_the_bucket_is_there_nobody_is_told(
     engine: Engine, sealing_certificate: str
 ) -> None:
     storage = engine.run(
-        lambda: builders.object_storage(Ground.of(sealing_certificate)), preview=True
+        lambda: builders.object_storage(context_of(sealing_certificate)), preview=True
     )
     assert not engine.resolve(storage.storage).is_known
     assert not engine.resolve(storage.location).is_known
@@ -283,7 +283,7 @@ def test_of_a_container_that_exists_the_credential_alone_is_made(
     engine: Engine,
     sealing_certificate: str,
 ) -> None:
-    found = engine.run(lambda: builders.object_storage(Ground.of(sealing_certificate), storage))
+    found = engine.run(lambda: builders.object_storage(context_of(sealing_certificate), storage))
     # Harbor's Secret, under the key that the chart mounts, and no seam: it does not speak S3.
     (seal,) = engine.all(SEAL)
     assert (seal["namespace"], seal["name"]) == ("registry", "harbor-objectstorage-credentials")
@@ -310,7 +310,7 @@ def test_where_an_identity_stands_for_the_key_nothing_is_sealed(
     engine: Engine, sealing_certificate: str
 ) -> None:
     found = engine.run(
-        lambda: builders.object_storage(Ground.of(sealing_certificate), builders.KEYLESS_GCS)
+        lambda: builders.object_storage(context_of(sealing_certificate), builders.KEYLESS_GCS)
     )
     assert engine.all(SEAL) == []
     assert engine.resolve(found.storage).value == RemoteStorage(
@@ -325,7 +325,7 @@ def test_before_its_credential_is_there_nobody_is_told_of_a_container(
     engine: Engine, sealing_certificate: str
 ) -> None:
     found = engine.run(
-        lambda: builders.object_storage(Ground.of(sealing_certificate), builders.AZURE),
+        lambda: builders.object_storage(context_of(sealing_certificate), builders.AZURE),
         preview=True,
     )
     for output in (found.storage, found.bucket, found.endpoint):
@@ -334,7 +334,7 @@ def test_before_its_credential_is_there_nobody_is_told_of_a_container(
 
 def test_without_object_storage_nothing_is_made(engine: Engine, sealing_certificate: str) -> None:
     storage = engine.run(
-        lambda: builders.object_storage(Ground.of(sealing_certificate), builders.FILESYSTEM)
+        lambda: builders.object_storage(context_of(sealing_certificate), builders.FILESYSTEM)
     )
     assert [str(found) for found in engine.resources if found.parent_name == "object-storage"] == []
     assert engine.resolve(storage.storage).value == VolumeStorage(size="50Gi", storage_class="fast")
@@ -348,7 +348,7 @@ def test_without_object_storage_nothing_is_made(engine: Engine, sealing_certific
 def test_every_credential_is_minted_and_sealed_once(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    found = engine.run(lambda: builders.credentials(Ground.of(sealing_certificate)))
+    found = engine.run(lambda: builders.credentials(context_of(sealing_certificate)))
     names = engine.resolve(found.secret_names).value
     of = {
         what: minted(f"credentials-{what}")
@@ -384,12 +384,12 @@ def test_every_credential_is_minted_and_sealed_once(
 def test_keys_have_the_length_that_harbor_demands(
     what: str, length: int, engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.credentials(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.credentials(context_of(sealing_certificate)))
     assert engine.one(RANDOM_PASSWORD, f"credentials-{what}")["length"] == length
 
 
 def test_passwords_fit_into_urls_unescaped(engine: Engine, sealing_certificate: str) -> None:
-    engine.run(lambda: builders.credentials(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.credentials(context_of(sealing_certificate)))
     passwords = engine.all(RANDOM_PASSWORD)
     assert len(passwords) == 9
     for password in passwords:
@@ -407,7 +407,7 @@ def test_what_a_harbor_brought_along_is_sealed_and_not_minted(
 
     def build() -> Credentials:
         outputs = {what: pulumi.Output.secret(value) for what, value in given.items()}
-        return builders.credentials(Ground.of(sealing_certificate), given=outputs)
+        return builders.credentials(context_of(sealing_certificate), secrets=outputs)
 
     found = engine.run(build)
     names = engine.resolve(found.secret_names).value
@@ -432,7 +432,7 @@ def test_what_a_harbor_brought_along_is_sealed_and_not_minted(
 
 
 def test_a_rotation_mints_one_credential_anew(engine: Engine, sealing_certificate: str) -> None:
-    engine.run(lambda: builders.credentials(Ground.of(sealing_certificate), valkey_password=2))
+    engine.run(lambda: builders.credentials(context_of(sealing_certificate), valkey_password=2))
     epochs = {found.name: found["keepers"]["epoch"] for found in engine.all(RANDOM_PASSWORD)}
     assert epochs.pop("credentials-valkey-password") == "2"
     assert set(epochs.values()) == {"1"}
@@ -442,7 +442,7 @@ def test_a_rotation_of_the_token_certificate_makes_a_new_key(
     engine: Engine, sealing_certificate: str
 ) -> None:
     # pulumi-tls has no keepers: it is the name that changes.
-    engine.run(lambda: builders.credentials(Ground.of(sealing_certificate), token_certificate=7))
+    engine.run(lambda: builders.credentials(context_of(sealing_certificate), token_certificate=7))
     assert engine.one(PRIVATE_KEY).name == "credentials-token-key-7"
     certificate = engine.one(CERTIFICATE)
     assert certificate.name == "credentials-token-certificate-7"
@@ -452,7 +452,7 @@ def test_a_rotation_of_the_token_certificate_makes_a_new_key(
 def test_passwords_of_data_services_are_secret_outputs(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    found = engine.run(lambda: builders.credentials(Ground.of(sealing_certificate)))
+    found = engine.run(lambda: builders.credentials(context_of(sealing_certificate)))
     for what, output in {
         "admin-password": found.admin_password,
         "database-password": found.database_password,
@@ -464,7 +464,7 @@ def test_passwords_of_data_services_are_secret_outputs(
 def test_every_credential_that_pods_read_has_a_revision(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    found = engine.run(lambda: builders.credentials(Ground.of(sealing_certificate)))
+    found = engine.run(lambda: builders.credentials(context_of(sealing_certificate)))
     elsewhere = {"database", "valkey", "object-storage"}
     assert {what for read in READERS.values() for what in read} == {*found.revisions, *elsewhere}
 
@@ -496,7 +496,7 @@ def test_a_rotation_restarts_the_pods_that_read_it_and_no_other(
 
 
 def test_the_database_belongs_to_harbor_s_role(engine: Engine, sealing_certificate: str) -> None:
-    database = engine.run(lambda: builders.postgres(Ground.of(sealing_certificate)))
+    database = engine.run(lambda: builders.postgres(context_of(sealing_certificate)))
     cluster = engine.one(CLUSTER)
     assert cluster["metadata"]["name"] == "harbor-pg"
     initdb = cluster["spec"]["bootstrap"]["initdb"]
@@ -509,7 +509,7 @@ def test_the_database_belongs_to_harbor_s_role(engine: Engine, sealing_certifica
 def test_a_rotated_password_reaches_the_database_at_once(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.postgres(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.postgres(context_of(sealing_certificate)))
     template = engine.one(SEALED_SECRET)["spec"]["template"]
     assert template["type"] == "kubernetes.io/basic-auth"
     assert template["metadata"]["labels"]["cnpg.io/reload"] == "true"
@@ -518,7 +518,7 @@ def test_a_rotated_password_reaches_the_database_at_once(
 def test_the_database_is_awaited_until_it_is_ready(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.postgres(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.postgres(context_of(sealing_certificate)))
     annotations = engine.one(CLUSTER)["metadata"]["annotations"]
     assert annotations["pulumi.com/waitFor"] == "condition=Ready"
     # No secret, no database: initdb would never start.
@@ -531,7 +531,7 @@ def test_the_database_is_awaited_until_it_is_ready(
 def test_a_single_instance_does_not_block_node_drains(
     instances: int, budget: bool, method: str, engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.postgres(Ground.of(sealing_certificate), instances=instances))
+    engine.run(lambda: builders.postgres(context_of(sealing_certificate), instances=instances))
     spec = engine.one(CLUSTER)["spec"]
     assert spec["instances"] == instances
     assert spec["enablePDB"] is budget
@@ -542,8 +542,8 @@ def test_a_single_instance_does_not_block_node_drains(
     ("changes", "storage", "wal"),
     [
         ({}, {"size": "10Gi"}, None),
-        ({"storage_class": "fast"}, {"size": "10Gi", "storageClass": "fast"}, None),
-        ({"wal_storage_size": "2Gi"}, {"size": "10Gi"}, {"size": "2Gi"}),
+        ({"storageClass": "fast"}, {"size": "10Gi", "storageClass": "fast"}, None),
+        ({"walStorageSize": "2Gi"}, {"size": "10Gi"}, {"size": "2Gi"}),
     ],
     ids=str,
 )
@@ -554,14 +554,14 @@ def test_volumes_of_the_database(
     engine: Engine,
     sealing_certificate: str,
 ) -> None:
-    engine.run(lambda: builders.postgres(Ground.of(sealing_certificate), **changes))
+    engine.run(lambda: builders.postgres(context_of(sealing_certificate), **changes))
     spec = engine.one(CLUSTER)["spec"]
     assert spec["storage"] == storage
     assert spec.get("walStorage") == wal
 
 
 def test_parameters_of_the_database_are_texts(engine: Engine, sealing_certificate: str) -> None:
-    engine.run(lambda: builders.postgres(Ground.of(sealing_certificate), max_connections=250))
+    engine.run(lambda: builders.postgres(context_of(sealing_certificate), maxConnections=250))
     parameters = engine.one(CLUSTER)["spec"]["postgresql"]["parameters"]
     assert parameters["max_connections"] == "250"
 
@@ -574,7 +574,7 @@ def pod_of(engine: Engine) -> dict[str, Any]:
 
 
 def test_the_cache_is_known_once_its_pod_is_ready(engine: Engine, sealing_certificate: str) -> None:
-    cache = engine.run(lambda: builders.valkey(Ground.of(sealing_certificate)))
+    cache = engine.run(lambda: builders.valkey(context_of(sealing_certificate)))
     found = engine.resolve(cache.cache)
     assert (found.value.host, found.value.port) == ("harbor-valkey", 6379)
     assert engine.sealed(found.value.secret_name) == cache_secret(found.value, PASSWORD)
@@ -582,7 +582,7 @@ def test_the_cache_is_known_once_its_pod_is_ready(engine: Engine, sealing_certif
 
 
 def test_the_service_leads_to_the_pods(engine: Engine, sealing_certificate: str) -> None:
-    engine.run(lambda: builders.valkey(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.valkey(context_of(sealing_certificate)))
     service, pod = engine.one(SERVICE), pod_of(engine)
     assert service["metadata"]["name"] == "harbor-valkey"
     assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
@@ -596,7 +596,7 @@ def test_the_service_leads_to_the_pods(engine: Engine, sealing_certificate: str)
 def test_the_password_stands_in_no_argument_of_the_pod(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.valkey(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.valkey(context_of(sealing_certificate)))
     server = engine.one(STATEFUL_SET)
     assert not is_secret(server.inputs)
     assert MARK not in str(server.inputs)
@@ -607,18 +607,18 @@ def test_the_password_stands_in_no_argument_of_the_pod(
 
 
 def test_a_rotated_password_restarts_the_cache(engine: Engine, sealing_certificate: str) -> None:
-    cache = engine.run(lambda: builders.valkey(Ground.of(sealing_certificate)))
+    cache = engine.run(lambda: builders.valkey(context_of(sealing_certificate)))
     revision = engine.resolve(cache.revision).value
     assert revision
     assert revision in pod_of(engine)["metadata"]["annotations"].values()
 
 
 def test_the_cache_keeps_its_data_and_evicts_none(engine: Engine, sealing_certificate: str) -> None:
-    engine.run(lambda: builders.valkey(Ground.of(sealing_certificate), max_memory_bytes=123456789))
+    engine.run(lambda: builders.valkey(context_of(sealing_certificate), maxMemory="128Mi"))
     spec = engine.one(STATEFUL_SET)["spec"]
     (container,) = spec["template"]["spec"]["containers"]
     configuration = container["command"][-1]
-    for line in ("appendonly yes", "maxmemory 123456789", "maxmemory-policy noeviction"):
+    for line in ("appendonly yes", f"maxmemory {128 * 1024**2}", "maxmemory-policy noeviction"):
         assert f"\n{line}\n" in configuration
     assert spec["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Retain"
     (claim,) = spec["volumeClaimTemplates"]
@@ -631,14 +631,14 @@ def test_the_cache_keeps_its_data_and_evicts_none(engine: Engine, sealing_certif
 def test_the_cluster_s_storage_class_is_used_unless_one_is_named(
     storage_class: str | None, engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.valkey(Ground.of(sealing_certificate), storage_class=storage_class))
+    engine.run(lambda: builders.valkey(context_of(sealing_certificate), storageClass=storage_class))
     (claim,) = engine.one(STATEFUL_SET)["spec"]["volumeClaimTemplates"]
     assert claim["spec"].get("storageClassName") == storage_class
     assert ("storageClassName" in claim["spec"]) is (storage_class is not None)
 
 
 def test_the_cache_runs_in_the_restricted_profile(engine: Engine, sealing_certificate: str) -> None:
-    engine.run(lambda: builders.valkey(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.valkey(context_of(sealing_certificate)))
     pod = pod_of(engine)["spec"]
     assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -659,7 +659,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def shared(engine: Engine, certificate: str, *, preview: bool = False) -> SharedCredentials:
-    return engine.run(lambda: builders.shared_credentials(Ground.of(certificate)), preview=preview)
+    return engine.run(lambda: builders.shared_credentials(context_of(certificate)), preview=preview)
 
 
 def test_somebody_else_s_password_is_brought_as_a_sealed_copy(
@@ -710,7 +710,7 @@ def test_without_a_cluster_a_preview_goes_on_with_an_unknown_password(
 def test_the_release_is_awaited_and_stays_to_be_looked_at(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    harbor = engine.run(lambda: builders.harbor(Ground.of(sealing_certificate)))
+    harbor = engine.run(lambda: builders.harbor(context_of(sealing_certificate)))
     release = engine.one(RELEASE)
     assert (release["name"], release["namespace"]) == ("harbor", "registry")
     assert release["chart"] == "harbor"
@@ -725,7 +725,7 @@ def test_the_release_is_awaited_and_stays_to_be_looked_at(
 def test_what_interrupted_runs_leave_is_looked_for_before_the_release(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.harbor(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.harbor(context_of(sealing_certificate)))
     assert engine.one(RELEASE).hooks == {
         "before_create": ["harbor-before-create"],
         "before_update": ["harbor-before-update"],
@@ -736,7 +736,7 @@ def test_what_interrupted_runs_leave_is_looked_for_before_the_release(
 def test_the_release_waits_for_all_that_it_stands_on(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.harbor(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.harbor(context_of(sealing_certificate)))
     needed = engine.one(RELEASE).dependencies
     for found in (engine.one(BUCKET), engine.one(CLUSTER), engine.one(STATEFUL_SET)):
         assert found.urn in needed, found
@@ -748,7 +748,7 @@ def test_the_release_waits_for_all_that_it_stands_on(
 def test_every_secret_that_the_values_name_was_sealed(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.harbor(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.harbor(context_of(sealing_certificate)))
     sealed = {seal["name"]: seal["data"].keys() for seal in engine.all(SEAL)}
     values = engine.one(RELEASE)["values"]
     named = {values["existingSecretAdminPassword"]: values["existingSecretAdminPasswordKey"]}
@@ -767,7 +767,7 @@ def test_every_secret_that_the_values_name_was_sealed(
 
 
 def test_components_restart_on_what_they_read(engine: Engine, sealing_certificate: str) -> None:
-    engine.run(lambda: builders.harbor(Ground.of(sealing_certificate)))
+    engine.run(lambda: builders.harbor(context_of(sealing_certificate)))
     values = engine.one(RELEASE)["values"]
     for component, read in READERS.items():
         revision = values[component]["podAnnotations"]["sovereign-harbor/secrets"]
@@ -777,7 +777,9 @@ def test_components_restart_on_what_they_read(engine: Engine, sealing_certificat
 def test_with_filesystem_storage_no_key_pair_is_sealed_for_harbor(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    engine.run(lambda: builders.harbor(Ground.of(sealing_certificate), storage=builders.FILESYSTEM))
+    engine.run(
+        lambda: builders.harbor(context_of(sealing_certificate), storage=builders.FILESYSTEM)
+    )
     assert engine.all(BUCKET) == []
     assert KEYS.keys() not in [seal["data"].keys() for seal in engine.all(SEAL)]
     store = engine.one(RELEASE)["values"]["persistence"]["imageChartStorage"]
@@ -790,23 +792,16 @@ def test_a_chart_that_is_not_the_one_named_is_refused_before_anything_is_install
     (tmp_path / "Chart.yaml").write_text("version: 1.17.0\n")
     chart = {"chart": {"source": str(tmp_path)}}
     with pytest.raises(pulumi.RunError, match=r"holds 1\.17\.0"):
-        engine.run(lambda: builders.harbor(Ground.of(sealing_certificate), harbor=chart))
+        engine.run(lambda: builders.harbor(context_of(sealing_certificate), harbor=chart))
     assert engine.all(RELEASE) == []
 
 
-# --- Site --------------------------------------------------------------------------------------
+# --- Context --------------------------------------------------------------------------------------
 
 
 def test_labels_name_the_sovereign_and_the_part() -> None:
-    site = Site(
-        fqdn="otech.omani.works",
-        namespace="harbor",
-        certificate="",
-        unseal_seconds=1,
-        protect=True,
-        retain=True,
-    )
-    labels = site.labels("cache")
+    context = builders.context_of(fqdn="otech.omani.works", options=pulumi.ResourceOptions())
+    labels = context.labels("cache")
     assert labels["catalyst.openova.io/sovereign"] == "otech.omani.works"
     assert labels["app.kubernetes.io/component"] == "cache"
     assert FIELD_MANAGER["pulumi.com/patchFieldManager"] == "sovereign-harbor"

@@ -13,14 +13,15 @@ import pulumi
 import pytest
 
 import components
-from components import naming
-from components.dns import dns_records
-from components.exposure import registry_certificate
-from components.image_policy.component import ImagePolicy, image_policy_args
-from components.network_policies import NetworkPolicies, network_policies_args
-from tests.unit import builders
-from tests.unit.builders import FQDN, Cluster, Ground, settings
-from tests.unit.mocks import (
+from components.context import Context
+from components.image_policy import component as image_policy
+from components.image_policy.component import ImagePolicy
+from components.kubernetes import naming
+from components.network import dns, exposure, policies
+from components.network.policies import NetworkPolicies
+from tests.support import builders
+from tests.support.builders import FQDN, Cluster, context_of, settings
+from tests.support.mocks import (
     BUCKET,
     CERTIFICATE,
     MARK,
@@ -40,35 +41,35 @@ DNS = {"kind": "hetzner", "zone": "omani.works", "loadBalancer": {"name": "ingre
 INGRESS = {"kind": "ingress", "className": "cilium", "clusterIssuer": "letsencrypt"}
 
 
-def dns(ground: Ground) -> Any:
-    return dns_records(settings(dns=DNS), pulumi.Output.secret(f"{MARK}-token"))
+def dns_records(_: Context) -> Any:
+    token = pulumi.Output.secret(f"{MARK}-token")
+    return dns.create(builders.config(secrets={"dnsToken": token}, dns=DNS))
 
 
-def certificate(ground: Ground) -> Any:
-    return registry_certificate(settings(exposure=INGRESS), ground.site, ground.opts)
+def certificate(given: Context) -> Any:
+    return exposure.create(settings(exposure=INGRESS), given)
 
 
-def image_policy(ground: Ground) -> ImagePolicy:
-    wanted = settings(imagePolicy={"rewrite": {"enabled": True}})
-    args = image_policy_args(wanted, ground.site, pulumi.Output.from_input("2.14.3"))
-    return ImagePolicy("image-policy", args, ground.opts)
+def image_policies(given: Context) -> ImagePolicy:
+    section = {"rewrite": {"enabled": True}}
+    harbor = pulumi.Output.from_input("2.14.3")
+    return image_policy.create(settings(imagePolicy=section), given, harbor)
 
 
-def network_policies(ground: Ground) -> NetworkPolicies:
-    args = network_policies_args(settings(), ground.site)
-    return NetworkPolicies("network-policies", args, ground.opts)
+def network_policies(given: Context) -> NetworkPolicies:
+    return policies.create(settings(), given)
 
 
-def sealed_secret(ground: Ground) -> Any:
-    parent = pulumi.ComponentResource("sovereign-harbor:test:Parent", "parent", None, ground.opts)
-    return ground.site.sealed("one", "secret", {"password": ground.password}, parent=parent)
+def sealed_secret(given: Context) -> Any:
+    parent = pulumi.ComponentResource("sovereign-harbor:test:Parent", "parent", None, given.options)
+    return given.sealed("one", "secret", {"password": builders.password()}, parent=parent)
 
 
-BUILDERS: dict[str, Callable[[Ground], Any]] = {
+BUILDERS: dict[str, Callable[[Context], Any]] = {
     "Credentials": builders.credentials,
-    "DnsRecords": dns,
+    "DnsRecords": dns_records,
     "HarborRegistry": builders.harbor,
-    "ImagePolicy": image_policy,
+    "ImagePolicy": image_policies,
     "NetworkPolicies": network_policies,
     "ObjectStorage": builders.object_storage,
     "Postgres": builders.postgres,
@@ -90,11 +91,16 @@ def test_every_component_is_under_contract() -> None:
     assert sorted(BUILDERS) == sorted(found.__name__ for found in declared_components())
 
 
-def built_alone(name: str, certificate: str, *, preview: bool = False, **site: bool) -> Engine:
+def built_alone(
+    name: str, certificate: str, *, preview: bool = False, protect: bool = True, retain: bool = True
+) -> Engine:
     """The engine after that component was built. Read-only: several tests look at it."""
     with fresh_engine() as engine, pytest.MonkeyPatch.context() as monkeypatch:
         Cluster().stand_in(monkeypatch).put_secret(builders.SHARED, builders.PASSWORD)
-        engine.run(lambda: BUILDERS[name](Ground.of(certificate, **site)), preview=preview)
+        engine.run(
+            lambda: BUILDERS[name](context_of(certificate, protect=protect, retain=retain)),
+            preview=preview,
+        )
     return engine
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from checks import vendor_coupling
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.project import ROOT
 
 
 def reads_config(file: Path) -> bool:
@@ -33,7 +32,7 @@ def reads_config(file: Path) -> bool:
 def test_only_the_settings_loader_reads_the_stack_config() -> None:
     files = [ROOT / "__main__.py", *(ROOT / "components").rglob("*.py")]
     readers = {file.relative_to(ROOT).as_posix() for file in files if reads_config(file)}
-    assert readers == {"components/settings/loader.py"}
+    assert readers == {"components/stack_config.py"}
 
 
 @pytest.mark.parametrize(
@@ -64,14 +63,14 @@ def test_no_vendor_is_named_outside_its_room() -> None:
 
 
 CASES = [
-    ("components/naming.py", "NAME = 'hetzner-object-storage'", True),
-    ("components/naming.py", "x = regionOverlay.aws.fsn1", True),
+    ("components/kubernetes/naming.py", "NAME = 'hetzner-object-storage'", True),
+    ("components/kubernetes/naming.py", "x = regionOverlay.aws.fsn1", True),
     ("platform/x/values.yaml", "azureObjectStorage: {}", True),
-    ("components/naming.py", "# made for Hetzner", True),
-    ("components/object_storage/settings.py", "kind = 'hetzner'", False),
-    ("components/dns.py", "import pulumi_hcloud", False),
-    ("components/naming.py", "import pulumi_aws", False),
-    ("components/naming.py", "# see hetznercloud/x #1114", False),
+    ("components/kubernetes/naming.py", "# made for Hetzner", True),
+    ("components/settings/storage/section.py", "kind = 'hetzner'", False),
+    ("components/network/dns.py", "import pulumi_hcloud", False),
+    ("components/kubernetes/naming.py", "import pulumi_aws", False),
+    ("components/kubernetes/naming.py", "# see hetznercloud/x #1114", False),
     ("platform/x/README.md", "hetzner-object-storage", False),
     ("infra/hetzner/main.tf", "hetzner-object-storage", False),
 ]

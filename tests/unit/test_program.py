@@ -19,12 +19,12 @@ import pulumi
 import pytest
 import yaml
 
-from components import naming
-from components.naming import FIELD_MANAGER
+from components.kubernetes import naming
+from components.kubernetes.naming import FIELD_MANAGER
 from components.settings.database import SecretRef
-from tests.unit import builders
-from tests.unit.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
-from tests.unit.mocks import (
+from tests.support import builders
+from tests.support.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
+from tests.support.mocks import (
     BUCKET,
     KUBERNETES_PROVIDER,
     MARK,
@@ -42,10 +42,10 @@ from tests.unit.mocks import (
     text,
     unknown_inputs,
 )
-from tests.unit.test_interrupted import helm_record
-from tests.unit.test_takeover import chart_objects
+from tests.support.project import ROOT
+from tests.unit.harbor.test_recovery import helm_record
+from tests.unit.preflight.test_adoption import chart_objects
 
-ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 STACKS = ("local", "omantel", "otech")
 
@@ -600,7 +600,7 @@ def test_a_takeover_previewed_without_its_cluster_shows_all_as_new_and_says_so(
 ) -> None:
     engine = program.preview_offline("omantel", **ADOPT)
     assert not [found for found in engine.resources if found.import_id]
-    assert "what this stack takes over was not looked at" in "\n".join(engine.log)
+    assert "what this stack adopts was not looked at" in "\n".join(engine.log)
     assert listing(engine) == listing(
         program.run("omantel", objects=estate(), secrets=ESTATES_SECRETS, **ADOPT)
     )

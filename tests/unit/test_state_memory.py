@@ -21,6 +21,7 @@ from pulumi.dynamic import ResourceProvider
 from pulumi.dynamic.dynamic import serialize_provider
 
 import components
+from tests.support.project import ROOT
 
 PINNED = {
     ("components.object_storage.blob_place", "BlobPlaceProvider"),
@@ -32,7 +33,7 @@ PINNED = {
 }
 """Module and class. A line is added with a new provider, and never changed or taken away."""
 
-RECORDED = sorted((Path(__file__).parents[1] / "sandbox" / "recorded").glob("*/state.json.gz"))
+RECORDED = sorted((ROOT / "tests/sandbox/recorded").glob("*/state.json.gz"))
 
 
 def referred(pickled: str) -> tuple[str, str]:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from review import stacks
+from engine import stacks
+from tests.support.project import ROOT
 
-ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
 GITLAB = ROOT / ".gitlab-ci.yml"
 

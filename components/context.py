@@ -1,0 +1,68 @@
+"""Context: what every component of one Sovereign is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components.kubernetes import naming
+from components.registry_address import RegistryAddress
+from components.sealing.sealed_secret import SealedSecret, SealedSecretArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What is the same for all components of a Sovereign.
+
+    `registry`: where its registry answers. `kube_context`: of the kubeconfig; None for its current
+    one. `namespace`: Harbor's, known once it is there. `certificate`: PEM to seal with.
+    `unseal_seconds`: how long the controller may take to unseal a Secret. `protect`: refuse to
+    delete what holds data. `retain`: leave it in place on destroy. `options`: of every component,
+    with the one provider of the stack's cluster.
+    """
+
+    registry: RegistryAddress
+    kube_context: str | None
+    namespace: pulumi.Input[str]
+    certificate: pulumi.Input[str]
+    unseal_seconds: int
+    protect: bool
+    retain: bool
+    options: pulumi.ResourceOptions
+
+    def labels(self, component: str) -> dict[str, str]:
+        """The labels of every object that the program writes itself."""
+        return naming.labels(self.registry.fqdn, component)
+
+    def data_options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
+        """Options of a resource that holds data which cannot be made again."""
+        return pulumi.ResourceOptions(
+            parent=parent, protect=self.protect, retain_on_delete=self.retain
+        )
+
+    def sealed(
+        self,
+        name: str,
+        secret_name: str,
+        data: dict[str, pulumi.Input[str]],
+        *,
+        parent: pulumi.Resource,
+        namespace: pulumi.Input[str] | None = None,
+        kind: str = "Opaque",
+        labels: dict[str, str] | None = None,
+    ) -> SealedSecret:
+        """A SealedSecret, in Harbor's namespace unless another is given."""
+        return SealedSecret(
+            name,
+            SealedSecretArgs(
+                namespace=self.namespace if namespace is None else namespace,
+                secret_name=secret_name,
+                data=data,
+                certificate=self.certificate,
+                type=kind,
+                timeout_seconds=self.unseal_seconds,
+                labels={**self.labels("secret"), **(labels or {})},
+            ),
+            pulumi.ResourceOptions(parent=parent),
+        )

@@ -1,0 +1,1 @@
+"""Harbor's database and cache: the Sovereign's own, or somebody else's."""

@@ -1,0 +1,58 @@
+"""Harbor's cache and job queue: the Sovereign's own, or somebody else's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components.context import Context
+from components.credentials import Credentials
+from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
+from components.data_services.valkey import Valkey, ValkeyArgs, cache_secret_data
+from components.harbor_inputs import Cache
+from components.settings.model import Settings
+from components.settings.valkey import DedicatedValkey
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheAccess:
+    """A cache that is ready, as Harbor reaches it; `revision` changes with its password."""
+
+    cache: pulumi.Output[Cache]
+    revision: pulumi.Output[str]
+
+
+def create(settings: Settings, context: Context, credentials: Credentials) -> CacheAccess:
+    """Valkey by `valkey.mode`; the minted password is a dedicated one's only.
+
+    Raises RunError where a shared one's password cannot be read.
+    """
+    section = settings.valkey
+    if isinstance(section, DedicatedValkey):
+        args = ValkeyArgs(settings=section, password=credentials.valkey_password, context=context)
+        own = Valkey("cache", args, context.options)
+        return CacheAccess(cache=own.cache, revision=own.revision)
+    indexes = section.indexes
+    cache = Cache(
+        host=section.host,
+        port=section.port,
+        secret_name="harbor-shared-valkey",
+        core_index=indexes.core,
+        jobservice_index=indexes.jobservice,
+        registry_index=indexes.registry,
+        trivy_index=indexes.trivy,
+        harbor_index=indexes.harbor,
+        cache_index=indexes.cache,
+    )
+    shared = SharedCredentials(
+        "cache",
+        SharedCredentialsArgs(
+            source=section.secret,
+            secret_name=cache.secret_name,
+            data=lambda password: cache_secret_data(cache, password),
+            context=context,
+        ),
+        context.options,
+    )
+    return CacheAccess(cache=shared.secret_name.apply(lambda _: cache), revision=shared.revision)

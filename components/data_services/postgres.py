@@ -1,0 +1,110 @@
+"""PostgreSQL of the Sovereign's own: a CloudNativePG Cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from components import versions
+from components.context import Context
+from components.kubernetes.naming import taken_over
+from components.kubernetes.quantities import requests_and_limits
+from components.settings.database import DedicatedDatabase
+
+CLUSTER: Final = "harbor-pg"
+SECRET: Final = "harbor-pg-credentials"
+"""Secret with its owner's password; a Cluster that names it is ours."""
+DATABASE: Final = "registry"
+OWNER: Final = "harbor"
+PORT: Final = 5432
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresArgs:
+    """`password` is a secret output. `import_id`: of a Cluster that exists and is adopted."""
+
+    settings: DedicatedDatabase
+    password: pulumi.Input[str]
+    context: Context
+    import_id: str | None = None
+
+
+class Postgres(pulumi.ComponentResource):
+    """A Cluster that is Ready, and the Secret with its owner's password.
+
+    `host` is known once the Cluster is Ready. Use the read-write Service directly: Harbor's
+    migrations hold advisory locks, which a transaction-mode pooler breaks.
+    """
+
+    host: pulumi.Output[str]
+    secret_name: pulumi.Output[str]
+    revision: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("sovereign-harbor:index:Postgres", name, None, opts)
+        secret = args.context.sealed(
+            f"{name}-credentials",
+            SECRET,
+            {"username": OWNER, "password": args.password},
+            parent=self,
+            kind="kubernetes.io/basic-auth",
+            # With this label the operator sets a rotated password at once.
+            labels={"cnpg.io/reload": "true"},
+        )
+        cluster = CustomResource(
+            f"{name}-cluster",
+            api_version="postgresql.cnpg.io/v1",
+            kind="Cluster",
+            metadata={
+                "name": CLUSTER,
+                "namespace": args.context.namespace,
+                "labels": args.context.labels("database"),
+                # Pulumi awaits no custom resource unless told to.
+                "annotations": {
+                    **taken_over(args.import_id),
+                    "pulumi.com/waitFor": "condition=Ready",
+                },
+            },
+            spec=secret.secret_name.apply(lambda known: cluster_spec(args, known)),
+            opts=pulumi.ResourceOptions.merge(
+                args.context.data_options(self), pulumi.ResourceOptions(import_=args.import_id)
+            ),
+        )
+        self.secret_name = secret.secret_name
+        self.revision = secret.revision
+        self.host = cluster.id.apply(lambda _: f"{CLUSTER}-rw")
+        self.register_outputs({"host": self.host, "secretName": self.secret_name})
+
+
+def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
+    """`spec` of the Cluster (postgresql.cnpg.io/v1)."""
+    section = args.settings
+    spec: dict[str, Any] = {"storage": _volume(section.storage_size, section.storage_class)}
+    if section.wal_storage_size is not None:
+        spec["walStorage"] = _volume(section.wal_storage_size, section.storage_class)
+    return {
+        **spec,
+        "instances": section.instances,
+        "imageName": section.image or versions.POSTGRES_IMAGE,
+        "resources": requests_and_limits(section.cpu, section.memory),
+        "bootstrap": {
+            "initdb": {"database": DATABASE, "owner": OWNER, "secret": {"name": secret_name}}
+        },
+        "postgresql": {"parameters": {"max_connections": str(section.max_connections)}},
+        # A budget over a single instance would block every node drain for ever.
+        "enablePDB": section.instances > 1,
+        "primaryUpdateStrategy": "unsupervised",
+        "primaryUpdateMethod": "switchover" if section.instances > 1 else "restart",
+        "inheritedMetadata": {"labels": args.context.labels("database")},
+    }
+
+
+def _volume(size: str, storage_class: str | None) -> dict[str, str]:
+    return (
+        {"size": size} if storage_class is None else {"size": size, "storageClass": storage_class}
+    )

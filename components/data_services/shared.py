@@ -1,0 +1,73 @@
+"""SharedCredentials: the password of somebody else's service, brought into Harbor's namespace.
+
+The estate keeps it in a Secret beside the service (valkey-primary.valkey: Secret `valkey`, key
+valkey-password; CNPG: `<cluster>-app`, key password). Pods can only read Secrets of their own
+namespace, so a sealed copy is made (docs/decisions/0006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pulumi
+
+from components.context import Context
+from components.settings.database import SecretRef
+from components.unknown import unknown
+
+Data = dict[str, pulumi.Input[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedCredentialsArgs:
+    """`source`: where the password stands. `data`: password → keys of the copy."""
+
+    source: SecretRef
+    secret_name: str
+    data: Callable[[pulumi.Output[str]], Data]
+    context: Context
+
+
+class SharedCredentials(pulumi.ComponentResource):
+    """The sealed copy. A password that changed at its source is followed by the next `up`."""
+
+    secret_name: pulumi.Output[str]
+    revision: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: SharedCredentialsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("sovereign-harbor:index:SharedCredentials", name, None, opts)
+        password = pulumi.Output.secret(shared_password(args.source, args.context.kube_context))
+        copy = args.context.sealed(
+            f"{name}-credentials", args.secret_name, args.data(password), parent=self
+        )
+        self.secret_name = copy.secret_name
+        self.revision = copy.revision
+        self.register_outputs({})
+
+
+def shared_password(source: SecretRef, kube_context: str | None) -> pulumi.Output[str]:
+    """The password in `source`; unknown in a preview without cluster. Raises RunError."""
+    from components.kubernetes.client import ClusterClient, ClusterUnreachable, secret_value
+
+    where = f"{source.namespace}/{source.name}"
+    try:
+        value = secret_value(
+            ClusterClient(kube_context),
+            namespace=source.namespace,
+            name=source.name,
+            key=source.key,
+        )
+    except ClusterUnreachable as error:
+        if pulumi.runtime.is_dry_run():
+            pulumi.log.warn(f"Secret {where} was not read ({error}); its password is unknown here")
+            return unknown()
+        raise pulumi.RunError(f"Secret {where} was not read: {error}") from None
+    if value is None:
+        raise pulumi.RunError(
+            f"Secret {where} has no key {source.key}; it must stand beside the shared service. "
+            "Set secret.namespace, secret.name and secret.key of that section to where it is."
+        )
+    return pulumi.Output.secret(value)

@@ -1,0 +1,167 @@
+"""Valkey of the Sovereign's own: one instance, password, append-only file, no eviction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+from pulumi_kubernetes.apps.v1 import StatefulSet
+from pulumi_kubernetes.core.v1 import Service
+
+from components import versions
+from components.context import Context
+from components.harbor_inputs import VALKEY_PASSWORD_KEY, Cache, cache_secret
+from components.kubernetes.naming import FIELD_MANAGER
+from components.kubernetes.quantities import requests_and_limits
+from components.settings.valkey import DedicatedValkey
+
+NAME: Final = "harbor-valkey"
+PORT: Final = 6379
+UID: Final = 999
+"""User valkey of the official image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValkeyArgs:
+    """`password` is a secret output."""
+
+    settings: DedicatedValkey
+    password: pulumi.Input[str]
+    context: Context
+
+
+class Valkey(pulumi.ComponentResource):
+    """`cache` is known once the pod is Ready and the Secret unsealed."""
+
+    cache: pulumi.Output[Cache]
+    revision: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: ValkeyArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("sovereign-harbor:index:Valkey", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        secret = args.context.sealed(
+            f"{name}-credentials",
+            f"{NAME}-credentials",
+            cache_secret_data(_cache(f"{NAME}-credentials"), args.password),
+            parent=self,
+        )
+        metadata: Any = {
+            "name": NAME,
+            "namespace": args.context.namespace,
+            "labels": args.context.labels("cache"),
+            "annotations": FIELD_MANAGER,
+        }
+        service: Any = {
+            "selector": _selector(),
+            "ports": [{"name": "valkey", "port": PORT, "targetPort": "valkey"}],
+        }
+        # The StatefulSet below is awaited; waiting for its endpoints too takes 10 s more.
+        unawaited: Any = {
+            **metadata,
+            "annotations": {**FIELD_MANAGER, "pulumi.com/skipAwait": "true"},
+        }
+        Service(f"{name}-service", metadata=unawaited, spec=service, opts=child)
+        workload: Any = pulumi.Output.all(secret.secret_name, secret.revision).apply(
+            lambda found: stateful_set_spec(args, secret_name=found[0], revision=found[1])
+        )
+        server = StatefulSet(f"{name}-server", metadata=metadata, spec=workload, opts=child)
+        self.revision = secret.revision
+        self.cache = pulumi.Output.all(secret.secret_name, server.id).apply(
+            lambda found: _cache(found[0])
+        )
+        self.register_outputs({})
+
+
+def _cache(secret_name: str) -> Cache:
+    return Cache(host=NAME, port=PORT, secret_name=secret_name)
+
+
+def cache_secret_data(cache: Cache, password: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
+    """The keys that Harbor's pods read, for an own and for a shared Valkey alike."""
+    whole = pulumi.Output.from_input(password).apply(lambda plain: cache_secret(cache, plain))
+    keys = cache_secret(cache, "")
+    return {key: whole.apply(lambda found, key=key: found[key]) for key in keys}
+
+
+def _selector() -> dict[str, str]:
+    return {"app.kubernetes.io/name": NAME}
+
+
+def stateful_set_spec(args: ValkeyArgs, *, secret_name: str, revision: str) -> dict[str, Any]:
+    """spec of the StatefulSet. The password reaches the server by its environment only."""
+    claim: dict[str, Any] = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": args.settings.storage_size}},
+    }
+    if args.settings.storage_class is not None:
+        claim["storageClassName"] = args.settings.storage_class
+    return {
+        "serviceName": NAME,
+        "replicas": 1,
+        "selector": {"matchLabels": _selector()},
+        # Job queues outlive the StatefulSet; deleting them is a person's decision.
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+        "template": {
+            "metadata": {
+                "labels": {**args.context.labels("cache"), **_selector()},
+                "annotations": {"sovereign-harbor/secrets": revision},
+            },
+            "spec": {
+                "automountServiceAccountToken": False,
+                "terminationGracePeriodSeconds": 60,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": UID,
+                    "runAsGroup": UID,
+                    "fsGroup": UID,
+                    "fsGroupChangePolicy": "OnRootMismatch",
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [_container(args, secret_name)],
+            },
+        },
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+    }
+
+
+def _container(args: ValkeyArgs, secret_name: str) -> dict[str, Any]:
+    probe = {"exec": {"command": ["sh", "-c", "valkey-cli ping | grep -q PONG"]}}
+    return {
+        "name": "valkey",
+        "image": versions.VALKEY_IMAGE,
+        # `exec` hands over signals; the shell puts the password in after the start, so it stands
+        # in no argument list of the pod's spec.
+        "command": ["sh", "-c", _START.format(max_memory=args.settings.max_memory_bytes)],
+        "env": [_password("VALKEY_PASSWORD", secret_name), _password("REDISCLI_AUTH", secret_name)],
+        "ports": [{"name": "valkey", "containerPort": PORT}],
+        "resources": requests_and_limits(args.settings.cpu, args.settings.memory),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "startupProbe": {**probe, "periodSeconds": 2, "failureThreshold": 60},
+        "readinessProbe": {**probe, "periodSeconds": 5, "timeoutSeconds": 3},
+        "livenessProbe": {**probe, "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6},
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+
+
+def _password(variable: str, secret_name: str) -> dict[str, Any]:
+    reference = {"name": secret_name, "key": VALKEY_PASSWORD_KEY}
+    return {"name": variable, "valueFrom": {"secretKeyRef": reference}}
+
+
+_START: Final = """\
+exec valkey-server - <<EOF
+requirepass $VALKEY_PASSWORD
+dir /data
+appendonly yes
+maxmemory {max_memory}
+maxmemory-policy noeviction
+EOF
+"""
+"""Evicting a key would lose a queued job of Harbor's jobservice."""

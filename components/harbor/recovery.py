@@ -1,0 +1,124 @@
+"""What an interrupted run leaves in Helm's records, and how the next run gets past it.
+
+Helm keeps a release as Secrets in its namespace. Killed in the middle, it leaves one that says
+pending-install or pending-upgrade, and refuses every further operation ("another operation is in
+progress", pulumi-kubernetes #2054). Killed after Helm ended but before the engine saved its state,
+the release is there and the engine would install it again ("cannot re-use a name").
+
+The stack's lock keeps a second run of the same stack away, so such a record of ours belongs to a
+run that is dead. Removing the record removes none of the release's objects: Helm takes them over
+again, as they carry its ownership annotations. Records that are not ours are never touched.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pulumi
+
+from components.harbor_inputs import GIVEN_SECRET_KEY, MINTED_SECRET_KEY, RELEASE
+from components.kubernetes.client import ClusterClient, dig
+
+RUNBOOK: Final = "docs/runbooks/adopt-a-release.md"
+
+
+class ForeignRelease(Exception):
+    """A release of this name exists that this stack did not make; the text says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One of Helm's records. `made_here`: its values are such as only this program writes."""
+
+    path: str
+    revision: int
+    status: str
+    chart_version: str | None
+    external_url: str | None
+    has_values: bool
+    made_here: bool
+
+    def is_ours(self, external_url: str) -> bool:
+        return self.made_here and self.external_url == external_url
+
+
+def guard(
+    kube_context: str | None, namespace: str, external_url: str
+) -> pulumi.ResourceHookBinding:
+    """Hooks for the Release: mend what an interrupted run left, before it is created or updated."""
+
+    def before_create(_: pulumi.ResourceHookArgs) -> None:
+        forget_unknown_release(ClusterClient(kube_context), namespace, external_url)
+
+    def before_update(_: pulumi.ResourceHookArgs) -> None:
+        forget_pending_upgrade(ClusterClient(kube_context), namespace, external_url)
+
+    return pulumi.ResourceHookBinding(
+        before_create=[pulumi.ResourceHook("harbor-before-create", before_create)],
+        before_update=[pulumi.ResourceHook("harbor-before-update", before_update)],
+    )
+
+
+def foreign_release(namespace: str) -> str:
+    """What is said of a release that this stack did not make."""
+    return (
+        f"Helm release {RELEASE} exists already in namespace {namespace} and was not made by this "
+        "stack; nothing of it was touched. Its stored credentials are encrypted with a key that "
+        "this stack does not have\n"
+        f"  fix: take it over with all that it holds, see {RUNBOOK}; for a new Harbor beside it "
+        "set harbor.namespace to another one"
+    )
+
+
+def forget_unknown_release(client: ClusterClient, namespace: str, external_url: str) -> None:
+    """Before a create: the engine knows no release, so a record of ours is a lost one.
+
+    Raises ForeignRelease when the release is not this stack's.
+    """
+    found = records(client, namespace)
+    foreign = [record for record in found if not record.is_ours(external_url)]
+    if foreign:
+        raise ForeignRelease(foreign_release(namespace))
+    for record in found:
+        client.delete(record.path)
+
+
+def forget_pending_upgrade(client: ClusterClient, namespace: str, external_url: str) -> None:
+    """Before an update: a newest record that says pending-* belongs to a run that is dead."""
+    found = records(client, namespace)
+    newest = found[-1] if found else None
+    if newest and newest.status.startswith("pending-") and newest.is_ours(external_url):
+        client.delete(newest.path)
+
+
+def records(client: ClusterClient, namespace: str) -> list[Record]:
+    """Helm's records of the release, oldest first."""
+    path = f"/api/v1/namespaces/{namespace}/secrets"
+    listed = client.get(f"{path}?labelSelector=owner%3Dhelm%2Cname%3D{RELEASE}")
+    secrets: list[dict[str, Any]] = listed["items"] if listed else []
+    found = [_record(path, secret) for secret in secrets]
+    return sorted(found, key=lambda record: record.revision)
+
+
+def _record(path: str, secret: Mapping[str, Any]) -> Record:
+    labels: Mapping[str, str] = secret["metadata"]["labels"]
+    # Kubernetes' base64 around Helm's own base64 around gzip around JSON.
+    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+    release: Mapping[str, Any] = json.loads(gzip.decompress(packed))
+    values: Mapping[str, Any] = release.get("config") or {}
+    return Record(
+        path=f"{path}/{secret['metadata']['name']}",
+        revision=int(labels["version"]),
+        status=labels["status"],
+        chart_version=dig(release, "chart", "metadata", "version"),
+        external_url=values.get("externalURL"),
+        has_values=bool(values),
+        # Not the address alone: somebody else's Harbor at the same address has another secretKey,
+        # and taking it over would make what it encrypted unreadable.
+        made_here=values.get("existingSecretSecretKey") in (MINTED_SECRET_KEY, GIVEN_SECRET_KEY),
+    )

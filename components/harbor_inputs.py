@@ -1,0 +1,125 @@
+"""What Harbor's chart is told of the parts that Harbor stands on. Pure, and a leaf: the components
+that make those parts and the builder of the values both import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+RELEASE: Final = "harbor"
+"""Release name; since it contains "harbor" the chart prefixes its objects with it alone."""
+
+MINTED_SECRET_KEY: Final = "harbor-minted-secret-key"
+"""Secret with the AES key of the stored credentials; its name marks a release of ours."""
+
+GIVEN_SECRET_KEY: Final = "harbor-given-secret-key"
+"""The same for a key that was not minted here: it came with a Harbor that was taken over. By the
+name of the Secret that Harbor reads it is known which stack must be given its key."""
+
+REGISTRY_USER: Final = "harbor_registry_user"
+"""Name in the registry's htpasswd line; the chart takes it from values only (harbor-helm #1830)."""
+
+VALKEY_PASSWORD_KEY: Final = "REDIS_PASSWORD"
+URL_PASSWORD_KEY: Final = "urlPassword"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteStorage:
+    """Blobs outside the cluster. `driver`: the registry's name for it, s3 for one.
+
+    `options`: the chart's values of that driver, references to Secrets among them.
+    """
+
+    driver: str
+    options: Mapping[str, Any]
+    redirect: bool = False
+    """Send clients to the store by 307. Off: the registry passes blobs through, so that clients,
+    scanner and network policies need to know one host only (harbor #23050, #15542)."""
+    ca_bundle_secret: str | None = None
+    service_account: str | None = None
+    """ServiceAccount of the registry's pods, where it stands for a key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeStorage:
+    """Blobs in a PersistentVolumeClaim, kept on uninstall."""
+
+    size: str
+    storage_class: str | None = None
+    access_mode: str = "ReadWriteOnce"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """PostgreSQL as Harbor reaches it; `secret_name` has the key `password`."""
+
+    host: str
+    port: int
+    name: str
+    username: str
+    sslmode: str
+    secret_name: str
+    max_open_connections: int
+    """Per pod of core, jobservice and exporter: each opens a pool of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """Valkey as Harbor reaches it; `secret_name` has the keys of `cache_secret`."""
+
+    host: str
+    port: int
+    secret_name: str
+    core_index: int = 0
+    jobservice_index: int = 1
+    registry_index: int = 2
+    trivy_index: int = 5
+    harbor_index: int = 6
+    cache_index: int = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretNames:
+    """Names of the Secrets that pin what the chart would invent or default."""
+
+    admin_password: str
+    secret_key: str
+    core: str
+    csrf_key: str
+    token_certificate: str
+    jobservice: str
+    registry_http: str
+    registry_user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """HTTPRoute through Gateway API; TLS ends at the gateway."""
+
+    parent_refs: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingress:
+    """Ingress of a controller that ends TLS with the certificate in `tls_secret`."""
+
+    class_name: str
+    tls_secret: str
+    annotations: Mapping[str, str]
+
+
+def cache_secret(cache: Cache, password: str) -> dict[str, str]:
+    """What the Secret of the cache holds: the password as it is, escaped for URLs, and Trivy's URL.
+
+    Somebody else's password may hold any character (harbor #20638). Trivy's pod has no variable
+    that could be put into a URL, so it gets a whole one.
+    """
+    escaped = quote(password, safe="")
+    return {
+        VALKEY_PASSWORD_KEY: password,
+        URL_PASSWORD_KEY: escaped,
+        "trivyRedisUrl": f"redis://:{escaped}@{cache.host}:{cache.port}/{cache.trivy_index}",
+    }

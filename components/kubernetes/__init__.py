@@ -1,0 +1,1 @@
+"""What several components need of Kubernetes: a client, names, quantities."""

@@ -1,0 +1,27 @@
+"""Dns: the registry's address records, where this program writes them.
+
+Names of vendors live here, in dns_records.py, settings/dns.py, object_storage/ and
+settings/storage/ only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from components.settings.dns import HetznerDns
+from components.stack_config import StackConfig
+
+if TYPE_CHECKING:
+    from components.network.dns_records import DnsRecords
+
+
+def create(config: StackConfig) -> DnsRecords | None:
+    """The records that `dns` asks for; None where somebody else writes them."""
+    settings = config.settings
+    if not isinstance(settings.dns, HetznerDns):
+        return None
+    # Here, so that no other stack pays for the import of this vendor's SDK.
+    from components.network.dns_records import hetzner_records
+
+    token = config.secrets["dnsToken"]
+    return hetzner_records(settings.registry_address.host, settings.dns, token)

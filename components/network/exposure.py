@@ -1,0 +1,109 @@
+"""Exposure: how the registry's host reaches Harbor, and the certificate where one is to be made.
+
+The HTTPRoute or Ingress itself is the chart's; here is what the chart cannot know.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from components.context import Context
+from components.harbor_inputs import Gateway, Ingress
+from components.kubernetes.naming import FIELD_MANAGER
+from components.settings.exposure import GatewayExposure, IngressExposure
+from components.settings.model import Settings
+
+LARGE_LAYERS: Final = {
+    "nginx.ingress.kubernetes.io/proxy-body-size": "0",
+    "nginx.ingress.kubernetes.io/proxy-request-buffering": "off",
+    "nginx.ingress.kubernetes.io/proxy-read-timeout": "900",
+    "nginx.ingress.kubernetes.io/proxy-send-timeout": "900",
+    "traefik.ingress.kubernetes.io/router.entrypoints": "websecure",
+    "traefik.ingress.kubernetes.io/router.tls": "true",
+}
+"""Layers of gigabytes, sent for minutes. A controller does not look at the other's annotations."""
+
+TRAEFIK_HINT: Final = (
+    "Traefik ends a request after 60 seconds, which no annotation can change, and large pushes "
+    "break: start it with --entryPoints.websecure.transport.respondingTimeouts.readTimeout=0"
+)
+
+
+def chart_exposure(settings: Settings) -> Gateway | Ingress:
+    """The chart's part of it."""
+    section = settings.exposure
+    if isinstance(section, GatewayExposure):
+        refs = tuple(ref.model_dump(by_alias=True) for ref in section.parent_refs)
+        return Gateway(parent_refs=refs)
+    return Ingress(
+        class_name=section.class_name,
+        tls_secret=section.tls_secret_name,
+        annotations={**LARGE_LAYERS, **section.annotations},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificateArgs:
+    """The registry's certificate; cert-manager keeps it in `secret_name` and renews it."""
+
+    cluster_issuer: str
+    secret_name: str
+    namespace: pulumi.Input[str]
+    context: Context
+
+
+class RegistryCertificate(pulumi.ComponentResource):
+    """A Certificate of cert-manager, awaited: an `up` that ends has a certificate."""
+
+    def __init__(
+        self, name: str, args: CertificateArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("sovereign-harbor:index:RegistryCertificate", name, None, opts)
+        CustomResource(
+            f"{name}-certificate",
+            api_version="cert-manager.io/v1",
+            kind="Certificate",
+            metadata={
+                "name": "harbor-registry",
+                "namespace": args.namespace,
+                "labels": args.context.labels("certificate"),
+                "annotations": {**FIELD_MANAGER, "pulumi.com/waitFor": "condition=Ready"},
+            },
+            spec={
+                "secretName": args.secret_name,
+                "dnsNames": [args.context.registry.host],
+                "issuerRef": {
+                    "group": "cert-manager.io",
+                    "kind": "ClusterIssuer",
+                    "name": args.cluster_issuer,
+                },
+                "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+            },
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.register_outputs({})
+
+
+def create(settings: Settings, context: Context) -> RegistryCertificate | None:
+    """The certificate that `exposure` asks for; None where somebody else has one."""
+    section = settings.exposure
+    if isinstance(section, IngressExposure):
+        if "traefik" in section.class_name:
+            pulumi.log.info(TRAEFIK_HINT)
+        issuer, secret_name = section.cluster_issuer, section.tls_secret_name
+        namespace: pulumi.Input[str] = context.namespace
+    elif section.certificate is not None:
+        issuer, secret_name = section.certificate.cluster_issuer, section.certificate.secret_name
+        namespace = section.certificate.namespace or section.parent_refs[0].namespace
+    else:
+        return None
+    if issuer is None:
+        return None
+    args = CertificateArgs(
+        cluster_issuer=issuer, secret_name=secret_name, namespace=namespace, context=context
+    )
+    return RegistryCertificate("certificate", args, context.options)

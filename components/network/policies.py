@@ -1,0 +1,64 @@
+"""NetworkPolicies: default deny in Harbor's namespace, then exactly what the parts need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from components.context import Context
+from components.data_services.postgres import CLUSTER
+from components.data_services.valkey import NAME as VALKEY
+from components.kubernetes.naming import FIELD_MANAGER
+from components.network.rules import DataServices, Policy, network_policies, perimeter
+from components.settings.model import Settings
+
+DATA_SERVICES = DataServices(
+    # CloudNativePG labels the pods of its Cluster so, and those of its jobs.
+    database={"cnpg.io/cluster": CLUSTER},
+    cache={"app.kubernetes.io/name": VALKEY},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPoliciesArgs:
+    """`policies`: see network_rules.py; none where networkPolicies.enabled is false."""
+
+    policies: list[Policy]
+    context: Context
+
+
+class NetworkPolicies(pulumi.ComponentResource):
+    """The policies of Harbor, its database and its cache."""
+
+    def __init__(
+        self, name: str, args: NetworkPoliciesArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("sovereign-harbor:index:NetworkPolicies", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        for policy in args.policies:
+            is_plain = policy.kind == "NetworkPolicy"
+            short = policy.name.removeprefix("harbor-")
+            CustomResource(
+                f"{name}-{short}" if is_plain else f"{name}-{short}-entities",
+                api_version="networking.k8s.io/v1" if is_plain else "cilium.io/v2",
+                kind=policy.kind,
+                metadata={
+                    "name": policy.name,
+                    "namespace": args.context.namespace,
+                    "labels": args.context.labels("network-policy"),
+                    "annotations": FIELD_MANAGER,
+                },
+                spec=policy.spec,
+                opts=child,
+            )
+        self.register_outputs({})
+
+
+def create(settings: Settings, context: Context) -> NetworkPolicies:
+    """The policies that `networkPolicies` asks for."""
+    section = settings.network_policies
+    wanted = network_policies(perimeter(settings, DATA_SERVICES)) if section.enabled else []
+    args = NetworkPoliciesArgs(policies=wanted, context=context)
+    return NetworkPolicies("network-policies", args, context.options)

@@ -1,0 +1,358 @@
+"""Who may talk to whom in Harbor's namespace: one description, and the policies made of it. Pure.
+
+A policy matches the port of a pod, not of a Service, and sees a connection after the Service's
+address was replaced. So the ports here are 8080 for core and portal, never 80.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from components.harbor_inputs import RELEASE
+from components.settings.database import SharedDatabase
+from components.settings.model import Settings
+from components.settings.network_policies import NamespaceGateway
+from components.settings.valkey import SharedValkey
+
+Manifest = dict[str, Any]
+
+NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
+"""The API server puts it on every namespace."""
+
+WEB: Final = 8080
+"""Pod port of core, portal, jobservice, registryctl (in the registry's pod) and trivy."""
+REGISTRY: Final = 5000
+METRICS: Final = 8001
+POSTGRES: Final = 5432
+POSTGRES_STATUS: Final = 8000
+"""Of CloudNativePG's instance manager: the operator asks it, and instances ask each other."""
+HTTPS: Final = 443
+DNS: Final = 53
+VALKEY: Final = 6379
+
+_HARBOR: Final = {"app": "harbor", "release": RELEASE}
+"""What the chart's own Services and Deployments select by: these labels cannot change."""
+
+PRIVATE: Final = {
+    4: ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
+    6: ("fc00::/7", "fe80::/10"),
+}
+"""Left out of a range of everything: pods, Services, nodes, and a cloud's metadata service."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """`source` may open connections to `target`, both by name, at the pod's port."""
+
+    source: str
+    target: str
+    port: int
+    protocol: Literal["TCP", "UDP"] = "TCP"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pods:
+    """Pods by label. `namespace` None: Harbor's own. No labels: all pods of the namespace."""
+
+    labels: Mapping[str, str]
+    namespace: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Hosts outside the cluster, or its nodes."""
+
+    ranges: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entity:
+    """A party that has no pods and that only Cilium can name."""
+
+    name: Literal["ingress", "kube-apiserver"]
+
+
+Party = Pods | Addresses | Entity
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataServices:
+    """Labels of the pods of a dedicated PostgreSQL and Valkey."""
+
+    database: Mapping[str, str]
+    cache: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perimeter:
+    """All that is allowed. `guarded`: the parties whose pods get policies."""
+
+    parties: Mapping[str, Party]
+    guarded: tuple[str, ...]
+    edges: tuple[Edge, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A policy object without its namespace."""
+
+    name: str
+    kind: Literal["NetworkPolicy", "CiliumNetworkPolicy"]
+    spec: Manifest
+
+
+# --- The description -----------------------------------------------------------------------------
+
+
+def perimeter(settings: Settings, own: DataServices) -> Perimeter:
+    """What these settings make necessary, and nothing else."""
+    harbor = ["core", "portal", "jobservice", "registry"]
+    harbor += ["trivy"] if settings.trivy.enabled else []
+    harbor += ["exporter"] if settings.metrics.enabled else []
+    parties: dict[str, Party] = {name: _harbor_pods(name) for name in harbor}
+    guarded = list(harbor)
+    if isinstance(settings.database, SharedDatabase):
+        parties["database"] = _host(settings.database.host, settings)
+    else:
+        parties["database"] = Pods(labels=own.database)
+        guarded.append("database")
+    if isinstance(settings.valkey, SharedValkey):
+        parties["cache"] = _host(settings.valkey.host, settings)
+    else:
+        parties["cache"] = Pods(labels=own.cache)
+        guarded.append("cache")
+    parties |= _surroundings(settings)
+    edges = [edge for edge in _all_edges(settings, guarded) if edge.source in parties]
+    return Perimeter(
+        parties=parties,
+        guarded=tuple(guarded),
+        edges=tuple(dict.fromkeys(edge for edge in edges if edge.target in parties)),
+    )
+
+
+def _surroundings(settings: Settings) -> dict[str, Party]:
+    wanted = settings.network_policies
+    parties: dict[str, Party] = {
+        "dns": Pods(labels={}, namespace="kube-system"),
+        "outside": Addresses(ranges=wanted.outside),
+        "operator": Pods(labels={}, namespace=wanted.operator_namespace),
+    }
+    if settings.metrics.enabled:
+        parties["monitoring"] = Pods(labels={}, namespace=wanted.monitoring_namespace)
+    if isinstance(wanted.gateway, NamespaceGateway):
+        parties["gateway"] = Pods(labels={}, namespace=wanted.gateway.namespace)
+    else:
+        parties["gateway"] = Entity(name="ingress")
+    if wanted.api_server is not None:
+        parties["api-server"] = Addresses(ranges=(wanted.api_server.cidr,))
+    else:
+        parties["api-server"] = Entity(name="kube-apiserver")
+    if (endpoint := _bucket_endpoint(settings)) is not None:
+        parties["object-storage"] = _host(endpoint[0], settings)
+    for address, _ in settings.storage.identity_servers:
+        parties[f"identity-{address}"] = Addresses(ranges=(f"{address}/32",))
+    return parties
+
+
+def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
+    def to(sources: Iterable[str], target: str, port: int) -> Iterator[Edge]:
+        for source in sources:
+            yield Edge(source=source, target=target, port=port)
+
+    database, cache = settings.database, settings.valkey
+    database_port = database.port if isinstance(database, SharedDatabase) else POSTGRES
+    cache_port = cache.port if isinstance(cache, SharedValkey) else VALKEY
+    workers = ("core", "jobservice")
+
+    yield from to(["gateway"], "core", WEB)
+    yield from to(["gateway"], "portal", WEB)
+    yield from to(workers, "registry", REGISTRY)
+    yield from to(workers, "registry", WEB)  # registryctl
+    yield from to(workers, "trivy", WEB)
+    yield from to(["core"], "jobservice", WEB)
+    yield from to(["core"], "portal", WEB)  # core's health answer includes it
+    yield from to(["jobservice", "trivy", "exporter"], "core", WEB)
+    yield from to([*workers, "exporter"], "database", database_port)
+    yield from to([*workers, "registry", "trivy", "exporter"], "cache", cache_port)
+    # Identity provider, upstream registries, webhooks. They may stand behind our own gateway,
+    # where some networks answer for the public address themselves.
+    yield from to(workers, "outside", HTTPS)
+    yield from to(workers, "gateway", _gateway_port(settings))
+    yield from _scanner_databases(settings)
+    if (endpoint := _bucket_endpoint(settings)) is not None:
+        # With redirects on, whoever pulls is sent to the bucket, Harbor's own parts too.
+        followers = [*workers, "trivy"] if settings.storage.redirects else []
+        yield from to(["registry", *followers], "object-storage", endpoint[1])
+    for address, port in settings.storage.identity_servers:
+        yield from to(["registry"], f"identity-{address}", port)
+    if "database" in guarded:
+        yield from to(["operator", "database"], "database", POSTGRES)
+        yield from to(["operator", "database"], "database", POSTGRES_STATUS)
+        yield from to(["database"], "api-server", _api_server_port(settings))
+    yield from to(["monitoring"], "core", METRICS)
+    yield from to(["monitoring"], "jobservice", METRICS)
+    yield from to(["monitoring"], "registry", METRICS)
+    yield from to(["monitoring"], "exporter", METRICS)
+    # Portal and cache open no connections, so they ask for no names.
+    for source in (name for name in guarded if name not in ("portal", "cache")):
+        yield Edge(source=source, target="dns", port=DNS)
+        yield Edge(source=source, target="dns", port=DNS, protocol="UDP")
+
+
+def _harbor_pods(component: str) -> Pods:
+    return Pods(labels={**_HARBOR, "component": component})
+
+
+def _gateway_port(settings: Settings) -> int:
+    gateway = settings.network_policies.gateway
+    return gateway.https_port if isinstance(gateway, NamespaceGateway) else HTTPS
+
+
+def _api_server_port(settings: Settings) -> int:
+    at = settings.network_policies.api_server
+    return 6443 if at is None else at.port
+
+
+def _scanner_databases(settings: Settings) -> Iterator[Edge]:
+    if settings.trivy.offline:
+        return
+    for repository in (*settings.trivy.db_repositories, *settings.trivy.java_db_repositories):
+        host, _, port = repository.partition("/")[0].partition(":")
+        if host == settings.registry_address.host:  # a copy in this very registry, see above
+            yield Edge(source="trivy", target="gateway", port=_gateway_port(settings))
+        yield Edge(source="trivy", target="outside", port=int(port or HTTPS))
+
+
+def _bucket_endpoint(settings: Settings) -> tuple[str | None, int] | None:
+    """Host and port of the bucket; host None where the vendor's client derives it."""
+    if not settings.storage.is_remote:
+        return None
+    url = urlsplit(settings.storage.endpoint_url or "https:")
+    return url.hostname, url.port or {"http": 80, "https": HTTPS}[url.scheme]
+
+
+def _host(host: str | None, settings: Settings) -> Party:
+    """The party behind a host: an address, a Service (`name`, `name.namespace[.svc…]`), or outside.
+
+    The port of such a Service must be that of its pods.
+    """
+    outside = Addresses(ranges=settings.network_policies.outside)
+    if host is None:
+        return outside
+    try:
+        return Addresses(ranges=(str(ipaddress.ip_network(host)),))
+    except ValueError:
+        pass
+    match host.split("."):
+        case [_]:
+            return Pods(labels={})
+        case [_, namespace] | [_, namespace, "svc", *_]:
+            return Pods(labels={}, namespace=namespace)
+        case _:
+            return outside
+
+
+# --- The policies --------------------------------------------------------------------------------
+
+
+def network_policies(allowed: Perimeter) -> list[Policy]:
+    """Default deny for all pods of Harbor, and for each guarded party what is allowed.
+
+    Each policy denies what it does not allow to the pods it selects, both ways. Pods of others in
+    the same namespace are left alone: an estate may run Harbor beside what it serves.
+    """
+    deny = Policy(
+        name="harbor-default-deny",
+        kind="NetworkPolicy",
+        spec={
+            "podSelector": {"matchLabels": _HARBOR},
+            "policyTypes": ["Ingress", "Egress"],
+        },
+    )
+    made = [deny]
+    for name in allowed.guarded:
+        pods = allowed.parties[name]
+        assert isinstance(pods, Pods)
+        incoming = [edge for edge in allowed.edges if edge.target == name]
+        outgoing = [edge for edge in allowed.edges if edge.source == name]
+        labels = {"matchLabels": dict(pods.labels)}
+        spec = {
+            "podSelector": labels,
+            "policyTypes": ["Ingress", "Egress"],
+            **_non_empty(
+                ingress=_rules(allowed, incoming, side="from"),
+                egress=_rules(allowed, outgoing, side="to"),
+            ),
+        }
+        made.append(Policy(name=f"harbor-{name}", kind="NetworkPolicy", spec=spec))
+        entities = _non_empty(
+            ingress=_entity_rules(allowed, incoming, side="from"),
+            egress=_entity_rules(allowed, outgoing, side="to"),
+        )
+        if entities:
+            spec = {"endpointSelector": labels, **entities}
+            made.append(Policy(name=f"harbor-{name}", kind="CiliumNetworkPolicy", spec=spec))
+    return made
+
+
+def _non_empty(**rules: list[Manifest]) -> Manifest:
+    """The API server drops empty lists, and each `up` would put them back."""
+    return {direction: found for direction, found in rules.items() if found}
+
+
+def _rules(allowed: Perimeter, edges: list[Edge], *, side: Literal["from", "to"]) -> list[Manifest]:
+    """Rules of a NetworkPolicy. A rule without peers would allow everybody: it is left out."""
+    rules: list[Manifest] = []
+    for other, ports in _by_party(edges, side):
+        peers = _peers(allowed.parties[other])
+        if peers:
+            rules.append({side: peers, "ports": ports})
+    return rules
+
+
+def _peers(party: Party) -> list[Manifest]:
+    match party:
+        case Pods():
+            labels = {"matchLabels": dict(party.labels)} if party.labels else {}
+            peer: Manifest = {"podSelector": labels}
+            if party.namespace is not None:
+                peer["namespaceSelector"] = {"matchLabels": {NAMESPACE_LABEL: party.namespace}}
+            return [peer]
+        case Addresses():
+            return [{"ipBlock": _block(cidr)} for cidr in party.ranges]
+        case Entity():
+            return []
+
+
+def _block(cidr: str) -> Manifest:
+    network = ipaddress.ip_network(cidr)
+    if network.prefixlen > 0:
+        return {"cidr": cidr}
+    return {"cidr": cidr, "except": list(PRIVATE[network.version])}
+
+
+def _entity_rules(
+    allowed: Perimeter, edges: list[Edge], *, side: Literal["from", "to"]
+) -> list[Manifest]:
+    """Rules of a CiliumNetworkPolicy, for the parties that a NetworkPolicy cannot name."""
+    rules: list[Manifest] = []
+    for other, ports in _by_party(edges, side):
+        party = allowed.parties[other]
+        if isinstance(party, Entity):
+            texts = [{**port, "port": str(port["port"])} for port in ports]
+            rules.append({f"{side}Entities": [party.name], "toPorts": [{"ports": texts}]})
+    return rules
+
+
+def _by_party(
+    edges: list[Edge], side: Literal["from", "to"]
+) -> Iterator[tuple[str, list[Manifest]]]:
+    grouped: dict[str, list[Manifest]] = {}
+    for edge in edges:
+        other = edge.source if side == "from" else edge.target
+        grouped.setdefault(other, []).append({"protocol": edge.protocol, "port": edge.port})
+    yield from grouped.items()

@@ -1,0 +1,94 @@
+"""A bucket of kind aws, and who is told of it: Harbor, and the seam."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pulumi
+import pulumi_aws as aws
+
+from components.context import Context
+from components.harbor_inputs import RemoteStorage
+from components.object_storage.args import ObjectStorageArgs
+from components.object_storage.aws.access import allow_nodes, key_pair
+from components.object_storage.aws.guards import guards
+from components.object_storage.keyed_bucket import registry_keys
+from components.object_storage.location import BucketLocation, bucket_location, s3_driver
+from components.object_storage.seam import seam
+from components.object_storage.store import HARBOR_SECRET, Store
+from components.settings.storage.aws import AwsStorage, NodeRole
+
+T = TypeVar("T")
+
+
+def aws_bucket(
+    name: str, args: ObjectStorageArgs, settings: AwsStorage, parent: pulumi.Resource
+) -> Store:
+    """The bucket as declared, and access to it for Harbor and the seam."""
+    # The credentials are those of whoever runs this; where they lead to is the stack's to say.
+    provider = aws.Provider(
+        f"{name}-provider",
+        region=settings.region,
+        allowed_account_ids=None if settings.account_id is None else [settings.account_id],
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    options = pulumi.ResourceOptions(parent=parent, provider=provider)
+    location = _guarded_bucket(name, args.context, settings, options)
+    wanted, context = bucket_location(settings), args.context
+    if isinstance(settings.access, NodeRole):
+        policy = allow_nodes(name, settings, settings.access, options)
+        location = _after(policy.id, location)
+        no_key = _after(location, "")
+        seam(f"{name}-seam", wanted, no_key, no_key, keyless=True, context=context, parent=parent)
+        return Store(
+            location=location, storage=location.apply(lambda at: _for_harbor(settings, at, None))
+        )
+    pair = key_pair(name, settings, settings.access, options)
+    access_key, secret_key = (_after(location, key) for key in pair)
+    seam(f"{name}-seam", wanted, access_key, secret_key, context=context, parent=parent)
+    keys = registry_keys(access_key, secret_key)
+    credentials = context.sealed(f"{name}-credentials", HARBOR_SECRET, keys, parent=parent)
+    return Store(
+        location=location,
+        revision=credentials.revision,
+        storage=pulumi.Output.all(location, credentials.secret_name).apply(
+            lambda found: _for_harbor(settings, *found)
+        ),
+    )
+
+
+def _after(before: pulumi.Output[Any], value: pulumi.Input[T]) -> pulumi.Output[T]:
+    """`value`, known only once `before` is; as secret as it was."""
+    return pulumi.Output.all(before, value).apply(lambda found: found[1])
+
+
+def _for_harbor(
+    settings: AwsStorage, location: BucketLocation, secret_name: str | None
+) -> RemoteStorage:
+    return RemoteStorage(
+        driver="s3",
+        options=s3_driver(replace(location, endpoint=settings.registry_endpoint), secret_name),
+        redirect=settings.redirect,
+    )
+
+
+def _guarded_bucket(
+    name: str, context: Context, settings: AwsStorage, options: pulumi.ResourceOptions
+) -> pulumi.Output[BucketLocation]:
+    """Where the bucket is, known once it is there with all that guards it."""
+    assert options.parent is not None
+    adopted = pulumi.ResourceOptions(import_=settings.bucket if settings.adopt else None)
+    data = pulumi.ResourceOptions.merge(context.data_options(options.parent), adopted)
+    bucket = aws.s3.Bucket(
+        f"{name}-bucket",
+        bucket=settings.bucket,
+        tags=settings.tags,
+        opts=pulumi.ResourceOptions.merge(options, data),
+    )
+    # A bucket that stays behind keeps what guards it.
+    stays = pulumi.ResourceOptions(retain_on_delete=context.retain)
+    there = guards(name, bucket, settings, pulumi.ResourceOptions.merge(options, stays))
+    return pulumi.Output.all(*[guard.id for guard in there]).apply(
+        lambda _: bucket_location(settings)
+    )

@@ -1,0 +1,179 @@
+"""The S3 client of this package's providers: AWS's own SDK, set up for stores that are not AWS."""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import contextlib
+import functools
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+from components.object_storage.location import BucketLocation
+from components.object_storage.s3.errors import BucketError, explained
+from components.settings.schema.environment import expand
+
+ATTEMPTS = 8
+"""Of each request. With jittered exponential back-off they take about a minute."""
+
+READ_SECONDS = 60.0
+"""How long a store may be silent before the request is tried again."""
+
+_MAKING = threading.Lock()
+"""The engine asks in several threads, and a session makes one client at a time."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3Credentials:
+    """An access key pair. `repr` shows no part of the secret, so a traceback cannot either."""
+
+    access_key: str
+    secret_key: str
+
+    def __repr__(self) -> str:
+        return "S3Credentials(<hidden>)"
+
+
+def configured_credentials(config: Callable[[str], str | None]) -> S3Credentials | None:
+    """The stack's key pair, for dynamic providers, whose process sees the raw stack config only.
+
+    None when it is not set, as in a preview by somebody without it. Raises UnsetVariable.
+    """
+    access, secret = config("s3AccessKey"), config("s3SecretKey")
+    if not access or not secret:
+        return None
+    return S3Credentials(access_key=expand(access), secret_key=expand(secret))
+
+
+def s3_client(location: BucketLocation, credentials: S3Credentials) -> Any:
+    """A boto3 S3 client for `location`, independent of the profiles of whoever runs this.
+
+    Retries: botocore's standard mode, on 500, 502, 503, 504, SlowDown, throttling, timeouts and
+    broken connections.
+    Checksums: when_required, since Ceph-based stores reject the SDK's default trailers
+    (XAmzContentSHA256Mismatch: hetznercloud/terraform-provider-hcloud #1114,
+    google/go-cloud #3535).
+    """
+    from botocore.config import Config  # only the provider's process pays for the SDK
+
+    with _MAKING:
+        client = _session().client(
+            "s3",
+            endpoint_url=location.endpoint,
+            region_name=location.region,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            verify=_ca_file(location.ca_bundle) if location.ca_bundle else None,
+            config=Config(
+                signature_version="s3v4",
+                # Not "auto": with an endpoint of one's own that is path style too.
+                s3={"addressing_style": "path" if location.path_style else "virtual"},
+                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                connect_timeout=10,
+                read_timeout=READ_SECONDS,
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+    client.meta.events.register("before-call.s3", _md5_where_a_checksum_is_required)
+    client.meta.events.register("before-parse.s3", _broken_off_is_a_server_error)
+    return client
+
+
+@functools.cache
+def _session() -> Any:
+    """The SDK's session: reading its description of S3 takes longer than a request."""
+    import boto3.session
+    import botocore.session
+
+    # An AWS_PROFILE that does not exist fails; one that exists may bring another retry mode,
+    # addressing style or endpoint. (config name, environment variable, default, conversion)
+    core = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    return boto3.session.Session(botocore_session=core)
+
+
+@contextlib.contextmanager
+def reached(
+    location: BucketLocation, credentials: S3Credentials | None, afterwards: str = ""
+) -> Generator[Any]:
+    """A client for `location`, within which errors of the SDK become a BucketError.
+
+    `afterwards`: what holds after an error and what to do. Raises BucketError also when the stack
+    has no key pair.
+    """
+    if credentials is None:
+        raise BucketError(
+            "s3AccessKey and s3SecretKey are not set for this stack: "
+            "`pulumi config set --secret s3AccessKey`, likewise s3SecretKey"
+        )
+    subject = f"bucket {location.bucket} at {location.endpoint or location.region}"
+    hidden = (credentials.secret_key, credentials.access_key)
+    with (
+        explained(subject, hidden=hidden, afterwards=afterwards),
+        contextlib.closing(s3_client(location, credentials)) as client,
+    ):
+        yield client
+
+
+def read_object(client: Any, bucket: str, key: str) -> bytes:
+    """The whole content of a small object. Raises ClientError.
+
+    The SDK retries until it has the head of an answer; a body that breaks off is left to its
+    caller.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except (HTTPClientError, IncompleteReadError):
+            if attempt == ATTEMPTS:
+                raise
+    raise AssertionError("not reached")
+
+
+def _md5_where_a_checksum_is_required(params: dict[str, Any], **_: Any) -> None:
+    # boto3 1.36 replaced Content-MD5 by CRC32 where S3 demands a checksum (versioning, lifecycle,
+    # tagging); older Ceph releases still want the header it dropped, and AWS takes either.
+    checksum = params["context"].get("checksum", {})
+    if checksum.pop("request_algorithm", None) is not None:
+        checksum.pop("request_algorithm_header", None)
+        digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+        params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def _broken_off_is_a_server_error(
+    response_dict: dict[str, Any], operation_model: Any, **_: Any
+) -> None:
+    # botocore does not compare a body with its Content-Length: half a listing is no XML, and
+    # nothing of a listing is an empty bucket. As a server error it is asked for again.
+    body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
+    if operation_model.http["method"] == "HEAD" or not isinstance(body, bytes):
+        return  # without a body, or one that its reader checks
+    if length is not None and len(body) < int(length):
+        response_dict.update(status_code=500, body=b"")
+
+
+@functools.cache
+def _ca_file(pem: str) -> str:
+    """Path of a file that holds `pem`: botocore takes a path, not the text.
+
+    The name cannot be foreseen and the file is its owner's alone: in a shared folder for temporary
+    files somebody else could put their own authority there first.
+    """
+    descriptor, path = tempfile.mkstemp(prefix="sovereign-harbor-ca-", suffix=".pem")
+    with os.fdopen(descriptor, "w") as handle:
+        handle.write(pem)
+    atexit.register(os.unlink, path)
+    return path

@@ -1,0 +1,1 @@
+"""A Harbor and a database that exist already and are adopted in place."""

@@ -1,0 +1,115 @@
+"""Whether a CloudNativePG Cluster that exists would stay what it is in this stack's hands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from components.data_services.postgres import CLUSTER, DATABASE, OWNER, SECRET
+from components.harbor.recovery import RUNBOOK
+from components.kubernetes.client import dig
+from components.kubernetes.quantities import bytes_of
+from components.settings.database import DedicatedDatabase
+
+KEPT_ONLY_BY_ITS_OWNER: Final = (
+    "backup",
+    "certificates",
+    "externalClusters",
+    "imageCatalogRef",
+    "managed",
+    "plugins",
+    "replica",
+    "tablespaces",
+)
+"""Parts of a Cluster's spec that this program does not write, and would take away."""
+
+WRITTEN: Final = (
+    "bootstrap",
+    "enablePDB",
+    "imageName",
+    "inheritedMetadata",
+    "instances",
+    "primaryUpdateMethod",
+    "primaryUpdateStrategy",
+    "resources",
+    "storage",
+    "walStorage",
+)
+"""Parts of a Cluster's spec that this program writes whole."""
+
+USE_AS_SHARED: Final = (
+    "leave the Cluster to whoever made it: database.mode shared with its host, "
+    f"{CLUSTER}-rw, and its Secret, see {RUNBOOK}"
+)
+
+
+def is_ours(spec: Mapping[str, Any]) -> bool:
+    """Whether this program wrote that spec, in this run or another."""
+    return dig(spec, "bootstrap", "initdb", "secret", "name") == SECRET
+
+
+def foreign_cluster(namespace: str, stack: str) -> str:
+    """What is said of a Cluster that this program did not make."""
+    return (
+        f"Cluster {CLUSTER} exists already in namespace {namespace} and was not made by this "
+        "stack\n"
+        "  fix: to take it over as it is, with all that it holds: pulumi config set --path "
+        f"'database.adopt' true -s {stack}, see {RUNBOOK}; or {USE_AS_SHARED}"
+    )
+
+
+def cluster_problems(
+    spec: Mapping[str, Any], wanted: DedicatedDatabase, image: str, stack: str
+) -> Iterator[str]:
+    """What of a Cluster that is to be taken over would be lost or refused halfway.
+
+    `image`: the PostgreSQL image that it would get.
+    """
+    initdb: Mapping[str, Any] = dig(spec, "bootstrap", "initdb") or {}
+    if (initdb.get("database"), initdb.get("owner")) != (DATABASE, OWNER):
+        yield (
+            f"Cluster {CLUSTER} was not bootstrapped by initdb with database {DATABASE} and owner "
+            f"{OWNER}, which is what this program declares\n  fix: {USE_AS_SHARED}"
+        )
+    held = [part for part in KEPT_ONLY_BY_ITS_OWNER if spec.get(part)]
+    if held:
+        yield (
+            f"Cluster {CLUSTER} has {', '.join(held)}, which this program does not write and would "
+            f"take away\n  fix: {USE_AS_SHARED}"
+        )
+    sizes = {
+        "storageSize": (dig(spec, "storage", "size"), wanted.storage_size),
+        "walStorageSize": (dig(spec, "walStorage", "size"), wanted.wal_storage_size),
+    }
+    for key, (has, would_have) in sizes.items():
+        if has is not None and (would_have is None or bytes_of(has) > bytes_of(would_have)):
+            yield (
+                f"Cluster {CLUSTER} has volumes of {has}, this stack would give it "
+                f"{would_have or 'none'}, and they cannot shrink\n"
+                f"  fix: pulumi config set --path 'database.{key}' {has} -s {stack}"
+            )
+    runs: str = spec.get("imageName") or ""
+    if _major(runs) != _major(image):
+        yield (
+            f"Cluster {CLUSTER} runs image {runs or '(not said)'}, this stack would give it "
+            f"{image}: another major version of PostgreSQL is a migration of its own\n"
+            f"  fix: pulumi config set --path 'database.image' {runs or '<its image>'} -s {stack}"
+        )
+
+
+def unwritten(spec: Mapping[str, Any]) -> list[str]:
+    """What else a Cluster's spec says. What kubectl set there goes: the Kubernetes provider takes
+    kubectl's fields for its own, and removes those that the program does not write."""
+    postgresql: Mapping[str, Any] = spec.get("postgresql") or {}
+    parameters: Mapping[str, Any] = postgresql.get("parameters") or {}
+    return [
+        *(part for part in spec if part not in (*WRITTEN, "postgresql")),
+        *(f"postgresql.{part}" for part in postgresql if part != "parameters"),
+        *(f"postgresql.parameters.{key}" for key in parameters if key != "max_connections"),
+    ]
+
+
+def _major(image: str) -> str:
+    found = re.search(r":(\d+)", image.rpartition("/")[2])
+    return found[1] if found else ""

@@ -1,0 +1,163 @@
+"""Whether a Harbor that runs would be the same Harbor in this stack's hands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from components.data_services.postgres import CLUSTER, DATABASE
+from components.harbor.recovery import RUNBOOK, Record
+from components.harbor_inputs import MINTED_SECRET_KEY, RELEASE
+from components.kubernetes.quantities import bytes_of
+from components.preflight.adoption.running import RunningHarbor
+from components.settings.database import SharedDatabase
+from components.settings.model import Settings
+from components.settings.storage.base import BucketSettings
+
+CHARTS_OWN_DATABASE = f"{RELEASE}-database"
+CHARTS_SCANNER_SIZE = "5Gi"
+"""persistence.persistentVolumeClaim.trivy.size of the chart."""
+PUBLISHED_KEY = "not-a-secure-key"
+"""secretKey of the chart's values."""
+
+
+def key_problem(
+    running: RunningHarbor,
+    *,
+    is_key: Callable[[str], bool] | None,
+    namespace: str,
+    stack: str,
+) -> str | None:
+    """Why Harbor could not read what it encrypted in its database; None when it could.
+
+    `is_key`: whether a text is the key that this stack was given; None: it was given none.
+    """
+    secret = running.key_secret
+    if is_key is None and secret == MINTED_SECRET_KEY:
+        return None
+    if is_key is not None and is_key(running.key):
+        return None
+    state = "was given none" if is_key is None else "was given another one"
+    return (
+        f"sovereign-harbor:harborSecretKey: the Harbor in namespace {namespace} encrypts the "
+        f"credentials in its database with the key in Secret {secret}, and this stack {state}: "
+        "they would be lost\n"
+        f"  fix: kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.secretKey}}' | "
+        f"base64 -d | pulumi config set --secret harborSecretKey -s {stack}"
+    )
+
+
+def key_warning(running: RunningHarbor) -> str | None:
+    """What to say of a key that everybody knows."""
+    if running.key != PUBLISHED_KEY:
+        return None
+    return (
+        f"Harbor's secretKey is the one that the chart publishes ({PUBLISHED_KEY}): whoever gets "
+        "a copy of the database reads the registry and OIDC credentials in it. Harbor cannot "
+        f"change it by itself; see {RUNBOOK}"
+    )
+
+
+def release_problems(
+    running: RunningHarbor, newest: Record, settings: Settings, stack: str
+) -> Iterator[str]:
+    """What of a release that is to be taken over would be lost or refused halfway."""
+    yield from _helm_problems(newest, settings, stack)
+    if running.database_host == CHARTS_OWN_DATABASE:
+        yield (
+            "its database is the chart's own PostgreSQL, which goes with the release's values\n"
+            f"  fix: move it to an external one first, see {RUNBOOK}"
+        )
+    else:
+        yield from _database_problems(running, settings)
+    yield from _store_problems(running, settings, stack)
+    yield from _scanner_problems(running, settings, stack)
+
+
+def _helm_problems(newest: Record, settings: Settings, stack: str) -> Iterator[str]:
+    release = f"Helm release {RELEASE}, revision {newest.revision},"
+    if newest.status != "deployed":
+        yield f"{release} is {newest.status}\n  fix: bring it to deployed with helm first"
+    if newest.has_values:
+        yield (
+            f"{release} holds values; the engine would write them, passwords too, readably into "
+            f"this stack's state\n  fix: record a revision without them, see {RUNBOOK}"
+        )
+    wanted = settings.harbor.chart.version
+    found = newest.chart_version
+    if found is not None and _number(found) > _number(wanted):
+        yield (
+            f"{release} is of chart {found}, this stack's is {wanted}: a database of a newer "
+            "Harbor does not work with an older one\n"
+            f"  fix: pulumi config set --path 'harbor.chart.version' {found} -s {stack}"
+        )
+
+
+def _number(version: str) -> tuple[int, ...]:
+    release = version.partition("+")[0].partition("-")[0]
+    return tuple(int(part) for part in release.split(".") if part.isdigit())
+
+
+def _database_problems(running: RunningHarbor, settings: Settings) -> Iterator[str]:
+    wanted, namespace = settings.database, settings.harbor.namespace
+    host, name = f"{CLUSTER}-rw", DATABASE
+    if isinstance(wanted, SharedDatabase):
+        host, name = wanted.host, wanted.name
+    found = (_service(running.database_host, namespace), running.database_name)
+    if found != (_service(host, namespace), name):
+        yield (
+            f"it uses database {found[1]} at {running.database_host}, and would use {name} at "
+            f"{host}: its projects, users and tags would be gone\n"
+            "  fix: database.mode shared with that host and name; or dedicated with "
+            f"database.adopt, if it is {DATABASE} of Cluster {CLUSTER} in {namespace}"
+        )
+
+
+def _service(host: str, namespace: str) -> str:
+    """The shortest name by which a pod of `namespace` reaches the same host."""
+    short = host.removesuffix(".").removesuffix(".cluster.local").removesuffix(".svc")
+    return short.removesuffix(f".{namespace}")
+
+
+def _store_problems(running: RunningHarbor, settings: Settings, stack: str) -> Iterator[str]:
+    storage = settings.storage
+    bucket = running.store.get("bucket") or running.store.get("container")
+    found, wanted = bucket or "a volume", storage.bucket_name or "a volume"
+    if found != wanted:
+        yield (
+            f"its images are in {found}, and would be looked for in {wanted}\n"
+            f"  fix: set storage to where they are, or bring them there first, see {RUNBOOK}"
+        )
+        return
+    prefix = running.store.get("rootdirectory") or ""
+    if isinstance(storage, BucketSettings) and prefix.strip("/") != storage.root_directory.strip(
+        "/"
+    ):
+        yield (
+            f"its images are below {prefix or '/'} in the bucket, and would be looked for below "
+            f"{storage.root_directory or '/'}\n"
+            f"  fix: pulumi config set --path 'storage.rootDirectory' '{prefix}' -s {stack}"
+        )
+
+
+def _scanner_problems(running: RunningHarbor, settings: Settings, stack: str) -> Iterator[str]:
+    found = running.scanner_volume
+    if found is None or not settings.trivy.enabled:
+        return
+    wanted = settings.trivy.storage_size or CHARTS_SCANNER_SIZE
+    if bytes_of(found.size) != bytes_of(wanted):
+        yield (
+            f"the volume of StatefulSet {RELEASE}-trivy is of {found.size}, which Kubernetes lets "
+            f"nobody change; this stack's is of {wanted}\n"
+            f"  fix: pulumi config set --path 'trivy.storageSize' {found.size} -s {stack}"
+        )
+    if found.storage_class != settings.harbor.storage_class:
+        to_set = (
+            f"pulumi config rm --path 'harbor.storageClass' -s {stack}"
+            if found.storage_class is None
+            else f"pulumi config set --path 'harbor.storageClass' {found.storage_class} -s {stack}"
+        )
+        yield (
+            f"the volume of StatefulSet {RELEASE}-trivy is of StorageClass "
+            f"{found.storage_class or '(the default)'}, which Kubernetes lets nobody change\n"
+            f"  fix: {to_set}"
+        )

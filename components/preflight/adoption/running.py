@@ -1,0 +1,84 @@
+"""A Harbor that runs, as its own objects describe it. Names and keys are the chart's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from components.harbor_inputs import RELEASE
+from components.kubernetes.client import ClusterClient, dig, secret_value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimTemplate:
+    """What a StatefulSet asks of its volume; Kubernetes lets nobody change it."""
+
+    size: str
+    storage_class: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningHarbor:
+    """`key_secret`: Secret from which core reads its secretKey; `key`: that key, "" if missing.
+
+    `store`: where the registry keeps blobs, as its own configuration spells it.
+    """
+
+    address: str
+    key_secret: str
+    key: str = field(repr=False)
+    database_host: str
+    database_name: str
+    store: Mapping[str, Any]
+    scanner_volume: ClaimTemplate | None
+
+
+def running_harbor(client: ClusterClient, namespace: str) -> RunningHarbor | None:
+    """The Harbor of that namespace; None when there is none. Raises ClusterUnreachable."""
+    apps, core = f"/apis/apps/v1/namespaces/{namespace}", f"/api/v1/namespaces/{namespace}"
+    deployment = client.get(f"{apps}/deployments/{RELEASE}-core")
+    if not deployment:
+        return None
+    volumes: list[Any] = dig(deployment, "spec", "template", "spec", "volumes") or []
+    key_secret = next(
+        (dig(v, "secret", "secretName") for v in volumes if v["name"] == "secret-key"), None
+    )
+    settings: dict[str, str] = dig(client.get(f"{core}/configmaps/{RELEASE}-core"), "data") or {}
+    registry = dig(client.get(f"{core}/configmaps/{RELEASE}-registry"), "data", "config.yml")
+    return RunningHarbor(
+        address=settings.get("EXT_ENDPOINT", ""),
+        key_secret=key_secret or "",
+        key=_key(client, namespace, key_secret),
+        database_host=settings.get("POSTGRESQL_HOST", ""),
+        database_name=settings.get("POSTGRESQL_DATABASE", ""),
+        store=_store(yaml.safe_load(registry or "") or {}),
+        scanner_volume=_claim(client.get(f"{apps}/statefulsets/{RELEASE}-trivy")),
+    )
+
+
+def _key(client: ClusterClient, namespace: str, secret: str | None) -> str:
+    if secret is None:
+        return ""
+    return secret_value(client, namespace=namespace, name=secret, key="secretKey") or ""
+
+
+def _store(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Options of the one driver among the sections of `storage` (distribution's configuration)."""
+    sections: Mapping[str, Any] = configuration.get("storage") or {}
+    for name, options in sections.items():
+        if name not in ("cache", "delete", "maintenance", "redirect", "tag"):
+            return options or {}
+    return {}
+
+
+def _claim(stateful_set: Any) -> ClaimTemplate | None:
+    templates: list[Any] = dig(stateful_set, "spec", "volumeClaimTemplates") or []
+    for template in templates:
+        return ClaimTemplate(
+            size=template["spec"]["resources"]["requests"]["storage"],
+            storage_class=template["spec"].get("storageClassName"),
+        )
+    return None

@@ -1,0 +1,384 @@
+"""Turns a stack's raw config into Settings, or into all reasons against it at once. Pure.
+
+Sections are validated one by one, so that one bad section hides neither another nor the rules
+between those that are good. Every refusal says which key, which value, what is allowed and the
+command that mends it; the values of secrets and of what looks like one are never shown.
+"""
+
+import difflib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from components.settings import cross
+from components.settings.cross import Path
+from components.settings.model import Settings
+from components.settings.reading.secrets import SECRETS
+from components.settings.reading.spec import (
+    ABSENT,
+    is_known,
+    keys_at,
+    lookup,
+    place,
+    without_tags,
+)
+from components.settings.rotation import Rotation
+from components.settings.schema import environment
+from components.settings.schema.rules import REMOVE, is_for_the_shell
+
+PROJECT = "sovereign-harbor"
+
+_NOT_SET = "(not set)"
+_LONGEST_SHOWN = 80
+_NO_REFERENCES = "only a sandbox's stack may refer to the environment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """One setting that is refused. `fix` is one command per line."""
+
+    key: str
+    value: str
+    allowed: str
+    fix: str
+
+    def __str__(self) -> str:
+        fix = self.fix.replace("\n", "\n           ")
+        return f"{PROJECT}:{self.key} = {self.value}\n  allowed: {self.allowed}\n  fix:     {fix}"
+
+
+class SettingsRefused(Exception):
+    """The stack config is refused; the text holds every reason."""
+
+    def __init__(self, *, stack: str, refusals: Sequence[Refusal]) -> None:
+        self.stack = stack
+        self.refusals = tuple(refusals)
+        subject = "1 setting" if len(refusals) == 1 else f"{len(refusals)} settings"
+        verb = "is" if len(refusals) == 1 else "are"
+        header = f"{subject} of stack {stack} {verb} refused; nothing was touched"
+        super().__init__("\n\n".join([header, *map(str, refusals)]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What became of a raw config: `settings` unless something is refused."""
+
+    settings: Settings | None
+    refusals: tuple[Refusal, ...]
+    sections: Mapping[str, Any]
+    """The valid sections, by attribute name."""
+
+
+def read(
+    raw: Mapping[str, Any],
+    *,
+    stack: str,
+    encrypted: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Reading:
+    """Validate a raw config (by config key, without the secrets of secrets.SECRETS).
+
+    `encrypted` names the keys that were given as secrets; `environ` is for ${SANDBOX_…}.
+    """
+    return _Reader(stack=stack, environ=environ or {}).read(dict(raw), frozenset(encrypted))
+
+
+class _Reader:
+    def __init__(self, *, stack: str, environ: Mapping[str, str]) -> None:
+        self._stack = stack
+        self._environ = environ
+        self._hints = get_type_hints(Settings, include_extras=True)
+        self._names = {field.alias or name: name for name, field in Settings.model_fields.items()}
+
+    def read(self, raw: dict[str, Any], encrypted: frozenset[str]) -> Reading:
+        refusals: list[Refusal] = []
+        sections: dict[str, Any] = {}
+        # The sandbox first: what is allowed elsewhere hangs on it.
+        for key in sorted(self._names, key=lambda key: key != "sandbox"):
+            if key in encrypted:
+                refusals.append(self._encrypted(key, raw.get(key)))
+            else:
+                refusals += self._section(key, raw, sections)
+        for key in raw:
+            if key not in self._names:
+                refusals.append(self._unknown((key,), raw, hidden=key in encrypted))
+        refusals += [
+            self._at(problem.path, raw, reason=problem.reason, example=problem.example)
+            for problem in cross.problems(sections)
+        ]
+        complete = not refusals
+        settings = Settings(**sections) if complete else None
+        return Reading(settings=settings, refusals=tuple(refusals), sections=sections)
+
+    def _section(self, key: str, raw: Mapping[str, Any], sections: dict[str, Any]) -> list[Refusal]:
+        name = self._names[key]
+        field = Settings.model_fields[name]
+        if key not in raw:
+            if field.is_required():
+                return [self._at((key,), raw)]
+            sections[name] = field.get_default(call_default_factory=True)
+            return []
+        value = raw[key]
+        unset = self._references(key, value, sections)
+        expanded = environment.expand_all(value, self._environ)
+        adapter: TypeAdapter[Any] = TypeAdapter(self._hints[name])
+        try:
+            section = adapter.validate_python(expanded, by_alias=True, by_name=False)
+        except ValidationError as error:
+            # Explained on the raw value: what a reference stands for may be a secret.
+            found = [self._explain(detail, key, raw) for detail in error.errors()]
+            skip = {refusal.key for refusal in unset}
+            return unset + [refusal for refusal in found if refusal.key not in skip]
+        if not unset:
+            sections[name] = section
+        return unset
+
+    def _references(self, key: str, value: Any, sections: Mapping[str, Any]) -> list[Refusal]:
+        """${SANDBOX_…} outside a sandbox, or not set."""
+        refusals: list[Refusal] = []
+        for path, text in environment.walk(value, (key,)):
+            if not is_known(path, {key: value}):
+                continue
+            if sections.get("sandbox") is not True:
+                refusals.append(self._at(path, {key: value}, reason=_NO_REFERENCES))
+            elif environment.missing(text, self._environ):
+                refusals.append(_unset_reference(path, text, self._environ))
+        return refusals
+
+    # --- One pydantic error ----------------------------------------------------------------
+
+    def _explain(self, error: ErrorDetails, key: str, raw: Mapping[str, Any]) -> Refusal:
+        here = without_tags((key, *error["loc"]))
+        context = error.get("ctx") or {}
+        match error["type"]:
+            case "extra_forbidden":
+                return self._unknown(here, raw, hidden=False)
+            case "union_tag_invalid" | "union_tag_not_found":
+                discriminator = str(context["discriminator"]).strip("'")
+                if isinstance(error["input"], Mapping):
+                    return self._at((*here, discriminator), raw)
+                return self._at(here, raw)
+            case "refused":
+                below = cast("tuple[str, ...]", context["at"])
+                return self._at(
+                    (*here, *below),
+                    raw,
+                    reason=context["reason"],
+                    example=context["example"],
+                )
+            case _:
+                return self._at(here, raw)
+
+    def _at(
+        self,
+        path: Path,
+        raw: Mapping[str, Any],
+        *,
+        reason: str = "",
+        example: str | None = None,
+    ) -> Refusal:
+        """A refusal of the known setting at `path`."""
+        where = place(path, raw)
+        value = lookup(raw, path)
+        hidden = where.conceal or (where.is_section and _looks_secret(str(path[-1])))
+        shown = _NOT_SET if value is ABSENT else _shown(value, hidden=hidden)
+        allowed = f"{where.allowed} ({reason})" if reason else where.allowed
+        if example == REMOVE:
+            commands = [self._remove(path)]
+        elif example is not None:
+            commands = [self._set(path, example)]
+        else:
+            commands = [self._set((*path, *rest), text) for rest, text in where.examples]
+            if value is not ABSENT and any(rest for rest, _ in where.examples):
+                # `config set --path` does not replace a text by an object.
+                commands.insert(0, self._remove(path))
+        return Refusal(key=dotted(path), value=shown, allowed=allowed, fix="\n".join(commands))
+
+    def _unknown(self, path: Path, raw: Mapping[str, Any], *, hidden: bool) -> Refusal:
+        *parent, last = path
+        leaf, value = str(last), lookup(raw, path)
+        remove = self._remove(path)
+        hidden = hidden or _looks_secret(leaf)
+        shown = _shown(value, hidden=hidden)
+        known = keys_at(tuple(parent), raw)
+        # A key pair is often written where the bucket is, a token where the zone is.
+        secrets = list(SECRETS) if parent in ([], ["storage"], ["dns"]) else []
+        near = _nearest(leaf, secrets) if _looks_secret(leaf) else None
+        near = near or _nearest(leaf, known + secrets)
+        if near is None:
+            return Refusal(
+                key=dotted(path),
+                value=shown,
+                allowed=f"no such setting; known here: {', '.join(sorted(known))}",
+                fix=remove,
+            )
+        if near in secrets:
+            return Refusal(
+                key=dotted(path),
+                value=_shown(value, hidden=True),
+                allowed=f"no such setting; did you mean the top-level secret {near}?",
+                fix=f"{set_secret(near, self._stack)}\n{remove}",
+            )
+        meant: Path = (*parent, near)
+        commands = [remove]
+        if lookup(raw, meant) is ABSENT:
+            where = place(meant, raw)
+            is_scalar = isinstance(value, str | int | float)
+            reuse = is_scalar and not hidden and where.accepts(value)
+            examples = [((), _scalar(value))] if reuse else where.examples
+            commands = [self._set((*meant, *rest), text) for rest, text in examples] + commands
+        return Refusal(
+            key=dotted(path),
+            value=shown,
+            allowed=f"no such setting; did you mean {dotted(meant)}?",
+            fix="\n".join(commands),
+        )
+
+    def _encrypted(self, key: str, value: Any) -> Refusal:
+        where = place((key,), {})
+        commands = [self._set((key, *rest), text) for rest, text in where.examples]
+        return Refusal(
+            key=key,
+            value=_shown(value, hidden=True),
+            allowed=f"plain text: the only secrets are {', '.join(SECRETS)}, and this would be "
+            "written readably into other places",
+            fix="\n".join([self._remove((key,)), *commands]),
+        )
+
+    def _remove(self, path: Path) -> str:
+        return f"pulumi config rm {_path_option(path)} -s {self._stack}"
+
+    def _set(self, path: Path, text: str) -> str:
+        value = text if is_for_the_shell(text) else shlex.quote(text)
+        return f"pulumi config set {_path_option(path)} {value} -s {self._stack}"
+
+
+# --- Secrets -----------------------------------------------------------------------------------
+
+
+def set_secret(key: str, stack: str) -> str:
+    """The command that sets a secret; no shell history keeps the value.
+
+    It asks for the value, or reads the file that the value comes in.
+    """
+    file = SECRETS[key].file
+    return f"pulumi config set --secret {key} -s {stack}" + (f" < {file}" if file else "")
+
+
+def missing_secret(key: str, *, stack: str, sandbox: bool) -> Refusal:
+    """A secret that is needed and not set."""
+    allowed = SECRETS[key].allowed(sandbox=sandbox)
+    return Refusal(key=key, value=_NOT_SET, allowed=allowed, fix=set_secret(key, stack))
+
+
+def given_and_rotated(rotation: Rotation, *, stack: str) -> list[Refusal]:
+    """A number raised for a database password that is given: nothing would be minted."""
+    if rotation.database_password == 1:
+        return []
+    return [
+        Refusal(
+            key="rotation.databasePassword",
+            value=str(rotation.database_password),
+            allowed="1 while the secret databasePassword gives the password",
+            fix=f"pulumi config rm databasePassword -s {stack}\n"
+            f"pulumi config rm --path 'database.adopt' -s {stack}",
+        )
+    ]
+
+
+def read_secret(
+    key: str,
+    text: str,
+    *,
+    encrypted: bool,
+    sandbox: bool,
+    environ: Mapping[str, str],
+    stack: str,
+) -> str | Refusal:
+    """The secret's value, or a refusal that does not contain it."""
+    reference, reason = environment.is_reference(text), None
+    if reference and not sandbox:
+        reason = _NO_REFERENCES
+    elif reference and environment.missing(text, environ):
+        return _unset_reference((key,), text, environ)
+    else:
+        plain = environment.expand(text, environ) if reference else text
+        if encrypted or reference:
+            reason = SECRETS[key].refusal(plain, sandbox=sandbox)
+        else:
+            reason = "it stands readable in the stack's file; if that was shared, replace the key"
+        if reason is None:
+            return plain
+    allowed = SECRETS[key].allowed(sandbox=sandbox)
+    return Refusal(
+        key=key,
+        value=json.dumps(text) if reference else f"<secret, {len(text)} characters>",
+        allowed=f"{allowed} ({reason})" if reason else allowed,
+        fix=set_secret(key, stack),
+    )
+
+
+def _unset_reference(path: Path, text: str, environ: Mapping[str, str]) -> Refusal:
+    names = ", ".join(environment.missing(text, environ))
+    return Refusal(
+        key=dotted(path),
+        value=json.dumps(text),
+        allowed=f"the environment of the running sandbox, which sets {names} (run make up first)",
+        fix=environment.HOW_TO_SET,
+    )
+
+
+# --- Values and commands -----------------------------------------------------------------------
+
+
+def _looks_secret(key: str) -> bool:
+    return (
+        re.search(r"key|secret|password|passwd|token|credential|pin", key, re.IGNORECASE)
+        is not None
+    )
+
+
+def _shown(value: Any, *, hidden: bool) -> str:
+    if isinstance(value, dict | list):  # nobody knows what stands in it
+        return "(an object)" if isinstance(value, dict) else "(a list)"
+    text = value if isinstance(value, str) else json.dumps(value)
+    if hidden:
+        return f"<secret, {len(text)} characters>"
+    if "PRIVATE KEY" in text:
+        return f"<private key, {len(text)} characters>"
+    text = re.sub(r"//[^/@\s]+@", "//<hidden>@", json.dumps(value))
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"
+
+
+def _scalar(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str | None:
+    folded = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower().replace("_", ""), list(folded), n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def dotted(path: Path) -> str:
+    """A path as `pulumi config set --path` reads it."""
+    text = ""
+    for segment in path:
+        if isinstance(segment, int):
+            text += f"[{segment}]"
+        elif re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", segment):
+            text += f".{segment}" if text else segment
+        else:
+            text += f"[{json.dumps(segment)}]"
+    return text
+
+
+def _path_option(path: Path) -> str:
+    # --path turns true, false and digits into YAML booleans and numbers: not for top-level texts.
+    return f"--path '{dotted(path)}'" if len(path) > 1 else shlex.quote(dotted(path))

@@ -1,0 +1,240 @@
+"""What the models say about a place in the config: which keys, what is allowed, an example. Pure.
+
+A path is written in config keys; a section is found by its models, so nothing is listed twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from components.settings.cross import Path
+from components.settings.model import Settings
+from components.settings.schema.rules import Rule
+
+
+class Absent:
+    """Stands for a value that is not in the config."""
+
+
+ABSENT = Absent()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What is allowed somewhere in the config, and (path below, value) pairs that obey it."""
+
+    allowed: str
+    examples: list[tuple[Path, str]]
+    rule: Rule | None = None
+    is_section: bool = False
+
+    @property
+    def conceal(self) -> bool:
+        """Whether a value found here must not be shown."""
+        return self.rule is not None and self.rule.conceal
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the value could stand here, as far as its rule can tell."""
+        if self.rule is None or self.rule.check is None:
+            return not self.is_section
+        try:
+            return self.rule.check(value) is None
+        except (TypeError, ValueError):
+            return False
+
+
+def place(path: Path, raw: Mapping[str, Any]) -> Place:
+    """What is allowed at `path`; `raw` decides which member of a union is meant."""
+    return _describe(_hint(path, raw))
+
+
+def is_known(path: Path, raw: Mapping[str, Any]) -> bool:
+    """Whether there is such a setting."""
+    try:
+        _hint(path, raw)
+    except (KeyError, IndexError):
+        return False
+    return True
+
+
+def keys_at(path: Path, raw: Mapping[str, Any]) -> list[str]:
+    """The keys of the section at `path`."""
+    models = _models(_hint(path, raw))
+    if len(models) > 1:
+        models = [_chosen(models, _discriminator(models), lookup(raw, path))]
+    return [_alias(field, name) for name, field in models[0].model_fields.items()]
+
+
+def lookup(raw: Any, path: Path) -> Any:
+    """The value at `path`, or ABSENT."""
+    for segment in path:
+        raw = _get(raw, segment)
+    return raw
+
+
+def without_tags(loc: Sequence[str | int]) -> Path:
+    """A pydantic location without the names of chosen union members, which are no config keys."""
+    path: list[str | int] = []
+    hint: Any = Settings
+    for segment in loc:
+        models = _models(hint)
+        if len(models) > 1 and segment in _tags(models, _discriminator(models)):
+            tag = _discriminator(models)
+            hint = next(model for model in models if segment in _tags([model], tag))
+            continue
+        path.append(segment)
+        try:
+            hint = _child(hint, segment, None)
+        except (
+            KeyError,
+            IndexError,
+        ):  # an unknown key: nothing below it is known either
+            hint = str
+    return tuple(path)
+
+
+def _hint(path: Path, raw: Any) -> Any:
+    hint: Any = Settings
+    for segment in path:
+        hint, raw = _child(hint, segment, raw), _get(raw, segment)
+    return hint
+
+
+def _child(hint: Any, segment: str | int, value: Any) -> Any:
+    models = _models(hint)
+    if len(models) > 1:
+        tag = _discriminator(models)
+        if segment == tag:
+            choices = tuple(_tags(models, tag))
+            return Literal[choices]  # pyright: ignore[reportInvalidTypeForm]
+        models = [_chosen(models, tag, value)]
+    if models:
+        for name, field in models[0].model_fields.items():
+            if _alias(field, name) == segment:
+                return _of(field)
+        raise KeyError(segment)
+    bare, metadata = _parts(hint)
+    if get_origin(bare) is dict:
+        example = next((item.example for item in metadata if isinstance(item, Rule)), "VALUE")
+        return Annotated[str, Rule(allowed="a text", example=example)]
+    return get_args(bare)[0]  # an element of a tuple
+
+
+def _describe(hint: Any) -> Place:
+    bare, metadata = _parts(hint)
+    rule = next((item for item in metadata if isinstance(item, Rule)), None)
+    if rule is not None:
+        below: Path = ("KEY",) if get_origin(bare) is dict else ()
+        return Place(allowed=rule.allowed, examples=[(below, rule.example)], rule=rule)
+    if models := _models(hint):
+        return _describe_section(models)
+    default = next((item.default for item in metadata if isinstance(item, FieldInfo)), None)
+    if bare is bool:
+        return Place(allowed="true or false", examples=[((), str(default is True).lower())])
+    if get_origin(bare) is Literal:
+        return _describe_choice([str(choice) for choice in get_args(bare)], default)
+    if get_origin(bare) is tuple:
+        inner = _describe(get_args(bare)[0])
+        return Place(
+            allowed=f"a list, each {inner.allowed}",
+            examples=[((0, *path), text) for path, text in inner.examples],
+            is_section=True,
+        )
+    return Place(allowed="a text", examples=[((), "VALUE")])
+
+
+def _describe_choice(choices: list[str], default: Any) -> Place:
+    allowed = f"one of {', '.join(choices)}"
+    example = default if default in choices else choices[0]
+    rule = Rule(
+        allowed=allowed,
+        example=example,
+        check=lambda value: None if value in choices else "",
+    )
+    return Place(allowed=allowed, examples=[((), example)], rule=rule)
+
+
+def _describe_section(models: list[type[BaseModel]]) -> Place:
+    fields = {_alias(field, name): field for name, field in models[0].model_fields.items()}
+    allowed = f"an object with the keys {', '.join(fields)}"
+    examples: list[tuple[Path, str]] = []
+    if len(models) > 1:
+        tag = _discriminator(models)
+        allowed = f"an object with {tag}: {' or '.join(_tags(models, tag))}"
+        examples.append(((tag,), _tags(models, tag)[0]))
+    required = {key: field for key, field in fields.items() if field.is_required()}
+    if not required and not examples:
+        required = dict(list(fields.items())[:1])
+    for key, field in required.items():
+        examples += [((key, *path), text) for path, text in _describe(_of(field)).examples]
+    return Place(allowed=allowed, examples=examples, is_section=True)
+
+
+def _alias(field: FieldInfo, name: str) -> str:
+    return field.alias or name
+
+
+def _of(field: FieldInfo) -> Any:
+    """The type of a field with all that annotates it, the field itself too."""
+    hint: Any = field.annotation
+    for item in (*field.metadata, field):
+        hint = Annotated[hint, item]
+    return hint
+
+
+def _parts(hint: Any) -> tuple[Any, list[Any]]:
+    """A type without Annotated and without None, and all metadata passed on the way."""
+    metadata: list[Any] = []
+    while True:
+        if get_origin(hint) is Annotated:
+            hint, *found = get_args(hint)
+            metadata += found
+        elif get_origin(hint) in (Union, UnionType):
+            members = [member for member in get_args(hint) if member is not type(None)]
+            if len(members) > 1:
+                return hint, metadata
+            hint = members[0]
+        else:
+            return hint, metadata
+
+
+def _models(hint: Any) -> list[type[BaseModel]]:
+    bare, _ = _parts(hint)
+    members = get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
+    return [m for m in members if isinstance(m, type) and issubclass(m, BaseModel)]
+
+
+def _discriminator(models: list[type[BaseModel]]) -> str:
+    """The field that all members have with one literal value each."""
+
+    def tags(model: type[BaseModel], name: str) -> bool:
+        field = model.model_fields.get(name)
+        return (
+            field is not None
+            and get_origin(field.annotation) is Literal
+            and len(get_args(field.annotation)) == 1
+        )
+
+    return next(
+        name for name in models[0].model_fields if all(tags(model, name) for model in models)
+    )
+
+
+def _tags(models: list[type[BaseModel]], tag: str) -> list[str]:
+    return [str(get_args(model.model_fields[tag].annotation)[0]) for model in models]
+
+
+def _chosen(models: list[type[BaseModel]], tag: str, value: Any) -> type[BaseModel]:
+    given = _get(value, tag)
+    return next((model for model in models if given in _tags([model], tag)), models[0])
+
+
+def _get(value: Any, segment: str | int) -> Any:
+    try:
+        return value[segment]
+    except (KeyError, IndexError, TypeError):
+        return ABSENT

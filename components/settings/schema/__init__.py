@@ -1,0 +1,1 @@
+"""The machinery below the sections: rules, secrets, references to the environment."""

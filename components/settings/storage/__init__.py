@@ -1,0 +1,1 @@
+"""The section `storage`: one file a kind."""

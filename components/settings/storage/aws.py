@@ -1,0 +1,193 @@
+"""The section `storage` of kind aws: Amazon S3, and what follows from a region. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Literal, Self, cast
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from components.settings.rotation import Epoch
+from components.settings.schema.rules import Rule, Section, matching, refuse
+from components.settings.storage.base import (
+    BUCKET_NAME,
+    BUCKET_PATTERN,
+    BucketSettings,
+    written_unquoted,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partition:
+    """A part of the vendor's cloud that has names and accounts of its own."""
+
+    name: str
+    """Second part of every ARN in it."""
+    domain: str
+
+
+_PARTITIONS: Final[Mapping[str, Partition]] = {
+    "cn-": Partition(name="aws-cn", domain="amazonaws.com.cn"),
+    "us-gov-": Partition(name="aws-us-gov", domain="amazonaws.com"),
+    "eusc-": Partition(name="aws-eusc", domain="amazonaws.eu"),
+    "": Partition(name="aws", domain="amazonaws.com"),
+}
+"""By how the names of their regions begin."""
+
+KNOWN_TO_THE_REGISTRY: Final = frozenset(
+    {
+        "ap-northeast-1",
+        "ap-northeast-2",
+        "ap-south-1",
+        "ap-southeast-1",
+        "ap-southeast-2",
+        "ca-central-1",
+        "cn-north-1",
+        "cn-northwest-1",
+        "eu-central-1",
+        "eu-west-1",
+        "eu-west-2",
+        "eu-west-3",
+        "sa-east-1",
+        "us-east-1",
+        "us-east-2",
+        "us-gov-west-1",
+        "us-west-1",
+        "us-west-2",
+    }
+)
+"""The regions of aws-sdk-go 1.15.11, which Harbor's registry is built with: in any other it ends at
+its start with `invalid region provided` unless it is told an endpoint (distribution #4614)."""
+
+_REGION = Rule(
+    allowed="the name of an AWS region",
+    example="eu-central-1",
+    check=matching(
+        r"((us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+|cn-[a-z]+|us-gov-[a-z]+|eusc-[a-z]+-[a-z]+)-[1-9]"
+    ),
+)
+# Amazon S3 User Guide, "General purpose bucket naming rules".
+_BUCKET = replace(
+    BUCKET_NAME,
+    allowed=f"{BUCKET_NAME.allowed}; nor what Amazon S3 keeps for itself: xn--…, sthree-…, "
+    "amzn-s3-demo-…, …-s3alias, …--ol-s3, …--x-s3, …--table-s3",
+    check=written_unquoted(
+        matching(
+            r"(?!xn--|sthree-|amzn-s3-demo-)(?!.*(-s3alias|--ol-s3|--x-s3|--table-s3)$)"
+            + BUCKET_PATTERN
+        )
+    ),
+)
+_ACCOUNT = Rule(
+    allowed="the 12 digits of an AWS account",
+    example="111122223333",
+    check=matching(r"[0-9]{12}"),
+)
+_SOME_KEY = "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+_KEY_ARN = Rule(
+    allowed="the ARN of a KMS key (an IAM policy cannot name an alias)",
+    example=f"arn:aws:kms:eu-central-1:{_SOME_KEY}",
+    check=matching(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"),
+)
+_POLICY_ARN = Rule(
+    allowed="the ARN of an IAM policy",
+    example="arn:aws:iam::111122223333:policy/boundary",
+    check=matching(r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+"),
+)
+_ROLE = Rule(
+    allowed="the name of an IAM role, not its ARN",
+    example="omantel-nodes",
+    check=matching(r"[\w+=,.@-]{1,64}"),
+)
+
+_NOT_WITH_THIS_REGISTRY: Final = (
+    "Harbor's registry cannot get credentials that way (docs/decisions/0008-keyless-on-aws.md); "
+    "access-key, or node-role for no key at all"
+)
+
+
+class AccessKey(Section):
+    """An IAM user of the registry's own, and its access key."""
+
+    mode: Literal["access-key"] = "access-key"
+    """An IAM user of the registry's own, and its access key."""
+    epoch: Epoch = 1
+    """Raising it makes a new key; the one before goes once the registry has the new one."""
+    permissions_boundary: Annotated[str, _POLICY_ARN] | None = None
+    """IAM policy that bounds the user, where the account demands one."""
+
+
+class NodeRole(Section):
+    """No key: the registry uses the role of the node it runs on."""
+
+    mode: Literal["node-role"]
+    """No key: the registry uses the role of the node it runs on, by IMDSv1."""
+    role: Annotated[str, _ROLE]
+    """IAM role of the nodes' instance profile. It gets the registry's policy."""
+
+
+def _offered(value: Any) -> Any:
+    """`access: {epoch: 2}` means the key; what does not work is refused with the reason."""
+    if not isinstance(value, dict):
+        return value
+    given = {"mode": "access-key", **cast("dict[str, Any]", value)}
+    if given["mode"] in ("irsa", "pod-identity"):
+        refuse(_NOT_WITH_THIS_REGISTRY, at=("mode",))
+    return given
+
+
+class AwsStorage(BucketSettings):
+    """Amazon S3. This program makes the bucket and the registry's access to it."""
+
+    kind: Literal["aws"] = "aws"
+    """Amazon S3."""
+    region: Annotated[str, _REGION]
+    """Region of the bucket."""
+    bucket: Annotated[str, _BUCKET]
+    """Name of the Sovereign's bucket. Such names are unique across all customers of a vendor."""
+    account_id: Annotated[str, _ACCOUNT] | None = None
+    """The account that this stack may touch; any that the credentials lead to when unset."""
+    kms_key_arn: Annotated[str, _KEY_ARN] | None = None
+    """Key that S3 encrypts with; S3's own (AES256) when unset."""
+    access: Annotated[
+        AccessKey | NodeRole, Field(discriminator="mode"), BeforeValidator(_offered)
+    ] = AccessKey()
+    """How the registry proves who it is."""
+
+    @property
+    def partition(self) -> str:
+        """Second part of the ARNs of this region."""
+        return self._partition.name
+
+    @property
+    def _partition(self) -> Partition:
+        return next(
+            found for prefix, found in _PARTITIONS.items() if self.region.startswith(prefix)
+        )
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"https://s3.{self.region}.{self._partition.domain}"
+
+    @property
+    def registry_endpoint(self) -> str | None:
+        """What the registry is told; None where it knows the region itself, which is better: an
+        endpoint makes it use path-style addresses."""
+        return None if self.region in KNOWN_TO_THE_REGISTRY else self.endpoint_url
+
+    @property
+    def is_path_style(self) -> bool:
+        return False
+
+    @property
+    def identity_servers(self) -> tuple[tuple[str, int], ...]:
+        return (("169.254.169.254", 80),) if isinstance(self.access, NodeRole) else ()
+
+    @model_validator(mode="after")
+    def _key_is_of_the_region(self) -> Self:
+        if self.kms_key_arn is not None and self.kms_key_arn.split(":")[3] != self.region:
+            refuse(
+                f"S3 encrypts with keys of the bucket's own region, here {self.region}",
+                at=("kmsKeyArn",),
+                example=f"arn:{self.partition}:kms:{self.region}:{_SOME_KEY}",
+            )
+        return self

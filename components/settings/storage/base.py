@@ -1,0 +1,222 @@
+"""What the kinds of storage have in common: what each answers, and what S3 buckets are. Pure."""
+
+import re
+from abc import abstractmethod
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from components.settings.schema.rules import (
+    REMOVE,
+    Check,
+    Rule,
+    Section,
+    matching,
+    refuse,
+    whole_number,
+)
+from components.settings.schema.secret_rules import AsksForSecrets
+
+_MIB = 1024**2
+# S3 takes parts of 5 MiB to 5 GiB. Text, because Helm would write the number as 5.24288e+06.
+_PART_SIZE = Rule(
+    allowed="a number of bytes, digits only, from 5242880 (5 MiB) to 5368709120 (5 GiB)",
+    example="10485760",
+    check=lambda digits: (
+        None
+        if matching(r"[1-9][0-9]*")(digits) is None and 5 * _MIB <= int(digits) <= 5120 * _MIB
+        else ""
+    ),
+)
+_CONCURRENCY = Rule(
+    allowed="a number from 1 to 1000, digits only",
+    example="10",
+    check=matching(r"[1-9][0-9]{0,2}|1000"),
+)
+PartSize = Annotated[str, _PART_SIZE]
+Concurrency = Annotated[str, _CONCURRENCY]
+
+
+# What YAML 1.1 takes for something else than text, underscores left out. Harbor's chart writes
+# names into the registry's configuration without quotes.
+_NOT_TEXT = re.compile(
+    r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|-?0(x[0-9a-f]+|b[01]+|o[0-7]+)|-?\.inf|\.nan"
+    r"|-|y|yes|n|no|on|off|true|false|null"
+)
+
+
+def written_unquoted(check: Check) -> Check:
+    """`check`, for a name that must still be a text where nobody quotes it."""
+
+    def both(name: str) -> str | None:
+        if _NOT_TEXT.fullmatch(name.lower().replace("_", "")):
+            return "Harbor's chart writes it unquoted, and the registry would not read a text"
+        return check(name)
+
+    return both
+
+
+BUCKET_PATTERN = "[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
+BUCKET_NAME = Rule(
+    allowed="3 to 63 lower-case letters, digits and '-', beginning and ending with a letter or "
+    "digit, no dots, which the certificates of S3 hosts do not cover",
+    example="omantel-harbor",
+    check=written_unquoted(matching(BUCKET_PATTERN)),
+)
+REGION = Rule(
+    allowed="the region name the endpoint signs for: letters, digits and '-'",
+    example="us-east-1",
+    check=matching(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"),
+)
+ROOT_DIRECTORY = Rule(
+    allowed="a prefix of letters, digits, '.', '_', '-' and '/', without '..'",
+    example="harbor",
+    check=written_unquoted(matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*")),
+)
+
+
+MOVED_TO = Rule(
+    allowed="the name of the place to which the blobs were moved; a refused change tells it",
+    example="hetzner/fsn1/omantel-harbor/images",
+)
+
+Place = dict[str, str]
+"""Where blobs are: config key below `storage` → value, "" where it is not set. Other values, other
+blobs."""
+
+
+def place_name(place: Place) -> str:
+    """A place in one text, e.g. hetzner/fsn1/omantel-harbor/images."""
+    return "/".join(value for value in place.values() if value)
+
+
+class StorageKind(AsksForSecrets):
+    """What every kind answers."""
+
+    is_remote: ClassVar[bool] = True
+    """Whether blobs lie outside the cluster, so that pods must reach a host there."""
+    has_seam: ClassVar[bool] = False
+    """Whether it speaks S3, so that the estate's seam can tell others of it."""
+
+    moved_to: Annotated[str, MOVED_TO] | None = None
+    """The place that this section names, once blobs were moved there from another one."""
+
+    @property
+    @abstractmethod
+    def place(self) -> Place:
+        """Where blobs are; begins with the kind."""
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """Where the vendor's API answers; None where its client derives that."""
+        return None
+
+    @model_validator(mode="after")
+    def _moved_to_where_it_is(self) -> Self:
+        # A consent to one move: it names this place, so it says nothing for any other.
+        if self.moved_to not in (None, place_name(self.place)):
+            refuse(
+                f"the place of this section, {place_name(self.place)}, and only after a move",
+                at=("movedTo",),
+                example=REMOVE,
+            )
+        return self
+
+    @property
+    def bucket_name(self) -> str | None:
+        """The bucket, whatever the vendor calls it; None without one."""
+        return None
+
+    @property
+    def redirects(self) -> bool:
+        """Whether clients are sent to the store for blobs."""
+        return False
+
+    @property
+    def identity_servers(self) -> tuple[tuple[str, int], ...]:
+        """Addresses and ports on the node where pods get the identity that stands for a key."""
+        return ()
+
+    @property
+    def mounts_on_one_node(self) -> bool:
+        """Whether blobs lie on a volume that the pods of one node alone can use."""
+        return False
+
+
+class Versioning(Section):
+    """Versions of objects in the bucket."""
+
+    enabled: bool = True
+    """Keep overwritten and deleted objects for a while, so that a mistake can be undone."""
+    noncurrent_days: Annotated[int, whole_number(1, 3650, example=14)] = 14
+    """Days after which a version that is no longer the current one is removed."""
+
+
+class BucketSettings(StorageKind):
+    """What all kinds that speak S3 have in common."""
+
+    has_seam: ClassVar[bool] = True
+
+    region: Annotated[str, REGION]
+    """The region that requests are signed for."""
+    bucket: Annotated[str, BUCKET_NAME]
+    """Name of the Sovereign's bucket. Such names are unique across all customers of a vendor."""
+    adopt: bool = False
+    """Use a bucket that already exists in this account instead of refusing it: take it over, or,
+    if another stack keeps it, share it under a rootDirectory of its own."""
+    versioning: Versioning = Versioning()
+    """Versions of objects in the bucket."""
+    abort_incomplete_upload_days: Annotated[int, whole_number(1, 365, example=7)] = 7
+    """Days after which parts of unfinished uploads are removed; Harbor never does it itself."""
+    tags: Annotated[dict[str, str], Rule(allowed="an object of texts", example="harbor")] = Field(
+        default_factory=dict
+    )
+    """Tags of the bucket, where the vendor has them."""
+    redirect: bool = False
+    """Send clients to the S3 host for blobs. Off: clients only ever talk to the registry."""
+    chunk_size: PartSize | None = None
+    """Bytes per part of an upload from the registry; the registry's own default when unset."""
+    multipart_copy_chunk_size: PartSize | None = None
+    """Bytes per part when the registry copies a finished upload to its final place."""
+    multipart_copy_threshold_size: PartSize | None = None
+    """Above this many bytes the registry copies in parts."""
+    multipart_copy_max_concurrency: Concurrency | None = None
+    """How many parts the registry copies at a time."""
+    root_directory: Annotated[str, ROOT_DIRECTORY] = ""
+    """Prefix inside the bucket under which the registry keeps its files."""
+
+    @property
+    def place(self) -> Place:
+        keys = ("kind", "region", "bucket")
+        # The registry does not tell /images/ from images.
+        root = {"rootDirectory": self.root_directory.strip("/")}
+        return {key: str(getattr(self, key)) for key in keys} | root
+
+    @property
+    def redirects(self) -> bool:
+        return self.redirect
+
+    @property
+    def bucket_name(self) -> str:
+        return self.bucket
+
+    @property
+    def is_path_style(self) -> bool:
+        """https://host/bucket rather than https://bucket.host."""
+        return True
+
+    @property
+    def driver_options(self) -> dict[str, str]:
+        """Sizes and limits as the registry's s3 driver spells them; only those that are set."""
+        options = {
+            "chunksize": self.chunk_size,
+            "multipartcopychunksize": self.multipart_copy_chunk_size,
+            "multipartcopythresholdsize": self.multipart_copy_threshold_size,
+            "multipartcopymaxconcurrency": self.multipart_copy_max_concurrency,
+        }
+        return {key: value for key, value in options.items() if value is not None}
+
+    @property
+    def trusted_ca(self) -> str | None:
+        """PEM of the authority that signed the endpoint's certificate; None for the public ones."""
+        return None

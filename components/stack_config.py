@@ -1,0 +1,156 @@
+"""The only reader of Pulumi's config: the running stack's settings, or one readable refusal."""
+
+import dataclasses
+import hmac
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+from pulumi.runtime.config import CONFIG
+
+from components.settings import cross
+from components.settings.model import Settings
+from components.settings.reading import refusals
+from components.settings.reading.refusals import Refusal, SettingsRefused
+from components.settings.reading.secrets import SECRETS
+from components.settings.schema.secret_rules import AsksForSecrets
+from components.unknown import unknown
+
+CHART_OVERRIDE = "HARBOR_CHART"
+"""Environment variable that replaces harbor.chart.source."""
+
+
+Secrets = Mapping[str, pulumi.Output[str]]
+"""By config key, as secret Outputs, never text; those that are set or needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig:
+    """What the stack config says."""
+
+    settings: Settings
+    secrets: Secrets
+    is_secret: Mapping[str, Callable[[str], bool]]
+    """By config key, for those that are set: whether a text is that secret."""
+
+
+class StackRefused(SettingsRefused, pulumi.RunError):
+    """A RunError: the engine prints its text and no traceback."""
+
+
+def load() -> StackConfig:
+    """Read and check the running stack's config.
+
+    In a preview a secret that is missing becomes an unknown secret value with one warning, so
+    that people without the key can preview; in an update it is refused. Raises StackRefused.
+    """
+    stack = pulumi.get_stack()
+    config, environ = _config(), dict(os.environ)
+    plain = {key: config.pop(key) for key in SECRETS if key in config}
+    encrypted = frozenset(key for key in (*config, *plain) if _is_encrypted(key))
+
+    is_overridden = _override_chart(config, environ)
+    reading = refusals.read(config, stack=stack, encrypted=encrypted, environ=environ)
+    found = [
+        _name_the_override(refusal) if is_overridden else refusal for refusal in reading.refusals
+    ]
+
+    sandbox = reading.sections.get("sandbox") is True
+    secrets: dict[str, pulumi.Output[str]] = {}
+    is_secret: dict[str, Callable[[str], bool]] = {}
+    for key, text in plain.items():
+        value = refusals.read_secret(
+            key,
+            text,
+            encrypted=key in encrypted,
+            sandbox=sandbox,
+            environ=environ,
+            stack=stack,
+        )
+        if isinstance(value, Refusal):
+            found.append(value)
+        else:
+            secrets[key] = pulumi.Output.secret(value)
+            is_secret[key] = _equals(value)
+
+    if "databasePassword" in plain and "rotation" in reading.sections:
+        found += refusals.given_and_rotated(reading.sections["rotation"], stack=stack)
+    missing = [key for key in _needed(reading.sections) if key not in plain]
+    if not pulumi.runtime.is_dry_run():
+        found += [refusals.missing_secret(key, stack=stack, sandbox=sandbox) for key in missing]
+    if found or reading.settings is None:
+        raise StackRefused(stack=stack, refusals=found)
+    if missing:
+        _warn_of_missing(missing, stack)
+        secrets.update((key, unknown(secret=True)) for key in missing)
+    for hint in cross.hints(reading.settings.database):
+        pulumi.log.warn(hint)
+    return StackConfig(settings=reading.settings, secrets=secrets, is_secret=is_secret)
+
+
+def _equals(value: str) -> Callable[[str], bool]:
+    return lambda text: hmac.compare_digest(text.encode(), value.encode())
+
+
+def _needed(sections: Mapping[str, Any]) -> list[str]:
+    """The secrets that the sections that are valid ask for."""
+    asking = [s for s in sections.values() if isinstance(s, AsksForSecrets)]
+    return [key for section in asking for key in section.needed_secrets]
+
+
+def _config() -> dict[str, Any]:
+    """The project's keys. Objects come as JSON; Pulumi.yaml's empty defaults mean "not set".
+
+    A secret stays the text that it is, even one that is JSON.
+    """
+    prefix = f"{pulumi.get_project()}:"
+    config: dict[str, Any] = {}
+    for full_key, value in CONFIG.get().items():
+        key = full_key.removeprefix(prefix)
+        if key == full_key or value in ("", "{}"):
+            continue
+        is_object = value.startswith(("{", "[")) and key not in SECRETS
+        config[key] = _parsed(value) if is_object else value
+    return config
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _is_encrypted(key: str) -> bool:
+    return pulumi.runtime.is_config_secret(f"{pulumi.get_project()}:{key}")
+
+
+def _override_chart(config: dict[str, Any], environ: Mapping[str, str]) -> bool:
+    source = environ.get(CHART_OVERRIDE)
+    harbor: Any = config.get("harbor", {})
+    chart: Any = cast("dict[str, Any]", harbor).get("chart", {}) if _is_object(harbor) else None
+    if not source or not _is_object(chart):
+        return False
+    config["harbor"] = {**harbor, "chart": {**chart, "source": source}}
+    return True
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _name_the_override(refusal: Refusal) -> Refusal:
+    if refusal.key != "harbor.chart.source":
+        return refusal
+    return dataclasses.replace(refusal, fix=f"unset {CHART_OVERRIDE}")
+
+
+def _warn_of_missing(keys: list[str], stack: str) -> None:
+    commands = "\n".join(f"  {refusals.set_secret(key, stack)}" for key in keys)
+    pulumi.log.warn(
+        f"not set on stack {stack}: {', '.join(keys)}. The preview goes on with unknown values; "
+        f"`pulumi up` needs\n{commands}"
+    )

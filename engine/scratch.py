@@ -1,0 +1,26 @@
+"""A copy of the project in which stack files may be changed: previews and tests work there.
+
+`pulumi config set` and `pulumi stack init` write into the stack's file; the committed ones stay
+as they are. Code is linked, not copied.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from engine.project import ROOT
+
+LINKED = ("__main__.py", "components", "policy", "offline", ".venv")
+
+
+def project(folder: Path) -> Path:
+    """Makes `folder` such a copy, with fresh stack files; returns it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in LINKED:
+        link = folder / name
+        if (ROOT / name).exists() and not link.exists():
+            link.symlink_to(ROOT / name)
+    for file in ROOT.glob("Pulumi*.yaml"):
+        shutil.copyfile(file, folder / file.name)
+    return folder

@@ -1,0 +1,38 @@
+"""The stacks that exist as files. Standard library only: CI asks before anything is installed.
+
+python3 -m engine.stacks [sovereigns]    their names as JSON, with or without the sandbox's
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from engine.project import ROOT
+
+
+def file_of(stack: str, root: Path = ROOT) -> Path:
+    return root / f"Pulumi.{stack}.yaml"
+
+
+def is_sandbox(stack: str, root: Path = ROOT) -> bool:
+    """Whether the stack's file says so. Raises FileNotFoundError."""
+    text = file_of(stack, root).read_text()
+    return re.search(r"^\s+sovereign-harbor:sandbox:\s*[\"']?true", text, re.M) is not None
+
+
+def names(root: Path = ROOT) -> list[str]:
+    """All of them, in order."""
+    files = root.glob("Pulumi.*.yaml")
+    return sorted(file.name.removeprefix("Pulumi.").removesuffix(".yaml") for file in files)
+
+
+def sovereigns(root: Path = ROOT) -> list[str]:
+    """All but the sandbox's."""
+    return [name for name in names(root) if not is_sandbox(name, root)]
+
+
+if __name__ == "__main__":
+    print(json.dumps(sovereigns() if sys.argv[1:] == ["sovereigns"] else names()))

@@ -1,0 +1,173 @@
+"""Where a stack is previewed, and with which tools.
+
+With a backend in the environment (PULUMI_BACKEND_URL, or PULUMI_ACCESS_TOKEN for Pulumi Cloud) a
+stack that is there is compared with its state. Otherwise, as for a pull request from a fork, the
+preview runs in a scratch copy with an empty state: no cluster, no backend and no secret is needed,
+and everything appears as new.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.settings.schema.rules import is_path_of_certificate
+from engine import pulumi, scratch, stacks
+from engine.project import ROOT
+from engine.pulumi import EngineError, Ran, Watch
+from engine.tools import tools_environment
+
+PREFIX = "sovereign-harbor:"
+# --event-log is one of the engine's debugging flags.
+DEBUG = {"PULUMI_DEBUG_COMMANDS": "1"}
+_PASSPHRASE = "preview"  # of a state that lives for one preview
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workplace:
+    """A folder with the project and the environment for `pulumi` in it."""
+
+    folder: Path
+    environment: Mapping[str, str]
+    is_scratch: bool
+
+    def run(self, arguments: Sequence[str], *, watch: Watch | None = None) -> Ran:
+        """`pulumi <arguments>`; with `watch` also its event log. Ends it when interrupted."""
+        return pulumi.run(arguments, folder=self.folder, environment=self.environment, watch=watch)
+
+
+def stack_file(stack: str) -> Path:
+    return stacks.file_of(stack, ROOT)
+
+
+def sovereigns() -> list[str]:
+    """The stacks that exist as files, without the sandbox's."""
+    return stacks.sovereigns(ROOT)
+
+
+def is_sandbox(stack: str) -> bool:
+    """Whether the stack's file says so. Raises FileNotFoundError."""
+    return stacks.is_sandbox(stack, ROOT)
+
+
+def config(stack: str) -> dict[str, Any]:
+    """The stack's config as its file has it. Raises FileNotFoundError."""
+    return (yaml.safe_load(stack_file(stack).read_text()) or {}).get("config") or {}
+
+
+def has_backend(environment: Mapping[str, str]) -> bool:
+    return bool(environment.get("PULUMI_BACKEND_URL") or environment.get("PULUMI_ACCESS_TOKEN"))
+
+
+@contextmanager
+def workplace(stack: str, environment: Mapping[str, str] | None = None) -> Iterator[Workplace]:
+    """The place for a preview of the stack; `environment` as of tools_environment.
+
+    Raises FileNotFoundError, ToolchainError, EngineError.
+    """
+    stack_file(stack).read_bytes()
+    environment = {**(environment or tools_environment()), **DEBUG}
+    if has_backend(environment) and stack in {entry["name"] for entry in listed(environment)}:
+        yield Workplace(folder=ROOT, environment=environment, is_scratch=False)
+        return
+    with tempfile.TemporaryDirectory(prefix=f"preview-{stack}-") as folder:
+        yield _scratch(stack, Path(folder), environment)
+
+
+def backend_workplace(environment: Mapping[str, str]) -> Workplace:
+    """Where a stack is changed. Raises EngineError without a backend."""
+    if not has_backend(environment):
+        raise EngineError(
+            "no backend: set PULUMI_BACKEND_URL, or PULUMI_ACCESS_TOKEN (docs/state-backends.md)"
+        )
+    return Workplace(folder=ROOT, environment={**environment, **DEBUG}, is_scratch=False)
+
+
+_LISTED: dict[str, list[dict[str, Any]]] = {}
+_LISTING = threading.Lock()
+
+
+def listed(environment: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The project's stacks as the backend lists them; asked once. Raises EngineError."""
+    backend = environment.get("PULUMI_BACKEND_URL") or "Pulumi Cloud"
+    with _LISTING:
+        if backend not in _LISTED:
+            place = backend_workplace(environment)
+            ran = place.run(["stack", "ls", "--json"])
+            if ran.code != 0:
+                raise EngineError(ran.errors.strip())
+            found = json.loads(ran.output)
+            _LISTED[backend] = [
+                {**entry, "name": entry["name"].rpartition("/")[2]} for entry in found
+            ]
+        return _LISTED[backend]
+
+
+def _scratch(stack: str, folder: Path, environment: dict[str, str]) -> Workplace:
+    project = scratch.project(folder / "project")
+    strip(project / f"Pulumi.{stack}.yaml", sandbox=is_sandbox(stack))
+    _copy_certificate(stack, project)
+    (folder / "state").mkdir()
+    place = Workplace(
+        folder=project,
+        environment={
+            **environment,
+            **(_SANDBOX_VALUES if is_sandbox(stack) else {}),
+            "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
+            # No cluster is asked, whichever one this machine's kubeconfig names. A warning says the
+            # path, and is the same in every run then.
+            "KUBECONFIG": "/no-kubeconfig-in-this-preview",
+        },
+        is_scratch=True,
+    )
+    made = place.run(["stack", "init", stack, "--no-select"])
+    if made.code != 0:
+        raise EngineError(made.errors.strip())
+    return place
+
+
+# What only a running sandbox knows, for a preview of its stack without one.
+_SANDBOX_VALUES: Mapping[str, str] = {
+    "SANDBOX_KUBE_CONTEXT": "sandbox-not-running",
+    "SANDBOX_S3_ENDPOINT": "http://127.0.0.1:9",
+    "SANDBOX_S3_ACCESS_KEY": "SANDBOXACCESSKEY",
+    "SANDBOX_S3_SECRET_KEY": "sandbox-not-running",
+}
+
+
+def strip(file: Path, *, sandbox: bool) -> None:
+    """Takes out of a copied stack file what only the holder of its key can read.
+
+    The program goes on with unknown values for the secrets that are missing then.
+    """
+    document = yaml.safe_load(file.read_text()) or {}
+    for key in ("encryptionsalt", "encryptedkey", "secretsprovider"):
+        document.pop(key, None)
+    settings = document.get("config") or {}
+    document["config"] = {
+        key: value
+        for key, value in settings.items()
+        if not (isinstance(value, dict) and set(value) == {"secure"})
+        # The running sandbox's certificate; without it the preview goes on with an unknown one.
+        and not (sandbox and key == f"{PREFIX}sealing")
+    }
+    file.write_text(yaml.safe_dump(document))
+
+
+def _copy_certificate(stack: str, project: Path) -> None:
+    """The pinned sealing certificate lies beside the stack's file."""
+    name = str((config(stack).get(f"{PREFIX}sealing") or {}).get("certificate", ""))
+    if is_path_of_certificate(name) and (ROOT / name).is_file() and not Path(name).is_absolute():
+        target = project / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target)

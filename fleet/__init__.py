@@ -1,0 +1,1 @@
+"""Many Sovereigns at once."""

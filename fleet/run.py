@@ -1,0 +1,241 @@
+"""All Sovereigns side by side: preview, up, drift and status.
+
+One process of pulumi's per stack, at most `parallel` of them at a time. A stack that fails does not
+stop the others; the exit code says that one did.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine import workplace as engine
+from fleet.board import DONE, FAILED, Board
+from review import preview
+from toolchain.tools import ToolchainError
+
+VERBS = ("preview", "up", "drift", "status")
+_SIGNS = {"+": "create", "~": "update", "±": "replace", "-": "delete"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one stack."""
+
+    stack: str
+    ok: bool
+    seconds: float = 0.0
+    changes: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+    violations: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """For `status`: what the backend knows. For `drift`: what differs."""
+    markdown: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A stack's turn."""
+
+    stack: str
+    environment: Mapping[str, str]
+    board: Board
+
+    def watch(self, event: Mapping[str, Any]) -> None:
+        self.board.take(self.stack, event)
+
+
+def run(
+    verb: str,
+    names: Sequence[str],
+    *,
+    parallel: int,
+    board: Board,
+    environment: Mapping[str, str] | None = None,
+) -> list[Outcome]:
+    """The outcomes in the order of the names.
+
+    Raises ToolchainError and EngineError before anything is started.
+    """
+    environment = dict(environment or engine.tools_environment())
+    if verb != "preview":
+        engine.backend_workplace(environment)
+
+    def turn(stack: str) -> Outcome:
+        job = Job(stack=stack, environment=environment, board=board)
+        begun = time.monotonic()
+        try:
+            outcome = _WORK[verb](job)
+        except (engine.EngineError, ToolchainError, OSError) as error:
+            outcome = Outcome(stack=stack, ok=False, error=str(error))
+        board.phase(stack, DONE if outcome.ok else FAILED, error=outcome.error)
+        changes = {_SIGNS[sign]: count for sign, count in board.rows[stack].changes.items()}
+        seconds = round(time.monotonic() - begun, 2)
+        return Outcome(**{**_shallow(outcome), "seconds": seconds, "changes": changes})
+
+    with ThreadPoolExecutor(max_workers=parallel) as pool:
+        turns = [pool.submit(turn, name) for name in names]
+        try:
+            return [each.result() for each in turns]
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            engine.pulumi.interrupt()
+            raise
+
+
+def _shallow(outcome: Outcome) -> dict[str, Any]:
+    return {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
+
+
+# --- The verbs ----------------------------------------------------------------------------------
+
+
+def _preview(job: Job) -> Outcome:
+    job.board.phase(job.stack, "preview")
+    done = preview.preview(job.stack, environment=job.environment, watch=job.watch)
+    broken = [*done.plan.violations, *done.violations]
+    error = ""
+    if done.code:
+        told = [f"{v.rule}: {v.message}" for v in broken if v.mandatory] + list(done.plan.errors)
+        error = told[0] if told else f"pulumi preview ended with exit code {done.code}"
+    return Outcome(
+        stack=job.stack,
+        ok=done.code == 0,
+        error=error,
+        violations=tuple(f"{v.rule}: {v.resource}: {v.message}" for v in broken),
+        markdown=done.markdown,
+    )
+
+
+def _up(job: Job) -> Outcome:
+    """Only what passes the preview and all rules is applied."""
+    planned = _preview(job)
+    if not planned.ok:
+        return planned
+    job.board.phase(job.stack, "up")
+    packs = ["--policy-pack", preview.PACK] if preview.has_policy_sdk() else []
+    place = engine.backend_workplace(job.environment)
+    command = ["up", "-s", job.stack, "--yes", "--skip-preview", "--suppress-outputs", *packs]
+    return _outcome(job, place.run(command, watch=job.watch))
+
+
+def _drift(job: Job) -> Outcome:
+    """Compares the cluster and the bucket with the state; changes neither."""
+    job.board.phase(job.stack, "drift")
+    found: dict[str, list[str]] = {}
+
+    def watch(event: Mapping[str, Any]) -> None:
+        job.watch(event)
+        data = event.get("resOutputsEvent", {}).get("metadata", {})
+        if data.get("op") in ("update", "delete"):
+            keys = sorted(data.get("detailedDiff") or data.get("diffs") or [])
+            gone = ["gone"] if data["op"] == "delete" else []
+            found[data["urn"].rpartition("::")[2]] = gone or keys
+
+    place = engine.backend_workplace(job.environment)
+    command = ["refresh", "-s", job.stack, "--preview-only", "--expect-no-changes"]
+    outcome = _outcome(job, place.run(command, watch=watch))
+    error = f"differs: {', '.join(sorted(found))}" if found else outcome.error
+    return Outcome(stack=job.stack, ok=outcome.ok and not found, error=error, facts=found)
+
+
+def _status(job: Job) -> Outcome:
+    job.board.phase(job.stack, "status")
+    known = {entry["name"]: entry for entry in engine.listed(job.environment)}
+    if job.stack not in known:
+        return Outcome(stack=job.stack, ok=False, error="not in the backend: never brought up")
+    entry = known[job.stack]
+    place = engine.backend_workplace(job.environment)
+    ran = place.run(["stack", "output", "-s", job.stack, "--json"])
+    outputs = json.loads(ran.output) if ran.code == 0 else {}
+    return Outcome(
+        stack=job.stack,
+        ok=ran.code == 0 and not entry.get("updateInProgress"),
+        error="an update is under way" if entry.get("updateInProgress") else ran.errors.strip(),
+        facts={
+            "lastUpdate": entry.get("lastUpdate"),
+            "resources": entry.get("resourceCount"),
+            **{key: outputs.get(key) for key in ("registryFqdn", "harborVersion")},
+        },
+    )
+
+
+def _outcome(job: Job, ran: engine.Ran) -> Outcome:
+    told = job.board.rows[job.stack].error or ran.errors.strip() or ran.output.strip()[-200:]
+    return Outcome(stack=job.stack, ok=ran.code == 0, error=told if ran.code else "")
+
+
+_WORK: Mapping[str, Callable[[Job], Outcome]] = {
+    "preview": _preview,
+    "up": _up,
+    "drift": _drift,
+    "status": _status,
+}
+
+
+# --- Command ------------------------------------------------------------------------------------
+
+
+def main(
+    verb: str,
+    wanted: Sequence[str],
+    *,
+    parallel: int | None,
+    report: Path | None,
+    output: Path | None,
+) -> int:
+    """Runs it, writes the report and the previews, and returns the exit code."""
+    known = engine.sovereigns()
+    unknown = [name for name in wanted if not engine.stack_file(name).exists()]
+    if unknown:
+        raise engine.EngineError(f"no such Sovereign: {', '.join(unknown)}; {', '.join(known)}")
+    names = list(wanted) or known
+    parallel = parallel or os.cpu_count() or 1
+    begun = time.monotonic()
+    with Board(f"{verb} of {len(names)}, {parallel} at a time", names) as board:
+        outcomes = run(verb, names, parallel=parallel, board=board)
+    failed = [outcome for outcome in outcomes if not outcome.ok]
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        for outcome in outcomes:
+            if outcome.markdown:
+                (output / f"{outcome.stack}.md").write_text(outcome.markdown)
+    if report is not None:
+        report.write_text(
+            json.dumps(
+                {
+                    "verb": verb,
+                    "parallel": parallel,
+                    "seconds": round(time.monotonic() - begun, 2),
+                    "failed": [outcome.stack for outcome in failed],
+                    "stacks": [_reported(outcome) for outcome in outcomes],
+                },
+                indent=1,
+                ensure_ascii=False,
+            )
+            + "\n"
+        )
+    _tell(verb, outcomes)
+    return int(bool(failed))
+
+
+def _reported(outcome: Outcome) -> dict[str, Any]:
+    return {key: value for key, value in asdict(outcome).items() if key != "markdown"}
+
+
+def _tell(verb: str, outcomes: Sequence[Outcome]) -> None:
+    """What did not fit into a line of the board."""
+    for outcome in outcomes:
+        if verb == "status" and outcome.facts:
+            facts = "  ".join(f"{key} {value}" for key, value in outcome.facts.items())
+            print(f"{outcome.stack}: {facts}")
+        if not outcome.ok:
+            print(f"\n{outcome.stack}: {outcome.error}")
+            for violation in outcome.violations:
+                print(f"  {violation}")

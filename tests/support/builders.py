@@ -1,0 +1,227 @@
+"""The components as the program builds them, one builder each, and what they stand on."""
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pytest
+
+from components.context import Context
+from components.credentials import Credentials, CredentialsArgs
+from components.data_services import cache, database
+from components.data_services.postgres import Postgres, PostgresArgs
+from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
+from components.data_services.valkey import Valkey, ValkeyArgs
+from components.harbor import recovery, release
+from components.harbor.release import HarborRegistry
+from components.kubernetes import client
+from components.kubernetes.client import ClusterUnreachable
+from components.object_storage.args import ObjectStorageArgs
+from components.object_storage.component import ObjectStorage
+from components.preflight import run as preflight
+from components.registry_address import RegistryAddress
+from components.settings.database import DedicatedDatabase, SecretRef
+from components.settings.model import Settings
+from components.settings.rotation import Rotation
+from components.settings.valkey import DedicatedValkey
+from components.stack_config import StackConfig
+from tests.support.mocks import MARK
+
+FQDN = "omantel.omani.works"
+ACCESS_KEY = f"{MARK}ACCESSKEY20"
+SECRET_KEY = f"{MARK}-secret-key-of-forty-characters-"
+KEY_FILE = json.dumps(
+    {
+        "type": "service_account",
+        "client_email": "harbor@omantel.iam.gserviceaccount.com",
+        "private_key": f"-----BEGIN PRIVATE KEY-----\n{MARK}\n-----END PRIVATE KEY-----\n",
+    },
+    indent=2,
+)
+ACCOUNT_KEY = f"{MARK:x<86}=="
+SECRETS = {
+    "s3AccessKey": ACCESS_KEY,
+    "s3SecretKey": SECRET_KEY,
+    "gcsKeyData": KEY_FILE,
+    "azureAccountKey": ACCOUNT_KEY,
+}
+"""Those of every kind of storage, by config key."""
+PASSWORD = f"{MARK}password"
+SHARED = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
+
+BUCKET: dict[str, Any] = {
+    "kind": "s3",
+    "endpoint": "https://s3.example.com",
+    "region": "us-east-1",
+    "bucket": "omantel-harbor",
+}
+AWS: dict[str, Any] = {"kind": "aws", "region": "eu-central-1", "bucket": "omantel-harbor"}
+NODE_ROLE: dict[str, Any] = {**AWS, "access": {"mode": "node-role", "role": "omantel-nodes"}}
+KEYED_GCS: dict[str, Any] = {"kind": "gcs", "bucket": "omantel_harbor", "rootDirectory": "images"}
+KEYLESS_GCS: dict[str, Any] = {
+    "kind": "gcs",
+    "bucket": "omantel-harbor",
+    "workloadIdentity": True,
+    "serviceAccount": "harbor-registry",
+}
+AZURE: dict[str, Any] = {"kind": "azure", "account": "omantelharbor", "container": "harbor"}
+FILESYSTEM: dict[str, Any] = {"kind": "filesystem", "size": "50Gi", "storageClass": "fast"}
+
+
+@dataclass
+class Cluster:
+    """An API server: what GET answers by path; anything else is not there, or (has_everything)
+    there and empty.
+
+    Takes the place of ClusterClient, class and instance in one.
+    """
+
+    objects: dict[str, Any] = field(default_factory=dict)
+    cluster_name: str = "omantel"
+    contexts: list[str | None] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    is_up: bool = True
+    has_everything: bool = False
+
+    def __call__(self, context: str | None) -> "Cluster":
+        if not self.is_up:
+            raise ClusterUnreachable("connection refused")
+        self.contexts.append(context)
+        return self
+
+    def get(self, path: str) -> Any:
+        self.asked.append(path)
+        found = self.objects.get(path, {} if self.has_everything else None)
+        return found() if callable(found) else found
+
+    def text(self, path: str) -> str:
+        return str(self.objects[path])
+
+    def put_secret(self, ref: SecretRef, value: str) -> None:
+        encoded = base64.b64encode(value.encode()).decode()
+        path = f"/api/v1/namespaces/{ref.namespace}/secrets/{ref.name}"
+        self.objects[path] = {"data": {ref.key: encoded}}
+
+    def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> "Cluster":
+        for module in (client, preflight, recovery):
+            monkeypatch.setattr(module, "ClusterClient", self)
+        return self
+
+
+def settings(**sections: Any) -> Settings:
+    """Settings with these sections, in config keys, over the smallest valid config."""
+    given = {"fqdn": FQDN, "cluster": {"name": "omantel"}, "storage": BUCKET, **sections}
+    return Settings.model_validate(given)
+
+
+def config(*, secrets: dict[str, pulumi.Output[str]] | None = None, **sections: Any) -> StackConfig:
+    """A stack's config with these sections and secrets."""
+    return StackConfig(settings=settings(**sections), secrets=secrets or {}, is_secret={})
+
+
+def context_of(
+    certificate: str = "",
+    *,
+    fqdn: str = FQDN,
+    protect: bool = True,
+    retain: bool = True,
+    options: pulumi.ResourceOptions | None = None,
+) -> Context:
+    """What every component is given. Without `options` a provider is made, for which an engine has
+    to run."""
+    if options is None:
+        options = pulumi.ResourceOptions(provider=k8s.Provider("cluster", context="omantel"))
+    return Context(
+        registry=RegistryAddress(fqdn),
+        kube_context="admin@omantel",
+        namespace="registry",
+        certificate=certificate,
+        unseal_seconds=5,
+        protect=protect,
+        retain=retain,
+        options=options,
+    )
+
+
+def password() -> pulumi.Output[str]:
+    return pulumi.Output.secret(PASSWORD)
+
+
+def object_storage(given: Context, storage: dict[str, Any] | None = None) -> ObjectStorage:
+    return ObjectStorage(
+        "object-storage",
+        ObjectStorageArgs(
+            settings=settings(storage=storage or BUCKET).storage,
+            secrets={key: pulumi.Output.secret(value) for key, value in SECRETS.items()},
+            owner="sovereign-harbor/omantel",
+            context=given,
+        ),
+        given.options,
+    )
+
+
+def credentials(
+    given: Context, secrets: dict[str, pulumi.Output[str]] | None = None, **epochs: int
+) -> Credentials:
+    return Credentials(
+        "credentials",
+        CredentialsArgs(
+            epochs={**Rotation().epochs, **{k.replace("_", "-"): v for k, v in epochs.items()}},
+            context=given,
+            given=secrets or {},
+        ),
+        given.options,
+    )
+
+
+def postgres_args(given: Context, *, import_id: str | None = None, **section: Any) -> PostgresArgs:
+    found = settings(database={"mode": "dedicated", **section}).database
+    assert isinstance(found, DedicatedDatabase)
+    return PostgresArgs(settings=found, password=password(), context=given, import_id=import_id)
+
+
+def postgres(given: Context, *, import_id: str | None = None, **section: Any) -> Postgres:
+    """`section`: keys of `database`."""
+    args = postgres_args(given, import_id=import_id, **section)
+    return Postgres("database", args, given.options)
+
+
+def valkey_args(given: Context, **section: Any) -> ValkeyArgs:
+    found = settings(valkey={"mode": "dedicated", **section}).valkey
+    assert isinstance(found, DedicatedValkey)
+    return ValkeyArgs(settings=found, password=password(), context=given)
+
+
+def valkey(given: Context, **section: Any) -> Valkey:
+    """`section`: keys of `valkey`."""
+    return Valkey("cache", valkey_args(given, **section), given.options)
+
+
+def shared_credentials(given: Context) -> SharedCredentials:
+    """Reads SHARED from the cluster; who calls this lets a Cluster stand in."""
+    return SharedCredentials(
+        "cache",
+        SharedCredentialsArgs(
+            source=SHARED,
+            secret_name="harbor-shared-valkey",
+            data=lambda password: {
+                "password": password,
+                "url": password.apply("redis://:{}".format),
+            },
+            context=given,
+        ),
+        given.options,
+    )
+
+
+def harbor(given: Context, **sections: Any) -> HarborRegistry:
+    """With all that it stands on, put together as the program does it."""
+    all_settings = settings(**sections)
+    storage = object_storage(given, sections.get("storage"))
+    minted = credentials(given)
+    postgres = database.create(all_settings, given, minted)
+    valkey = cache.create(all_settings, given, minted)
+    return release.create(all_settings, given, storage, minted, postgres, valkey)

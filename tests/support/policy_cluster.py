@@ -1,0 +1,164 @@
+"""A cluster with the real Kyverno and no Sovereign in it: requests are admitted or refused."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox import cluster, commands, kyverno
+from sandbox.state import State
+from toolchain import tools as toolchain
+from toolchain.tools import Toolbox
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API server said."""
+
+    code: int
+    body: dict[str, Any]
+
+    @property
+    def admitted(self) -> bool:
+        return self.code < 300
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", ""))
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.message}"
+
+
+@dataclass(frozen=True)
+class PolicyCluster:
+    """The API server, as its administrator."""
+
+    state: State
+    tools: Toolbox
+    server: str
+    trust: ssl.SSLContext
+
+    @classmethod
+    def start(cls, folder: Path, *, watch: int) -> PolicyCluster:
+        """A cluster in `folder`; it ends with the process `watch`."""
+        state, tools = State(folder), toolchain.ensure(report=lambda _: None)
+        commands.stop_when_gone(state, watch)
+        cluster.start(state, tools)
+        kyverno.start(state, tools)
+        found = yaml.safe_load(state.kubeconfig.read_text())
+        server, user = found["clusters"][0]["cluster"], found["users"][0]["user"]
+        trust = ssl.create_default_context(cafile=server["certificate-authority"])
+        trust.load_cert_chain(user["client-certificate"], user["client-key"])
+        return cls(state, tools, server["server"], trust)
+
+    def stop(self) -> None:
+        commands.stop_all(self.state)
+
+    # --- Requests ---------------------------------------------------------------------------
+
+    def request(
+        self, method: str, path: str, body: Any = None, *, content: str = "application/json"
+    ) -> Answer:
+        request = urllib.request.Request(
+            self.server + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": content},
+        )
+        try:
+            with urllib.request.urlopen(request, context=self.trust, timeout=60) as answer:
+                return Answer(answer.status, json.load(answer))
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, json.load(error))
+
+    def create(self, pod: dict[str, Any], *, dry_run: bool = True) -> Answer:
+        query = "?dryRun=All" if dry_run else ""
+        return self.request("POST", _pods(pod["metadata"]["namespace"]) + query, pod)
+
+    def patch(
+        self, namespace: str, name: str, change: dict[str, Any], *, subresource: str = ""
+    ) -> Answer:
+        return self.request(
+            "PATCH",
+            f"{_pods(namespace)}/{name}{subresource}",
+            change,
+            content="application/strategic-merge-patch+json",
+        )
+
+    def delete(self, namespace: str, name: str) -> Answer:
+        """Deletes a pod at once and waits until it is gone."""
+        path = f"{_pods(namespace)}/{name}"
+        answer = self.request("DELETE", f"{path}?gracePeriodSeconds=0")
+        until(lambda: self.request("GET", path).code == 404)
+        return answer
+
+    def namespace(self, name: str) -> None:
+        """Makes a namespace in which pods can be created."""
+        self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+        until(lambda: self.request("GET", account).admitted)
+
+    def apply(self, document: dict[str, Any]) -> None:
+        text = json.dumps(document)
+        cluster.kubectl(self.state, self.tools, "apply", "--server-side", "-f", "-", stdin=text)
+
+    def kubectl(self, *arguments: str) -> str:
+        return cluster.kubectl(self.state, self.tools, *arguments)
+
+    # --- Kyverno ----------------------------------------------------------------------------
+
+    def stop_kyverno(self) -> None:
+        kyverno.stop(self.state)
+
+    def restart_kyverno(self) -> None:
+        kyverno.restart(self.state, self.tools)
+
+
+def pod(
+    name: str = "probe", namespace: str = "apps", *, good: str, kind: str = "containers", image: str
+) -> dict[str, Any]:
+    """A pod with `image` in one place, and an image that may run everywhere else."""
+    main = {"name": "main", "image": image if kind == "containers" else good}
+    spec: dict[str, Any] = {"containers": [main]}
+    match kind:
+        case "containers":
+            pass
+        case "second":
+            spec["containers"].append({"name": "second", "image": image})
+        case "initContainers":
+            spec["initContainers"] = [{"name": "first", "image": image}]
+        case "sidecar":
+            sidecar = {"name": "beside", "image": image, "restartPolicy": "Always"}
+            spec["initContainers"] = [sidecar]
+        case "volumes":
+            spec["volumes"] = [{"name": "files", "image": {"reference": image}}]
+        case _:
+            raise ValueError(kind)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def until(check: Callable[[], bool], *, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+def _pods(namespace: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/pods"

@@ -1,0 +1,100 @@
+"""Stacks for the Pulumi Kubernetes Operator.
+
+tests/unit/golden/operator.yaml after a wanted change: UPDATE_GOLDEN=1 pytest <this file>.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine import stacks
+from fleet import operator
+
+GOLDEN = Path(__file__).parent / "golden" / "operator.yaml"
+OPERATOR = operator.Operator(
+    repository="https://git.example.com/estate/sovereign-harbor.git",
+    commit="0123456789abcdef0123456789abcdef01234567",
+    backend="s3://estate-pulumi?endpoint=s3.example.com&region=fsn1&s3ForcePathStyle=true",
+    namespace="pulumi",
+)
+# Of deploy/crds/pulumi.com_stacks.yaml in pulumi/pulumi-kubernetes-operator v2.9.0, with types.
+SPEC: dict[str, type] = {
+    "stack": str,
+    "projectRepo": str,
+    "commit": str,
+    "backend": str,
+    "useLocalStackOnly": bool,
+    "destroyOnFinalize": bool,
+    "retryOnUpdateConflict": bool,
+    "continueResyncOnCommitMatch": bool,
+    "resyncFrequencySeconds": int,
+    "workspaceReclaimPolicy": str,
+    "serviceAccountName": str,
+    "envRefs": dict,
+    "workspaceTemplate": dict,
+}
+WORKSPACE = {"image", "securityProfile", "resources", "podTemplate"}
+
+
+def generated() -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(operator.manifests(stacks.sovereigns(), OPERATOR)))
+
+
+def test_the_manifests_are_as_agreed() -> None:
+    made = operator.manifests(["omantel"], OPERATOR)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(made)
+    assert made == GOLDEN.read_text(), "UPDATE_GOLDEN=1 if it is wanted"
+
+
+def test_every_sovereign_with_a_file_has_one_and_the_sandbox_has_none() -> None:
+    names = [found["metadata"]["name"] for found in generated()]
+    assert names == stacks.sovereigns()
+    assert "local" not in names
+
+
+def test_the_fields_are_those_of_the_operator_s_resource() -> None:
+    for found in generated():
+        spec = found["spec"]
+        assert {key: type(value) for key, value in spec.items()} == SPEC
+        assert set(spec["workspaceTemplate"]["spec"]) == WORKSPACE
+        for reference in spec["envRefs"].values():
+            kind = reference["type"]
+            assert set(reference) == {"type", {"Secret": "secret", "Literal": "literal"}[kind]}
+
+
+def test_no_stack_is_destroyed_by_deleting_its_resource_or_follows_a_branch() -> None:
+    for found in generated():
+        assert found["spec"]["destroyOnFinalize"] is False
+        assert found["spec"]["useLocalStackOnly"] is True
+        assert found["spec"]["commit"] == OPERATOR.commit
+        assert "branch" not in found["spec"]
+
+
+def leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from leaves(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield str(value)
+
+
+def test_secrets_are_only_referred_to() -> None:
+    for found in generated():
+        references = found["spec"]["envRefs"]
+        for key in ("PULUMI_CONFIG_PASSPHRASE", "AWS_SECRET_ACCESS_KEY"):
+            assert references[key]["secret"] == {"name": OPERATOR.secret, "key": key}
+        assert f"kubeconfig-{found['metadata']['name']}" in set(leaves(found))
+
+
+def test_the_engine_is_the_one_that_the_program_is_pinned_to() -> None:
+    text = (stacks.ROOT / "pyproject.toml").read_text()
+    assert f'"pulumi=={operator.IMAGE.partition(":")[2].removesuffix("-nonroot")}"' in text

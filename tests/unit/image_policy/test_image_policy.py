@@ -1,0 +1,381 @@
+"""The image policies as data, their settings, and what waits for what. test_settings.py has the
+words of the refusals; tests/sandbox/test_image_policy.py asks a real Kyverno."""
+
+from typing import Any
+
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.image_policy import require_harbor, rewrite
+from components.image_policy.component import ImagePolicy, image_policy_args
+from components.image_policy.require_harbor import HarborImages, PolicyKind, image_policy
+from components.image_policy.rewrite import Rewrite, rewritten
+from components.registry_address import RegistryAddress
+from components.settings.exclusions import CLUSTER, ESTATE
+from components.settings.model import Settings
+from components.settings.proxy_projects import PROXY_PROJECTS
+from components.settings.reading import refusals
+from tests.support.builders import context_of
+from tests.support.mocks import Engine, unknown_inputs
+
+HOST = "registry.omantel.omani.works"
+KINDS: tuple[PolicyKind, ...] = ("ValidatingPolicy", "ClusterPolicy")
+IMAGES = HarborImages(
+    prefixes=(f"{HOST}/",), excluded_namespaces=("harbor", "kube-system"), enforcement="Enforce"
+)
+AUDITED = HarborImages(
+    prefixes=(f"{HOST}/",), excluded_namespaces=("harbor", "kube-system"), enforcement="Audit"
+)
+GOOD: dict[str, Any] = {
+    "fqdn": "omantel.omani.works",
+    "cluster": {"name": "omantel"},
+    "storage": {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"},
+}
+
+
+def settings(policy: dict[str, Any], **sections: Any) -> Settings:
+    reading = refusals.read({**GOOD, **sections, "imagePolicy": policy}, stack="omantel")
+    assert reading.refusals == (), "\n".join(map(str, reading.refusals))
+    assert reading.settings is not None
+    return reading.settings
+
+
+def refused(policy: dict[str, Any], **sections: Any) -> dict[str, refusals.Refusal]:
+    reading = refusals.read({**GOOD, **sections, "imagePolicy": policy}, stack="omantel")
+    return {refusal.key: refusal for refusal in reading.refusals}
+
+
+# --- The policy, in both kinds -----------------------------------------------------------------
+
+
+def cel(kind: PolicyKind, wanted: HarborImages) -> tuple[Any, Any]:
+    spec = image_policy(kind, wanted)["spec"]
+    if kind == "ValidatingPolicy":
+        return spec["variables"], spec["validations"]
+    rule = spec["rules"][0]["validate"]["cel"]
+    return rule["variables"], rule["expressions"]
+
+
+def test_both_kinds_decide_by_the_same_expressions() -> None:
+    assert cel("ValidatingPolicy", IMAGES) == cel("ClusterPolicy", IMAGES)
+
+
+@pytest.mark.parametrize("prefix", [HOST, "", "harbor.example.com/team"])
+def test_a_prefix_that_other_hosts_share_cannot_be_built(prefix: str) -> None:
+    with pytest.raises(ValueError, match="slash"):
+        HarborImages(prefixes=(prefix,), excluded_namespaces=(), enforcement="Audit")
+
+
+def test_a_policy_without_prefixes_cannot_be_built() -> None:
+    with pytest.raises(ValueError, match="nothing could run"):
+        HarborImages(prefixes=(), excluded_namespaces=(), enforcement="Audit")
+
+
+def test_enforce_denies_and_fails_closed_and_audit_does_neither() -> None:
+    found = {
+        wanted.enforcement: (
+            spec := image_policy("ValidatingPolicy", wanted)["spec"],
+            old := image_policy("ClusterPolicy", wanted)["spec"],
+        )
+        for wanted in (IMAGES, AUDITED)
+    }
+    for enforcement, action, failing in (("Enforce", "Deny", "Fail"), ("Audit", "Audit", "Ignore")):
+        spec, old = found[enforcement]
+        assert spec["validationActions"] == [action]
+        assert spec["failurePolicy"] == failing
+        assert old["rules"][0]["validate"]["failureAction"] == enforcement
+        assert old["webhookConfiguration"]["failurePolicy"] == failing
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_runs_already_is_reported_in_the_background(kind: PolicyKind) -> None:
+    spec = image_policy(kind, IMAGES)["spec"]
+    background = (
+        spec["evaluation"]["background"]["enabled"] if kind == KINDS[0] else spec["background"]
+    )
+    assert background is True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_excluded_namespaces_are_known_to_the_api_server(kind: PolicyKind) -> None:
+    """Kyverno's own exclusions do not help while Kyverno is down."""
+    spec = image_policy(kind, IMAGES)["spec"]
+    if kind == "ValidatingPolicy":
+        selector = spec["matchConstraints"]["namespaceSelector"]["matchExpressions"]
+        assert selector == [
+            {
+                "key": "kubernetes.io/metadata.name",
+                "operator": "NotIn",
+                "values": ["harbor", "kube-system"],
+            }
+        ]
+    else:
+        (condition,) = spec["webhookConfiguration"]["matchConditions"]
+        assert condition["expression"] == '!(request.namespace in ["harbor", "kube-system"])'
+
+
+# --- Rewriting ---------------------------------------------------------------------------------
+
+REWRITE = Rewrite(
+    registry=RegistryAddress("omantel.omani.works"),
+    projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"},
+    kept=(f"{HOST}/", "harbor.mct1.omani.works/"),
+    excluded_namespaces=(),
+)
+DIGEST = "sha256:" + "0" * 64
+
+REWRITTEN = [
+    ("nginx", "proxy-dockerhub/library/nginx"),
+    ("nginx:1.27", "proxy-dockerhub/library/nginx:1.27"),
+    (f"nginx:1.27@{DIGEST}", f"proxy-dockerhub/library/nginx:1.27@{DIGEST}"),
+    ("grafana/grafana", "proxy-dockerhub/grafana/grafana"),
+    ("docker.io/nginx", "proxy-dockerhub/library/nginx"),
+    ("docker.io/library/nginx", "proxy-dockerhub/library/nginx"),
+    ("index.docker.io/nginx", "proxy-dockerhub/library/nginx"),
+    ("ghcr.io/a/b:1", "proxy-ghcr/a/b:1"),
+    (f"quay.io/a/b@{DIGEST}", f"proxy-quay/a/b@{DIGEST}"),
+    ("registry.k8s.io/pause:3", "proxy-k8s/pause:3"),
+    ("registry.example.com:5000/a", "proxy-example/a"),
+    ("localhoster/app", "proxy-dockerhub/localhoster/app"),
+]
+UNTOUCHED = [
+    "localhost/app",
+    "localhost:5000/app",
+    "registry.example.com/a",
+    "10.0.0.1:5000/a",
+    "MYHOST/app",
+    "ghcr.io.evil.com/a/b",
+    f"{HOST}/proxy-dockerhub/library/nginx",
+    f"{HOST}/own/app@{DIGEST}",
+    "harbor.mct1.omani.works/own/app",
+    f"{HOST}.evil.com/app",
+]
+
+
+@pytest.mark.parametrize(("image", "becomes"), REWRITTEN)
+def test_images_go_through_the_cache_of_their_registry(image: str, becomes: str) -> None:
+    assert rewritten(image, REWRITE) == f"{HOST}/{becomes}"
+
+
+@pytest.mark.parametrize("image", UNTOUCHED)
+def test_images_of_no_cached_registry_and_of_harbor_stay(image: str) -> None:
+    assert rewritten(image, REWRITE) == image
+
+
+@given(st.from_regex(r"\A([a-z.:]{1,12}/){0,3}[a-z]{1,6}(:[a-z0-9]{1,4})?\Z"))
+def test_rewriting_twice_is_rewriting_once(image: str) -> None:
+    once = rewritten(image, REWRITE)
+    assert rewritten(once, REWRITE) == once
+
+
+def test_docker_hub_stays_where_it_has_no_cache() -> None:
+    without = Rewrite(
+        registry=RegistryAddress("omantel.omani.works"),
+        projects={"ghcr.io": "g"},
+        kept=(f"{HOST}/",),
+        excluded_namespaces=(),
+    )
+    assert rewritten("nginx", without) == "nginx"
+    assert rewritten("ghcr.io/a", without) == f"{HOST}/g/a"
+
+
+def test_rewriting_never_refuses_and_never_changes_a_running_pod() -> None:
+    spec = rewrite.mutating_policy(REWRITE)
+    assert spec["failurePolicy"] == "Ignore"
+    (rule,) = spec["matchConstraints"]["resourceRules"]
+    assert rule["operations"] == ["CREATE"]
+
+
+# --- Settings ----------------------------------------------------------------------------------
+
+
+def args_of(policy: dict[str, Any], **sections: Any) -> Any:
+    found = settings(policy, **sections)
+    context = context_of(fqdn=found.fqdn, options=pulumi.ResourceOptions())
+    return image_policy_args(found, context, "2.14.3")
+
+
+def excluded(policy: dict[str, Any], **sections: Any) -> set[str]:
+    return set(args_of(policy, **sections).images.excluded_namespaces)
+
+
+def test_by_default_harbors_images_are_asked_for_and_nothing_is_refused() -> None:
+    args = args_of({})
+    assert args.kind == "ValidatingPolicy"
+    assert args.images.prefixes == (f"{HOST}/",)
+    assert args.images.enforcement == "Audit"
+    assert args.rewrite is None
+
+
+def test_by_default_all_that_harbor_needs_is_excluded() -> None:
+    assert excluded({}) == {*CLUSTER, *ESTATE, "harbor"}
+    assert {"kube-system", "kyverno", "cnpg-system", "flux-system", "cert-manager"} <= excluded({})
+
+
+def test_the_namespaces_follow_where_harbor_and_its_services_are() -> None:
+    shared = {
+        "database": {
+            "mode": "shared",
+            "host": "pg-rw.databases",
+            "username": "harbor",
+            "secret": {"namespace": "databases", "name": "pg-app"},
+        },
+        "valkey": {
+            "mode": "shared",
+            "host": "valkey-primary.valkey",
+            "secret": {"namespace": "valkey", "name": "valkey"},
+        },
+        "harbor": {"namespace": "registry"},
+        "sealing": {"controllerNamespace": "sealed-secrets"},
+    }
+    found = excluded({"enforcement": "Enforce"}, **shared)
+    assert {"registry", "sealed-secrets", "databases", "valkey"} <= found
+    assert "harbor" not in found
+
+
+def test_given_namespaces_replace_the_default_and_extra_ones_are_added() -> None:
+    assert excluded({"excludedNamespaces": ["a"]}) == {"a"}
+    assert excluded({"excludedNamespaces": ["a"], "extraExcludedNamespaces": ["b"]}) == {"a", "b"}
+    assert excluded({"extraExcludedNamespaces": ["b"]}) == {*excluded({}), "b"}
+
+
+@pytest.mark.parametrize("forgotten", ["harbor", "kube-system", "kyverno", "cnpg-system"])
+def test_enforce_is_refused_where_harbor_could_not_come_back(forgotten: str) -> None:
+    rest = sorted({*CLUSTER, "harbor"} - {forgotten})
+    found = refused({"enforcement": "Enforce", "excludedNamespaces": rest})
+    (refusal,) = found.values()
+    assert f"Enforce needs {forgotten} among the excluded namespaces" in refusal.allowed
+    assert refusal.fix == (
+        f"pulumi config set --path 'imagePolicy.extraExcludedNamespaces[0]' {forgotten} -s omantel"
+    )
+    mended = {"extraExcludedNamespaces": [forgotten]}
+    settings({"enforcement": "Enforce", "excludedNamespaces": rest, **mended})
+
+
+def test_every_forgotten_namespace_gets_a_place_of_its_own() -> None:
+    policy = {
+        "enforcement": "Enforce",
+        "excludedNamespaces": [],
+        "extraExcludedNamespaces": ["monitoring"],
+    }
+    found = refused(policy, sealing={"controllerNamespace": "sealed-secrets"})
+    names = [refusal.fix.split()[5] for refusal in found.values()]
+    assert sorted(names) == ["cnpg-system", "harbor", "kube-system", "kyverno", "sealed-secrets"]
+    assert list(found) == [f"imagePolicy.extraExcludedNamespaces[{n}]" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"excludedNamespaces": []},
+        {"enabled": False, "enforcement": "Enforce", "excludedNamespaces": []},
+    ],
+)
+def test_a_policy_that_refuses_nothing_may_look_everywhere(policy: dict[str, Any]) -> None:
+    settings(policy)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["harbor.mct1.omani.works/", "harbor.mct1.omani.works/team/", "host:5000/", "localhost/"],
+)
+def test_prefixes_that_are_accepted(prefix: str) -> None:
+    assert args_of({"extraPrefixes": [prefix]}).images.prefixes == (f"{HOST}/", prefix)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "reason"),
+    [
+        ("harbor.mct1.omani.works", "with the slash"),
+        ("harbor.mct1.omani.works/team", "with the slash"),
+        ("https://harbor.mct1.omani.works/", "without a scheme"),
+        ("harbor.mct1.omani.works/*", "not a pattern"),
+        ("library/", "Docker Hub's"),
+        ("Harbor.mct1.omani.works/", "lower-case registry host"),
+        ("/", "lower-case registry host"),
+        ("harbor..works/", "lower-case registry host"),
+        ("a b.c/", "lower-case registry host"),
+    ],
+)
+def test_prefixes_that_are_refused(prefix: str, reason: str) -> None:
+    found = refused({"extraPrefixes": [prefix]})
+    assert reason in found["imagePolicy.extraPrefixes[0]"].allowed
+
+
+@pytest.mark.parametrize(
+    ("projects", "reason"),
+    [
+        ({"dockerhub": "proxy"}, "'dockerhub' is not the host"),
+        ({"https://ghcr.io": "proxy"}, "is not the host"),
+        ({"ghcr.io": "Proxy"}, "'Proxy' is not the name of a Harbor project"),
+        ({"ghcr.io": "a/b"}, "'a/b' is not the name"),
+        ({}, "nothing is rewritten"),
+    ],
+)
+def test_proxy_projects_that_are_refused(projects: dict[str, str], reason: str) -> None:
+    found = refused({"rewrite": {"enabled": True, "projects": projects}})
+    assert reason in found["imagePolicy.rewrite.projects"].allowed
+
+
+# --- The component -----------------------------------------------------------------------------
+
+VALIDATING = "kubernetes:policies.kyverno.io/v1:ValidatingPolicy"
+MUTATING = "kubernetes:policies.kyverno.io/v1:MutatingPolicy"
+CLUSTER_POLICY = "kubernetes:kyverno.io/v1:ClusterPolicy"
+
+
+def run(engine: Engine, policy: dict[str, Any], *, harbor_is_there: bool = True) -> ImagePolicy:
+    def build() -> ImagePolicy:
+        args = args_of(policy)
+        if not harbor_is_there:
+            args = type(args)(**{**vars(args), "harbor": _never()})
+        return ImagePolicy("image-policy", args)
+
+    return engine.run(build, preview=not harbor_is_there)
+
+
+def _never() -> pulumi.Output[str]:
+    from components.unknown import unknown
+
+    return unknown()
+
+
+def test_enforce_is_not_applied_before_harbor_is_ready(engine: Engine) -> None:
+    run(engine, {"enforcement": "Enforce"}, harbor_is_there=False)
+    assert unknown_inputs(engine.one(VALIDATING)) == {"spec"}
+
+
+def test_audit_waits_for_nothing(engine: Engine) -> None:
+    run(engine, {}, harbor_is_there=False)
+    assert unknown_inputs(engine.one(VALIDATING)) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "typ"), [("ValidatingPolicy", VALIDATING), ("ClusterPolicy", CLUSTER_POLICY)]
+)
+def test_the_policy_is_of_the_kind_asked_for_and_awaited(
+    engine: Engine, kind: PolicyKind, typ: str
+) -> None:
+    component = run(engine, {"kind": kind, "enforcement": "Enforce"})
+    policy = engine.one(typ)
+    assert policy["spec"] == image_policy(kind, args_of({"enforcement": "Enforce"}).images)["spec"]
+    assert policy["metadata"]["name"] == "require-harbor-images"
+    annotations = policy["metadata"]["annotations"]
+    assert annotations["pulumi.com/waitFor"] == require_harbor.READY[kind]
+    assert annotations["pulumi.com/patchFieldManager"] == "sovereign-harbor"
+    assert component.excluded_namespaces == tuple(sorted({*CLUSTER, *ESTATE, "harbor"}))
+    assert not engine.all(MUTATING)
+
+
+def test_rewriting_is_a_policy_beside_it(engine: Engine) -> None:
+    run(engine, {"rewrite": {"enabled": True}})
+    assert engine.one(MUTATING)["metadata"]["name"] == "rewrite-harbor-images"
+    assert engine.one(VALIDATING)
+
+
+def test_disabled_means_no_policy_and_no_exclusions(engine: Engine) -> None:
+    component = run(engine, {"enabled": False, "rewrite": {"enabled": True}})
+    assert component.excluded_namespaces is None
+    assert not engine.all(VALIDATING) and not engine.all(MUTATING)

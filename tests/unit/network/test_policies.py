@@ -1,0 +1,188 @@
+"""The NetworkPolicies as they are registered, and the description behind them.
+
+What they allow together is compared with the traffic matrix in tests/render/.
+"""
+
+from typing import Any
+
+import pytest
+
+from components.kubernetes.naming import FIELD_MANAGER
+from components.network import policies
+from components.network.policies import DATA_SERVICES
+from components.network.rules import Addresses, Edge, Party, Pods, network_policies, perimeter
+from tests.support.builders import AZURE, BUCKET, FQDN, KEYED_GCS, KEYLESS_GCS, context_of, settings
+from tests.support.mocks import Engine, Registered
+
+PLAIN = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+CILIUM = "kubernetes:cilium.io/v2:CiliumNetworkPolicy"
+BEHIND_TRAEFIK: dict[str, Any] = {
+    "gateway": {"kind": "namespace", "namespace": "traefik"},
+    "apiServer": {"cidr": "10.0.0.0/24"},
+}
+
+
+def registered(engine: Engine, certificate: str, **sections: Any) -> list[Registered]:
+    def build() -> None:
+        policies.create(settings(**sections), context_of(certificate))
+
+    engine.run(build)
+    return [*engine.all(PLAIN), *engine.all(CILIUM)]
+
+
+def party(host: str) -> Party:
+    """What a shared database's host is taken for."""
+    shared = {
+        "mode": "shared",
+        "host": host,
+        "username": "harbor",
+        "secret": {"namespace": "databases", "name": "pg"},
+    }
+    return perimeter(settings(database=shared), DATA_SERVICES).parties["database"]
+
+
+def test_every_policy_is_in_harbors_namespace_and_says_whose_it_is(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    found = registered(engine, sealing_certificate)
+    assert len(found) > 8
+    for policy in found:
+        metadata = policy["metadata"]
+        assert metadata["namespace"] == "registry"
+        assert metadata["annotations"] == FIELD_MANAGER
+        assert metadata["labels"]["catalyst.openova.io/sovereign"] == FQDN
+        assert policy.parent_name == "network-policies"
+        assert "cluster" in policy.provider
+
+
+def test_no_two_policies_share_a_name(engine: Engine, sealing_certificate: str) -> None:
+    found = registered(engine, sealing_certificate)
+    names = [(policy.typ, policy["metadata"]["name"]) for policy in found]
+    assert len(set(names)) == len(names)
+
+
+def test_cilium_policies_are_written_for_cilium_only(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    registered(engine, sealing_certificate, networkPolicies=BEHIND_TRAEFIK)
+    assert engine.all(CILIUM) == []
+    assert len(engine.all(PLAIN)) == 8
+
+
+def test_switched_off_there_is_none(engine: Engine, sealing_certificate: str) -> None:
+    assert registered(engine, sealing_certificate, networkPolicies={"enabled": False}) == []
+
+
+def test_each_policy_denies_both_ways() -> None:
+    made = network_policies(perimeter(settings(), DATA_SERVICES))
+    plain = [policy for policy in made if policy.kind == "NetworkPolicy"]
+    assert plain[0].name == "harbor-default-deny"
+    assert set(plain[0].spec) == {"podSelector", "policyTypes"}
+    assert all(policy.spec["policyTypes"] == ["Ingress", "Egress"] for policy in plain)
+
+
+@pytest.mark.parametrize("outside", [["0.0.0.0/0", "::/0"], []], ids=["open", "closed"])
+def test_no_rule_allows_everybody(outside: list[str]) -> None:
+    """An empty list of peers, or a list that is missing, would."""
+    wanted = settings(networkPolicies={"outside": outside}, metrics={"enabled": True})
+    rules = [
+        (rule, {"ingress": "from", "egress": "to"}[direction])
+        for policy in network_policies(perimeter(wanted, DATA_SERVICES))
+        for direction in ("ingress", "egress")
+        for rule in policy.spec.get(direction, [])
+    ]
+    assert len(rules) > 20
+    for rule, side in rules:
+        assert rule.get(side) or rule.get(f"{side}Entities"), rule
+        assert rule.get("ports") or rule.get("toPorts"), rule
+
+
+def test_the_api_server_sees_no_empty_list_which_it_would_drop() -> None:
+    made = network_policies(perimeter(settings(), DATA_SERVICES))
+    portal = next(policy for policy in made if policy.name == "harbor-portal")
+    assert "egress" not in portal.spec
+
+
+def test_a_wide_range_leaves_the_cluster_and_the_metadata_service_out() -> None:
+    made = network_policies(perimeter(settings(), DATA_SERVICES))
+    blocks = {
+        peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"]
+        for policy in made
+        for rule in policy.spec.get("egress", [])
+        for peer in rule.get("to", [])
+        if "ipBlock" in peer
+    }
+    assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(blocks["0.0.0.0/0"])
+    assert "fc00::/7" in blocks["::/0"]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("redis", Pods(labels={})),
+        ("pg-rw.databases", Pods(labels={}, namespace="databases")),
+        ("pg-rw.databases.svc", Pods(labels={}, namespace="databases")),
+        ("pg-rw.databases.svc.cluster.local", Pods(labels={}, namespace="databases")),
+        ("10.1.2.3", Addresses(ranges=("10.1.2.3/32",))),
+        ("fd00::7", Addresses(ranges=("fd00::7/128",))),
+        ("pg.databases.example.com", Addresses(ranges=("0.0.0.0/0", "::/0"))),
+    ],
+)
+def test_a_host_is_a_service_an_address_or_outside(host: str, expected: Party) -> None:
+    assert party(host) == expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("https://s3.example.com", 443), ("https://s3.example.com:9443", 9443)],
+)
+def test_the_port_of_the_endpoint_is_the_one_that_is_opened(endpoint: str, port: int) -> None:
+    storage = {**BUCKET, "endpoint": endpoint}
+    allowed = perimeter(settings(storage=storage), DATA_SERVICES)
+    to_the_bucket = [edge for edge in allowed.edges if edge.target == "object-storage"]
+    assert to_the_bucket == [Edge(source="registry", target="object-storage", port=port)]
+
+
+@pytest.mark.parametrize("storage", [KEYED_GCS, KEYLESS_GCS, AZURE], ids=str)
+def test_a_vendor_s_api_is_outside(storage: dict[str, Any]) -> None:
+    allowed = perimeter(settings(storage=storage), DATA_SERVICES)
+    assert allowed.parties["object-storage"] == Addresses(ranges=("0.0.0.0/0", "::/0"))
+    to_the_store = [edge for edge in allowed.edges if edge.target == "object-storage"]
+    assert to_the_store == [Edge(source="registry", target="object-storage", port=443)]
+
+
+def node_addresses(storage: dict[str, Any]) -> set[tuple[str, str, int]]:
+    """(policy, address, port) of every link-local address that somebody may reach."""
+    made = network_policies(perimeter(settings(storage=storage), DATA_SERVICES))
+    return {
+        (policy.name, peer["ipBlock"]["cidr"], port["port"])
+        for policy in made
+        for rule in policy.spec.get("egress", [])
+        for peer in rule.get("to", [])
+        if peer.get("ipBlock", {}).get("cidr", "").startswith("169.254.")
+        for port in rule["ports"]
+    }
+
+
+def test_the_registry_alone_reaches_the_server_that_gives_it_an_identity() -> None:
+    assert node_addresses(KEYLESS_GCS) == {
+        ("harbor-registry", "169.254.169.254/32", 80),
+        ("harbor-registry", "169.254.169.254/32", 8080),
+        ("harbor-registry", "169.254.169.252/32", 987),
+        ("harbor-registry", "169.254.169.252/32", 988),
+    }
+
+
+@pytest.mark.parametrize("storage", [BUCKET, KEYED_GCS, AZURE], ids=str)
+def test_with_a_key_nobody_reaches_the_metadata_server(storage: dict[str, Any]) -> None:
+    assert node_addresses(storage) == set()
+
+
+def test_the_api_server_is_reached_by_its_addresses_where_cilium_does_not_know_it() -> None:
+    wanted = settings(networkPolicies=BEHIND_TRAEFIK)
+    made = network_policies(perimeter(wanted, DATA_SERVICES))
+    database = next(policy for policy in made if policy.name == "harbor-database")
+    assert {
+        "to": [{"ipBlock": {"cidr": "10.0.0.0/24"}}],
+        "ports": [{"protocol": "TCP", "port": 6443}],
+    } in database.spec["egress"]

@@ -1,0 +1,368 @@
+"""What exists already is taken over whole, or it is refused with the words that help."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from components.harbor.recovery import Record
+from components.preflight.adoption.database import cluster_problems, is_ours, unwritten
+from components.preflight.adoption.release import (
+    PUBLISHED_KEY,
+    key_problem,
+    key_warning,
+    release_problems,
+)
+from components.preflight.adoption.running import ClaimTemplate, RunningHarbor, running_harbor
+from components.settings.database import DedicatedDatabase
+from tests.support.builders import BUCKET, FILESYSTEM, Cluster, settings
+
+KEY = "estatesKey16char"
+S3 = {"bucket": "omantel-harbor", "rootdirectory": "/", "region": "us-east-1"}
+
+RUNNING = RunningHarbor(
+    address="https://registry.omantel.omani.works",
+    key_secret="harbor-core",
+    key=KEY,
+    database_host="harbor-pg-rw.harbor.svc.cluster.local",
+    database_name="registry",
+    store=S3,
+    scanner_volume=ClaimTemplate(size="5Gi", storage_class=None),
+)
+DEPLOYED = Record(
+    path="",
+    revision=2,
+    status="deployed",
+    chart_version="1.18.3",
+    external_url=None,
+    has_values=False,
+    made_here=False,
+)
+SHARED = {
+    "mode": "shared",
+    "host": "pg-rw.databases.svc",
+    "name": "harbor",
+    "username": "harbor",
+    "secret": {"namespace": "databases", "name": "pg-app"},
+}
+
+
+# --- Reading what runs -------------------------------------------------------------------------
+
+
+def chart_objects(namespace: str = "harbor") -> dict[str, Any]:
+    """What of a release's objects is read, as the chart writes them."""
+    apps, core = f"/apis/apps/v1/namespaces/{namespace}", f"/api/v1/namespaces/{namespace}"
+    volumes = [
+        {"name": "config", "configMap": {"name": "harbor-core"}},
+        {"name": "secret-key", "secret": {"secretName": "harbor-core", "items": []}},
+    ]
+    claim = {"spec": {"resources": {"requests": {"storage": "5Gi"}}}}
+    return {
+        f"{apps}/deployments/harbor-core": {"spec": {"template": {"spec": {"volumes": volumes}}}},
+        f"{apps}/statefulsets/harbor-trivy": {"spec": {"volumeClaimTemplates": [claim]}},
+        f"{core}/secrets/harbor-core": {
+            "data": {"secretKey": base64.b64encode(KEY.encode()).decode()}
+        },
+        f"{core}/configmaps/harbor-core": {
+            "data": {
+                "EXT_ENDPOINT": RUNNING.address,
+                "POSTGRESQL_HOST": RUNNING.database_host,
+                "POSTGRESQL_DATABASE": RUNNING.database_name,
+            }
+        },
+        f"{core}/configmaps/harbor-registry": {
+            "data": {
+                "config.yml": "version: 0.1\nstorage:\n  delete: {enabled: true}\n  s3:\n"
+                "    bucket: omantel-harbor\n    rootdirectory: /\n    region: us-east-1\n"
+                "  redirect: {disable: true}\n"
+            }
+        },
+    }
+
+
+def read(objects: dict[str, Any]) -> RunningHarbor | None:
+    return running_harbor(Cluster(objects), "harbor")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_harbor_is_read_from_its_own_objects() -> None:
+    assert read(chart_objects()) == RUNNING
+
+
+def test_a_namespace_without_harbor_has_none() -> None:
+    assert read({}) is None
+
+
+def test_the_key_is_in_no_text_of_it() -> None:
+    assert KEY not in repr(RUNNING)
+
+
+def test_what_a_release_lacks_is_read_as_empty() -> None:
+    objects = chart_objects()
+    for name in ("harbor-trivy", "harbor-registry"):
+        objects = {path: found for path, found in objects.items() if not path.endswith(name)}
+    found = read(objects)
+    assert found is not None
+    assert (found.store, found.scanner_volume) == ({}, None)
+
+
+# --- The key -----------------------------------------------------------------------------------
+
+
+def refused_key(secret: str, given: str | None) -> str | None:
+    is_key: Callable[[str], bool] | None = None if given is None else given.__eq__
+    running = replace(RUNNING, key_secret=secret)
+    return key_problem(running, is_key=is_key, namespace="harbor", stack="omantel")
+
+
+@pytest.mark.parametrize(
+    ("secret", "given", "word"),
+    [
+        ("harbor-core", KEY, None),
+        ("their-own-secret", KEY, None),
+        ("harbor-minted-secret-key", None, None),
+        ("harbor-given-secret-key", KEY, None),
+        ("harbor-core", None, "was given none"),
+        ("harbor-core", KEY[::-1], "was given another one"),
+        ("their-own-secret", None, "Secret their-own-secret"),
+        ("harbor-given-secret-key", None, "was given none"),
+        ("harbor-given-secret-key", KEY[::-1], "was given another one"),
+        ("harbor-minted-secret-key", KEY[::-1], "was given another one"),
+    ],
+)
+def test_harbor_never_gets_another_key_than_it_has(
+    secret: str, given: str | None, word: str | None
+) -> None:
+    words = refused_key(secret, given)
+    if word is None:
+        assert words is None
+        return
+    assert words is not None
+    assert word in words
+    assert f"kubectl get secret {secret} -n harbor" in words
+    assert "pulumi config set --secret harborSecretKey -s omantel" in words
+    assert KEY not in words
+    assert KEY[::-1] not in words
+
+
+def test_the_key_that_the_chart_publishes_is_named_in_a_warning() -> None:
+    assert key_warning(RUNNING) is None
+    assert PUBLISHED_KEY in (key_warning(replace(RUNNING, key=PUBLISHED_KEY)) or "")
+
+
+# --- The release -------------------------------------------------------------------------------
+
+
+def problems(
+    running: dict[str, Any], record: dict[str, Any], sections: dict[str, Any]
+) -> list[str]:
+    return list(
+        release_problems(
+            replace(RUNNING, **running),
+            replace(DEPLOYED, **record),
+            settings(**sections),
+            "omantel",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("running", "record", "sections"),
+    [
+        ({}, {}, {}),
+        ({"database_host": "harbor-pg-rw"}, {}, {}),
+        ({"database_host": "harbor-pg-rw.harbor.svc"}, {}, {}),
+        (
+            {"database_host": "pg-rw.databases.svc.cluster.local", "database_name": "harbor"},
+            {},
+            {"database": SHARED},
+        ),
+        ({"store": {**S3, "rootdirectory": None}}, {}, {}),
+        (
+            {"store": {**S3, "rootdirectory": "/images"}},
+            {},
+            {"storage": {**BUCKET, "rootDirectory": "images"}},
+        ),
+        ({"store": {}}, {}, {"storage": FILESYSTEM}),
+        ({"store": {"bucket": "omantel-harbor"}}, {}, {}),
+        ({"scanner_volume": None}, {}, {}),
+        ({"scanner_volume": ClaimTemplate(size="5120Mi", storage_class=None)}, {}, {}),
+        (
+            {"scanner_volume": ClaimTemplate(size="9Gi", storage_class="fast")},
+            {},
+            {"trivy": {"storageSize": "9Gi"}, "harbor": {"storageClass": "fast"}},
+        ),
+        (
+            {"scanner_volume": ClaimTemplate(size="9Gi", storage_class=None)},
+            {},
+            {"trivy": {"enabled": False}},
+        ),
+        ({}, {"chart_version": "1.9.6"}, {}),
+        ({}, {"chart_version": None}, {}),
+        ({}, {"chart_version": "1.20.0"}, {"harbor": {"chart": {"version": "1.20.0"}}}),
+    ],
+    ids=str,
+)
+def test_a_release_that_stays_the_same_harbor_may_be_taken_over(
+    running: dict[str, Any], record: dict[str, Any], sections: dict[str, Any]
+) -> None:
+    assert problems(running, record, sections) == []
+
+
+@pytest.mark.parametrize(
+    ("running", "record", "reason", "fix"),
+    [
+        ({}, {"has_values": True}, "readably into this stack's state", "without them"),
+        ({}, {"status": "pending-upgrade"}, "is pending-upgrade", "with helm first"),
+        (
+            {},
+            {"chart_version": "1.19.0"},
+            "newer Harbor",
+            "pulumi config set --path 'harbor.chart.version' 1.19.0 -s omantel",
+        ),
+        (
+            {"database_host": "harbor-database"},
+            {},
+            "the chart's own PostgreSQL",
+            "adopt-a-release.md",
+        ),
+        (
+            {"database_host": "harbor-pg-rw.databases"},
+            {},
+            "at harbor-pg-rw.databases, and would use registry at harbor-pg-rw",
+            "database.mode shared",
+        ),
+        ({"database_name": "core"}, {}, "uses database core", "database.mode shared"),
+        (
+            {"store": {"rootdirectory": "/storage"}},
+            {},
+            "are in a volume, and would be looked for in omantel-harbor",
+            "adopt-a-release.md",
+        ),
+        (
+            {"store": {**S3, "bucket": "other"}},
+            {},
+            "are in other, and would be looked for in omantel-harbor",
+            "set storage to where they are",
+        ),
+        (
+            {"store": {**S3, "rootdirectory": "/images"}},
+            {},
+            "below /images in the bucket",
+            "pulumi config set --path 'storage.rootDirectory' '/images' -s omantel",
+        ),
+        (
+            {"scanner_volume": ClaimTemplate(size="9Gi", storage_class=None)},
+            {},
+            "is of 9Gi",
+            "pulumi config set --path 'trivy.storageSize' 9Gi -s omantel",
+        ),
+        (
+            {"scanner_volume": ClaimTemplate(size="5Gi", storage_class="fast")},
+            {},
+            "StorageClass fast",
+            "pulumi config set --path 'harbor.storageClass' fast -s omantel",
+        ),
+    ],
+)
+def test_a_release_that_would_become_another_harbor_is_refused(
+    running: dict[str, Any], record: dict[str, Any], reason: str, fix: str
+) -> None:
+    (words,) = problems(running, record, {})
+    said, _, remedy = words.partition("\n  fix: ")
+    assert reason in said
+    assert fix in remedy
+
+
+def test_all_that_stands_against_a_release_is_said_at_once() -> None:
+    found = problems({"store": {}, "database_host": "harbor-database"}, {"has_values": True}, {})
+    assert len(found) == 3
+
+
+# --- The database ------------------------------------------------------------------------------
+
+IMAGE = "ghcr.io/cloudnative-pg/postgresql:17.6-standard-bookworm"
+SPEC: dict[str, Any] = {
+    "instances": 1,
+    "imageName": "registry:5000/cloudnative-pg/postgresql:17.2",
+    "storage": {"size": "10Gi"},
+    "bootstrap": {
+        "initdb": {"database": "registry", "owner": "harbor", "secret": {"name": "harbor-pg-app"}}
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "wanted"),
+    [
+        ({}, {}),
+        ({"storage": {"size": "5Gi"}}, {}),
+        ({"storage": {"size": "20Gi"}}, {"storage_size": "20Gi"}),
+        ({"walStorage": {"size": "2Gi"}}, {"wal_storage_size": "2Gi"}),
+        ({"backup": None, "affinity": {"x": "y"}}, {}),
+    ],
+    ids=str,
+)
+def test_a_cluster_that_keeps_its_data_may_be_taken_over(
+    spec: dict[str, Any], wanted: dict[str, Any]
+) -> None:
+    database = DedicatedDatabase(**wanted)
+    assert list(cluster_problems({**SPEC, **spec}, database, IMAGE, "omantel")) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "fix"),
+    [
+        (
+            {"bootstrap": {"initdb": {"database": "core", "owner": "harbor"}}},
+            "database registry and owner harbor",
+            "database.mode shared",
+        ),
+        ({"bootstrap": {"recovery": {"source": "x"}}}, "by initdb", "database.mode shared"),
+        ({"backup": {"barmanObjectStore": {}}}, "has backup,", "database.mode shared"),
+        (
+            {"storage": {"size": "20Gi"}},
+            "volumes of 20Gi, this stack would give it 10Gi",
+            "pulumi config set --path 'database.storageSize' 20Gi -s omantel",
+        ),
+        (
+            {"walStorage": {"size": "2Gi"}},
+            "volumes of 2Gi, this stack would give it none",
+            "pulumi config set --path 'database.walStorageSize' 2Gi -s omantel",
+        ),
+        (
+            {"imageName": "ghcr.io/cloudnative-pg/postgresql:16.4"},
+            "another major version",
+            "'database.image' ghcr.io/cloudnative-pg/postgresql:16.4",
+        ),
+        ({"imageName": None}, "another major version", "'database.image' <its image>"),
+    ],
+)
+def test_a_cluster_that_would_lose_something_is_refused(
+    spec: dict[str, Any], reason: str, fix: str
+) -> None:
+    (words,) = cluster_problems({**SPEC, **spec}, DedicatedDatabase(), IMAGE, "omantel")
+    said, _, remedy = words.partition("\n  fix: ")
+    assert reason in said
+    assert fix in remedy
+
+
+def test_a_cluster_is_ours_by_the_secret_that_it_names() -> None:
+    ours = {"bootstrap": {"initdb": {"secret": {"name": "harbor-pg-credentials"}}}}
+    assert is_ours(ours)
+    assert not is_ours(SPEC)
+    assert not is_ours({"bootstrap": {"recovery": {}}})
+
+
+def test_what_a_takeover_does_not_write_is_named() -> None:
+    postgresql = {
+        "parameters": {"max_connections": "100", "shared_buffers": "1GB"},
+        "pg_hba": ["host all all all md5"],
+    }
+    assert unwritten(SPEC) == []
+    found = unwritten({**SPEC, "affinity": {}, "postgresql": postgresql})
+    assert found == ["affinity", "postgresql.pg_hba", "postgresql.parameters.shared_buffers"]

@@ -1,0 +1,104 @@
+"""Before anything is created: the right cluster, and one that has what is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from components.preflight import identity
+from components.preflight import requirements as preflight
+from components.settings.cluster import Cluster
+from components.settings.model import Settings
+
+UID = "11111111-2222-3333-4444-555555555555"
+
+
+class FakeClient:
+    """Answers what `objects` holds by path."""
+
+    def __init__(self, objects: Mapping[str, Any], cluster_name: str = "omantel") -> None:
+        self.objects = objects
+        self.cluster_name = cluster_name
+
+    def get(self, path: str) -> Any:
+        return self.objects.get(path)
+
+
+def settings(**sections: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "fqdn": "omantel.omani.works",
+            "cluster": {"name": "omantel"},
+            "storage": {"kind": "filesystem", "size": "10Gi"},
+            **sections,
+        }
+    )
+
+
+S3 = {"kind": "s3", "endpoint": "https://s3.example.com", "region": "r1", "bucket": "some-bucket"}
+SHARED = {
+    "mode": "shared",
+    "host": "pg.db",
+    "username": "harbor",
+    "secret": {"namespace": "db", "name": "pg-app"},
+}
+
+
+def paths(found: Settings) -> set[str]:
+    return {requirement.path for requirement in preflight.requirements(found)}
+
+
+def test_a_cluster_that_has_everything_is_accepted() -> None:
+    needed = preflight.requirements(settings(storage=S3))
+    client = FakeClient({requirement.path: {} for requirement in needed})
+    assert preflight.missing(client, needed) == []  # pyright: ignore[reportArgumentType]
+
+
+def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
+    needed = preflight.requirements(settings(storage=S3))
+    lines = preflight.missing(FakeClient({}), needed)  # pyright: ignore[reportArgumentType]
+    text = "\n".join(lines)
+    assert len(lines) == len(needed)
+    for part in ("bitnami.com/v1alpha1", "postgresql.cnpg.io/v1", "flux-system", "fix: install"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("section", "path", "is_needed"),
+    [
+        ({}, "/apis/postgresql.cnpg.io/v1", True),
+        ({"database": SHARED}, "/apis/postgresql.cnpg.io/v1", False),
+        ({"storage": S3}, "/api/v1/namespaces/flux-system", True),
+        ({}, "/api/v1/namespaces/flux-system", False),
+        (
+            {"sealing": {"controllerNamespace": "sealing", "controllerName": "ss"}},
+            "/api/v1/namespaces/sealing/services/ss",
+            True,
+        ),
+    ],
+)
+def test_only_what_the_settings_use_is_required(
+    section: dict[str, Any], path: str, is_needed: bool
+) -> None:
+    assert (path in paths(settings(**section))) is is_needed
+
+
+@pytest.mark.parametrize(
+    ("cluster", "reached", "uid", "word"),
+    [
+        (Cluster(name="omantel"), "omantel", UID, None),
+        (Cluster(name="omantel", uid=UID), "omantel", UID, None),
+        (Cluster(), "whatever", UID, None),
+        (Cluster(name="omantel"), "otech", UID, "reaches cluster otech"),
+        (Cluster(name="omantel", uid=UID), "omantel", UID[::-1], "another cluster of the same"),
+    ],
+)
+def test_a_stack_touches_only_the_cluster_that_it_names(
+    cluster: Cluster, reached: str, uid: str, word: str | None
+) -> None:
+    client = FakeClient({"/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}}}, reached)
+    found = identity.problems(client, cluster)  # pyright: ignore[reportArgumentType]
+    assert len(found) == (0 if word is None else 1)
+    assert word is None or word in found[0]

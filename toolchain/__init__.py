@@ -1,0 +1,1 @@
+"""Tools built from source where the machine has none of its own."""

