@@ -11,14 +11,14 @@ from components.adopted import Adopted
 from components.context import Context
 from components.kubernetes import naming
 from components.sealing.crypto import SealingError, load_certificate
-from components.settings.cluster import Cluster
+from components.settings.cluster import ClusterSettings
 from components.settings.model import Settings
-from components.settings.sealing import Sealing
+from components.settings.sealing import SealingSettings
 from components.stack_config import StackConfig
 from components.unknown import unknown
 
 
-def provider(settings: Cluster) -> k8s.Provider:
+def provider(settings: ClusterSettings) -> k8s.Provider:
     """The one provider of this stack.
 
     The kubeconfig stays where it is ($KUBECONFIG or ~/.kube/config): no path and no credential of
@@ -79,7 +79,7 @@ def _harbor_namespace(
     return namespace.metadata.apply(lambda metadata: str(metadata.name))
 
 
-def sealing_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[str]:
+def sealing_certificate(settings: SealingSettings, cluster: ClusterSettings) -> pulumi.Output[str]:
     """PEM of the certificate to seal with: the pinned one, or the controller's.
 
     Raises RunError when it is malformed, expired, or cannot be had in an update.
@@ -108,7 +108,7 @@ def _refused(value: str, reason: str) -> pulumi.RunError:
     )
 
 
-def _fetched_certificate(settings: Sealing, cluster: Cluster) -> pulumi.Output[str]:
+def _fetched_certificate(settings: SealingSettings, cluster: ClusterSettings) -> pulumi.Output[str]:
     from components.kubernetes.client import ClusterClient, ClusterUnreachable, fetch_certificate
 
     try:

@@ -11,7 +11,7 @@ import yaml
 from components.settings.reading import refusals
 from components.settings.reading.refusals import PROJECT, Refusal
 from components.settings.reading.secrets import SECRETS
-from components.settings.storage.section import HetznerStorage
+from components.settings.storage.keyed import HetznerStorage
 from engine import stacks
 
 # What `pulumi stack init` takes, and what goes into the bucket's name.

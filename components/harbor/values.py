@@ -24,7 +24,7 @@ from components.harbor_inputs import (
 )
 from components.kubernetes.quantities import requests_and_limits
 from components.settings.model import Settings, update_strategy
-from components.settings.trivy import Trivy
+from components.settings.trivy import TrivySettings
 
 VALKEY_SECRET_ANNOTATION: Final = "sovereign-harbor/valkey-secret"
 """Tells the post-renderer which Secret Trivy's pods read."""
@@ -184,7 +184,7 @@ def _expose(spec: HarborValues) -> Values:
     }
 
 
-def _trivy(trivy: Trivy) -> Values:
+def _trivy(trivy: TrivySettings) -> Values:
     values: Values = {
         "enabled": trivy.enabled,
         "severity": ",".join(trivy.severity),

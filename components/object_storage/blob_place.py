@@ -26,7 +26,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.settings.storage.base import Place, StorageKind, place_name
+from components.settings.storage.base import BlobLocation, StorageKind, location_name
 
 
 class BlobPlaceProvider(ResourceProvider):
@@ -39,7 +39,7 @@ class BlobPlaceProvider(ResourceProvider):
     serialize_as_secret_always = False
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        before: Place | None = _olds.get("place")
+        before: BlobLocation | None = _olds.get("place")
         if before is None or before == news["place"]:
             return CheckResult(news, [])
         if news.get("movedTo") == news["name"]:
@@ -57,7 +57,7 @@ class BlobPlaceProvider(ResourceProvider):
         return UpdateResult(outs={"place": _news["place"]})
 
 
-def refusal(before: Place, after: Place, name: str) -> str:
+def refusal(before: BlobLocation, after: BlobLocation, name: str) -> str:
     """Why the change is refused: each key, its value before and now, and the ways out.
 
     `name`: of the place `after`.
@@ -82,7 +82,7 @@ def refusal(before: Place, after: Place, name: str) -> str:
     )
 
 
-def _shown(place: Place, key: str) -> str:
+def _shown(place: BlobLocation, key: str) -> str:
     return f'"{place[key]}"' if place.get(key) else "(not set)"
 
 
@@ -98,8 +98,8 @@ class BlobPlace(Resource, module="storage", name="BlobPlace"):
     ) -> None:
         """`settings` say where blobs are, and to where they were moved, if they were."""
         props = {
-            "place": settings.place,
-            "name": place_name(settings.place),
+            "place": settings.blob_location,
+            "name": location_name(settings.blob_location),
             "movedTo": settings.moved_to,
         }
         super().__init__(BlobPlaceProvider(), name, props, opts)

@@ -13,8 +13,8 @@ from components.object_storage.keyed_bucket import keyed_bucket
 from components.object_storage.location import BucketLocation
 from components.object_storage.store import Store
 from components.settings.storage.aws import AwsStorage
-from components.settings.storage.existing import OwnContainer
-from components.settings.storage.section import FilesystemStorage
+from components.settings.storage.existing import ExistingContainer
+from components.settings.storage.filesystem import FilesystemStorage
 from components.stack_config import StackConfig
 
 
@@ -59,7 +59,7 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
             from components.object_storage.aws.bucket import aws_bucket
 
             return aws_bucket(name, args, settings, parent)
-        case OwnContainer() as settings:
+        case ExistingContainer() as settings:
             return own_container(name, args, settings, parent)
         case settings:
             return keyed_bucket(name, args, settings, parent)

@@ -7,11 +7,11 @@ import pulumi
 from components.harbor_inputs import RemoteStorage
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.store import HARBOR_SECRET, Store
-from components.settings.storage.existing import OwnContainer
+from components.settings.storage.existing import ExistingContainer
 
 
 def own_container(
-    name: str, args: ObjectStorageArgs, settings: OwnContainer, parent: pulumi.Resource
+    name: str, args: ObjectStorageArgs, settings: ExistingContainer, parent: pulumi.Resource
 ) -> Store:
     """The container as Harbor sees it. Nothing of it is a resource of this stack."""
     if not settings.needed_secrets:
@@ -29,7 +29,7 @@ def own_container(
     )
 
 
-def _remote(settings: OwnContainer, secret_name: str | None) -> RemoteStorage:
+def _remote(settings: ExistingContainer, secret_name: str | None) -> RemoteStorage:
     credential = {} if secret_name is None else {"existingSecret": secret_name}
     return RemoteStorage(
         driver=settings.driver,

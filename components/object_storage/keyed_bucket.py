@@ -12,7 +12,7 @@ from components.object_storage.s3_bucket import S3Bucket
 from components.object_storage.s3_lockdown import S3Lockdown
 from components.object_storage.seam import seam
 from components.object_storage.store import HARBOR_SECRET, Store
-from components.settings.storage.section import KeyedBucket
+from components.settings.storage.keyed import KeyedBucket
 
 
 def keyed_bucket(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from components.kubernetes.client import ClusterClient
-from components.settings.cluster import Cluster
+from components.settings.cluster import ClusterSettings
 
 
-def problems(client: ClusterClient, cluster: Cluster) -> list[str]:
+def problems(client: ClusterClient, cluster: ClusterSettings) -> list[str]:
     """Why this is not the cluster that the stack names; empty when it is."""
     found: list[str] = []
     if cluster.name is not None and client.cluster_name != cluster.name:

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from components.settings.schema.rules import CLUSTER_NAME, NON_EMPTY, Rule, Section, matching
+from components.settings.schema.rules import CLUSTER_NAME, NON_EMPTY, Section, SettingRule, matching
 
 
-class Cluster(Section):
+class ClusterSettings(Section):
     """Which cluster this stack may touch."""
 
     name: Annotated[str, CLUSTER_NAME] | None = None
@@ -15,7 +15,7 @@ class Cluster(Section):
     uid: (
         Annotated[
             str,
-            Rule(
+            SettingRule(
                 allowed="the UID of the cluster's namespace kube-system",
                 example="$(kubectl get namespace kube-system -o jsonpath={.metadata.uid})",
                 check=matching(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.settings.cluster import Cluster
+from components.settings.cluster import ClusterSettings
 from components.settings.database import (
-    Database,
+    CommonDatabaseSettings,
     DatabaseSettings,
     DedicatedDatabase,
     SharedDatabase,
 )
 from components.settings.dns import DnsKind
 from components.settings.exposure import GatewayExposure, IngressExposure
-from components.settings.harbor import Harbor, HarborReplicas
-from components.settings.image_policy import ImagePolicy, namespaces_harbor_needs
-from components.settings.network_policies import CiliumGateway, NetworkPolicies
-from components.settings.sealing import Sealing
+from components.settings.harbor import HarborReplicas, HarborSettings
+from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
+from components.settings.network_policies import CiliumGateway, NetworkPoliciesSettings
+from components.settings.sealing import SealingSettings
 from components.settings.storage.base import StorageKind
 from components.settings.valkey import ValkeySettings
 
@@ -56,13 +56,15 @@ def pods_with_a_pool(replicas: HarborReplicas) -> int:
     return replicas.core + replicas.jobservice + replicas.exporter
 
 
-def connections_per_pod(database: Database, replicas: HarborReplicas) -> int:
+def connections_per_pod(database: CommonDatabaseSettings, replicas: HarborReplicas) -> int:
     """Harbor's maxOpenConns, so that all pods together stay within what the server has left."""
     available = database.max_connections - database.reserved_connections
     return available // pods_with_a_pool(replicas)
 
 
-def _pool_is_large_enough(*, database: Database, harbor: Harbor) -> Iterator[Problem]:
+def _pool_is_large_enough(
+    *, database: CommonDatabaseSettings, harbor: HarborSettings
+) -> Iterator[Problem]:
     pool = connections_per_pod(database, harbor.replicas)
     if pool < MINIMAL_POOL:
         pods = pods_with_a_pool(harbor.replicas)
@@ -86,7 +88,7 @@ def _endpoint_is_encrypted(*, sandbox: bool, storage: StorageKind) -> Iterator[P
         )
 
 
-def _database_is_encrypted(*, sandbox: bool, database: Database) -> Iterator[Problem]:
+def _database_is_encrypted(*, sandbox: bool, database: CommonDatabaseSettings) -> Iterator[Problem]:
     if not sandbox and database.sslmode == "disable":
         yield Problem(
             path=("database", "sslmode"),
@@ -95,7 +97,7 @@ def _database_is_encrypted(*, sandbox: bool, database: Database) -> Iterator[Pro
         )
 
 
-def _cluster_is_named(*, sandbox: bool, cluster: Cluster) -> Iterator[Problem]:
+def _cluster_is_named(*, sandbox: bool, cluster: ClusterSettings) -> Iterator[Problem]:
     if not sandbox and cluster.name is None:
         yield Problem(
             path=("cluster", "name"),
@@ -104,7 +106,7 @@ def _cluster_is_named(*, sandbox: bool, cluster: Cluster) -> Iterator[Problem]:
 
 
 def _policies_let_the_controller_in(
-    *, exposure: GatewayExposure | IngressExposure, network_policies: NetworkPolicies
+    *, exposure: GatewayExposure | IngressExposure, network_policies: NetworkPoliciesSettings
 ) -> Iterator[Problem]:
     is_cilium = isinstance(network_policies.gateway, CiliumGateway)
     if (
@@ -122,7 +124,7 @@ def _policies_let_the_controller_in(
 
 
 def _database_reaches_the_api_server(
-    *, database: Database, network_policies: NetworkPolicies
+    *, database: CommonDatabaseSettings, network_policies: NetworkPoliciesSettings
 ) -> Iterator[Problem]:
     if (
         network_policies.enabled
@@ -139,9 +141,9 @@ def _database_reaches_the_api_server(
 
 def _harbor_can_come_back(
     *,
-    image_policy: ImagePolicy,
-    harbor: Harbor,
-    sealing: Sealing,
+    image_policy: ImagePolicySettings,
+    harbor: HarborSettings,
+    sealing: SealingSettings,
     database: DatabaseSettings,
     valkey: ValkeySettings,
 ) -> Iterator[Problem]:
@@ -162,7 +164,7 @@ def _harbor_can_come_back(
         )
 
 
-def _pods_share_the_volume(*, storage: StorageKind, harbor: Harbor) -> Iterator[Problem]:
+def _pods_share_the_volume(*, storage: StorageKind, harbor: HarborSettings) -> Iterator[Problem]:
     if not storage.mounts_on_one_node:
         return
     why = "the registry's volume mounts on one node only (storage.accessMode ReadWriteOnce)"
@@ -209,7 +211,7 @@ def problems(sections: Mapping[str, Any]) -> list[Problem]:
     return [problem for rule in RULES for problem in rule.problems(sections)]
 
 
-def hints(database: Database) -> list[str]:
+def hints(database: CommonDatabaseSettings) -> list[str]:
     """What is allowed and still worth a warning."""
     if not isinstance(database, SharedDatabase) or not database.looks_pooled:
         return []

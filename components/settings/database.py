@@ -15,8 +15,8 @@ from components.settings.schema.rules import (
     STORAGE_CLASS,
     Cpu,
     Memory,
-    Rule,
     Section,
+    SettingRule,
     StorageSize,
     matching,
     refuse,
@@ -39,7 +39,7 @@ class SecretRef(Section):
     """Key that holds the password."""
 
 
-class Database(AsksForSecrets):
+class CommonDatabaseSettings(AsksForSecrets):
     """What both modes have in common."""
 
     sslmode: SslMode = "require"
@@ -60,7 +60,7 @@ class Database(AsksForSecrets):
         return self
 
 
-class DedicatedDatabase(Database):
+class DedicatedDatabase(CommonDatabaseSettings):
     """A CloudNativePG Cluster of this Sovereign's own."""
 
     secrets: ClassVar[Mapping[str, SecretRule]] = {
@@ -103,7 +103,7 @@ def _pool_mode(mode: str) -> str | None:
     return None if mode in ("session", "none") else ""
 
 
-class SharedDatabase(Database):
+class SharedDatabase(CommonDatabaseSettings):
     """A database on a server that exists already."""
 
     mode: Literal["shared"]
@@ -115,7 +115,7 @@ class SharedDatabase(Database):
     # Written into a connection string without quotes, so nothing that would need them.
     name: Annotated[
         str,
-        Rule(
+        SettingRule(
             allowed="a database name of letters, digits, '_' and '-'",
             example="registry",
             check=matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}"),
@@ -124,7 +124,7 @@ class SharedDatabase(Database):
     """Name of the database."""
     username: Annotated[
         str,
-        Rule(
+        SettingRule(
             allowed="a role name of letters, digits, '_', '.' and '-'",
             example="harbor",
             check=matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}"),
@@ -135,7 +135,7 @@ class SharedDatabase(Database):
     """Where the role's password is."""
     pool_mode: Annotated[
         str,
-        Rule(allowed="one of none, session", example="session", check=_pool_mode),
+        SettingRule(allowed="one of none, session", example="session", check=_pool_mode),
     ] = "none"
     """Pooling mode of a PgBouncer in front of the server, if there is one."""
 

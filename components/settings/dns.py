@@ -9,11 +9,18 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.settings.schema.rules import REMOVE, Rule, Section, matching, refuse, whole_number
+from components.settings.schema.rules import (
+    REMOVE,
+    Section,
+    SettingRule,
+    matching,
+    refuse,
+    whole_number,
+)
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
 
 
-def _address(version: int) -> Rule:
+def _address(version: int) -> SettingRule:
     example = {4: "203.0.113.10", 6: "2001:db8::10"}[version]
 
     def check(text: str) -> str | None:
@@ -22,10 +29,10 @@ def _address(version: int) -> Rule:
         except ValueError:
             return ""
 
-    return Rule(allowed=f"an IPv{version} address", example=example, check=check)
+    return SettingRule(allowed=f"an IPv{version} address", example=example, check=check)
 
 
-_ZONE = Rule(
+_ZONE = SettingRule(
     allowed="the name of a zone: lower-case labels with dots between them, none at the end",
     example="omani.works",
     check=matching(r"(?=.{3,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z][-a-z0-9]{0,61}"),
@@ -54,7 +61,7 @@ class LoadBalancer(Section):
     name: (
         Annotated[
             str,
-            Rule(
+            SettingRule(
                 allowed="the name of a load balancer",
                 example="omantel",
                 check=matching(r"[A-Za-z0-9]([-.\w]{0,61}[A-Za-z0-9])?"),
@@ -66,7 +73,7 @@ class LoadBalancer(Section):
     selector: (
         Annotated[
             str,
-            Rule(
+            SettingRule(
                 allowed="a label selector that one load balancer has",
                 example="catalyst.openova.io/sovereign=omantel.omani.works",
                 check=matching(r"[\w./-]+(==?[\w.-]+)?(,[\w./-]+(==?[\w.-]+)?)*"),
@@ -87,7 +94,7 @@ class LoadBalancer(Section):
         return self
 
 
-class Addresses(Section):
+class FixedAddresses(Section):
     """Addresses that do not change."""
 
     ipv4: Annotated[str, _address(4)] | None = None
@@ -119,7 +126,7 @@ class HetznerDns(DnsKind):
     """Name of the zone that holds the registry's host; it exists already."""
     load_balancer: LoadBalancer | None = None
     """The load balancer in front of the Gateway, whose addresses the records get."""
-    addresses: Addresses | None = None
+    addresses: FixedAddresses | None = None
     """Fixed addresses, where there is no load balancer of the same project."""
     ttl: Annotated[int, whole_number(60, 86400, example=300)] = 300
     """Seconds that resolvers keep a record."""

@@ -6,7 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.settings.schema.rules import DNS_LABEL, OBJECT_NAME, Rule, Section, matching, refuse
+from components.settings.schema.rules import (
+    DNS_LABEL,
+    OBJECT_NAME,
+    Section,
+    SettingRule,
+    matching,
+    refuse,
+)
 
 _ISSUER = replace(OBJECT_NAME, example="letsencrypt-dns01-prod")
 
@@ -76,7 +83,7 @@ class IngressExposure(Section):
     """IngressClass."""
     annotations: Annotated[
         dict[str, str],
-        Rule(allowed="an object of annotations", example="VALUE", check=_annotations),
+        SettingRule(allowed="an object of annotations", example="VALUE", check=_annotations),
     ] = Field(default_factory=dict)
     """Annotations beside those that let large layers through."""
     cluster_issuer: Annotated[str, _ISSUER] | None = None

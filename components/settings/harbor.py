@@ -15,8 +15,8 @@ from components.settings.schema.rules import (
     STORAGE_CLASS,
     Cpu,
     Memory,
-    Rule,
     Section,
+    SettingRule,
     whole_number,
 )
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
@@ -107,7 +107,7 @@ class Toleration(Section):
     """Taint effect; every effect when unset."""
 
 
-class Harbor(AsksForSecrets):
+class HarborSettings(AsksForSecrets):
     """Harbor's Helm release."""
 
     # What the database of a release that is taken over is bound to. They stay set afterwards: what
@@ -139,7 +139,7 @@ class Harbor(AsksForSecrets):
     """What each container requests."""
     # No arm64 images of Harbor 2.14 exist; estates with mixed nodes taint the amd64 ones.
     node_selector: Annotated[
-        dict[str, str], Rule(allowed="an object of label values", example="amd64")
+        dict[str, str], SettingRule(allowed="an object of label values", example="amd64")
     ] = Field(default_factory=lambda: {"kubernetes.io/arch": "amd64"})
     """Nodes on which Harbor's pods may run."""
     tolerations: tuple[Toleration, ...] = (

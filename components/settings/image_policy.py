@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from components.settings.database import DatabaseSettings, SharedDatabase
 from components.settings.exclusions import ESTATE, needed_for_harbor
 from components.settings.proxy_projects import PROXY_PROJECTS
-from components.settings.schema.rules import DNS_LABEL, Rule, Section, refuse
-from components.settings.signatures import Signatures
+from components.settings.schema.rules import DNS_LABEL, Section, SettingRule, refuse
+from components.settings.signatures import SignaturesSettings
 from components.settings.valkey import SharedValkey, ValkeySettings
 
 _HOST = r"(?=[^/]*[.:]|localhost)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
@@ -31,7 +31,7 @@ def _prefix(prefix: str) -> str | None:
     return ""
 
 
-PREFIX = Rule(
+PREFIX = SettingRule(
     allowed="a lower-case registry host, with a path if wanted, that ends with a slash",
     example="harbor.mct1.omani.works/",
     check=_prefix,
@@ -47,14 +47,14 @@ def _proxied(projects: dict[str, str]) -> str | None:
     return None if projects else "without any, nothing is rewritten: set rewrite.enabled to false"
 
 
-class Rewrite(Section):
+class RewriteSettings(Section):
     """Pulls images of other registries through Harbor's proxy caches."""
 
     enabled: bool = False
     """Rewrite the images of new pods. The proxy-cache projects must be there before."""
     projects: Annotated[
         dict[str, str],
-        Rule(
+        SettingRule(
             allowed="an object of upstream registry host to Harbor project",
             example="proxy-dockerhub",
             check=_proxied,
@@ -66,7 +66,7 @@ class Rewrite(Section):
 Namespace = Annotated[str, DNS_LABEL]
 
 
-class ImagePolicy(Section):
+class ImagePolicySettings(Section):
     """Whose images may run in the cluster; needs Kyverno 1.18 or later."""
 
     enabled: bool = True
@@ -83,9 +83,9 @@ class ImagePolicy(Section):
     """Namespaces where any image may run, besides the others."""
     accept_refusals: bool = False
     """Enforce although Audit's reports say that something that runs would be refused."""
-    rewrite: Rewrite = Rewrite()
+    rewrite: RewriteSettings = RewriteSettings()
     """Pulls images of other registries through Harbor's proxy caches."""
-    signatures: Signatures | None = None
+    signatures: SignaturesSettings | None = None
     """Has images of our own projects verified with our Cosign key; not at all when unset."""
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from pydantic import model_validator
 from components.settings.schema.rules import Section, refuse
 
 
-class Metrics(Section):
+class MetricsSettings(Section):
     """Figures for Prometheus."""
 
     enabled: bool = False

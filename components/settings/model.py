@@ -9,19 +9,19 @@ from pydantic import model_validator
 
 from components.registry_address import RegistryAddress
 from components.settings import cross
-from components.settings.cluster import Cluster
+from components.settings.cluster import ClusterSettings
 from components.settings.database import DatabaseSettings, DedicatedDatabase
 from components.settings.dns import DnsSettings, NoDns
 from components.settings.exposure import ExposureSettings, GatewayExposure
-from components.settings.harbor import Harbor
-from components.settings.image_policy import ImagePolicy
-from components.settings.metrics import Metrics
-from components.settings.network_policies import NetworkPolicies
-from components.settings.rotation import Rotation
+from components.settings.harbor import HarborSettings
+from components.settings.image_policy import ImagePolicySettings
+from components.settings.metrics import MetricsSettings
+from components.settings.network_policies import NetworkPoliciesSettings
+from components.settings.rotation import RotationSettings
 from components.settings.schema.rules import FQDN, Section, refuse
-from components.settings.sealing import Sealing
+from components.settings.sealing import SealingSettings
 from components.settings.storage.section import StorageSettings
-from components.settings.trivy import Trivy
+from components.settings.trivy import TrivySettings
 from components.settings.valkey import DedicatedValkey, ValkeySettings
 
 
@@ -36,13 +36,13 @@ class Settings(Section):
     """Refuse to delete or replace what holds data: bucket, database, namespace, stored keys."""
     retain_data: bool = True
     """Leave bucket, database and namespace in place when the stack is destroyed."""
-    cluster: Cluster = Cluster()
+    cluster: ClusterSettings = ClusterSettings()
     """Which cluster this stack may touch."""
     storage: StorageSettings
     """Where images are kept."""
-    sealing: Sealing = Sealing()
+    sealing: SealingSettings = SealingSettings()
     """How Secrets are sealed for the cluster."""
-    harbor: Harbor = Harbor()
+    harbor: HarborSettings = HarborSettings()
     """Harbor's Helm release."""
     database: DatabaseSettings = DedicatedDatabase()
     """Harbor's PostgreSQL."""
@@ -52,15 +52,15 @@ class Settings(Section):
     """How the registry's host reaches Harbor."""
     dns: DnsSettings = NoDns()
     """Who writes the registry's address records."""
-    network_policies: NetworkPolicies = NetworkPolicies()
+    network_policies: NetworkPoliciesSettings = NetworkPoliciesSettings()
     """Who may talk to Harbor's pods, and to whom they may."""
-    image_policy: ImagePolicy = ImagePolicy()
+    image_policy: ImagePolicySettings = ImagePolicySettings()
     """Whose images may run in the cluster."""
-    trivy: Trivy = Trivy()
+    trivy: TrivySettings = TrivySettings()
     """Harbor's vulnerability scanner."""
-    metrics: Metrics = Metrics()
+    metrics: MetricsSettings = MetricsSettings()
     """Figures for Prometheus."""
-    rotation: Rotation = Rotation()
+    rotation: RotationSettings = RotationSettings()
     """One number per minted credential; raising it mints a new one."""
 
     @property

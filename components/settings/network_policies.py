@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.settings.schema.rules import DNS_LABEL, PORT, REMOVE, Rule, Section, refuse
+from components.settings.schema.rules import DNS_LABEL, PORT, REMOVE, Section, SettingRule, refuse
 
 
 def _cidr(text: str) -> str | None:
@@ -17,7 +17,7 @@ def _cidr(text: str) -> str | None:
     return None if "/" in text else "without a prefix length"
 
 
-CIDR = Rule(
+CIDR = SettingRule(
     allowed="a range of addresses ADDRESS/PREFIX, IPv4 or IPv6",
     example="10.20.0.0/16",
     check=_cidr,
@@ -59,7 +59,7 @@ class ApiServer(Section):
     """Port behind the Service `kubernetes`; policies see a connection after its translation."""
 
 
-class NetworkPolicies(Section):
+class NetworkPoliciesSettings(Section):
     """Default deny for every pod in Harbor's namespace, then what the parts need."""
 
     enabled: bool = True

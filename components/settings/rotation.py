@@ -2,19 +2,19 @@
 
 from typing import Annotated
 
-from components.settings.schema.rules import Rule, Section, whole_number
+from components.settings.schema.rules import Section, SettingRule, whole_number
 
 Epoch = Annotated[int, whole_number(1, 1_000_000, example=2)]
 
 
-def _never(reason: str) -> Rule:
+def _never(reason: str) -> SettingRule:
     def check(epoch: int) -> str | None:
         return None if epoch == 1 else reason
 
-    return Rule(allowed="1, as it cannot be rotated", example="1", check=check)
+    return SettingRule(allowed="1, as it cannot be rotated", example="1", check=check)
 
 
-class Rotation(Section):
+class RotationSettings(Section):
     """One number per minted credential; raising it mints a new one."""
 
     core_secret: Epoch = 1

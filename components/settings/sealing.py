@@ -12,7 +12,7 @@ from components.settings.schema.rules import (
 )
 
 
-class Sealing(Section):
+class SealingSettings(Section):
     """How Secrets are sealed for the cluster."""
 
     certificate: Annotated[str, CERTIFICATE] | None = None

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, model_validator
 from components.settings.schema.rules import (
     ENDPOINT,
     OBJECT_NAME,
-    Rule,
     Section,
+    SettingRule,
     matching,
     refuse,
     whole_number,
@@ -49,14 +49,14 @@ def _canonical(pem: str) -> str:
     ).decode()
 
 
-PUBLIC_KEY = Rule(
+PUBLIC_KEY = SettingRule(
     allowed="an EC P-256 public key in PEM (-----BEGIN PUBLIC KEY-----), which "
     "`cosign generate-key-pair` writes to cosign.pub",
     example="< cosign.pub",
     check=_public_key,
     conceal=True,
 )
-HARBOR_PROJECT = Rule(
+HARBOR_PROJECT = SettingRule(
     allowed="the name of a Harbor project: lower-case letters, digits, and '.', '_' or '-' between",
     example="platform",
     check=matching(r"[a-z0-9]+([._-][a-z0-9]+)*"),
@@ -68,14 +68,14 @@ TIMEOUT = replace(
 )
 
 
-LOG = Rule(
+LOG = SettingRule(
     allowed="a URL https://host[:port]",
     example="https://rekor.sigstore.dev",
     check=matching(r"https://.*"),
 )
 
 
-class Signatures(Section):
+class SignaturesSettings(Section):
     """Which images have to carry our Cosign signature, and what happens to the others."""
 
     projects: tuple[Annotated[str, HARBOR_PROJECT], ...]

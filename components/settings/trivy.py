@@ -4,13 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from components.settings.schema.rules import Rule, Section, StorageSize, matching, refuse
+from components.settings.schema.rules import Section, SettingRule, StorageSize, matching, refuse
 
 Severity = Literal["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
 Blocked = Literal["NONE", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
 _RISING: tuple[Severity, ...] = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
 
-_REPOSITORY = Rule(
+_REPOSITORY = SettingRule(
     allowed="a repository HOST[:PORT]/PATH[:TAG] without scheme",
     example="mirror.gcr.io/aquasec/trivy-db",
     check=matching(
@@ -20,7 +20,7 @@ _REPOSITORY = Rule(
 Repository = Annotated[str, _REPOSITORY]
 
 
-class Trivy(Section):
+class TrivySettings(Section):
     """Harbor's vulnerability scanner."""
 
     enabled: bool = True
@@ -46,7 +46,7 @@ class Trivy(Section):
     """Where the database of Java archives is fetched, in this order."""
     timeout: Annotated[
         str,
-        Rule(
+        SettingRule(
             allowed="a duration of hours, minutes and seconds such as 5m0s",
             example="5m0s",
             check=matching(r"(?=.*[1-9])(?=\d)(\d+h)?(\d+m)?(\d+s)?"),

@@ -30,7 +30,7 @@ from components.object_storage.location import bucket_location, s3_driver
 from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase
 from components.settings.model import Settings
-from components.settings.storage.section import BucketSettings
+from components.settings.storage.base import BucketSettings
 from components.settings.valkey import DedicatedValkey
 from tests.support import builders
 from tests.support.rendering import CHART, Objects, needs, parsed, pods, rendered

@@ -23,7 +23,7 @@ from components.image_policy.require_harbor import (
 from components.image_policy.rewrite import Rewrite
 from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase
-from components.settings.image_policy import ImagePolicy, namespaces_harbor_needs
+from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.valkey import DedicatedValkey
 from tests.support.policy_cluster import Answer, PolicyCluster, pod, until
@@ -34,7 +34,7 @@ OTHER_GOOD = f"{HOST}/team/tool:2"
 SECOND_FORM = "harbor.mct1.omani.works/team/"
 DIGEST = "sha256:" + "0" * 64
 KINDS: tuple[PolicyKind, ...] = ("ValidatingPolicy", "ClusterPolicy")
-EXCLUDED = ImagePolicy().exclusions(
+EXCLUDED = ImagePolicySettings().exclusions(
     namespaces_harbor_needs("harbor", "sealed-secrets", DedicatedDatabase(), DedicatedValkey())
 )
 

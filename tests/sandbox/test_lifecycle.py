@@ -18,7 +18,7 @@ import yaml
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.client import S3Credentials, s3_client
-from components.settings.schema.rules import PEM, Rule
+from components.settings.schema.rules import PEM, SettingRule
 from components.settings.signatures import PUBLIC_KEY
 from engine.stack import Stack
 from sandbox import cluster, smoke
@@ -255,7 +255,7 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
     ],
 )
 def test_the_command_that_mends_a_text_which_begins_like_a_flag_is_taken(
-    sandbox: Sandbox, sovereign: Stack, section: str, key: str, rule: Rule
+    sandbox: Sandbox, sovereign: Stack, section: str, key: str, rule: SettingRule
 ) -> None:
     before = sandbox.section(section)
     text = "-----BEGIN SOMETHING-----"  # the command line drops the end of the last line

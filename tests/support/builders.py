@@ -25,7 +25,7 @@ from components.preflight import run as preflight
 from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase, SecretRef
 from components.settings.model import Settings
-from components.settings.rotation import Rotation
+from components.settings.rotation import RotationSettings
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
 from tests.support.mocks import MARK
@@ -169,7 +169,10 @@ def credentials(
     return Credentials(
         "credentials",
         CredentialsArgs(
-            epochs={**Rotation().epochs, **{k.replace("_", "-"): v for k, v in epochs.items()}},
+            epochs={
+                **RotationSettings().epochs,
+                **{k.replace("_", "-"): v for k, v in epochs.items()},
+            },
             context=given,
             given=secrets or {},
         ),

@@ -25,10 +25,10 @@ from components.settings.reading.spec import (
     is_known,
     keys_at,
     lookup,
-    place,
+    spec_at,
     without_tags,
 )
-from components.settings.rotation import Rotation
+from components.settings.rotation import RotationSettings
 from components.settings.schema import environment
 from components.settings.schema.rules import REMOVE, is_for_the_shell
 
@@ -184,18 +184,18 @@ class _Reader:
         example: str | None = None,
     ) -> Refusal:
         """A refusal of the known setting at `path`."""
-        where = place(path, raw)
+        spec = spec_at(path, raw)
         value = lookup(raw, path)
-        hidden = where.conceal or (where.is_section and _looks_secret(str(path[-1])))
+        hidden = spec.conceal or (spec.is_section and _looks_secret(str(path[-1])))
         shown = _NOT_SET if value is ABSENT else _shown(value, hidden=hidden)
-        allowed = f"{where.allowed} ({reason})" if reason else where.allowed
+        allowed = f"{spec.allowed} ({reason})" if reason else spec.allowed
         if example == REMOVE:
             commands = [self._remove(path)]
         elif example is not None:
             commands = [self._set(path, example)]
         else:
-            commands = [self._set((*path, *rest), text) for rest, text in where.examples]
-            if value is not ABSENT and any(rest for rest, _ in where.examples):
+            commands = [self._set((*path, *rest), text) for rest, text in spec.examples]
+            if value is not ABSENT and any(rest for rest, _ in spec.examples):
                 # `config set --path` does not replace a text by an object.
                 commands.insert(0, self._remove(path))
         return Refusal(key=dotted(path), value=shown, allowed=allowed, fix="\n".join(commands))
@@ -228,10 +228,10 @@ class _Reader:
         meant: Path = (*parent, near)
         commands = [remove]
         if lookup(raw, meant) is ABSENT:
-            where = place(meant, raw)
+            spec = spec_at(meant, raw)
             is_scalar = isinstance(value, str | int | float)
-            reuse = is_scalar and not hidden and where.accepts(value)
-            examples = [((), _scalar(value))] if reuse else where.examples
+            reuse = is_scalar and not hidden and spec.accepts(value)
+            examples = [((), _scalar(value))] if reuse else spec.examples
             commands = [self._set((*meant, *rest), text) for rest, text in examples] + commands
         return Refusal(
             key=dotted(path),
@@ -241,8 +241,8 @@ class _Reader:
         )
 
     def _encrypted(self, key: str, value: Any) -> Refusal:
-        where = place((key,), {})
-        commands = [self._set((key, *rest), text) for rest, text in where.examples]
+        spec = spec_at((key,), {})
+        commands = [self._set((key, *rest), text) for rest, text in spec.examples]
         return Refusal(
             key=key,
             value=_shown(value, hidden=True),
@@ -277,7 +277,7 @@ def missing_secret(key: str, *, stack: str, sandbox: bool) -> Refusal:
     return Refusal(key=key, value=_NOT_SET, allowed=allowed, fix=set_secret(key, stack))
 
 
-def given_and_rotated(rotation: Rotation, *, stack: str) -> list[Refusal]:
+def given_and_rotated(rotation: RotationSettings, *, stack: str) -> list[Refusal]:
     """A number raised for a database password that is given: nothing would be minted."""
     if rotation.database_password == 1:
         return []

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from components.settings.database import DedicatedDatabase
 from components.settings.dns import DnsSettings
-from components.settings.harbor import Harbor
+from components.settings.harbor import HarborSettings
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule
 from components.settings.storage.section import StorageSettings
 
@@ -18,7 +18,7 @@ def _of_kinds(union: Any) -> dict[str, SecretRule]:
 SECRETS: Mapping[str, SecretRule] = {
     **_of_kinds(StorageSettings),
     **_of_kinds(DnsSettings),
-    **Harbor.secrets,
+    **HarborSettings.secrets,
     **DedicatedDatabase.secrets,
 }
 """By config key; each kind declares its own."""

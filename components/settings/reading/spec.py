@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 
 from components.settings.cross import Path
 from components.settings.model import Settings
-from components.settings.schema.rules import Rule
+from components.settings.schema.rules import SettingRule
 
 
 class Absent:
@@ -24,12 +24,12 @@ ABSENT = Absent()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class SettingSpec:
     """What is allowed somewhere in the config, and (path below, value) pairs that obey it."""
 
     allowed: str
     examples: list[tuple[Path, str]]
-    rule: Rule | None = None
+    rule: SettingRule | None = None
     is_section: bool = False
 
     @property
@@ -47,7 +47,7 @@ class Place:
             return False
 
 
-def place(path: Path, raw: Mapping[str, Any]) -> Place:
+def spec_at(path: Path, raw: Mapping[str, Any]) -> SettingSpec:
     """What is allowed at `path`; `raw` decides which member of a union is meant."""
     return _describe(_hint(path, raw))
 
@@ -119,46 +119,48 @@ def _child(hint: Any, segment: str | int, value: Any) -> Any:
         raise KeyError(segment)
     bare, metadata = _parts(hint)
     if get_origin(bare) is dict:
-        example = next((item.example for item in metadata if isinstance(item, Rule)), "VALUE")
-        return Annotated[str, Rule(allowed="a text", example=example)]
+        example = next(
+            (item.example for item in metadata if isinstance(item, SettingRule)), "VALUE"
+        )
+        return Annotated[str, SettingRule(allowed="a text", example=example)]
     return get_args(bare)[0]  # an element of a tuple
 
 
-def _describe(hint: Any) -> Place:
+def _describe(hint: Any) -> SettingSpec:
     bare, metadata = _parts(hint)
-    rule = next((item for item in metadata if isinstance(item, Rule)), None)
+    rule = next((item for item in metadata if isinstance(item, SettingRule)), None)
     if rule is not None:
         below: Path = ("KEY",) if get_origin(bare) is dict else ()
-        return Place(allowed=rule.allowed, examples=[(below, rule.example)], rule=rule)
+        return SettingSpec(allowed=rule.allowed, examples=[(below, rule.example)], rule=rule)
     if models := _models(hint):
         return _describe_section(models)
     default = next((item.default for item in metadata if isinstance(item, FieldInfo)), None)
     if bare is bool:
-        return Place(allowed="true or false", examples=[((), str(default is True).lower())])
+        return SettingSpec(allowed="true or false", examples=[((), str(default is True).lower())])
     if get_origin(bare) is Literal:
         return _describe_choice([str(choice) for choice in get_args(bare)], default)
     if get_origin(bare) is tuple:
         inner = _describe(get_args(bare)[0])
-        return Place(
+        return SettingSpec(
             allowed=f"a list, each {inner.allowed}",
             examples=[((0, *path), text) for path, text in inner.examples],
             is_section=True,
         )
-    return Place(allowed="a text", examples=[((), "VALUE")])
+    return SettingSpec(allowed="a text", examples=[((), "VALUE")])
 
 
-def _describe_choice(choices: list[str], default: Any) -> Place:
+def _describe_choice(choices: list[str], default: Any) -> SettingSpec:
     allowed = f"one of {', '.join(choices)}"
     example = default if default in choices else choices[0]
-    rule = Rule(
+    rule = SettingRule(
         allowed=allowed,
         example=example,
         check=lambda value: None if value in choices else "",
     )
-    return Place(allowed=allowed, examples=[((), example)], rule=rule)
+    return SettingSpec(allowed=allowed, examples=[((), example)], rule=rule)
 
 
-def _describe_section(models: list[type[BaseModel]]) -> Place:
+def _describe_section(models: list[type[BaseModel]]) -> SettingSpec:
     fields = {_alias(field, name): field for name, field in models[0].model_fields.items()}
     allowed = f"an object with the keys {', '.join(fields)}"
     examples: list[tuple[Path, str]] = []
@@ -171,7 +173,7 @@ def _describe_section(models: list[type[BaseModel]]) -> Place:
         required = dict(list(fields.items())[:1])
     for key, field in required.items():
         examples += [((key, *path), text) for path, text in _describe(_of(field)).examples]
-    return Place(allowed=allowed, examples=examples, is_section=True)
+    return SettingSpec(allowed=allowed, examples=examples, is_section=True)
 
 
 def _alias(field: FieldInfo, name: str) -> str:

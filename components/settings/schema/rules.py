@@ -46,7 +46,7 @@ def refuse(reason: str, *, at: tuple[str, ...] = (), example: str | None = None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rule:
+class SettingRule:
     """Annotates a field. None (an optional setting left out) is never checked."""
 
     allowed: str
@@ -82,8 +82,8 @@ def matching(pattern: str) -> Check:
     return lambda text: None if compiled.fullmatch(text) else ""
 
 
-def whole_number(low: int, high: int, *, example: int) -> Rule:
-    return Rule(
+def whole_number(low: int, high: int, *, example: int) -> SettingRule:
+    return SettingRule(
         allowed=f"a whole number from {low} to {high}",
         example=str(example),
         check=lambda number: None if low <= number <= high else "",
@@ -94,44 +94,46 @@ def whole_number(low: int, high: int, *, example: int) -> Rule:
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
-DNS_LABEL = Rule(
+DNS_LABEL = SettingRule(
     allowed="a Kubernetes name: lower-case letters, digits and '-', at most 63 characters",
     example="harbor",
     check=matching(_LABEL),
 )
-OWN_NAMESPACE = Rule(
+OWN_NAMESPACE = SettingRule(
     allowed=f"{DNS_LABEL.allowed}; Kubernetes keeps those that begin with kube- for itself",
     example="harbor",
     check=matching(rf"(?!kube-){_LABEL}"),
 )
-OBJECT_NAME = Rule(
+OBJECT_NAME = SettingRule(
     allowed="a Kubernetes object name: lower-case letters, digits, '-' and '.'",
     example="harbor-database",
     check=matching(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"),
 )
-STORAGE_CLASS = Rule(
+STORAGE_CLASS = SettingRule(
     allowed='the name of a StorageClass; "" or nothing for the cluster\'s default',
     example="fast-ssd",
     check=matching(rf"(?=.{{0,253}}$)({_LABEL}(\.{_LABEL})*)?"),
 )
-SECRET_KEY_NAME = Rule(
+SECRET_KEY_NAME = SettingRule(
     allowed="the name of a key of that Secret (never the password itself)",
     example="password",
     check=matching(r"[-._a-zA-Z0-9]{1,253}"),
     conceal=True,
 )
-HOST = Rule(
+HOST = SettingRule(
     allowed="a host name or IP address without scheme and port",
     example="valkey-primary.valkey.svc.cluster.local",
     check=matching(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*|[0-9a-f]*:[0-9a-f:.]+"),
 )
 PORT = whole_number(1, 65535, example=5432)
-CLUSTER_NAME = Rule(
+CLUSTER_NAME = SettingRule(
     allowed="the name of the cluster entry that the kubeconfig context must reach",
     example="omantel",
     check=matching(r"\S.{0,252}"),
 )
-NON_EMPTY = Rule(allowed="a text that is not empty", example="value", check=matching(r"(?s).+"))
+NON_EMPTY = SettingRule(
+    allowed="a text that is not empty", example="value", check=matching(r"(?s).+")
+)
 
 
 def _fqdn(text: str) -> str | None:
@@ -150,7 +152,7 @@ def _fqdn(text: str) -> str | None:
     return None if good else ""
 
 
-FQDN = Rule(
+FQDN = SettingRule(
     allowed="a lower-case DNS name of at least two labels (RFC 1035), each a letter and then "
     "letters, digits and '-', at most 63 characters",
     example="omantel.omani.works",
@@ -176,7 +178,7 @@ def _endpoint(text: str) -> str | None:
     return None if matching(rf"{_LABEL}(\.{_LABEL})*|[0-9a-f:.]+")(url.hostname) is None else ""
 
 
-ENDPOINT = Rule(
+ENDPOINT = SettingRule(
     allowed="a URL https://host[:port]",
     example="https://s3.example.com",
     check=_endpoint,
@@ -193,24 +195,24 @@ def _chart_source(text: str) -> str | None:
     return None if text.strip() == text != "" else ""
 
 
-CHART_SOURCE = Rule(
+CHART_SOURCE = SettingRule(
     allowed="a chart repository https://…, an OCI reference oci://…, or the path of a chart "
     "directory or .tgz",
     example="https://helm.goharbor.io",
     check=_chart_source,
 )
-EXACT_VERSION = Rule(
+EXACT_VERSION = SettingRule(
     allowed="one exact version MAJOR.MINOR.PATCH; a range or a leading v would let a run pick "
     "another chart",
     example="1.18.3",
     check=matching(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"),
 )
-SHA256 = Rule(
+SHA256 = SettingRule(
     allowed="64 lower-case hexadecimal digits",
     example="$(sha256sum harbor-1.18.3.tgz | cut -d' ' -f1)",
     check=matching(r"[0-9a-f]{64}"),
 )
-IMAGE = Rule(
+IMAGE = SettingRule(
     allowed="an image reference with a tag or digest",
     example="ghcr.io/cloudnative-pg/postgresql:17.5",
     check=matching(r"[a-z0-9][^\s@]*(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"),
@@ -233,12 +235,12 @@ def _certificate(text: str) -> str | None:
     return None if is_path_of_certificate(text) else _pem(text)
 
 
-PEM = Rule(
+PEM = SettingRule(
     allowed="certificates in PEM (-----BEGIN CERTIFICATE-----)",
     example="< ca.pem",
     check=_pem,
 )
-CERTIFICATE = Rule(
+CERTIFICATE = SettingRule(
     allowed="a certificate in PEM (-----BEGIN CERTIFICATE-----), or the path of a file that holds "
     "one (.pem, .crt, .cert, .cer)",
     example="sealing-omantel.pem",
@@ -258,8 +260,8 @@ def _byte_quantity(text: str) -> str | None:
         return ""
 
 
-def byte_quantity(example: str) -> Rule:
-    return Rule(
+def byte_quantity(example: str) -> SettingRule:
+    return SettingRule(
         allowed="a Kubernetes quantity of bytes with a suffix such as Mi, Gi or Ti",
         example=example,
         check=_byte_quantity,
@@ -282,7 +284,7 @@ def _canonical_cpu(text: str) -> str:
 
 Cpu = Annotated[
     str,
-    Rule(
+    SettingRule(
         allowed="a Kubernetes quantity of processors such as 500m, .5 or 2",
         example="500m",
         check=_cpu,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self, cast
 from pydantic import BeforeValidator, Field, model_validator
 
 from components.settings.rotation import Epoch
-from components.settings.schema.rules import Rule, Section, matching, refuse
+from components.settings.schema.rules import Section, SettingRule, matching, refuse
 from components.settings.storage.base import (
     BUCKET_NAME,
     BUCKET_PATTERN,
@@ -58,7 +58,7 @@ KNOWN_TO_THE_REGISTRY: Final = frozenset(
 """The regions of aws-sdk-go 1.15.11, which Harbor's registry is built with: in any other it ends at
 its start with `invalid region provided` unless it is told an endpoint (distribution #4614)."""
 
-_REGION = Rule(
+_REGION = SettingRule(
     allowed="the name of an AWS region",
     example="eu-central-1",
     check=matching(
@@ -77,23 +77,23 @@ _BUCKET = replace(
         )
     ),
 )
-_ACCOUNT = Rule(
+_ACCOUNT = SettingRule(
     allowed="the 12 digits of an AWS account",
     example="111122223333",
     check=matching(r"[0-9]{12}"),
 )
 _SOME_KEY = "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-_KEY_ARN = Rule(
+_KEY_ARN = SettingRule(
     allowed="the ARN of a KMS key (an IAM policy cannot name an alias)",
     example=f"arn:aws:kms:eu-central-1:{_SOME_KEY}",
     check=matching(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"),
 )
-_POLICY_ARN = Rule(
+_POLICY_ARN = SettingRule(
     allowed="the ARN of an IAM policy",
     example="arn:aws:iam::111122223333:policy/boundary",
     check=matching(r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+"),
 )
-_ROLE = Rule(
+_ROLE = SettingRule(
     allowed="the name of an IAM role, not its ARN",
     example="omantel-nodes",
     check=matching(r"[\w+=,.@-]{1,64}"),

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import field_validator
 
-from components.settings.schema.rules import REMOVE, Rule, matching, refuse
+from components.settings.schema.rules import REMOVE, SettingRule, matching, refuse
 from components.settings.schema.secret_rules import WHITE_SPACE, SecretRule, Shape
-from components.settings.storage.base import Place, written_unquoted
-from components.settings.storage.existing import OwnContainer
+from components.settings.storage.base import BlobLocation, written_unquoted
+from components.settings.storage.existing import ExistingContainer
 
 REALMS = ("core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net")
 
@@ -23,19 +23,19 @@ def _account(name: str) -> str | None:
     return matching(r"[a-z0-9]{3,24}")(name)
 
 
-_ACCOUNT = Rule(
+_ACCOUNT = SettingRule(
     allowed="the name of a storage account: 3 to 24 lower-case letters and digits",
     example="omantelharbor",
     check=written_unquoted(_account),
 )
-_CONTAINER = Rule(
+_CONTAINER = SettingRule(
     allowed="the name of a container: 3 to 63 lower-case letters, digits and single '-', beginning "
     "and ending with a letter or digit",
     example="harbor",
     check=written_unquoted(matching(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")),
 )
 # The driver's client makes the host ACCOUNT.blob.REALM and nothing else of it.
-_REALM = Rule(
+_REALM = SettingRule(
     allowed=f"one of {', '.join(REALMS)}: the registry reaches ACCOUNT.blob.REALM and no domain of "
     "one's own",
     example=REALMS[0],
@@ -51,7 +51,7 @@ def _account_key(plain: str) -> str | None:
     return matching(r"[A-Za-z0-9+/]{86}==")(plain)
 
 
-class AzureStorage(OwnContainer):
+class AzureStorage(ExistingContainer):
     """A container of Azure Blob Storage.
 
     The registry makes the container if it is missing, so a wrong name is a new and empty one.
@@ -91,7 +91,7 @@ class AzureStorage(OwnContainer):
         return value
 
     @property
-    def place(self) -> Place:
+    def blob_location(self) -> BlobLocation:
         keys = ("kind", "realm", "account", "container")
         return {key: str(getattr(self, key)) for key in keys}
 

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from components.settings.schema.rules import (
     REMOVE,
     Check,
-    Rule,
     Section,
+    SettingRule,
     matching,
     refuse,
     whole_number,
@@ -19,7 +19,7 @@ from components.settings.schema.secret_rules import AsksForSecrets
 
 _MIB = 1024**2
 # S3 takes parts of 5 MiB to 5 GiB. Text, because Helm would write the number as 5.24288e+06.
-_PART_SIZE = Rule(
+_PART_SIZE = SettingRule(
     allowed="a number of bytes, digits only, from 5242880 (5 MiB) to 5368709120 (5 GiB)",
     example="10485760",
     check=lambda digits: (
@@ -28,7 +28,7 @@ _PART_SIZE = Rule(
         else ""
     ),
 )
-_CONCURRENCY = Rule(
+_CONCURRENCY = SettingRule(
     allowed="a number from 1 to 1000, digits only",
     example="10",
     check=matching(r"[1-9][0-9]{0,2}|1000"),
@@ -57,37 +57,37 @@ def written_unquoted(check: Check) -> Check:
 
 
 BUCKET_PATTERN = "[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
-BUCKET_NAME = Rule(
+BUCKET_NAME = SettingRule(
     allowed="3 to 63 lower-case letters, digits and '-', beginning and ending with a letter or "
     "digit, no dots, which the certificates of S3 hosts do not cover",
     example="omantel-harbor",
     check=written_unquoted(matching(BUCKET_PATTERN)),
 )
-REGION = Rule(
+REGION = SettingRule(
     allowed="the region name the endpoint signs for: letters, digits and '-'",
     example="us-east-1",
     check=matching(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"),
 )
-ROOT_DIRECTORY = Rule(
+ROOT_DIRECTORY = SettingRule(
     allowed="a prefix of letters, digits, '.', '_', '-' and '/', without '..'",
     example="harbor",
     check=written_unquoted(matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*")),
 )
 
 
-MOVED_TO = Rule(
-    allowed="the name of the place to which the blobs were moved; a refused change tells it",
+MOVED_TO = SettingRule(
+    allowed="the name of the location to which the blobs were moved, as a refused change tells it",
     example="hetzner/fsn1/omantel-harbor/images",
 )
 
-Place = dict[str, str]
-"""Where blobs are: config key below `storage` → value, "" where it is not set. Other values, other
-blobs."""
+BlobLocation = dict[str, str]
+"""Where blobs are: config key below `storage` → value, "" where it is not set. Equal locations
+hold the same blobs."""
 
 
-def place_name(place: Place) -> str:
-    """A place in one text, e.g. hetzner/fsn1/omantel-harbor/images."""
-    return "/".join(value for value in place.values() if value)
+def location_name(blob_location: BlobLocation) -> str:
+    """A location as one text, e.g. hetzner/fsn1/omantel-harbor/images."""
+    return "/".join(value for value in blob_location.values() if value)
 
 
 class StorageKind(AsksForSecrets):
@@ -99,11 +99,11 @@ class StorageKind(AsksForSecrets):
     """Whether it speaks S3, so that the estate's seam can tell others of it."""
 
     moved_to: Annotated[str, MOVED_TO] | None = None
-    """The place that this section names, once blobs were moved there from another one."""
+    """Name of this section's location, once blobs were moved to it from another one."""
 
     @property
     @abstractmethod
-    def place(self) -> Place:
+    def blob_location(self) -> BlobLocation:
         """Where blobs are; begins with the kind."""
 
     @property
@@ -113,10 +113,12 @@ class StorageKind(AsksForSecrets):
 
     @model_validator(mode="after")
     def _moved_to_where_it_is(self) -> Self:
-        # A consent to one move: it names this place, so it says nothing for any other.
-        if self.moved_to not in (None, place_name(self.place)):
+        # The setting consents to one move. It names the location moved to, so that it cannot stay
+        # in the file and consent to the next move too.
+        here = location_name(self.blob_location)
+        if self.moved_to not in (None, here):
             refuse(
-                f"the place of this section, {place_name(self.place)}, and only after a move",
+                f"the location of this section, {here}, and only after a move",
                 at=("movedTo",),
                 example=REMOVE,
             )
@@ -168,8 +170,8 @@ class BucketSettings(StorageKind):
     """Versions of objects in the bucket."""
     abort_incomplete_upload_days: Annotated[int, whole_number(1, 365, example=7)] = 7
     """Days after which parts of unfinished uploads are removed; Harbor never does it itself."""
-    tags: Annotated[dict[str, str], Rule(allowed="an object of texts", example="harbor")] = Field(
-        default_factory=dict
+    tags: Annotated[dict[str, str], SettingRule(allowed="an object of texts", example="harbor")] = (
+        Field(default_factory=dict)
     )
     """Tags of the bucket, where the vendor has them."""
     redirect: bool = False
@@ -186,7 +188,7 @@ class BucketSettings(StorageKind):
     """Prefix inside the bucket under which the registry keeps its files."""
 
     @property
-    def place(self) -> Place:
+    def blob_location(self) -> BlobLocation:
         keys = ("kind", "region", "bucket")
         # The registry does not tell /images/ from images.
         root = {"rootDirectory": self.root_directory.strip("/")}

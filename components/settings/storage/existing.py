@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from components.settings.storage.base import StorageKind
 
 
-class OwnContainer(StorageKind):
+class ExistingContainer(StorageKind):
     """What the kinds with a driver of their own have in common."""
 
     driver: ClassVar[str]

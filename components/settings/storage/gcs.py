@@ -11,10 +11,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import model_validator
 
-from components.settings.schema.rules import OBJECT_NAME, REMOVE, Rule, matching, refuse
+from components.settings.schema.rules import OBJECT_NAME, REMOVE, SettingRule, matching, refuse
 from components.settings.schema.secret_rules import SecretRule, Shape
-from components.settings.storage.base import ROOT_DIRECTORY, Place, written_unquoted
-from components.settings.storage.existing import OwnContainer
+from components.settings.storage.base import ROOT_DIRECTORY, BlobLocation, written_unquoted
+from components.settings.storage.existing import ExistingContainer
 
 _KIB: Final = 1024
 _CHUNK: Final = 256 * _KIB
@@ -34,7 +34,7 @@ def _bucket_name(name: str) -> str | None:
     return matching(rf"{label}(\.{label})*")(name)
 
 
-_BUCKET = Rule(
+_BUCKET = SettingRule(
     allowed="the name of a bucket that exists: lower-case letters, digits, '-', '_' and '.', "
     "beginning and ending with a letter or digit",
     example="omantel-harbor",
@@ -49,7 +49,7 @@ def _chunk_size(digits: str) -> str | None:
 
 
 # The driver knows no upper bound, and keeps a buffer of this size for each upload under way.
-_CHUNK_SIZE = Rule(
+_CHUNK_SIZE = SettingRule(
     allowed="a number of bytes, digits only, a multiple of 262144 (256 KiB) up to 268435456 "
     "(256 MiB)",
     example="5242880",
@@ -83,7 +83,7 @@ def _key_data(plain: str) -> str | None:
     return None
 
 
-class GcsStorage(OwnContainer):
+class GcsStorage(ExistingContainer):
     """A bucket of Google Cloud Storage. Object versions and retention are set where it is made."""
 
     driver: ClassVar[str] = "gcs"
@@ -133,7 +133,7 @@ class GcsStorage(OwnContainer):
         return () if self.workload_identity else super().needed_secrets
 
     @property
-    def place(self) -> Place:
+    def blob_location(self) -> BlobLocation:
         root = self.root_directory.strip("/")
         return {"kind": self.kind, "bucket": self.bucket, "rootDirectory": root}
 

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from components.object_storage.blob_place import BlobPlaceProvider, refusal
 from components.settings.storage.azure import AzureStorage
-from components.settings.storage.base import StorageKind, place_name
-from components.settings.storage.section import FilesystemStorage, HetznerStorage, S3Storage
+from components.settings.storage.base import StorageKind, location_name
+from components.settings.storage.filesystem import FilesystemStorage
+from components.settings.storage.keyed import HetznerStorage, S3Storage
 from tests.support.faulty_store import through_engine
 from tests.support.kinds import KINDS, minimal, storage_of
 
@@ -25,8 +26,13 @@ def changed(settings: StorageKind, **changes: Any) -> StorageKind:
 
 def inputs(settings: StorageKind) -> dict[str, Any]:
     """As the engine hands them over: nothing that is None."""
-    name = place_name(settings.place)
-    props = {"place": settings.place, "name": name, "movedTo": settings.moved_to, "__provider": ""}
+    name = location_name(settings.blob_location)
+    props = {
+        "place": settings.blob_location,
+        "name": name,
+        "movedTo": settings.moved_to,
+        "__provider": "",
+    }
     return through_engine({key: value for key, value in props.items() if value is not None})
 
 
@@ -49,7 +55,7 @@ def reasons(before: StorageKind, after: StorageKind) -> list[str]:
     ],
 )
 def test_a_place_has_a_name(settings: StorageKind, name: str) -> None:
-    assert place_name(settings.place) == name
+    assert location_name(settings.blob_location) == name
 
 
 _REGIONS = {"hetzner": "nbg1", "aws": "eu-west-1", "s3": "elsewhere"}
@@ -58,11 +64,11 @@ _ELSEWHERE = {"endpoint": "https://elsewhere.example.com", "realm": "core.chinac
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_says_where_its_blobs_are(kind: type[StorageKind]) -> None:
-    place, name = storage_of(kind).place, minimal(kind)["kind"]
+    place, name = storage_of(kind).blob_location, minimal(kind)["kind"]
     assert next(iter(place)) == "kind" and place["kind"] == name
     for key in set(place) - {"kind"}:
         other = _REGIONS[name] if key == "region" else _ELSEWHERE.get(key, "elsewhere")
-        assert storage_of(kind, **{key: other}).place == {**place, key: other}
+        assert storage_of(kind, **{key: other}).blob_location == {**place, key: other}
     known = {field.alias or name for name, field in kind.model_fields.items()}
     refused = {"rootDirectory"} if kind is AzureStorage else set[str]()
     deciding = {"region", "account", "bucket", "container", "rootDirectory"} & known
@@ -110,17 +116,24 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize(("before", "after"), MOVES, ids=lambda kind: place_name(kind.place))
+@pytest.mark.parametrize(
+    ("before", "after"), MOVES, ids=lambda kind: location_name(kind.blob_location)
+)
 def test_another_place_is_refused(before: StorageKind, after: StorageKind) -> None:
     (reason,) = reasons(before, after)
     assert "nothing was touched" in reason
     assert "docs/runbooks/move-blobs.md" in reason
-    assert f"pulumi config set --path 'storage.movedTo' '{place_name(after.place)}'" in reason
+    assert (
+        f"pulumi config set --path 'storage.movedTo' '{location_name(after.blob_location)}'"
+        in reason
+    )
 
 
-@pytest.mark.parametrize(("before", "after"), MOVES, ids=lambda kind: place_name(kind.place))
+@pytest.mark.parametrize(
+    ("before", "after"), MOVES, ids=lambda kind: location_name(kind.blob_location)
+)
 def test_a_move_that_is_said_to_be_made_passes(before: StorageKind, after: StorageKind) -> None:
-    moved = changed(after, movedTo=place_name(after.place))
+    moved = changed(after, movedTo=location_name(after.blob_location))
     assert reasons(before, moved) == []
     assert reasons(moved, after) == [], "it may be forgotten after that"
 
@@ -129,7 +142,7 @@ def test_a_consent_holds_for_one_move_only() -> None:
     moved = changed(HETZNER, rootDirectory="a", movedTo="hetzner/fsn1/omantel-harbor/a")
     assert reasons(HETZNER, moved) == []
     # The same consent with another place is refused as a setting, so that it cannot be left on.
-    with pytest.raises(ValidationError, match=r"the place of this section, .*/b, and only after"):
+    with pytest.raises(ValidationError, match=r"the location of this section, .*/b, and only"):
         changed(moved, rootDirectory="b")
     for move in (HETZNER, changed(HETZNER, rootDirectory="b")):
         assert reasons(moved, move) != []
@@ -137,14 +150,17 @@ def test_a_consent_holds_for_one_move_only() -> None:
 
 def test_a_consent_to_another_place_is_none() -> None:
     # Settings refuse it already; the place does not rely on that.
-    wanted = {**inputs(changed(HETZNER, rootDirectory="b")), "movedTo": place_name(HETZNER.place)}
+    wanted = {
+        **inputs(changed(HETZNER, rootDirectory="b")),
+        "movedTo": location_name(HETZNER.blob_location),
+    }
     assert len(BlobPlaceProvider().check(inputs(HETZNER), wanted).failures) == 1
 
 
 def test_the_refusal_names_each_key_with_both_values_and_the_ways_out() -> None:
     before = changed(HETZNER, rootDirectory="images")
     after = changed(HETZNER, bucket="other", rootDirectory="")
-    assert refusal(before.place, after.place, "hetzner/fsn1/other") == (
+    assert refusal(before.blob_location, after.blob_location, "hetzner/fsn1/other") == (
         "nothing was touched; Harbor would look for its images where none are\n"
         'sovereign-harbor:storage.bucket = "other"\n'
         '  allowed: "omantel-harbor", as before: the images are there\n'
@@ -159,7 +175,7 @@ def test_the_refusal_names_each_key_with_both_values_and_the_ways_out() -> None:
 
 def test_a_key_that_was_not_set_is_removed_again() -> None:
     after = changed(HETZNER, rootDirectory="images")
-    text = refusal(HETZNER.place, after.place, place_name(after.place))
+    text = refusal(HETZNER.blob_location, after.blob_location, location_name(after.blob_location))
     assert "pulumi config rm --path 'storage.rootDirectory'" in text
 
 
@@ -170,14 +186,17 @@ def test_the_first_run_remembers_the_place() -> None:
     provider = BlobPlaceProvider()
     assert provider.check({}, inputs(HETZNER)).failures == []
     created = provider.create(inputs(HETZNER))
-    assert (created.id, created.outs) == ("hetzner/fsn1/omantel-harbor", {"place": HETZNER.place})
+    assert (created.id, created.outs) == (
+        "hetzner/fsn1/omantel-harbor",
+        {"place": HETZNER.blob_location},
+    )
 
 
 def test_a_move_changes_the_resource_and_a_consent_does_not() -> None:
-    provider, state = BlobPlaceProvider(), {"place": HETZNER.place}
+    provider, state = BlobPlaceProvider(), {"place": HETZNER.blob_location}
     moved = changed(HETZNER, rootDirectory="images")
     result = provider.diff("id", state, inputs(moved))
     assert (result.changes, result.replaces) == (True, [])
-    assert provider.update("id", state, inputs(moved)).outs == {"place": moved.place}
+    assert provider.update("id", state, inputs(moved)).outs == {"place": moved.blob_location}
     consent = changed(HETZNER, movedTo="hetzner/fsn1/omantel-harbor")
     assert not provider.diff("id", state, inputs(consent)).changes

@@ -9,7 +9,7 @@ import pytest
 
 from components.preflight import identity
 from components.preflight import requirements as preflight
-from components.settings.cluster import Cluster
+from components.settings.cluster import ClusterSettings
 from components.settings.model import Settings
 
 UID = "11111111-2222-3333-4444-555555555555"
@@ -88,15 +88,20 @@ def test_only_what_the_settings_use_is_required(
 @pytest.mark.parametrize(
     ("cluster", "reached", "uid", "word"),
     [
-        (Cluster(name="omantel"), "omantel", UID, None),
-        (Cluster(name="omantel", uid=UID), "omantel", UID, None),
-        (Cluster(), "whatever", UID, None),
-        (Cluster(name="omantel"), "otech", UID, "reaches cluster otech"),
-        (Cluster(name="omantel", uid=UID), "omantel", UID[::-1], "another cluster of the same"),
+        (ClusterSettings(name="omantel"), "omantel", UID, None),
+        (ClusterSettings(name="omantel", uid=UID), "omantel", UID, None),
+        (ClusterSettings(), "whatever", UID, None),
+        (ClusterSettings(name="omantel"), "otech", UID, "reaches cluster otech"),
+        (
+            ClusterSettings(name="omantel", uid=UID),
+            "omantel",
+            UID[::-1],
+            "another cluster of the same",
+        ),
     ],
 )
 def test_a_stack_touches_only_the_cluster_that_it_names(
-    cluster: Cluster, reached: str, uid: str, word: str | None
+    cluster: ClusterSettings, reached: str, uid: str, word: str | None
 ) -> None:
     client = FakeClient({"/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}}}, reached)
     found = identity.problems(client, cluster)  # pyright: ignore[reportArgumentType]

@@ -21,18 +21,14 @@ from components import stack_config
 from components.kubernetes.quantities import bytes_of
 from components.settings.database import DedicatedDatabase, SharedDatabase
 from components.settings.model import Settings, max_open_connections
-from components.settings.reading import refusals
-from components.settings.reading import spec as places
+from components.settings.reading import refusals, spec
 from components.settings.reading.refusals import Reading, Refusal, SettingsRefused
 from components.settings.reading.secrets import SECRETS
 from components.settings.schema.environment import UnsetVariable, cluster_context, expand
 from components.settings.schema.rules import is_for_the_shell
-from components.settings.storage.section import (
-    BucketSettings,
-    FilesystemStorage,
-    HetznerStorage,
-    S3Storage,
-)
+from components.settings.storage.base import BucketSettings
+from components.settings.storage.filesystem import FilesystemStorage
+from components.settings.storage.keyed import HetznerStorage, S3Storage
 from components.settings.valkey import DedicatedValkey, SharedValkey
 from components.stack_config import StackConfig
 from tests.support.project import ROOT
@@ -667,7 +663,7 @@ REFUSED: list[Bad] = [
     Bad(
         path="storage.movedTo",
         value="hetzner/fsn1/other",
-        allowed="the place of this section, hetzner/fsn1/omantel-harbor, and only after a move",
+        allowed="the location of this section, hetzner/fsn1/omantel-harbor, and only after a move",
         fix="pulumi config rm --path 'storage.movedTo' -s omantel",
     ),
     Bad(
@@ -1266,7 +1262,7 @@ def test_refused(bad: Bad) -> None:
 
 
 def test_the_refused_table_covers_every_section() -> None:
-    assert {bad.path.split(".")[0] for bad in REFUSED} >= set(places.keys_at((), {})) - {
+    assert {bad.path.split(".")[0] for bad in REFUSED} >= set(spec.keys_at((), {})) - {
         "protect",
         "retainData",
     }
@@ -1325,10 +1321,10 @@ def test_a_setting_given_encrypted_is_refused_and_not_shown() -> None:
 
 
 def leaves(path: tuple[str, ...], raw: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    for key in places.keys_at(path, raw):
+    for key in spec.keys_at(path, raw):
         here = (*path, key)
         try:
-            places.keys_at(here, raw)
+            spec.keys_at(here, raw)
         except (IndexError, KeyError):
             yield here
         else:
@@ -1353,7 +1349,7 @@ def test_every_setting_says_what_is_allowed_with_an_example_that_is(
 ) -> None:
     raw = {**GOOD, **base}
     for path in leaves((), raw):
-        where = places.place(path, raw)
+        where = spec.spec_at(path, raw)
         assert where.allowed != "a text", path
         for below, example in where.examples:
             if (
@@ -1753,7 +1749,7 @@ def test_the_sandbox_that_does_not_run_says_so(stack: Stack) -> None:
 
 def test_the_project_file_declares_every_setting_and_requires_none_by_itself() -> None:
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    assert set(declared) == {*places.keys_at((), {}), *SECRETS}
+    assert set(declared) == {*spec.keys_at((), {}), *SECRETS}
     for key, about in declared.items():
         assert about["description"], key
         # Without a default the engine would refuse the stack itself, one key at a time.

@@ -1,0 +1,30 @@
+"""The storage kind `filesystem`: a volume of the cluster instead of object storage. Pure."""
+
+from typing import Annotated, ClassVar, Literal
+
+from components.settings.schema.rules import STORAGE_CLASS, StorageSize
+from components.settings.storage.base import BlobLocation, StorageKind
+
+
+class FilesystemStorage(StorageKind):
+    """No object storage: Harbor keeps blobs on a volume of the cluster."""
+
+    is_remote: ClassVar[bool] = False
+
+    kind: Literal["filesystem"] = "filesystem"
+    """A volume of the cluster."""
+    size: StorageSize
+    """Size of the volume."""
+    storage_class: Annotated[str, STORAGE_CLASS] | None = None
+    """StorageClass of the volume; the cluster's default when unset."""
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
+    """Whether pods of several nodes can use the volume, which its class must be able to do. Fixed
+    once the volume is there."""
+
+    @property
+    def mounts_on_one_node(self) -> bool:
+        return self.access_mode == "ReadWriteOnce"
+
+    @property
+    def blob_location(self) -> BlobLocation:
+        return {"kind": self.kind}

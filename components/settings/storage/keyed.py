@@ -1,0 +1,143 @@
+"""The storage kinds with a key pair that a person made: Hetzner Object Storage, other S3. Pure."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from components.settings.schema.rules import (
+    ENDPOINT,
+    PEM,
+    Section,
+    SettingRule,
+    matching,
+    refuse,
+)
+from components.settings.schema.secret_rules import SecretRule, characters
+from components.settings.storage.base import BlobLocation, BucketSettings, Concurrency
+
+_LOCATIONS = ("fsn1", "nbg1", "hel1")
+
+
+def _location(text: str) -> str | None:
+    if text in ("ash", "hil", "sin"):
+        return f"{text} is a compute-only location without object storage"
+    return None if text in _LOCATIONS else ""
+
+
+# Shorter than any secret key, which would stand readable in the file and in the policy.
+_ACCESS_KEY = SettingRule(
+    allowed="an access key as the Console shows it, 16 to 31 upper-case letters and digits (never "
+    "the secret key)",
+    example="0123456789ABCDEFGHIJ",
+    check=matching(r"[A-Z0-9]{16,31}"),
+    conceal=True,
+)
+
+
+class Lockdown(Section):
+    """A bucket policy that refuses every key but the stack's own and those listed here."""
+
+    project_id: Annotated[
+        str,
+        SettingRule(
+            allowed="the number of the project in the Console's address, digits only",
+            example="1234567",
+            check=matching(r"[1-9][0-9]*"),
+        ),
+    ]
+    """Project of the keys: console.hetzner.com/projects/<this>/…"""
+    more_access_keys: tuple[Annotated[str, _ACCESS_KEY], ...] = ()
+    """Access keys, which are no secrets, that are let in beside s3AccessKey."""
+
+
+class KeyedBucket(BucketSettings):
+    """A bucket made and used with a key pair that a person made."""
+
+    secrets: ClassVar[Mapping[str, SecretRule]] = {
+        "s3AccessKey": SecretRule(
+            description="Access key of the bucket",
+            shape=characters(16, 64),
+            in_sandbox=characters(3, 64),
+        ),
+        "s3SecretKey": SecretRule(
+            description="Secret key of the bucket",
+            shape=characters(32, 128),
+            in_sandbox=characters(8, 128),
+        ),
+    }
+
+    @property
+    def locked_to(self) -> Lockdown | None:
+        """Which keys alone reach the bucket; None: all that the vendor lets reach it."""
+        return None
+
+
+class HetznerStorage(KeyedBucket):
+    """Hetzner Object Storage. Keys are made in its Console; no API makes them."""
+
+    kind: Literal["hetzner"] = "hetzner"
+    """Hetzner Object Storage."""
+    region: Annotated[
+        str,
+        SettingRule(
+            allowed=f"one of {', '.join(_LOCATIONS)}", example=_LOCATIONS[0], check=_location
+        ),
+    ]
+    """Location of the bucket."""
+    endpoint: Annotated[str, ENDPOINT] | None = None
+    """Derived from the region; may be written down, but not differently."""
+    # The registry copies each finished upload in parts, 100 at a time by its own default; a source
+    # address may make 750 requests/s and hold 256 connections here.
+    multipart_copy_max_concurrency: Concurrency | None = "10"
+    """How many parts the registry copies at a time."""
+    # By default each key of a project reaches each of its buckets.
+    lockdown: Lockdown | None = None
+    """Refuse every other key of the project. Off unless set."""
+
+    @property
+    def locked_to(self) -> Lockdown | None:
+        return self.lockdown
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"https://{self.region}.your-objectstorage.com"
+
+    @model_validator(mode="after")
+    def _endpoint_follows_the_region(self) -> Self:
+        if self.endpoint not in (None, self.endpoint_url):
+            refuse(
+                f"the endpoint of region {self.region} is {self.endpoint_url}",
+                at=("endpoint",),
+                example=self.endpoint_url,
+            )
+        return self
+
+
+class S3Storage(KeyedBucket):
+    """Any other S3-compatible store: Ceph, MinIO, a gateway."""
+
+    kind: Literal["s3"] = "s3"
+    """Any S3-compatible store."""
+    endpoint: Annotated[str, ENDPOINT]
+    """Where the S3 API answers; https outside the sandbox."""
+    path_style: bool = True
+    """https://host/bucket rather than https://bucket.host."""
+    ca_bundle: Annotated[str, PEM] | None = None
+    """PEM of the authority that signed the endpoint's certificate, if it is not a public one."""
+
+    @property
+    def blob_location(self) -> BlobLocation:
+        return {"kind": self.kind, "endpoint": self.endpoint, **super().blob_location}
+
+    @property
+    def endpoint_url(self) -> str:
+        return self.endpoint
+
+    @property
+    def is_path_style(self) -> bool:
+        return self.path_style
+
+    @property
+    def trusted_ca(self) -> str | None:
+        return self.ca_bundle
