@@ -1,4 +1,8 @@
-"""The only reader of Pulumi's config: the running stack's settings, or one readable refusal."""
+"""Reads the running stack's config: its settings and secrets, or one readable refusal.
+
+No other module of the program reads it. Dynamic providers, which run in a process of their own,
+read the few keys they need by settings/provider_config.py (tests/unit/test_layers.py lists them).
+"""
 
 import dataclasses
 import hmac
@@ -24,28 +28,28 @@ CHART_OVERRIDE = "HARBOR_CHART"
 
 
 Secrets = Mapping[str, pulumi.Output[str]]
-"""By config key, as secret Outputs, never text; those that are set or needed."""
+"""By config key, as secret Outputs, never as text; all secrets that are set or needed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
-    """What the stack config says."""
+    """The checked stack config."""
 
     settings: Settings
     secrets: Secrets
     is_secret: Mapping[str, Callable[[str], bool]]
-    """By config key, for those that are set: whether a text is that secret."""
+    """By config key, for the secrets that are set: whether a text equals that secret."""
 
 
 class StackRefused(SettingsRefused, pulumi.RunError):
-    """A RunError: the engine prints its text and no traceback."""
+    """Refused settings as a RunError, of which the engine prints the text without a traceback."""
 
 
 def load() -> StackConfig:
     """Read and check the running stack's config.
 
-    In a preview a secret that is missing becomes an unknown secret value with one warning, so
-    that people without the key can preview; in an update it is refused. Raises StackRefused.
+    A missing secret becomes an unknown secret value and a warning in a preview, so that people
+    without the secret can preview; in an update it is refused. Raises StackRefused.
     """
     stack = pulumi.get_stack()
     config, environ = _config(), dict(os.environ)
@@ -54,7 +58,7 @@ def load() -> StackConfig:
 
     is_overridden = _override_chart(config, environ)
     reading = refusals.read(config, stack=stack, encrypted=encrypted, environ=environ)
-    found = [
+    refused = [
         _name_the_override(refusal) if is_overridden else refusal for refusal in reading.refusals
     ]
 
@@ -71,18 +75,18 @@ def load() -> StackConfig:
             stack=stack,
         )
         if isinstance(value, Refusal):
-            found.append(value)
+            refused.append(value)
         else:
             secrets[key] = pulumi.Output.secret(value)
             is_secret[key] = _equals(value)
 
     if "databasePassword" in plain and "rotation" in reading.sections:
-        found += refusals.given_and_rotated(reading.sections["rotation"], stack=stack)
+        refused += refusals.given_and_rotated(reading.sections["rotation"], stack=stack)
     missing = [key for key in _needed(reading.sections) if key not in plain]
     if not pulumi.runtime.is_dry_run():
-        found += [refusals.missing_secret(key, stack=stack, sandbox=sandbox) for key in missing]
-    if found or reading.settings is None:
-        raise StackRefused(stack=stack, refusals=found)
+        refused += [refusals.missing_secret(key, stack=stack, sandbox=sandbox) for key in missing]
+    if refused or reading.settings is None:
+        raise StackRefused(stack=stack, refusals=refused)
     if missing:
         _warn_of_missing(missing, stack)
         secrets.update((key, unknown(secret=True)) for key in missing)
@@ -96,15 +100,15 @@ def _equals(value: str) -> Callable[[str], bool]:
 
 
 def _needed(sections: Mapping[str, Any]) -> list[str]:
-    """The secrets that the sections that are valid ask for."""
+    """The secrets that the valid sections need."""
     asking = [s for s in sections.values() if isinstance(s, AsksForSecrets)]
     return [key for section in asking for key in section.needed_secrets]
 
 
 def _config() -> dict[str, Any]:
-    """The project's keys. Objects come as JSON; Pulumi.yaml's empty defaults mean "not set".
+    """The project's keys and values; objects are parsed from JSON, secrets stay texts.
 
-    A secret stays the text that it is, even one that is JSON.
+    Keys with an empty value are left out: that is Pulumi.yaml's default for "not set".
     """
     prefix = f"{pulumi.get_project()}:"
     config: dict[str, Any] = {}

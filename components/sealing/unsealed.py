@@ -38,9 +38,9 @@ class UnsealedProvider(ResourceProvider):
     _context: str | None = None
 
     def configure(self, req: ConfigureRequest) -> None:
-        from components.settings.schema.environment import cluster_context
+        from components.settings.provider_config import cluster_context
 
-        self._context = cluster_context(req.config.get("cluster"))
+        self._context = cluster_context(req.config.get)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         replaces = [k for k in ("namespace", "name") if _olds.get(k) != _news.get(k)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,79 @@ def reads_config(file: Path) -> bool:
     return False
 
 
-def test_only_the_settings_loader_reads_the_stack_config() -> None:
+def is_given_config(file: Path) -> bool:
+    """Whether a module has a dynamic provider that is given the config, or reads such a config.
+
+    Pulumi calls a provider's method `configure` for nothing else than to hand it the config.
+    """
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ClassDef) and any(
+            isinstance(item, ast.FunctionDef) and item.name == "configure" for item in node.body
+        ):
+            return True
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr.startswith(("get", "require"))
+            and isinstance(node.value, ast.Attribute)
+            and node.value.attr == "config"
+        ):
+            return True
+    return False
+
+
+def those_that(reads: Callable[[Path], bool]) -> set[str]:
     files = [ROOT / "__main__.py", *(ROOT / "components").rglob("*.py")]
-    readers = {file.relative_to(ROOT).as_posix() for file in files if reads_config(file)}
-    assert readers == {"components/stack_config.py"}
+    return {file.relative_to(ROOT).as_posix() for file in files if reads(file)}
+
+
+def test_only_one_module_of_the_program_reads_the_stack_config() -> None:
+    assert those_that(reads_config) == {"components/stack_config.py"}
+
+
+CONFIGURED_PROVIDERS = {
+    "components/object_storage/s3/provider.py": "key_pair",
+    "components/sealing/unsealed.py": "cluster_context",
+}
+"""Module with a dynamic provider that reads the config → its reader in provider_config.py."""
+
+
+def test_dynamic_providers_read_the_stack_config_by_one_module() -> None:
+    assert those_that(is_given_config) == CONFIGURED_PROVIDERS.keys()
+    for file, reader in CONFIGURED_PROVIDERS.items():
+        tree = ast.parse((ROOT / file).read_text())
+        calls = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and "req.config" in ast.unparse(node)
+        ]
+        assert [ast.unparse(call) for call in calls] == [f"{reader}(req.config.get)"]
+        names = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            and node.module == "components.settings.provider_config"
+            for alias in node.names
+        }
+        assert names == {reader}
+
+
+@pytest.mark.parametrize(
+    ("source", "is_reader"),
+    [
+        ("class P:\n    def configure(self, req):\n        self.key = req.config.get('k')", True),
+        ("class P:\n    def configure(self, req):\n        remember(self, req)", True),
+        ("def key(request):\n    return request.config.require('k')", True),
+        ("def key(request):\n    return request.config.require_secret('k')", True),
+        ("def configure(region):\n    return region", False),
+        ("class P:\n    def create(self, props):\n        return props.get('config')", False),
+    ],
+)
+def test_a_provider_that_reads_the_config_is_recognised(
+    tmp_path: Path, source: str, is_reader: bool
+) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(source)
+    assert is_given_config(file) is is_reader
 
 
 @pytest.mark.parametrize(
@@ -67,7 +137,7 @@ CASES = [
     ("components/kubernetes/naming.py", "x = regionOverlay.aws.fsn1", True),
     ("platform/x/values.yaml", "azureObjectStorage: {}", True),
     ("components/kubernetes/naming.py", "# made for Hetzner", True),
-    ("components/settings/storage/section.py", "kind = 'hetzner'", False),
+    ("components/settings/storage/keyed.py", "kind = 'hetzner'", False),
     ("components/network/dns.py", "import pulumi_hcloud", False),
     ("components/kubernetes/naming.py", "import pulumi_aws", False),
     ("components/kubernetes/naming.py", "# see hetznercloud/x #1114", False),

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.errors import BucketError, explained
-from components.settings.schema.environment import expand
 
 ATTEMPTS = 8
 """Of each request. With jittered exponential back-off they take about a minute."""
@@ -39,17 +38,6 @@ class S3Credentials:
 
     def __repr__(self) -> str:
         return "S3Credentials(<hidden>)"
-
-
-def configured_credentials(config: Callable[[str], str | None]) -> S3Credentials | None:
-    """The stack's key pair, for dynamic providers, whose process sees the raw stack config only.
-
-    None when it is not set, as in a preview by somebody without it. Raises UnsetVariable.
-    """
-    access, secret = config("s3AccessKey"), config("s3SecretKey")
-    if not access or not secret:
-        return None
-    return S3Credentials(access_key=expand(access), secret_key=expand(secret))
 
 
 def s3_client(location: BucketLocation, credentials: S3Credentials) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
 
-from components.object_storage.s3.client import S3Credentials, configured_credentials
+from components.object_storage.s3.client import S3Credentials
+from components.settings.provider_config import key_pair
 
 
 class S3Provider(ResourceProvider):
@@ -21,7 +22,8 @@ class S3Provider(ResourceProvider):
     _credentials: S3Credentials | None = None
 
     def configure(self, req: ConfigureRequest) -> None:
-        self._credentials = configured_credentials(req.config.get)
+        pair = key_pair(req.config.get)
+        self._credentials = pair and S3Credentials(access_key=pair[0], secret_key=pair[1])
 
 
 def inputs_of(props: dict[str, Any]) -> dict[str, Any]:

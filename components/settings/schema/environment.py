@@ -1,12 +1,11 @@
-"""`${SANDBOX_…}` in the stack config of a sandbox: what only the running sandbox knows. Pure.
+"""`${SANDBOX_…}` in the stack config of a sandbox: values of the running sandbox. Pure.
 
-Ports are free ones and keys are made at start, so the committed file of the sandbox's stack names
-environment variables instead (`eval "$(make -s env)"` sets them). Only names that begin with
-SANDBOX_ are read, and the loader refuses them on every other stack: a Sovereign's config means
-the same on every machine.
+The sandbox picks free ports and makes new keys at each start, so the committed file of its stack
+names environment variables instead (`eval "$(make -s env)"` sets them). Only names that begin with
+SANDBOX_ are read. On every other stack they are refused, so that a Sovereign's config means the
+same on every machine.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -39,10 +38,10 @@ def expand(text: str, environ: Mapping[str, str] | None = None) -> str:
     variables = os.environ if environ is None else environ
 
     def value(match: re.Match[str]) -> str:
-        found = variables.get(match[1], "")
-        if not found:
+        text = variables.get(match[1], "")
+        if not text:
             raise UnsetVariable(match[1])
-        return found
+        return text
 
     return _REFERENCE.sub(value, text)
 
@@ -50,7 +49,7 @@ def expand(text: str, environ: Mapping[str, str] | None = None) -> str:
 def walk(
     value: Any, path: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Every text in a config value that holds references, with where it is."""
+    """Path and text of every text in a config value that holds references."""
     if isinstance(value, str) and references(value):
         yield path, value
     elif isinstance(value, dict):
@@ -62,7 +61,8 @@ def walk(
 
 
 def expand_all(value: Any, environ: Mapping[str, str]) -> Any:
-    """A copy of a config value, references replaced; those that are not set are left standing."""
+    """A copy of a config value, references replaced. A text with an unset variable stays as it
+    is."""
     if isinstance(value, str):
         return value if missing(value, environ) else expand(value, environ)
     if isinstance(value, dict):
@@ -76,12 +76,3 @@ def expand_all(value: Any, environ: Mapping[str, str]) -> Any:
 def missing(text: str, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Names of the variables that the text refers to and that are not set."""
     return tuple(name for name in references(text) if not environ.get(name))
-
-
-def cluster_context(cluster: str | None) -> str | None:
-    """The kubeconfig context out of the raw config value of `cluster` (JSON), or None.
-
-    For dynamic providers, whose process sees the raw stack config only.
-    """
-    context = json.loads(cluster or "{}").get("context")
-    return expand(context) if context else None
