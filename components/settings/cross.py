@@ -1,6 +1,6 @@
 """Rules between sections. Pure.
 
-Each names the sections it needs, so that it still runs when another section is refused.
+Each rule names the sections that it reads, so that it still runs when another one is refused.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,12 +26,13 @@ from components.settings.valkey import ValkeySettings
 Path = tuple[str | int, ...]
 
 MINIMAL_POOL = 10
-"""Connections per pod below which Harbor's core waits for itself under a handful of pushes."""
+"""Connections that each pod needs at least: with fewer, a few pushes at once make Harbor's core
+wait for connections that it holds itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """A setting that is valid by itself and not beside the others."""
+    """A setting that is valid by itself, but not together with the others."""
 
     path: Path
     reason: str
@@ -46,13 +47,13 @@ class CrossRule:
     check: Callable[..., Iterator[Problem]]
 
     def problems(self, sections: Mapping[str, Any]) -> Iterator[Problem]:
-        """What is wrong; nothing when a section it needs is missing."""
+        """The problems; none when a section that the rule reads is missing."""
         if all(name in sections for name in self.needs):
             yield from self.check(**{name: sections[name] for name in self.needs})
 
 
 def pods_with_a_pool(replicas: HarborReplicas) -> int:
-    """Pods that open connections to the database: each has a pool of its own."""
+    """Number of pods that open connections to the database; each has its own pool."""
     return replicas.core + replicas.jobservice + replicas.exporter
 
 
@@ -147,7 +148,7 @@ def _harbor_can_come_back(
     database: DatabaseSettings,
     valkey: ValkeySettings,
 ) -> Iterator[Problem]:
-    """Under Enforce, no namespace may be watched whose pods Harbor waits for."""
+    """Under Enforce, the policy may not cover a namespace whose pods Harbor waits for."""
     if not image_policy.enabled or image_policy.enforcement != "Enforce":
         return
     needed = namespaces_harbor_needs(
@@ -207,12 +208,12 @@ RULES: tuple[CrossRule, ...] = (
 
 
 def problems(sections: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong between the sections given (by attribute name)."""
+    """The problems between the given sections (by attribute name)."""
     return [problem for rule in RULES for problem in rule.problems(sections)]
 
 
 def hints(database: CommonDatabaseSettings) -> list[str]:
-    """What is allowed and still worth a warning."""
+    """Warnings about settings that are allowed."""
     if not isinstance(database, SharedDatabase) or not database.looks_pooled:
         return []
     if database.pool_mode != "none":

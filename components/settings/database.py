@@ -1,4 +1,4 @@
-"""The section `database`: Harbor's PostgreSQL, its own or someone else's. Pure."""
+"""The section `database`: Harbor's PostgreSQL, dedicated or shared. Pure."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
@@ -40,12 +40,12 @@ class SecretRef(Section):
 
 
 class CommonDatabaseSettings(AsksForSecrets):
-    """What both modes have in common."""
+    """Settings of both modes."""
 
     sslmode: SslMode = "require"
     """How Harbor's connections are encrypted and whether the server's certificate is checked."""
     max_connections: Annotated[int, _CONNECTIONS] = 100
-    """What the server's max_connections is, or is set to."""
+    """The server's max_connections. A dedicated server is given this number."""
     reserved_connections: Annotated[int, whole_number(0, 100_000, example=10)] = 10
     """Connections left to everybody else: superusers, backups, replication, other applications."""
 
@@ -65,7 +65,7 @@ class DedicatedDatabase(CommonDatabaseSettings):
 
     secrets: ClassVar[Mapping[str, SecretRule]] = {
         "databasePassword": SecretRule(
-            description="Password of Harbor's role in a database that is taken over",
+            description="Password of Harbor's role in a database that is adopted",
             shape=characters(8, 128),
         ),
     }
@@ -73,7 +73,7 @@ class DedicatedDatabase(CommonDatabaseSettings):
     mode: Literal["dedicated"] = "dedicated"
     """A CloudNativePG Cluster of this Sovereign's own."""
     adopt: bool = False
-    """Take over the Cluster `harbor-pg` that exists in the namespace instead of refusing it."""
+    """Adopt the Cluster `harbor-pg` that exists in the namespace instead of refusing it."""
     instances: Annotated[int, whole_number(1, 9, example=2)] = 1
     """PostgreSQL pods: one primary, the rest standbys."""
     storage_size: StorageSize = "10Gi"
@@ -112,7 +112,8 @@ class SharedDatabase(CommonDatabaseSettings):
     """Host of the server, as Harbor's pods reach it."""
     port: Annotated[int, PORT] = 5432
     """Port of the server."""
-    # Written into a connection string without quotes, so nothing that would need them.
+    # Harbor writes name and role into a connection string without quotes, so characters that need
+    # quotes are refused.
     name: Annotated[
         str,
         SettingRule(
@@ -132,7 +133,7 @@ class SharedDatabase(CommonDatabaseSettings):
     ]
     """Role that owns the database."""
     secret: SecretRef
-    """Where the role's password is."""
+    """Secret that holds the role's password."""
     pool_mode: Annotated[
         str,
         SettingRule(allowed="one of none, session", example="session", check=_pool_mode),
@@ -141,12 +142,12 @@ class SharedDatabase(CommonDatabaseSettings):
 
     @property
     def looks_pooled(self) -> bool:
-        """Whether the address smells of a PgBouncer."""
+        """Whether host name or port (6432, PgBouncer's default) suggest a PgBouncer."""
         return "pooler" in self.host or "pgbouncer" in self.host or self.port == 6432
 
 
 def by_default_dedicated(value: Any) -> Any:
-    """`database: {instances: 2}` means the dedicated one: nothing is shared unless asked."""
+    """`database: {instances: 2}` means mode dedicated; shared has to be named."""
     if isinstance(value, dict) and "mode" not in value:
         return {"mode": "dedicated", **cast("dict[str, Any]", value)}
     return value  # pyright: ignore[reportUnknownVariableType]

@@ -1,6 +1,6 @@
 """The section `dns`: who writes the registry's address records. Pure.
 
-Names of vendors live here, in dns.py and in object_storage/ only.
+Vendors are named here and in storage/, in no other section.
 """
 
 import ipaddress
@@ -40,7 +40,7 @@ _ZONE = SettingRule(
 
 
 class DnsKind(AsksForSecrets):
-    """What every kind answers."""
+    """What the program asks every kind of DNS."""
 
     def problem_with(self, registry_fqdn: str) -> str | None:
         """Why this kind cannot write records of that host; None if it can."""
@@ -69,7 +69,7 @@ class LoadBalancer(Section):
         ]
         | None
     ) = None
-    """Its name."""
+    """Name of the load balancer."""
     selector: (
         Annotated[
             str,
@@ -81,7 +81,7 @@ class LoadBalancer(Section):
         ]
         | None
     ) = None
-    """A label selector that it alone has."""
+    """A label selector that matches no other load balancer."""
 
     @model_validator(mode="after")
     def _is_named_in_one_way(self) -> Self:

@@ -1,7 +1,7 @@
 """Namespaces in which any image may run: what a cold cluster needs to bring Harbor back. Pure.
 
-An image of these pods cannot come from Harbor while Harbor is not there. A policy that does not
-leave them out locks the cluster: Harbor is down, so nothing that Harbor needs can start.
+While Harbor is down, pods of these namespaces cannot pull images from it. A policy that covers such
+a namespace locks the cluster: pods that Harbor needs cannot start, so Harbor stays down.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ ESTATE: Final[Mapping[str, str]] = {
     "flux-system": "brings all of the above to the cluster",
     "cert-manager": "issues the certificate under which images are pulled from Harbor",
 }
-"""Namespace → why it is left out by default. An estate that has none of it may drop it."""
+"""Namespace → why it is left out by default. An estate without that software may leave it in."""
 
 
 def needed_for_harbor(
     *, harbor: str, sealing: str, database: str | None, cache: str | None
 ) -> dict[str, str]:
-    """Namespace → why; `database` and `cache`: where somebody else's server runs, if it does."""
+    """Namespace → why. `database` and `cache`: namespace of a shared server; None for a dedicated
+    one."""
     needed = {**CLUSTER, harbor: "Harbor itself, its database and its cache"}
     needed.setdefault(sealing, "the controller that unseals Harbor's credentials")
     for namespace, why in ((database, "Harbor's database"), (cache, "Harbor's cache")):

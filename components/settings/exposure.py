@@ -85,7 +85,7 @@ class IngressExposure(Section):
         dict[str, str],
         SettingRule(allowed="an object of annotations", example="VALUE", check=_annotations),
     ] = Field(default_factory=dict)
-    """Annotations beside those that let large layers through."""
+    """Annotations to add to those that let large layers through."""
     cluster_issuer: Annotated[str, _ISSUER] | None = None
     """ClusterIssuer of cert-manager that signs the certificate."""
     tls_secret: Annotated[str, replace(OBJECT_NAME, example="harbor-tls")] | None = None
@@ -93,7 +93,7 @@ class IngressExposure(Section):
 
     @property
     def tls_secret_name(self) -> str:
-        """The Secret with the certificate, whoever fills it."""
+        """The Secret with the certificate, whether cert-manager or somebody else fills it."""
         return self.tls_secret or "harbor-tls"
 
     @property

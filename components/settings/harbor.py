@@ -37,7 +37,7 @@ class Chart(Section):
 
 
 class HarborReplicas(Section):
-    """How many pods of each component run."""
+    """Number of pods of each component."""
 
     core: Replicas = 1
     """API, login, proxy in front of the registry."""
@@ -110,15 +110,15 @@ class Toleration(Section):
 class HarborSettings(AsksForSecrets):
     """Harbor's Helm release."""
 
-    # What the database of a release that is taken over is bound to. They stay set afterwards: what
-    # is not given is minted.
+    # The database of an adopted release works with its own two values only. They stay set after the
+    # adoption: without them the program would mint new ones.
     secrets: ClassVar[Mapping[str, SecretRule]] = {
         "harborSecretKey": SecretRule(
-            description="secretKey of a Harbor that is taken over",
+            description="secretKey of a Harbor that is adopted",
             shape=characters(16, 16),
         ),
         "harborAdminPassword": SecretRule(
-            description="Password of admin in a Harbor that is taken over",
+            description="Password of admin in a Harbor that is adopted",
             shape=characters(8, 128),
         ),
     }
@@ -126,7 +126,7 @@ class HarborSettings(AsksForSecrets):
     namespace: Annotated[str, OWN_NAMESPACE] = "harbor"
     """Namespace of Harbor, its database and its cache."""
     adopt: bool = False
-    """Take over the Helm release `harbor` that exists in the namespace instead of refusing it."""
+    """Adopt the Helm release `harbor` that exists in the namespace instead of refusing it."""
     chart: Chart = Chart()
     """Where the chart comes from."""
     log_level: Literal["debug", "info", "warning", "error", "fatal"] = "info"
@@ -134,7 +134,7 @@ class HarborSettings(AsksForSecrets):
     timeout_seconds: Annotated[int, whole_number(60, 7200, example=900)] = 900
     """How long the release may take; the first start migrates the database."""
     replicas: HarborReplicas = HarborReplicas()
-    """How many pods of each component run."""
+    """Number of pods of each component."""
     resources: HarborResources = HarborResources()
     """What each container requests."""
     # No arm64 images of Harbor 2.14 exist; estates with mixed nodes taint the amd64 ones.

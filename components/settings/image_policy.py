@@ -32,7 +32,7 @@ def _prefix(prefix: str) -> str | None:
 
 
 PREFIX = SettingRule(
-    allowed="a lower-case registry host, with a path if wanted, that ends with a slash",
+    allowed="a lower-case registry host, or a host and a path, that ends with a slash",
     example="harbor.mct1.omani.works/",
     check=_prefix,
 )
@@ -48,7 +48,7 @@ def _proxied(projects: dict[str, str]) -> str | None:
 
 
 class RewriteSettings(Section):
-    """Pulls images of other registries through Harbor's proxy caches."""
+    """Pull images of other registries through Harbor's proxy caches."""
 
     enabled: bool = False
     """Rewrite the images of new pods. The proxy-cache projects must be there before."""
@@ -76,17 +76,18 @@ class ImagePolicySettings(Section):
     enforcement: Literal["Audit", "Enforce"] = "Audit"
     """Report images from elsewhere, or refuse them."""
     extra_prefixes: tuple[Annotated[str, PREFIX], ...] = ()
-    """What images may begin with besides the registry's own host."""
+    """What names of images may begin with, besides the registry's own host."""
     excluded_namespaces: tuple[Namespace, ...] | None = None
-    """Namespaces where any image may run; replaces the default, which is what Harbor needs."""
+    """Namespaces where any image may run. Replaces the default, which is the namespaces that Harbor
+    needs to start."""
     extra_excluded_namespaces: tuple[Namespace, ...] = ()
-    """Namespaces where any image may run, besides the others."""
+    """Namespaces where any image may run, in addition to excludedNamespaces."""
     accept_refusals: bool = False
     """Enforce although Audit's reports say that something that runs would be refused."""
     rewrite: RewriteSettings = RewriteSettings()
-    """Pulls images of other registries through Harbor's proxy caches."""
+    """Pull images of other registries through Harbor's proxy caches."""
     signatures: SignaturesSettings | None = None
-    """Has images of our own projects verified with our Cosign key; not at all when unset."""
+    """Verify images of our own projects with our Cosign key. No image is verified when unset."""
 
     @model_validator(mode="after")
     def _signatures_bind(self) -> Self:
@@ -118,7 +119,7 @@ class ImagePolicySettings(Section):
 def namespaces_harbor_needs(
     harbor: str, sealing: str, database: DatabaseSettings, valkey: ValkeySettings
 ) -> dict[str, str]:
-    """Namespace → why Harbor cannot come back while nothing may run there."""
+    """Namespace → why Harbor cannot start again while its pods are refused."""
     is_shared = isinstance(database, SharedDatabase)
     return needed_for_harbor(
         harbor=harbor,

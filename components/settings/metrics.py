@@ -1,4 +1,4 @@
-"""The section `metrics`: figures for Prometheus. Pure."""
+"""The section `metrics`: metrics for Prometheus. Pure."""
 
 from typing import Self
 
@@ -8,15 +8,15 @@ from components.settings.schema.rules import Section, refuse
 
 
 class MetricsSettings(Section):
-    """Figures for Prometheus."""
+    """Metrics for Prometheus."""
 
     enabled: bool = False
-    """Serve them on port 8001 of core, jobservice, registry and an exporter."""
+    """Serve metrics on port 8001 of core, jobservice, registry and an exporter."""
     service_monitor: bool = False
     """Write a ServiceMonitor, for clusters with the Prometheus operator."""
 
     @model_validator(mode="after")
-    def _something_is_there_to_scrape(self) -> Self:
+    def _scrapes_what_is_served(self) -> Self:
         if self.service_monitor and not self.enabled:
             refuse("it needs metrics.enabled true", at=("serviceMonitor",), example="false")
         return self

@@ -1,6 +1,6 @@
-"""The stack config of one Sovereign, typed and frozen. Pure: loader.py reads it from Pulumi.
+"""The stack config of one Sovereign, typed and frozen. Pure: stack_config.py reads it from Pulumi.
 
-A section is one file and one field below.
+Each section is one file and one field of Settings.
 """
 
 from typing import Annotated, Self
@@ -59,9 +59,9 @@ class Settings(Section):
     trivy: TrivySettings = TrivySettings()
     """Harbor's vulnerability scanner."""
     metrics: MetricsSettings = MetricsSettings()
-    """Figures for Prometheus."""
+    """Metrics for Prometheus."""
     rotation: RotationSettings = RotationSettings()
-    """One number per minted credential; raising it mints a new one."""
+    """One number per minted credential; raising it mints a new value."""
 
     @property
     def registry_address(self) -> RegistryAddress:
@@ -77,13 +77,13 @@ class Settings(Section):
 
 
 def update_strategy(settings: Settings) -> str:
-    """How pods that may share a volume are replaced.
+    """How pods of registry and jobservice are replaced.
 
-    By RollingUpdate the new pod would wait for the volume that the old one holds on another node,
-    and the old one for the new pod's readiness.
+    On a volume that mounts on one node only, RollingUpdate would block: the new pod waits for the
+    volume that the old pod holds on another node, the old pod for the new one's readiness.
     """
-    fitting = "Recreate" if settings.storage.mounts_on_one_node else "RollingUpdate"
-    return settings.harbor.update_strategy or fitting
+    default = "Recreate" if settings.storage.mounts_on_one_node else "RollingUpdate"
+    return settings.harbor.update_strategy or default
 
 
 def max_open_connections(settings: Settings) -> int:

@@ -56,29 +56,31 @@ class ApiServer(Section):
     cidr: Annotated[str, replace(CIDR, example=_ADDRESS_COMMAND)]
     """Range that holds all endpoints of the Service `kubernetes`: the control plane's nodes."""
     port: Annotated[int, replace(PORT, example="6443")] = 6443
-    """Port behind the Service `kubernetes`; policies see a connection after its translation."""
+    """Port of those endpoints: policies apply after the Service's address is translated."""
 
 
 class NetworkPoliciesSettings(Section):
-    """Default deny for every pod in Harbor's namespace, then what the parts need."""
+    """Every connection of pods in Harbor's namespace is denied, except those that Harbor's parts
+    need."""
 
     enabled: bool = True
-    """Whether policies are written at all."""
+    """Whether policies are written."""
     gateway: Annotated[CiliumGateway | NamespaceGateway, Field(discriminator="kind")] = (
         CiliumGateway()
     )
-    """Who brings clients to Harbor's core and portal."""
+    """The controller through which clients reach Harbor's core and portal."""
     monitoring_namespace: Annotated[str, DNS_LABEL] = "monitoring"
     """Namespace whose pods scrape Harbor when metrics are on."""
     operator_namespace: Annotated[str, DNS_LABEL] = "cnpg-system"
-    """Namespace of the CloudNativePG operator, which asks each database pod how it is."""
+    """Namespace of the CloudNativePG operator, which checks the health of each database pod."""
     api_server: ApiServer | None = None
     """Where the database's instance managers reach the API server. Needed unless gateway.kind is
     cilium, whose policies know the API server by name."""
     outside: tuple[Annotated[str, CIDR], ...] = ("0.0.0.0/0", "::/0")
-    """What counts as outside: identity provider, upstream registries, scanner databases, bucket.
-    A range of everything leaves the private ones out; a private store is let in by its own range.
-    An empty list: nothing outside is reached."""
+    """Address ranges outside the cluster that Harbor may reach: identity provider, upstream
+    registries, scanner databases, bucket. 0.0.0.0/0 and ::/0 leave private ranges out; a store with
+    a private address needs a range of its own. With an empty list Harbor reaches nothing
+    outside."""
 
     @model_validator(mode="after")
     def _cilium_needs_no_address(self) -> Self:

@@ -1,4 +1,4 @@
-"""The section `rotation`: one number per minted credential; raising it mints a new one. Pure."""
+"""The section `rotation`: one number per minted credential; raising it mints a new value. Pure."""
 
 from typing import Annotated
 
@@ -15,16 +15,16 @@ def _never(reason: str) -> SettingRule:
 
 
 class RotationSettings(Section):
-    """One number per minted credential; raising it mints a new one."""
+    """One number per minted credential; raising it mints a new value."""
 
     core_secret: Epoch = 1
-    """What Harbor's components show each other."""
+    """Secret by which Harbor's components authenticate to each other."""
     csrf_key: Epoch = 1
     """Key of the web interface's CSRF tokens."""
     jobservice_secret: Epoch = 1
-    """What the job service shows core."""
+    """Secret by which the job service authenticates to core."""
     registry_http_secret: Epoch = 1
-    """What signs the state of uploads."""
+    """Secret that signs the state of uploads."""
     registry_user: Epoch = 1
     """Password with which core talks to the registry."""
     token_certificate: Epoch = 1

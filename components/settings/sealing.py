@@ -23,7 +23,7 @@ class SealingSettings(Section):
     controller_name: Annotated[str, OBJECT_NAME] = "sealed-secrets-controller"
     """Name of the controller's Service."""
     timeout_seconds: Annotated[int, whole_number(5, 900, example=120)] = 120
-    """How long the program waits until the controller has unsealed a Secret."""
+    """Seconds that the program waits for the controller to unseal a Secret."""
 
     @property
     def certificate_is_path(self) -> bool:

@@ -1,4 +1,4 @@
-"""The section `imagePolicy.signatures`: which images have to carry our Cosign signature. Pure."""
+"""The section `imagePolicy.signatures`: which images need our Cosign signature. Pure."""
 
 import binascii
 from dataclasses import replace
@@ -21,7 +21,7 @@ from components.settings.schema.rules import (
 
 
 def _p256(pem: str) -> ec.EllipticCurvePublicKey | None:
-    """The key, if it is of the kind that Cosign makes."""
+    """The key; None unless it is an EC P-256 public key, the kind that Cosign makes."""
     try:
         key = serialization.load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm, binascii.Error):
@@ -40,7 +40,7 @@ def _public_key(pem: str) -> str | None:
 
 
 def _canonical(pem: str) -> str:
-    """Written in one way, so that blank lines and line ends are no change of the policy."""
+    """The key in one spelling, so that blank lines and line ends do not change the policy."""
     key = _p256(pem)
     if key is None:
         raise ValueError("not a P-256 public key")
@@ -76,7 +76,7 @@ LOG = SettingRule(
 
 
 class SignaturesSettings(Section):
-    """Which images have to carry our Cosign signature, and what happens to the others."""
+    """Which images need our Cosign signature, and what happens to those without."""
 
     projects: tuple[Annotated[str, HARBOR_PROJECT], ...]
     """Harbor projects whose images have to be signed."""
@@ -85,20 +85,21 @@ class SignaturesSettings(Section):
     action: Literal["Audit", "Enforce"] = "Audit"
     """Report images without our signature, or refuse them."""
     accept_refusals: bool = False
-    """Enforce without Audit's reports, or although they say that something would be refused."""
+    """Enforce without Audit's reports, or although they name images that would be refused."""
     failure_policy: Literal["Ignore", "Fail"] = "Ignore"
-    """What becomes of a pod under Enforce while Kyverno does not answer: it is admitted, or
-    refused."""
+    """Whether a pod is admitted (Ignore) or refused (Fail) while Kyverno does not answer, under
+    Enforce."""
     timeout_seconds: Annotated[int, TIMEOUT] = 10
-    """How long the API server waits for Kyverno, which waits for Harbor. ClusterPolicy: 10 at
-    least, whatever is set."""
+    """Seconds that the API server waits for Kyverno, which waits for Harbor. At least 10 with kind
+    ClusterPolicy."""
     rekor_url: Annotated[str, LOG, ENDPOINT] | None = None
-    """Transparency log that has to know every signature; none when unset. Kyverno then needs
-    Sigstore's trust root from the internet."""
+    """Transparency log in which every signature must be recorded; none when unset. With a log,
+    Kyverno needs Sigstore's trust root from the internet."""
     pull_secret: (
         Annotated[str, replace(OBJECT_NAME, example="harbor-signatures", conceal=True)] | None
     ) = None
-    """Secret in Kyverno's namespace with which signatures are read; anonymously when unset."""
+    """Secret in Kyverno's namespace with the credentials that read signatures; they are read
+    anonymously when unset."""
 
     @model_validator(mode="after")
     def _names_projects(self) -> Self:

@@ -1,6 +1,6 @@
 """The section `trivy`: Harbor's vulnerability scanner. Pure."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import model_validator
 
@@ -8,7 +8,8 @@ from components.settings.schema.rules import Section, SettingRule, StorageSize, 
 
 Severity = Literal["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
 Blocked = Literal["NONE", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
-_RISING: tuple[Severity, ...] = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""From the least severe to the most."""
 
 _REPOSITORY = SettingRule(
     allowed="a repository HOST[:PORT]/PATH[:TAG] without scheme",
@@ -24,15 +25,16 @@ class TrivySettings(Section):
     """Harbor's vulnerability scanner."""
 
     enabled: bool = True
-    """Whether images can be scanned."""
-    severity: tuple[Severity, ...] = ("UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL")
+    """Whether Harbor runs the scanner."""
+    severity: tuple[Severity, ...] = SEVERITIES
     """Severities that a report contains."""
     vuln_types: tuple[Literal["os", "library"], ...] = ("os", "library")
     """Packages of the operating system, of programming languages, or both."""
     ignore_unfixed: bool = False
-    """Leave out what nobody has fixed yet."""
+    """Leave vulnerabilities without a fixed version out of reports."""
     offline: bool = False
-    """Fetch no database and ask nobody outside: the scanner's volume is filled by hand."""
+    """Fetch no database and make no requests outside the cluster: somebody fills the scanner's
+    volume."""
     # mirror.gcr.io first: ghcr.io refuses with TOOMANYREQUESTS (harbor #21163).
     db_repositories: tuple[Repository, ...] = (
         "mirror.gcr.io/aquasec/trivy-db",
@@ -58,14 +60,14 @@ class TrivySettings(Section):
     StatefulSet."""
 
     scan_on_push: bool = True
-    """Scan images as they are pushed. A property of Harbor's projects: the day-2 stack sets it."""
+    """Scan images as they are pushed. The day-2 stack sets it on Harbor's projects."""
     block_severity: Blocked = "CRITICAL"
-    """Images with a vulnerability this severe, or more, cannot be pulled. Likewise the day-2
-    stack's to set."""
+    """Least severity of a vulnerability with which an image cannot be pulled. The day-2 stack sets
+    it on Harbor's projects."""
 
     @property
     def scan_policy(self) -> dict[str, bool | str] | None:
-        """What the day-2 stack is to set in Harbor's projects; None without a scanner."""
+        """Values that the day-2 stack sets on Harbor's projects; None without a scanner."""
         if not self.enabled:
             return None
         return {"scanOnPush": self.scan_on_push, "blockSeverity": self.block_severity.lower()}
@@ -96,7 +98,7 @@ class TrivySettings(Section):
                 at=("blockSeverity",),
                 example="NONE",
             )
-        blocked = _RISING[_RISING.index(self.block_severity) :]
+        blocked = SEVERITIES[SEVERITIES.index(self.block_severity) :]
         unreported = [severity for severity in blocked if severity not in self.severity]
         if unreported:
             refuse(

@@ -1,4 +1,4 @@
-"""The section `valkey`: Harbor's cache and job queue, its own or someone else's. Pure."""
+"""The section `valkey`: Harbor's cache and job queue, dedicated or shared. Pure."""
 
 from typing import Annotated, Literal, Self
 
@@ -25,7 +25,7 @@ class DedicatedValkey(Section):
     mode: Literal["dedicated"] = "dedicated"
     """A Valkey of this Sovereign's own."""
     storage_size: StorageSize = "2Gi"
-    """Size of the volume that persists it."""
+    """Size of the volume that holds the data."""
     storage_class: Annotated[str, STORAGE_CLASS] | None = None
     """StorageClass of the volume; the cluster's default when unset."""
     cpu: Cpu = "250m"
@@ -33,11 +33,12 @@ class DedicatedValkey(Section):
     memory: Memory = "256Mi"
     """Memory requested, and the limit."""
     max_memory: Memory | None = None
-    """Most that the data may take; three quarters of `memory` when unset."""
+    """Memory that the data may take at most; three quarters of `memory` when unset."""
 
     @property
     def max_memory_bytes(self) -> int:
-        """Valkey's maxmemory. The rest is for the fork that rewrites the append-only file."""
+        """Valkey's maxmemory in bytes. The rest is for the process that rewrites the append-only
+        file."""
         if self.max_memory is not None:
             return bytes_of(self.max_memory)
         return bytes_of(self.memory) * 3 // 4
@@ -54,10 +55,10 @@ class DedicatedValkey(Section):
         return self
 
 
-# 16 databases is what Valkey starts with. Harbor's chart says that the core's index "must be 0";
-# that is older than the code: core hands its URL, index included, to go-redis
-# (src/core/session/session.go, src/lib/cache/redis/redis.go), and the chart passes any index on.
-# So in an estate where somebody else owns 0, core moves out of the way.
+# Valkey has 16 databases by default. A comment in Harbor's chart says that core's index "must be
+# 0". Harbor's code does not need that: core hands its URL, index included, to go-redis
+# (src/core/session/session.go, src/lib/cache/redis/redis.go), and the chart passes any index on. So
+# core can use another index where somebody else owns 0.
 DatabaseIndex = Annotated[int, whole_number(0, 15, example=3)]
 
 
@@ -106,7 +107,7 @@ class SharedValkey(Section):
     indexes: ValkeyIndexes = ValkeyIndexes()
     """Which database of the server each part of Harbor uses."""
     secret: SecretRef
-    """Where the password is."""
+    """Secret that holds the password."""
 
 
 ValkeySettings = Annotated[

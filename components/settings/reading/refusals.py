@@ -1,8 +1,8 @@
 """Turns a stack's raw config into Settings, or into all reasons against it at once. Pure.
 
-Sections are validated one by one, so that one bad section hides neither another nor the rules
-between those that are good. Every refusal says which key, which value, what is allowed and the
-command that mends it; the values of secrets and of what looks like one are never shown.
+Each section is validated by itself, so that a refused section does not hide problems of others, or
+between others. Every refusal names the key, the value, what is allowed and the command that mends
+it. Values of secrets, and of settings that look like secrets, are never shown.
 """
 
 import difflib
@@ -67,7 +67,7 @@ class SettingsRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What became of a raw config: `settings` unless something is refused."""
+    """The result of reading a raw config: `settings` is None if anything is refused."""
 
     settings: Settings | None
     refusals: tuple[Refusal, ...]
@@ -99,7 +99,7 @@ class _Reader:
     def read(self, raw: dict[str, Any], encrypted: frozenset[str]) -> Reading:
         refusals: list[Refusal] = []
         sections: dict[str, Any] = {}
-        # The sandbox first: what is allowed elsewhere hangs on it.
+        # First `sandbox`, on which references in the other sections depend.
         for key in sorted(self._names, key=lambda key: key != "sandbox"):
             if key in encrypted:
                 refusals.append(self._encrypted(key, raw.get(key)))
@@ -131,10 +131,10 @@ class _Reader:
         try:
             section = adapter.validate_python(expanded, by_alias=True, by_name=False)
         except ValidationError as error:
-            # Explained on the raw value: what a reference stands for may be a secret.
-            found = [self._explain(detail, key, raw) for detail in error.errors()]
+            # Refusals show the raw value: the value of a reference may be a secret.
+            refusals = [self._explain(detail, key, raw) for detail in error.errors()]
             skip = {refusal.key for refusal in unset}
-            return unset + [refusal for refusal in found if refusal.key not in skip]
+            return unset + [refusal for refusal in refusals if refusal.key not in skip]
         if not unset:
             sections[name] = section
         return unset
@@ -207,7 +207,8 @@ class _Reader:
         hidden = hidden or _looks_secret(leaf)
         shown = _shown(value, hidden=hidden)
         known = keys_at(tuple(parent), raw)
-        # A key pair is often written where the bucket is, a token where the zone is.
+        # People often write a key pair into the section of the bucket, a token into that of the
+        # zone.
         secrets = list(SECRETS) if parent in ([], ["storage"], ["dns"]) else []
         near = _nearest(leaf, secrets) if _looks_secret(leaf) else None
         near = near or _nearest(leaf, known + secrets)
@@ -278,7 +279,7 @@ def missing_secret(key: str, *, stack: str, sandbox: bool) -> Refusal:
 
 
 def given_and_rotated(rotation: RotationSettings, *, stack: str) -> list[Refusal]:
-    """A number raised for a database password that is given: nothing would be minted."""
+    """Refuses to rotate a database password that is given: the program does not mint that one."""
     if rotation.database_password == 1:
         return []
     return [
@@ -345,7 +346,7 @@ def _looks_secret(key: str) -> bool:
 
 
 def _shown(value: Any, *, hidden: bool) -> str:
-    if isinstance(value, dict | list):  # nobody knows what stands in it
+    if isinstance(value, dict | list):  # it may hold a secret anywhere
         return "(an object)" if isinstance(value, dict) else "(a list)"
     text = value if isinstance(value, str) else json.dumps(value)
     if hidden:
@@ -362,8 +363,8 @@ def _scalar(value: Any) -> str:
 
 def _nearest(word: str, known: Sequence[str]) -> str | None:
     folded = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower().replace("_", ""), list(folded), n=1, cutoff=0.6)
-    return folded[found[0]] if found else None
+    names = difflib.get_close_matches(word.lower().replace("_", ""), list(folded), n=1, cutoff=0.6)
+    return folded[names[0]] if names else None
 
 
 def dotted(path: Path) -> str:

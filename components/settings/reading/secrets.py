@@ -1,4 +1,4 @@
-"""Which secrets the stack config holds: those that some kind of section asks for. Pure."""
+"""All secrets that a stack config may hold, collected from the sections that need them. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -21,4 +21,4 @@ SECRETS: Mapping[str, SecretRule] = {
     **HarborSettings.secrets,
     **DedicatedDatabase.secrets,
 }
-"""By config key; each kind declares its own."""
+"""By config key."""

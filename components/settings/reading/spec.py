@@ -1,6 +1,7 @@
-"""What the models say about a place in the config: which keys, what is allowed, an example. Pure.
+"""What the models say about the setting at a path: its keys, what is allowed, an example. Pure.
 
-A path is written in config keys; a section is found by its models, so nothing is listed twice.
+A path is a sequence of config keys. Everything is derived from the models, so nothing is listed
+twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ ABSENT = Absent()
 
 @dataclass(frozen=True, kw_only=True)
 class SettingSpec:
-    """What is allowed somewhere in the config, and (path below, value) pairs that obey it."""
+    """What is allowed at a path of the config; as examples, pairs of a path below and its value."""
 
     allowed: str
     examples: list[tuple[Path, str]]
@@ -34,11 +35,11 @@ class SettingSpec:
 
     @property
     def conceal(self) -> bool:
-        """Whether a value found here must not be shown."""
+        """Whether the value must not be shown."""
         return self.rule is not None and self.rule.conceal
 
     def accepts(self, value: Any) -> bool:
-        """Whether the value could stand here, as far as its rule can tell."""
+        """Whether the rule of this setting accepts the value; a section accepts none."""
         if self.rule is None or self.rule.check is None:
             return not self.is_section
         try:
@@ -89,10 +90,7 @@ def without_tags(loc: Sequence[str | int]) -> Path:
         path.append(segment)
         try:
             hint = _child(hint, segment, None)
-        except (
-            KeyError,
-            IndexError,
-        ):  # an unknown key: nothing below it is known either
+        except (KeyError, IndexError):  # an unknown key: nothing below it is known either
             hint = str
     return tuple(path)
 
@@ -193,8 +191,8 @@ def _parts(hint: Any) -> tuple[Any, list[Any]]:
     metadata: list[Any] = []
     while True:
         if get_origin(hint) is Annotated:
-            hint, *found = get_args(hint)
-            metadata += found
+            hint, *annotations = get_args(hint)
+            metadata += annotations
         elif get_origin(hint) in (Union, UnionType):
             members = [member for member in get_args(hint) if member is not type(None)]
             if len(members) > 1:

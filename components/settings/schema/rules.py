@@ -1,7 +1,7 @@
-"""What a setting may be: in words for a person, as an example for the mending command, as a check.
+"""What a setting may be: in words, as an example for the command that mends it, and as a check.
 
-Pure. The models annotate their fields with these rules; refusals.py reads the same rules back to
-write its messages, so the words and the check cannot drift apart.
+Pure. The models annotate their fields with these rules, and refusals.py and the reference of the
+settings take their words from the same rules, so that words and check cannot differ.
 """
 
 import re
@@ -18,7 +18,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from components.kubernetes.quantities import bytes_of
 
 Check = Callable[[Any], str | None]
-"""Takes a value of the field's type; returns None, or the reason against it ("" for no further)."""
+"""Takes a value of the field's type. Returns None if it is allowed, else the reason against it: ""
+where `allowed` says it all."""
 
 
 class Section(BaseModel):
@@ -29,17 +30,18 @@ class Section(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         validate_by_alias=True,
-        validate_by_name=True,  # for Python callers; the loader reads YAML by alias only
+        validate_by_name=True,  # for Python callers; refusals.py reads YAML by alias only
         coerce_numbers_to_str=True,  # `pulumi config set --path` turns 10485760 into a number
     )
 
 
 REMOVE: Final = ""
-"""In place of an example: the key has to go."""
+"""Instead of an example: the mending command removes the key."""
 
 
 def refuse(reason: str, *, at: tuple[str, ...] = (), example: str | None = None) -> NoReturn:
-    """Refuse the value under validation, or the key `at` below it; `example` would be accepted."""
+    """Refuse the value under validation, or the key `at` below it. `example`: a value to set
+    instead."""
     raise PydanticCustomError(
         "refused", "{reason}", {"reason": reason, "at": at, "example": example}
     )
@@ -47,13 +49,13 @@ def refuse(reason: str, *, at: tuple[str, ...] = (), example: str | None = None)
 
 @dataclass(frozen=True, kw_only=True)
 class SettingRule:
-    """Annotates a field. None (an optional setting left out) is never checked."""
+    """Annotates a field. None, the value of an optional setting left out, is never checked."""
 
     allowed: str
     example: str
     check: Check | None = None
     conceal: bool = False
-    """Never show the value: a person could have put a credential here by mistake."""
+    """Never show the value: somebody could have put a credential here by mistake."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -69,9 +71,10 @@ class SettingRule:
 
 
 def is_for_the_shell(example: str) -> bool:
-    """Whether the shell is to make a value of an example, so that it must not be quoted.
+    """Whether the shell has to evaluate an example, so that it must not be quoted.
 
-    It is $(a command), or < a file: text that begins with '-' would be taken for a flag.
+    Such are $(a command) and < a file, which holds PEM: pulumi would take text that begins with '-'
+    for a flag.
     """
     return "$(" in example or example.startswith("< ")
 

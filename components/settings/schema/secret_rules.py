@@ -1,4 +1,4 @@
-"""What a top-level secret must look like, and which sections ask for one. Pure, keeps no value."""
+"""The shape of a top-level secret, and the sections that need one. Pure; no value is kept."""
 
 import re
 from collections.abc import Mapping
@@ -12,14 +12,15 @@ WHITE_SPACE = "it contains white space, perhaps a line break from copying"
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """In words, and as a check, whose reason never contains any of the secret."""
+    """What a secret looks like, in words and as a check. No reason of the check quotes the
+    secret."""
 
     allowed: str
     check: Check
 
 
 def characters(shortest: int, longest: int) -> Shape:
-    """So many characters without white space."""
+    """A text of `shortest` to `longest` characters without white space."""
 
     def check(plain: str) -> str | None:
         if not shortest <= len(plain) <= longest:
@@ -32,19 +33,20 @@ def characters(shortest: int, longest: int) -> Shape:
 
 @dataclass(frozen=True, kw_only=True)
 class SecretRule:
-    """A top-level secret: its shape, and the laxer one that a sandbox may use."""
+    """A top-level secret: its shape, and the wider one that is allowed in a sandbox."""
 
     description: str
     shape: Shape
     in_sandbox: Shape | None = None
     file: str | None = None
-    """What the file is called that the vendor hands it out in: longer than a person would type."""
+    """Name of the file in which the vendor hands the secret out; None where a person types it."""
 
     def allowed(self, *, sandbox: bool) -> str:
         return f"{self._shape(sandbox).allowed}, encrypted"
 
     def refusal(self, plain: str, *, sandbox: bool) -> str | None:
-        """Why not ("" for no further reason), in words that do not contain it."""
+        """Why the secret is refused ("" where `allowed` says it all), without quoting it; None if
+        it is not."""
         return self._shape(sandbox).check(plain)
 
     def _shape(self, sandbox: bool) -> Shape:
@@ -55,9 +57,9 @@ class AsksForSecrets(Section):
     """A section that may need top-level secrets."""
 
     secrets: ClassVar[Mapping[str, SecretRule]] = {}
-    """All that this kind of section can ask for, by config key."""
+    """All secrets that sections of this class may need, by config key."""
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:
-        """Those that must be set."""
+        """The secrets that must be set for this section."""
         return tuple(self.secrets)

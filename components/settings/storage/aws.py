@@ -1,4 +1,4 @@
-"""The section `storage` of kind aws: Amazon S3, and what follows from a region. Pure."""
+"""The storage kind `aws`: Amazon S3, and what follows from its region. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,10 +18,10 @@ from components.settings.storage.base import (
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """A part of the vendor's cloud that has names and accounts of its own."""
+    """A partition of AWS: a group of regions with accounts and domains of its own."""
 
     name: str
-    """Second part of every ARN in it."""
+    """Second part of every ARN in the partition."""
     domain: str
 
 
@@ -31,7 +31,7 @@ _PARTITIONS: Final[Mapping[str, Partition]] = {
     "eusc-": Partition(name="aws-eusc", domain="amazonaws.eu"),
     "": Partition(name="aws", domain="amazonaws.com"),
 }
-"""By how the names of their regions begin."""
+"""By the prefix of the names of their regions; the last one matches every name."""
 
 KNOWN_TO_THE_REGISTRY: Final = frozenset(
     {
@@ -55,8 +55,9 @@ KNOWN_TO_THE_REGISTRY: Final = frozenset(
         "us-west-2",
     }
 )
-"""The regions of aws-sdk-go 1.15.11, which Harbor's registry is built with: in any other it ends at
-its start with `invalid region provided` unless it is told an endpoint (distribution #4614)."""
+"""The regions of aws-sdk-go 1.15.11, which Harbor's registry is built with. In any other region the
+registry ends at its start with `invalid region provided`, unless its configuration names an
+endpoint (distribution #4614)."""
 
 _REGION = SettingRule(
     allowed="the name of an AWS region",
@@ -111,9 +112,10 @@ class AccessKey(Section):
     mode: Literal["access-key"] = "access-key"
     """An IAM user of the registry's own, and its access key."""
     epoch: Epoch = 1
-    """Raising it makes a new key; the one before goes once the registry has the new one."""
+    """Raising the number makes a new key. The old key is deleted once the registry has the new
+    one."""
     permissions_boundary: Annotated[str, _POLICY_ARN] | None = None
-    """IAM policy that bounds the user, where the account demands one."""
+    """IAM policy that limits what the user may be allowed, where the account demands one."""
 
 
 class NodeRole(Section):
@@ -122,11 +124,12 @@ class NodeRole(Section):
     mode: Literal["node-role"]
     """No key: the registry uses the role of the node it runs on, by IMDSv1."""
     role: Annotated[str, _ROLE]
-    """IAM role of the nodes' instance profile. It gets the registry's policy."""
+    """IAM role of the nodes' instance profile. The registry's policy is attached to it."""
 
 
-def _offered(value: Any) -> Any:
-    """`access: {epoch: 2}` means the key; what does not work is refused with the reason."""
+def _with_mode(value: Any) -> Any:
+    """`access: {epoch: 2}` means mode access-key; modes that cannot work are refused with the
+    reason."""
     if not isinstance(value, dict):
         return value
     given = {"mode": "access-key", **cast("dict[str, Any]", value)}
@@ -145,13 +148,13 @@ class AwsStorage(BucketSettings):
     bucket: Annotated[str, _BUCKET]
     """Name of the Sovereign's bucket. Such names are unique across all customers of a vendor."""
     account_id: Annotated[str, _ACCOUNT] | None = None
-    """The account that this stack may touch; any that the credentials lead to when unset."""
+    """The only account that this stack may touch; when unset, that of the credentials."""
     kms_key_arn: Annotated[str, _KEY_ARN] | None = None
     """Key that S3 encrypts with; S3's own (AES256) when unset."""
     access: Annotated[
-        AccessKey | NodeRole, Field(discriminator="mode"), BeforeValidator(_offered)
+        AccessKey | NodeRole, Field(discriminator="mode"), BeforeValidator(_with_mode)
     ] = AccessKey()
-    """How the registry proves who it is."""
+    """How the registry authenticates to S3."""
 
     @property
     def partition(self) -> str:
@@ -161,7 +164,7 @@ class AwsStorage(BucketSettings):
     @property
     def _partition(self) -> Partition:
         return next(
-            found for prefix, found in _PARTITIONS.items() if self.region.startswith(prefix)
+            partition for prefix, partition in _PARTITIONS.items() if self.region.startswith(prefix)
         )
 
     @property
@@ -170,8 +173,8 @@ class AwsStorage(BucketSettings):
 
     @property
     def registry_endpoint(self) -> str | None:
-        """What the registry is told; None where it knows the region itself, which is better: an
-        endpoint makes it use path-style addresses."""
+        """Endpoint in the registry's configuration; None where the registry knows the region,
+        because an endpoint makes it use path-style addresses."""
         return None if self.region in KNOWN_TO_THE_REGISTRY else self.endpoint_url
 
     @property

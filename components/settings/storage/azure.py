@@ -34,7 +34,8 @@ _CONTAINER = SettingRule(
     example="harbor",
     check=written_unquoted(matching(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")),
 )
-# The driver's client makes the host ACCOUNT.blob.REALM and nothing else of it.
+# The driver's client derives the host ACCOUNT.blob.REALM from it, and has no option for another
+# host.
 _REALM = SettingRule(
     allowed=f"one of {', '.join(REALMS)}: the registry reaches ACCOUNT.blob.REALM and no domain of "
     "one's own",
@@ -45,7 +46,7 @@ _REALM = SettingRule(
 
 def _account_key(plain: str) -> str | None:
     if "AccountKey=" in plain:
-        return "this is a connection string; only what follows AccountKey= is wanted"
+        return "this is a connection string; give only what follows AccountKey="
     if any(character.isspace() for character in plain):
         return WHITE_SPACE
     return matching(r"[A-Za-z0-9+/]{86}==")(plain)
@@ -73,7 +74,7 @@ class AzureStorage(ExistingContainer):
     account: Annotated[str, _ACCOUNT]
     """Name of a storage account that exists."""
     container: Annotated[str, _CONTAINER]
-    """Name of the container, of which the registry uses all."""
+    """Name of the container. The registry uses all of it."""
     realm: Annotated[str, _REALM] = REALMS[0]
     """Which of the vendor's clouds the account is in."""
     root_directory: str | None = None

@@ -1,4 +1,4 @@
-"""What the kinds of storage have in common: what each answers, and what S3 buckets are. Pure."""
+"""Base classes of the kinds of storage: any kind, and a bucket that speaks S3. Pure."""
 
 import re
 from abc import abstractmethod
@@ -37,8 +37,8 @@ PartSize = Annotated[str, _PART_SIZE]
 Concurrency = Annotated[str, _CONCURRENCY]
 
 
-# What YAML 1.1 takes for something else than text, underscores left out. Harbor's chart writes
-# names into the registry's configuration without quotes.
+# Names, underscores left out, that YAML 1.1 reads as numbers, booleans or null. Harbor's chart
+# writes names into the registry's configuration without quotes.
 _NOT_TEXT = re.compile(
     r"-?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|-?0(x[0-9a-f]+|b[01]+|o[0-7]+)|-?\.inf|\.nan"
     r"|-|y|yes|n|no|on|off|true|false|null"
@@ -46,7 +46,7 @@ _NOT_TEXT = re.compile(
 
 
 def written_unquoted(check: Check) -> Check:
-    """`check`, for a name that must still be a text where nobody quotes it."""
+    """`check`, and besides that YAML reads the name as a text even without quotes."""
 
     def both(name: str) -> str | None:
         if _NOT_TEXT.fullmatch(name.lower().replace("_", "")):
@@ -91,12 +91,12 @@ def location_name(blob_location: BlobLocation) -> str:
 
 
 class StorageKind(AsksForSecrets):
-    """What every kind answers."""
+    """What the program asks every kind of storage."""
 
     is_remote: ClassVar[bool] = True
-    """Whether blobs lie outside the cluster, so that pods must reach a host there."""
+    """Whether blobs are kept outside the cluster, on a host that pods must reach."""
     has_seam: ClassVar[bool] = False
-    """Whether it speaks S3, so that the estate's seam can tell others of it."""
+    """Whether the store speaks S3, so that the estate's seam can announce the bucket to others."""
 
     moved_to: Annotated[str, MOVED_TO] | None = None
     """Name of this section's location, once blobs were moved to it from another one."""
@@ -104,11 +104,11 @@ class StorageKind(AsksForSecrets):
     @property
     @abstractmethod
     def blob_location(self) -> BlobLocation:
-        """Where blobs are; begins with the kind."""
+        """Where blobs are; the first key is `kind`."""
 
     @property
     def endpoint_url(self) -> str | None:
-        """Where the vendor's API answers; None where its client derives that."""
+        """URL of the vendor's API; None without one."""
         return None
 
     @model_validator(mode="after")
@@ -126,22 +126,23 @@ class StorageKind(AsksForSecrets):
 
     @property
     def bucket_name(self) -> str | None:
-        """The bucket, whatever the vendor calls it; None without one."""
+        """Name of the bucket or container; None without one."""
         return None
 
     @property
     def redirects(self) -> bool:
-        """Whether clients are sent to the store for blobs."""
+        """Whether the registry redirects clients to the store for blobs."""
         return False
 
     @property
     def identity_servers(self) -> tuple[tuple[str, int], ...]:
-        """Addresses and ports on the node where pods get the identity that stands for a key."""
+        """Addresses and ports on the node where pods get their identity, where it replaces a
+        key."""
         return ()
 
     @property
     def mounts_on_one_node(self) -> bool:
-        """Whether blobs lie on a volume that the pods of one node alone can use."""
+        """Whether blobs lie on a volume that only pods of one node can use."""
         return False
 
 
@@ -155,7 +156,7 @@ class Versioning(Section):
 
 
 class BucketSettings(StorageKind):
-    """What all kinds that speak S3 have in common."""
+    """Settings of all kinds that speak S3."""
 
     has_seam: ClassVar[bool] = True
 
@@ -164,8 +165,8 @@ class BucketSettings(StorageKind):
     bucket: Annotated[str, BUCKET_NAME]
     """Name of the Sovereign's bucket. Such names are unique across all customers of a vendor."""
     adopt: bool = False
-    """Use a bucket that already exists in this account instead of refusing it: take it over, or,
-    if another stack keeps it, share it under a rootDirectory of its own."""
+    """Use a bucket that already exists in this account instead of refusing it: adopt it, or, if it
+    belongs to another stack, share it under a rootDirectory of its own."""
     versioning: Versioning = Versioning()
     """Versions of objects in the bucket."""
     abort_incomplete_upload_days: Annotated[int, whole_number(1, 365, example=7)] = 7
@@ -173,15 +174,15 @@ class BucketSettings(StorageKind):
     tags: Annotated[dict[str, str], SettingRule(allowed="an object of texts", example="harbor")] = (
         Field(default_factory=dict)
     )
-    """Tags of the bucket, where the vendor has them."""
+    """Tags of the bucket, where the vendor supports them."""
     redirect: bool = False
-    """Send clients to the S3 host for blobs. Off: clients only ever talk to the registry."""
+    """Redirect clients to the S3 host for blobs. Otherwise clients only talk to the registry."""
     chunk_size: PartSize | None = None
     """Bytes per part of an upload from the registry; the registry's own default when unset."""
     multipart_copy_chunk_size: PartSize | None = None
     """Bytes per part when the registry copies a finished upload to its final place."""
     multipart_copy_threshold_size: PartSize | None = None
-    """Above this many bytes the registry copies in parts."""
+    """Size in bytes above which the registry copies an upload in parts."""
     multipart_copy_max_concurrency: Concurrency | None = None
     """How many parts the registry copies at a time."""
     root_directory: Annotated[str, ROOT_DIRECTORY] = ""
@@ -190,7 +191,7 @@ class BucketSettings(StorageKind):
     @property
     def blob_location(self) -> BlobLocation:
         keys = ("kind", "region", "bucket")
-        # The registry does not tell /images/ from images.
+        # To the registry /images/ and images are the same prefix.
         root = {"rootDirectory": self.root_directory.strip("/")}
         return {key: str(getattr(self, key)) for key in keys} | root
 
@@ -209,7 +210,7 @@ class BucketSettings(StorageKind):
 
     @property
     def driver_options(self) -> dict[str, str]:
-        """Sizes and limits as the registry's s3 driver spells them; only those that are set."""
+        """Sizes and limits by the names of the registry's s3 driver; only those that are set."""
         options = {
             "chunksize": self.chunk_size,
             "multipartcopychunksize": self.multipart_copy_chunk_size,
@@ -220,5 +221,6 @@ class BucketSettings(StorageKind):
 
     @property
     def trusted_ca(self) -> str | None:
-        """PEM of the authority that signed the endpoint's certificate; None for the public ones."""
+        """PEM of the authority that signed the endpoint's certificate; None for a public
+        authority."""
         return None

@@ -1,7 +1,7 @@
-"""A bucket or container that somebody made, reached by the vendor's own driver. Pure.
+"""A bucket or container that exists already, reached by the vendor's own driver. Pure.
 
-Nothing is created or deleted at the vendor, and nobody but the registry uses it: there is no S3 API
-that the estate's seam could tell others of (docs/decisions/0009).
+The program creates and deletes nothing at the vendor. Only the registry uses the bucket: without an
+S3 API the estate's seam cannot announce it to others (docs/decisions/0009).
 """
 
 from abc import abstractmethod
@@ -11,15 +11,15 @@ from components.settings.storage.base import StorageKind
 
 
 class ExistingContainer(StorageKind):
-    """What the kinds with a driver of their own have in common."""
+    """Settings of the kinds with a driver of their own."""
 
     driver: ClassVar[str]
-    """The registry's name of it, and the chart's."""
+    """Name of the driver in the registry and in Harbor's chart."""
     key_in_secret: ClassVar[str]
-    """Under which key the chart looks for the credential in a Secret."""
+    """Key of the Secret under which the chart looks for the credential."""
 
     redirect: bool = False
-    """Send clients to the vendor for blobs. Off: clients only ever talk to the registry."""
+    """Redirect clients to the vendor for blobs. Otherwise clients only talk to the registry."""
 
     @property
     def redirects(self) -> bool:
@@ -27,10 +27,10 @@ class ExistingContainer(StorageKind):
 
     @property
     def identity(self) -> str | None:
-        """The ServiceAccount that stands for a key; None where there is a key."""
+        """Name of the ServiceAccount that replaces a key; None where there is a key."""
         return None
 
     @property
     @abstractmethod
     def driver_options(self) -> dict[str, Any]:
-        """The chart's values of the driver, the credential left out."""
+        """The chart's values for the driver, without the credential."""

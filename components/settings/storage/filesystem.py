@@ -18,8 +18,8 @@ class FilesystemStorage(StorageKind):
     storage_class: Annotated[str, STORAGE_CLASS] | None = None
     """StorageClass of the volume; the cluster's default when unset."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
-    """Whether pods of several nodes can use the volume, which its class must be able to do. Fixed
-    once the volume is there."""
+    """Whether pods of one node or of several can use the volume; its StorageClass must support
+    that. Fixed once the volume exists."""
 
     @property
     def mounts_on_one_node(self) -> bool:

@@ -45,7 +45,7 @@ _BUCKET = SettingRule(
 def _chunk_size(digits: str) -> str | None:
     if matching(r"[1-9][0-9]{0,11}")(digits) is not None or int(digits) > _LARGEST_CHUNK:
         return ""
-    return None if int(digits) % _CHUNK == 0 else "not a multiple of 262144, which the driver wants"
+    return None if int(digits) % _CHUNK == 0 else "not a multiple of 262144, which the driver needs"
 
 
 # The driver knows no upper bound, and keeps a buffer of this size for each upload under way.
@@ -63,16 +63,16 @@ _PEM = re.compile(
 
 
 def _key_data(plain: str) -> str | None:
-    """What the driver's google.JWTConfigFromJSON and its signing of URLs need."""
+    """Checks what the driver's google.JWTConfigFromJSON and its signing of URLs need."""
     if len(plain) > 16 * _KIB:
         return "it is longer than any key file"
     try:
-        found: Any = json.loads(plain)
+        document: Any = json.loads(plain)
     except (ValueError, RecursionError):
-        return "it is not JSON; the whole file is wanted, neither its path nor base64 of it"
-    if not isinstance(found, dict):
+        return "it is not JSON; give the whole file, neither its path nor base64 of it"
+    if not isinstance(document, dict):
         return "it is JSON, but no object"
-    key = cast("dict[str, Any]", found)
+    key = cast("dict[str, Any]", document)
     if key.get("type") != "service_account":
         return "its type is not service_account; the driver knows no other"
     for name in ("client_email", "private_key"):
@@ -84,7 +84,7 @@ def _key_data(plain: str) -> str | None:
 
 
 class GcsStorage(ExistingContainer):
-    """A bucket of Google Cloud Storage. Object versions and retention are set where it is made."""
+    """A bucket of Google Cloud Storage. Whoever makes it sets its versioning and retention."""
 
     driver: ClassVar[str] = "gcs"
     key_in_secret: ClassVar[str] = "GCS_KEY_DATA"
@@ -109,9 +109,9 @@ class GcsStorage(ExistingContainer):
     chunk_size: Annotated[str, _CHUNK_SIZE] | None = None
     """Bytes per part of an upload from the registry; the registry's own default when unset."""
     workload_identity: bool = False
-    """Let the registry's pods use the bucket by their ServiceAccount instead of a key."""
+    """Let the registry's pods authenticate by their ServiceAccount instead of a key."""
     service_account: Annotated[str, OBJECT_NAME] | None = None
-    """That ServiceAccount, in Harbor's namespace. It is made and given its rights elsewhere."""
+    """Name of that ServiceAccount in Harbor's namespace, which must exist with its rights."""
 
     @model_validator(mode="after")
     def _has_one_identity(self) -> Self:

@@ -25,7 +25,7 @@ def _location(text: str) -> str | None:
     return None if text in _LOCATIONS else ""
 
 
-# Shorter than any secret key, which would stand readable in the file and in the policy.
+# At most 31 characters, so that a secret key is refused: it would be readable in file and policy.
 _ACCESS_KEY = SettingRule(
     allowed="an access key as the Console shows it, 16 to 31 upper-case letters and digits (never "
     "the secret key)",
@@ -46,9 +46,9 @@ class Lockdown(Section):
             check=matching(r"[1-9][0-9]*"),
         ),
     ]
-    """Project of the keys: console.hetzner.com/projects/<this>/…"""
+    """Number of the project that the keys belong to: console.hetzner.com/projects/<number>/…"""
     more_access_keys: tuple[Annotated[str, _ACCESS_KEY], ...] = ()
-    """Access keys, which are no secrets, that are let in beside s3AccessKey."""
+    """Access keys, which are no secrets, that may use the bucket besides s3AccessKey."""
 
 
 class KeyedBucket(BucketSettings):
@@ -69,7 +69,7 @@ class KeyedBucket(BucketSettings):
 
     @property
     def locked_to(self) -> Lockdown | None:
-        """Which keys alone reach the bucket; None: all that the vendor lets reach it."""
+        """The policy that says which keys reach the bucket; None without one."""
         return None
 
 
@@ -86,12 +86,12 @@ class HetznerStorage(KeyedBucket):
     ]
     """Location of the bucket."""
     endpoint: Annotated[str, ENDPOINT] | None = None
-    """Derived from the region; may be written down, but not differently."""
-    # The registry copies each finished upload in parts, 100 at a time by its own default; a source
-    # address may make 750 requests/s and hold 256 connections here.
+    """Derived from the region. May be set, but to nothing else."""
+    # The registry copies each finished upload in parts, by default 100 at a time. Hetzner limits
+    # each source address to 750 requests/s and 256 connections.
     multipart_copy_max_concurrency: Concurrency | None = "10"
     """How many parts the registry copies at a time."""
-    # By default each key of a project reaches each of its buckets.
+    # Without a policy each key of a project reaches each of its buckets.
     lockdown: Lockdown | None = None
     """Refuse every other key of the project. Off unless set."""
 
@@ -120,9 +120,9 @@ class S3Storage(KeyedBucket):
     kind: Literal["s3"] = "s3"
     """Any S3-compatible store."""
     endpoint: Annotated[str, ENDPOINT]
-    """Where the S3 API answers; https outside the sandbox."""
+    """URL of the S3 API; https outside the sandbox."""
     path_style: bool = True
-    """https://host/bucket rather than https://bucket.host."""
+    """Use addresses https://host/bucket rather than https://bucket.host."""
     ca_bundle: Annotated[str, PEM] | None = None
     """PEM of the authority that signed the endpoint's certificate, if it is not a public one."""
 

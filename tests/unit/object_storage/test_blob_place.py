@@ -142,7 +142,7 @@ def test_a_consent_holds_for_one_move_only() -> None:
     moved = changed(HETZNER, rootDirectory="a", movedTo="hetzner/fsn1/omantel-harbor/a")
     assert reasons(HETZNER, moved) == []
     # The same consent with another place is refused as a setting, so that it cannot be left on.
-    with pytest.raises(ValidationError, match=r"the location of this section, .*/b, and only"):
+    with pytest.raises(ValidationError, match=r"location of this section, .*/b, and only after"):
         changed(moved, rootDirectory="b")
     for move in (HETZNER, changed(HETZNER, rootDirectory="b")):
         assert reasons(moved, move) != []

@@ -21,10 +21,11 @@ from components import stack_config
 from components.kubernetes.quantities import bytes_of
 from components.settings.database import DedicatedDatabase, SharedDatabase
 from components.settings.model import Settings, max_open_connections
+from components.settings.provider_config import cluster_context
 from components.settings.reading import refusals, spec
 from components.settings.reading.refusals import Reading, Refusal, SettingsRefused
 from components.settings.reading.secrets import SECRETS
-from components.settings.schema.environment import UnsetVariable, cluster_context, expand
+from components.settings.schema.environment import UnsetVariable, expand
 from components.settings.schema.rules import is_for_the_shell
 from components.settings.storage.base import BucketSettings
 from components.settings.storage.filesystem import FilesystemStorage
@@ -1433,9 +1434,9 @@ def test_only_variables_of_the_sandbox_are_replaced() -> None:
 
 
 def test_dynamic_providers_find_the_context_in_the_raw_config() -> None:
-    assert cluster_context('{"context": "omantel"}') == "omantel"
-    assert cluster_context("{}") is None
-    assert cluster_context(None) is None
+    assert cluster_context({"cluster": '{"context": "omantel"}'}.get) == "omantel"
+    assert cluster_context({"cluster": "{}"}.get) is None
+    assert cluster_context({}.get) is None
 
 
 # --- The running stack -------------------------------------------------------------------------
