@@ -21,10 +21,10 @@ policies.create(settings, context)
 dns.create(config)
 exposure.create(settings, context)
 minted = credentials.create(config, context)
-postgres = database.create(settings, context, minted, import_id=adopted.database)
+postgres = database.create(settings, context, minted, adopted_id=adopted.database)
 valkey = cache.create(settings, context, minted)
 harbor = release.create(
-    settings, context, blobs, minted, postgres, valkey, import_id=adopted.release
+    settings, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
 guards = image_policy.create(settings, context, harbor.version)
 outputs.export(settings, blobs, harbor, minted, guards)

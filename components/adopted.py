@@ -1,4 +1,4 @@
-"""What exists already and is adopted, by the ids under which the engine imports it."""
+"""What exists already and is adopted: its IDs, under which the engine imports it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Adopted:
-    """None: made by this stack.
+    """IDs of objects; None where this stack makes the object.
 
-    With an id the engine reads the object into its state and updates it in the same run; it
-    refuses to replace it. Once the object is in the state, an id changes nothing.
+    With an ID the engine reads the object into its state and updates it in the same run; it
+    refuses to replace it. Once the object is in the state, the ID changes nothing.
     """
 
     namespace: str | None = None

@@ -60,7 +60,7 @@ def _harbor_namespace(
         "namespace",
         metadata={
             "name": settings.harbor.namespace,
-            "annotations": naming.taken_over(adopted.namespace),
+            "annotations": naming.adopting(adopted.namespace),
             "labels": {
                 **naming.labels(settings.fqdn, "namespace"),
                 "pod-security.kubernetes.io/enforce": "baseline",

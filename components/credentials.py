@@ -1,14 +1,14 @@
-"""Credentials: everything Harbor needs that must be random once and then stay.
+"""Credentials: the random values that Harbor needs, made once and then kept.
 
-Minted by pulumi-random and pulumi-tls, kept encrypted in the state, sealed into Harbor's
-namespace. The chart's own ways would be a new value at each render or a published default.
+pulumi-random and pulumi-tls mint them; they are kept encrypted in the state and sealed into
+Harbor's namespace. The chart itself would make new ones at each render, or take published defaults.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import pulumi
 import pulumi_random as random
@@ -16,7 +16,6 @@ import pulumi_tls as tls
 
 from components.context import Context
 from components.harbor_inputs import GIVEN_SECRET_KEY, MINTED_SECRET_KEY, REGISTRY_USER, SecretNames
-from components.sealing.sealed_secret import SealedSecret
 from components.stack_config import StackConfig
 
 SECRET_KEY_LENGTH: Final = 16
@@ -28,49 +27,64 @@ CSRF_KEY_LENGTH: Final = 32
 PASSWORD_LENGTH: Final = 32
 
 TOKEN_CERTIFICATE_HOURS: Final = 10 * 365 * 24
-"""Ten years. Its renewal would make every issued token void, so it happens by rotation only."""
+"""Ten years. A renewal makes every issued token void, so it happens by rotation only."""
 
-READERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "core": (
-        "admin-password",
-        "secret-key",
-        "core-secret",
-        "csrf-key",
-        "token-certificate",
-        "jobservice-secret",
-        "registry-user",
-        "database",
-        "valkey",
+
+@dataclass(frozen=True, kw_only=True)
+class Credential:
+    """What is fixed about a credential; its value is not.
+
+    `keys`: its keys in the Secret that Credentials seals; none where the component that uses it
+    seals it (database, cache, object storage). `readers`: components of Harbor whose pods read it
+    and restart when it changes. `length`: characters of the random password; None where the
+    credential is no random password. `given_by`: config secret that, if set, gives the value
+    instead of its being minted.
+    """
+
+    keys: tuple[str, ...] = ()
+    readers: tuple[str, ...]
+    length: int | None = PASSWORD_LENGTH
+    given_by: str | None = None
+
+
+CREDENTIALS: Final[Mapping[str, Credential]] = {
+    "admin-password": Credential(
+        keys=("HARBOR_ADMIN_PASSWORD",),
+        readers=("core", "exporter"),
+        given_by="harborAdminPassword",
     ),
-    # jobservice asks core for the database's password once, when it starts.
-    "jobservice": ("core-secret", "jobservice-secret", "registry-user", "database", "valkey"),
-    "registry": (
-        "core-secret",
-        "jobservice-secret",
-        "registry-http-secret",
-        "registry-user",
-        "valkey",
-        "object-storage",
+    "secret-key": Credential(
+        keys=("secretKey",), readers=("core",), length=SECRET_KEY_LENGTH, given_by="harborSecretKey"
     ),
-    "trivy": ("valkey",),
-    "exporter": ("admin-password", "database", "valkey"),
+    "core-secret": Credential(keys=("secret",), readers=("core", "jobservice", "registry")),
+    "csrf-key": Credential(keys=("CSRF_KEY",), readers=("core",), length=CSRF_KEY_LENGTH),
+    "token-certificate": Credential(keys=("tls.key", "tls.crt"), readers=("core",), length=None),
+    "jobservice-secret": Credential(
+        keys=("JOBSERVICE_SECRET",), readers=("core", "jobservice", "registry")
+    ),
+    "registry-http-secret": Credential(keys=("REGISTRY_HTTP_SECRET",), readers=("registry",)),
+    "registry-user": Credential(
+        keys=("REGISTRY_PASSWD", "REGISTRY_HTPASSWD"), readers=("core", "jobservice", "registry")
+    ),
+    "database-password": Credential(
+        # The job service asks core for the database's password once, when it starts.
+        readers=("core", "jobservice", "exporter"),
+        given_by="databasePassword",
+    ),
+    "valkey-password": Credential(readers=("core", "jobservice", "registry", "trivy", "exporter")),
+    # Of the store's vendor, so never minted here.
+    "object-storage": Credential(readers=("registry",), length=None),
 }
-"""Component of Harbor → the credentials its pods read: what must restart on which rotation."""
-
-
-GIVEN_BY: Final[Mapping[str, str]] = {
-    "secret-key": "harborSecretKey",
-    "admin-password": "harborAdminPassword",
-    "database-password": "databasePassword",
-}
-"""Credential → the config secret that gives it instead of its being minted."""
+"""Every credential of Harbor, by name. Under the same name the section `rotation` of the stack's
+configuration has an epoch for each that is minted; raising it mints a new value
+(components/settings/rotation.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialsArgs:
     """`epochs`: credential → rotation epoch (`rotation` in the stack's configuration).
 
-    `given`: credential → value that a Harbor taken over brought along; the others are minted.
+    `given`: credential → value that an adopted Harbor brought along; the others are minted.
     """
 
     epochs: Mapping[str, int]
@@ -96,16 +110,12 @@ class Credentials(pulumi.ComponentResource):
     ) -> None:
         super().__init__("sovereign-harbor:index:Credentials", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-
-        def password(
-            what: str,
-            *,
-            length: int = PASSWORD_LENGTH,
-            opts: pulumi.ResourceOptions = child,
-        ) -> random.RandomPassword:
-            return random.RandomPassword(
+        # Harbor encrypts credentials in its database with the secret key: it is kept like data.
+        options = {"secret-key": args.context.data_options(self)}
+        minted = {
+            what: random.RandomPassword(
                 f"{name}-{what}",
-                length=length,
+                length=credential.length,
                 # Letters and digits: the chart puts some of them into URLs and DSNs unescaped
                 # (harbor #20638, #18786).
                 special=False,
@@ -113,93 +123,63 @@ class Credentials(pulumi.ComponentResource):
                 min_upper=1,
                 min_numeric=1,
                 keepers={"epoch": str(args.epochs[what])},
-                opts=opts,
+                opts=options.get(what, child),
             )
-
-        def given_or_minted(what: str, **options: Any) -> pulumi.Output[str]:
-            return args.given[what] if what in args.given else password(what, **options).result
-
-        def sealed(what: str, data: dict[str, pulumi.Input[str]]) -> SealedSecret:
-            return args.context.sealed(f"{name}-{what}", f"harbor-minted-{what}", data, parent=self)
-
-        self.admin_password = given_or_minted("admin-password")
-        registry_user = password("registry-user")
-        token = _token_certificate(name, args.epochs["token-certificate"], child)
-        # It decrypts the credentials that stand in the database: as much data as the database is.
-        secret_key = given_or_minted(
-            "secret-key", length=SECRET_KEY_LENGTH, opts=args.context.data_options(self)
-        )
-        secrets = {
-            "admin-password": sealed(
-                "admin-password", {"HARBOR_ADMIN_PASSWORD": self.admin_password}
-            ),
-            "secret-key": args.context.sealed(
-                f"{name}-secret-key",
-                GIVEN_SECRET_KEY if "secret-key" in args.given else MINTED_SECRET_KEY,
-                {"secretKey": secret_key},
-                parent=self,
-            ),
-            "core-secret": sealed("core-secret", {"secret": password("core-secret").result}),
-            "csrf-key": sealed(
-                "csrf-key", {"CSRF_KEY": password("csrf-key", length=CSRF_KEY_LENGTH).result}
-            ),
-            "token-certificate": sealed("token-certificate", token),
-            "jobservice-secret": sealed(
-                "jobservice-secret", {"JOBSERVICE_SECRET": password("jobservice-secret").result}
-            ),
-            "registry-http-secret": sealed(
-                "registry-http-secret",
-                {"REGISTRY_HTTP_SECRET": password("registry-http-secret").result},
-            ),
-            "registry-user": sealed(
-                "registry-user",
-                {
-                    "REGISTRY_PASSWD": registry_user.result,
-                    # The registry knows bcrypt only; the chart would salt anew at each render.
-                    "REGISTRY_HTPASSWD": pulumi.Output.concat(
-                        REGISTRY_USER, ":", registry_user.bcrypt_hash
-                    ),
-                },
+            for what, credential in CREDENTIALS.items()
+            if credential.length is not None and what not in args.given
+        }
+        values = {**args.given, **{what: password.result for what, password in minted.items()}}
+        user = minted["registry-user"]
+        contents: dict[str, tuple[pulumi.Input[str], ...]] = {
+            **{what: (value,) for what, value in values.items()},
+            "token-certificate": _token_certificate(name, args.epochs["token-certificate"], child),
+            # The registry knows bcrypt only; the chart would salt anew at each render.
+            "registry-user": (
+                user.result,
+                pulumi.Output.concat(REGISTRY_USER, ":", user.bcrypt_hash),
             ),
         }
-        self.database_password = given_or_minted("database-password")
-        self.valkey_password = password("valkey-password").result
+        secrets = {
+            what: args.context.sealed(
+                f"{name}-{what}",
+                _secret_name(what, is_given=what in args.given),
+                dict(zip(credential.keys, contents[what], strict=True)),
+                parent=self,
+            )
+            for what, credential in CREDENTIALS.items()
+            if credential.keys
+        }
+        self.admin_password = values["admin-password"]
+        self.database_password = values["database-password"]
+        self.valkey_password = values["valkey-password"]
         self.revisions = {what: secret.revision for what, secret in secrets.items()}
         self.secret_names = pulumi.Output.all(
-            **{what: secret.secret_name for what, secret in secrets.items()}
-        ).apply(_secret_names)
+            **{what.replace("-", "_"): secret.secret_name for what, secret in secrets.items()}
+        ).apply(lambda names: SecretNames(**names))
         self.register_outputs({})
 
 
 def create(config: StackConfig, context: Context) -> Credentials:
     """The credentials that the stack's configuration amounts to."""
-    args = CredentialsArgs(
-        epochs=config.settings.rotation.epochs,
-        context=context,
-        given={
-            what: config.secrets[key] for what, key in GIVEN_BY.items() if key in config.secrets
-        },
-    )
+    given = {
+        what: config.secrets[key]
+        for what, credential in CREDENTIALS.items()
+        if (key := credential.given_by) is not None and key in config.secrets
+    }
+    args = CredentialsArgs(epochs=config.settings.rotation.epochs, context=context, given=given)
     return Credentials("credentials", args, context.options)
 
 
-def _secret_names(names: dict[str, str]) -> SecretNames:
-    return SecretNames(
-        admin_password=names["admin-password"],
-        secret_key=names["secret-key"],
-        core=names["core-secret"],
-        csrf_key=names["csrf-key"],
-        token_certificate=names["token-certificate"],
-        jobservice=names["jobservice-secret"],
-        registry_http=names["registry-http-secret"],
-        registry_user=names["registry-user"],
-    )
+def _secret_name(what: str, *, is_given: bool) -> str:
+    if what == "secret-key":
+        return GIVEN_SECRET_KEY if is_given else MINTED_SECRET_KEY
+    return f"harbor-minted-{what}"
 
 
 def _token_certificate(
     name: str, epoch: int, child: pulumi.ResourceOptions
-) -> dict[str, pulumi.Input[str]]:
-    """Key pair with which core signs the tokens that the registry accepts."""
+) -> tuple[pulumi.Output[str], pulumi.Output[str]]:
+    """Key and certificate with which core signs the tokens that the registry accepts, as PEM."""
     # pulumi-tls has no keepers; the epoch in the logical name makes a rotation a new key.
     key = tls.PrivateKey(f"{name}-token-key-{epoch}", algorithm="RSA", rsa_bits=4096, opts=child)
     certificate = tls.SelfSignedCert(
@@ -210,12 +190,29 @@ def _token_certificate(
         allowed_uses=["digital_signature", "key_encipherment"],
         opts=child,
     )
-    return {"tls.key": key.private_key_pem, "tls.crt": certificate.cert_pem}
+    return key.private_key_pem, certificate.cert_pem
 
 
-def combined(revisions: Mapping[str, pulumi.Input[str]], component: str) -> pulumi.Output[str]:
-    """One annotation value for all the credentials that `component` reads."""
-    read = {what: revisions[what] for what in READERS.get(component, ()) if what in revisions}
-    return pulumi.Output.all(**read).apply(
-        lambda found: ".".join(found[what][:8] for what in sorted(found))
-    )
+def read_by_component() -> dict[str, list[str]]:
+    """Component of Harbor → the credentials that its pods read, sorted."""
+    components = {reader for credential in CREDENTIALS.values() for reader in credential.readers}
+    return {
+        component: sorted(w for w, of in CREDENTIALS.items() if component in of.readers)
+        for component in sorted(components)
+    }
+
+
+def revision_by_component(
+    revisions: Mapping[str, pulumi.Input[str]],
+) -> dict[str, pulumi.Output[str]]:
+    """Component of Harbor → one annotation value for all the credentials that its pods read.
+
+    `revisions`: credential → revision, of every credential. A rotation changes the annotation of
+    exactly the components that read the credential, so that only their pods restart.
+    """
+    return {
+        component: pulumi.Output.all(*[revisions[what] for what in read]).apply(
+            lambda known: ".".join(revision[:8] for revision in known)
+        )
+        for component, read in read_by_component().items()
+    }

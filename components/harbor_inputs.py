@@ -16,8 +16,8 @@ MINTED_SECRET_KEY: Final = "harbor-minted-secret-key"
 """Secret with the AES key of the stored credentials; its name marks a release of ours."""
 
 GIVEN_SECRET_KEY: Final = "harbor-given-secret-key"
-"""The same for a key that was not minted here: it came with a Harbor that was taken over. By the
-name of the Secret that Harbor reads it is known which stack must be given its key."""
+"""Secret with the same key, where an adopted Harbor brought it along. The Secret's name tells that
+the stack must be given the key, since it is not minted anew."""
 
 REGISTRY_USER: Final = "harbor_registry_user"
 """Name in the registry's htpasswd line; the chart takes it from values only (harbor-helm #1830)."""
@@ -83,15 +83,16 @@ class Cache:
 
 @dataclass(frozen=True, kw_only=True)
 class SecretNames:
-    """Names of the Secrets that pin what the chart would invent or default."""
+    """Names of the Secrets that pin what the chart would invent or default, one for each credential
+    of components/credentials.py that has a Secret of its own, under its name."""
 
     admin_password: str
     secret_key: str
-    core: str
+    core_secret: str
     csrf_key: str
     token_certificate: str
-    jobservice: str
-    registry_http: str
+    jobservice_secret: str
+    registry_http_secret: str
     registry_user: str
 
 

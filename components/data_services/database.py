@@ -28,9 +28,9 @@ def create(
     context: Context,
     credentials: Credentials,
     *,
-    import_id: str | None = None,
+    adopted_id: str | None = None,
 ) -> DatabaseAccess:
-    """PostgreSQL by `database.mode`; password and `import_id` are a dedicated one's only.
+    """PostgreSQL by `database.mode`; password and `adopted_id` are a dedicated one's only.
 
     Raises RunError where a shared one's password cannot be read.
     """
@@ -40,7 +40,7 @@ def create(
             settings=section,
             password=credentials.database_password,
             context=context,
-            import_id=import_id,
+            adopted_id=adopted_id,
         )
         own = Postgres("database", args, context.options)
         host, secret_name, revision = own.host, own.secret_name, own.revision

@@ -10,7 +10,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import versions
 from components.context import Context
-from components.kubernetes.naming import taken_over
+from components.kubernetes.naming import adopting
 from components.kubernetes.quantities import requests_and_limits
 from components.settings.database import DedicatedDatabase
 
@@ -24,12 +24,12 @@ PORT: Final = 5432
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresArgs:
-    """`password` is a secret output. `import_id`: of a Cluster that exists and is adopted."""
+    """`password` is a secret output. `adopted_id`: ID of an existing Cluster that is adopted."""
 
     settings: DedicatedDatabase
     password: pulumi.Input[str]
     context: Context
-    import_id: str | None = None
+    adopted_id: str | None = None
 
 
 class Postgres(pulumi.ComponentResource):
@@ -66,13 +66,13 @@ class Postgres(pulumi.ComponentResource):
                 "labels": args.context.labels("database"),
                 # Pulumi awaits no custom resource unless told to.
                 "annotations": {
-                    **taken_over(args.import_id),
+                    **adopting(args.adopted_id),
                     "pulumi.com/waitFor": "condition=Ready",
                 },
             },
             spec=secret.secret_name.apply(lambda known: cluster_spec(args, known)),
             opts=pulumi.ResourceOptions.merge(
-                args.context.data_options(self), pulumi.ResourceOptions(import_=args.import_id)
+                args.context.data_options(self), pulumi.ResourceOptions(import_=args.adopted_id)
             ),
         )
         self.secret_name = secret.secret_name

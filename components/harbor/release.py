@@ -10,7 +10,7 @@ import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
 from components.context import Context
-from components.credentials import READERS, Credentials, combined
+from components.credentials import Credentials, revision_by_component
 from components.data_services.cache import CacheAccess
 from components.data_services.database import DatabaseAccess
 from components.harbor.chart import ChartError, ChartReference, chart_reference
@@ -37,8 +37,8 @@ class HarborArgs:
     """What Harbor stands on, as outputs: they are known once they are there.
 
     `revisions`: component of Harbor → revision of the Secrets that its pods read. `guard`: hooks
-    that get past what an interrupted run left, see recovery.py. `import_id`: of a release that
-    exists and is adopted, by an upgrade instead of an installation.
+    that get past what an interrupted run left, see recovery.py. `adopted_id`: ID of the
+    release, if it exists and is adopted, by an upgrade instead of an installation.
     """
 
     settings: Settings
@@ -50,7 +50,7 @@ class HarborArgs:
     secrets: pulumi.Input[SecretNames]
     revisions: Mapping[str, pulumi.Input[str]]
     guard: pulumi.ResourceHookBinding | None = None
-    import_id: str | None = None
+    adopted_id: str | None = None
 
 
 class HarborRegistry(pulumi.ComponentResource):
@@ -83,7 +83,7 @@ class HarborRegistry(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 hooks=args.guard,
-                import_=args.import_id,
+                import_=args.adopted_id,
                 custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
             ),
         )
@@ -121,7 +121,7 @@ def create(
     database: DatabaseAccess,
     cache: CacheAccess,
     *,
-    import_id: str | None = None,
+    adopted_id: str | None = None,
 ) -> HarborRegistry:
     """Harbor on the parts that it stands on. Raises RunError."""
     chart = settings.harbor.chart
@@ -132,8 +132,8 @@ def create(
     revisions = {
         **credentials.revisions,
         "object-storage": storage.revision,
-        "database": database.revision,
-        "valkey": cache.revision,
+        "database-password": database.revision,
+        "valkey-password": cache.revision,
     }
     args = HarborArgs(
         settings=settings,
@@ -143,8 +143,8 @@ def create(
         database=database.database,
         cache=cache.cache,
         secrets=credentials.secret_names,
-        revisions={component: combined(revisions, component) for component in READERS},
+        revisions=revision_by_component(revisions),
         guard=guard(context.kube_context, settings.harbor.namespace, context.registry.url),
-        import_id=import_id,
+        adopted_id=adopted_id,
     )
     return HarborRegistry("harbor", args, context.options)

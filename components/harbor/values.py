@@ -90,7 +90,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         "existingSecretSecretKey": spec.secrets.secret_key,
         "core": {
             **component("core"),
-            "existingSecret": spec.secrets.core,
+            "existingSecret": spec.secrets.core_secret,
             "secretName": spec.secrets.token_certificate,
             "existingXsrfSecret": spec.secrets.csrf_key,
             "existingXsrfSecretKey": "CSRF_KEY",
@@ -107,7 +107,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
             # In the database: a job log volume is ReadWriteOnce and hangs rolling updates
             # (harbor-helm #2288).
             "jobLoggers": ["database"],
-            "existingSecret": spec.secrets.jobservice,
+            "existingSecret": spec.secrets.jobservice_secret,
             "existingSecretKey": "JOBSERVICE_SECRET",
             "extraEnvVars": _with_valkey_password(
                 spec.cache,
@@ -120,7 +120,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         "registry": {
             **component("registry"),
             **_identity(spec.storage),
-            "existingSecret": spec.secrets.registry_http,
+            "existingSecret": spec.secrets.registry_http_secret,
             "existingSecretKey": "REGISTRY_HTTP_SECRET",
             "credentials": {
                 "username": REGISTRY_USER,

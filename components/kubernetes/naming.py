@@ -1,4 +1,4 @@
-"""Names and labels that more than one component uses. Pure."""
+"""Names, labels and annotations that more than one component uses. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ SOVEREIGN_LABEL: Final = "catalyst.openova.io/sovereign"
 
 
 FIELD_MANAGER: Final = {"pulumi.com/patchFieldManager": "sovereign-harbor"}
-"""Annotation of every object that this program writes itself. By default each create invents a
-field manager, and an object whose creation was interrupted conflicts with its own second try."""
+"""Annotation of every object that this program writes itself. By default each creation gets a field
+manager of a random name, and the second try of an interrupted creation conflicts with the first."""
 
 
-def taken_over(import_id: str | None) -> dict[str, str]:
-    """Annotations of an object that this program writes, and may have taken over.
+def adopting(adopted_id: str | None) -> dict[str, str]:
+    """Annotations of an object that this program writes; `adopted_id`: its ID if it is adopted.
 
-    By them it takes the fields that it sets from whoever set them to something else.
+    An adopted object has fields that somebody else set. The annotations let this program set those
+    that it declares, whoever owns them.
     """
     return (
-        FIELD_MANAGER if import_id is None else {**FIELD_MANAGER, "pulumi.com/patchForce": "true"}
+        FIELD_MANAGER if adopted_id is None else {**FIELD_MANAGER, "pulumi.com/patchForce": "true"}
     )
 
 

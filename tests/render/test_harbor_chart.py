@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.credentials import READERS
+from components.credentials import read_by_component
 from components.harbor.post_render import post_render
 from components.harbor.release import POST_RENDERER
 from components.harbor.values import VALKEY_SECRET_ANNOTATION, HarborValues, harbor_values
@@ -62,6 +62,7 @@ VARIABLES = ("SCANNER_REDIS_URL", "SCANNER_STORE_REDIS_URL", "SCANNER_JOB_QUEUE_
 KEY = "trivyRedisUrl"
 
 COMPONENTS = {"core", "jobservice", "portal", "registry", "trivy"}
+READ_BY = read_by_component()
 
 STORE = {
     "kind": "s3",
@@ -529,7 +530,7 @@ def test_every_secret_that_is_created_is_read(sovereign: Created):
     assert sovereign.keys.keys() - read == set()
 
 
-ASKED_FOR = {"jobservice": {"database"}}
+ASKED_FOR = {"jobservice": {"database-password"}}
 """Read without a reference: jobservice asks core for the database's password when it starts
 (/api/v2.0/internalconfig), and keeps it."""
 
@@ -548,8 +549,8 @@ def read_by_pods(sovereign: Created) -> dict[str, set[str]]:
 
 def test_readers_are_exactly_those_whose_pods_read(sovereign: Created):
     read = {component: found for component, found in read_by_pods(sovereign).items() if found}
-    assert {component: set(of) for component, of in READERS.items()} == read
-    for component, credentials in READERS.items():
+    assert {component: set(of) for component, of in READ_BY.items()} == read
+    for component, credentials in READ_BY.items():
         assert len(credentials) == len(set(credentials)), component
 
 
@@ -569,7 +570,7 @@ def test_a_rotation_changes_the_annotation_of_its_readers_only(sovereign: Create
         assert changed == {name for name, of in read.items() if credential in of}, credential
 
 
-@pytest.mark.parametrize("component", READERS)
+@pytest.mark.parametrize("component", READ_BY)
 def test_an_annotation_restarts_the_pods_of_its_component_only(component: str, sovereign: Created):
     case = "large, metrics"
     values = helm_values(case, sovereign, **{component: "rotated"})

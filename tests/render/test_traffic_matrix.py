@@ -184,11 +184,11 @@ def values_of(settings: Settings) -> dict[str, Any]:
     pinned = SecretNames(
         admin_password="admin",
         secret_key="key",
-        core="core",
+        core_secret="core",
         csrf_key="csrf",
         token_certificate="token",
-        jobservice="jobservice",
-        registry_http="http",
+        jobservice_secret="jobservice",
+        registry_http_secret="http",
         registry_user="user",
     )
     spec = HarborValues(

@@ -2,8 +2,9 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -30,7 +31,11 @@ from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
 from tests.support.mocks import MARK
 
+T = TypeVar("T")
+
 FQDN = "omantel.omani.works"
+NAMESPACE = "registry"
+"""Harbor's."""
 ACCESS_KEY = f"{MARK}ACCESSKEY20"
 SECRET_KEY = f"{MARK}-secret-key-of-forty-characters-"
 KEY_FILE = json.dumps(
@@ -94,8 +99,8 @@ class Cluster:
 
     def get(self, path: str) -> Any:
         self.asked.append(path)
-        found = self.objects.get(path, {} if self.has_everything else None)
-        return found() if callable(found) else found
+        answer = self.objects.get(path, {} if self.has_everything else None)
+        return answer() if callable(answer) else answer
 
     def text(self, path: str) -> str:
         return str(self.objects[path])
@@ -137,7 +142,7 @@ def context_of(
     return Context(
         registry=RegistryAddress(fqdn),
         kube_context="admin@omantel",
-        namespace="registry",
+        namespace=NAMESPACE,
         certificate=certificate,
         unseal_seconds=5,
         protect=protect,
@@ -146,26 +151,38 @@ def context_of(
     )
 
 
+class Build(Protocol):
+    """The fixture `build`: runs a builder of this module, or one like them, with a context first.
+
+    `arguments` and `named` follow the context.
+    """
+
+    def __call__(
+        self, builder: Callable[..., T], *arguments: Any, preview: bool = False, **named: Any
+    ) -> T: ...
+
+
 def password() -> pulumi.Output[str]:
     return pulumi.Output.secret(PASSWORD)
 
 
-def object_storage(given: Context, storage: dict[str, Any] | None = None) -> ObjectStorage:
+def object_storage(context: Context, storage: dict[str, Any] | None = None) -> ObjectStorage:
     return ObjectStorage(
         "object-storage",
         ObjectStorageArgs(
             settings=settings(storage=storage or BUCKET).storage,
             secrets={key: pulumi.Output.secret(value) for key, value in SECRETS.items()},
             owner="sovereign-harbor/omantel",
-            context=given,
+            context=context,
         ),
-        given.options,
+        context.options,
     )
 
 
 def credentials(
-    given: Context, secrets: dict[str, pulumi.Output[str]] | None = None, **epochs: int
+    context: Context, *, given: dict[str, str] | None = None, **epochs: int
 ) -> Credentials:
+    """`given`: credential → value that an adopted Harbor brought along; `epochs`: rotations."""
     return Credentials(
         "credentials",
         CredentialsArgs(
@@ -173,37 +190,30 @@ def credentials(
                 **RotationSettings().epochs,
                 **{k.replace("_", "-"): v for k, v in epochs.items()},
             },
-            context=given,
-            given=secrets or {},
+            context=context,
+            given={what: pulumi.Output.secret(value) for what, value in (given or {}).items()},
         ),
-        given.options,
+        context.options,
     )
 
 
-def postgres_args(given: Context, *, import_id: str | None = None, **section: Any) -> PostgresArgs:
-    found = settings(database={"mode": "dedicated", **section}).database
-    assert isinstance(found, DedicatedDatabase)
-    return PostgresArgs(settings=found, password=password(), context=given, import_id=import_id)
-
-
-def postgres(given: Context, *, import_id: str | None = None, **section: Any) -> Postgres:
+def postgres(context: Context, **section: Any) -> Postgres:
     """`section`: keys of `database`."""
-    args = postgres_args(given, import_id=import_id, **section)
-    return Postgres("database", args, given.options)
+    dedicated = settings(database={"mode": "dedicated", **section}).database
+    assert isinstance(dedicated, DedicatedDatabase)
+    args = PostgresArgs(settings=dedicated, password=password(), context=context)
+    return Postgres("database", args, context.options)
 
 
-def valkey_args(given: Context, **section: Any) -> ValkeyArgs:
-    found = settings(valkey={"mode": "dedicated", **section}).valkey
-    assert isinstance(found, DedicatedValkey)
-    return ValkeyArgs(settings=found, password=password(), context=given)
-
-
-def valkey(given: Context, **section: Any) -> Valkey:
+def valkey(context: Context, **section: Any) -> Valkey:
     """`section`: keys of `valkey`."""
-    return Valkey("cache", valkey_args(given, **section), given.options)
+    dedicated = settings(valkey={"mode": "dedicated", **section}).valkey
+    assert isinstance(dedicated, DedicatedValkey)
+    args = ValkeyArgs(settings=dedicated, password=password(), context=context)
+    return Valkey("cache", args, context.options)
 
 
-def shared_credentials(given: Context) -> SharedCredentials:
+def shared_credentials(context: Context) -> SharedCredentials:
     """Reads SHARED from the cluster; who calls this lets a Cluster stand in."""
     return SharedCredentials(
         "cache",
@@ -214,17 +224,17 @@ def shared_credentials(given: Context) -> SharedCredentials:
                 "password": password,
                 "url": password.apply("redis://:{}".format),
             },
-            context=given,
+            context=context,
         ),
-        given.options,
+        context.options,
     )
 
 
-def harbor(given: Context, **sections: Any) -> HarborRegistry:
+def harbor(context: Context, **sections: Any) -> HarborRegistry:
     """With all that it stands on, put together as the program does it."""
     all_settings = settings(**sections)
-    storage = object_storage(given, sections.get("storage"))
-    minted = credentials(given)
-    postgres = database.create(all_settings, given, minted)
-    valkey = cache.create(all_settings, given, minted)
-    return release.create(all_settings, given, storage, minted, postgres, valkey)
+    storage = object_storage(context, sections.get("storage"))
+    minted = credentials(context)
+    postgres = database.create(all_settings, context, minted)
+    valkey = cache.create(all_settings, context, minted)
+    return release.create(all_settings, context, storage, minted, postgres, valkey)

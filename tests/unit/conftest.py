@@ -4,14 +4,18 @@ import gc
 import itertools
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.support.builders import Build, context_of
 from tests.support.certificates import certificate_of
 from tests.support.faulty_store import CREDENTIALS, Store, fresh, store_behind_proxy
 from tests.support.mocks import Engine, fresh_engine
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -31,6 +35,18 @@ def sealing_key() -> rsa.RSAPrivateKey:
 def sealing_certificate(sealing_key: rsa.RSAPrivateKey) -> str:
     """PEM of the controller's certificate."""
     return certificate_of(sealing_key)
+
+
+@pytest.fixture
+def build(engine: Engine, sealing_certificate: str) -> Build:
+    """Builds a component in the test's engine, on the context that every component is given."""
+
+    def run(builder: Callable[..., T], *arguments: Any, preview: bool = False, **named: Any) -> T:
+        return engine.run(
+            lambda: builder(context_of(sealing_certificate), *arguments, **named), preview=preview
+        )
+
+    return run
 
 
 @pytest.fixture

@@ -228,11 +228,11 @@ def test_every_secret_that_the_chart_would_invent_is_given_by_name() -> None:
     assert {
         "admin_password": found["existingSecretAdminPassword"],
         "secret_key": found["existingSecretSecretKey"],
-        "core": found["core"]["existingSecret"],
+        "core_secret": found["core"]["existingSecret"],
         "csrf_key": found["core"]["existingXsrfSecret"],
         "token_certificate": found["core"]["secretName"],
-        "jobservice": found["jobservice"]["existingSecret"],
-        "registry_http": found["registry"]["existingSecret"],
+        "jobservice_secret": found["jobservice"]["existingSecret"],
+        "registry_http_secret": found["registry"]["existingSecret"],
         "registry_user": found["registry"]["credentials"]["existingSecret"],
     } == dataclasses.asdict(SPEC.secrets)
     # The user's name is not read from the Secret, and must be the one of the htpasswd line.

@@ -1,0 +1,159 @@
+"""Credentials: minted once, sealed, and given to the pods that read them."""
+
+import pytest
+
+from components.credentials import CREDENTIALS, read_by_component, revision_by_component
+from components.settings.rotation import Rotation
+from tests.support import builders
+from tests.support.builders import Build
+from tests.support.mocks import (
+    CERTIFICATE,
+    MARK,
+    PASSWORD,
+    PRIVATE_KEY,
+    SEAL,
+    Engine,
+    is_secret,
+    minted,
+)
+
+
+def test_every_credential_is_minted_and_sealed_once(engine: Engine, build: Build) -> None:
+    credentials = build(builders.credentials)
+    names = engine.resolve(credentials.secret_names).value
+    of = {
+        what: minted(f"credentials-{what}")
+        for what in (
+            "admin-password",
+            "core-secret",
+            "csrf-key",
+            "jobservice-secret",
+            "registry-http-secret",
+            "registry-user",
+        )
+    }
+    assert engine.sealed(names.admin_password) == {"HARBOR_ADMIN_PASSWORD": of["admin-password"]}
+    assert engine.sealed(names.secret_key) == {"secretKey": minted("credentials-secret-key", 16)}
+    assert engine.sealed(names.core_secret) == {"secret": of["core-secret"]}
+    assert engine.sealed(names.csrf_key) == {"CSRF_KEY": of["csrf-key"]}
+    assert engine.sealed(names.jobservice_secret) == {"JOBSERVICE_SECRET": of["jobservice-secret"]}
+    assert engine.sealed(names.registry_http_secret) == {
+        "REGISTRY_HTTP_SECRET": of["registry-http-secret"]
+    }
+    assert engine.sealed(names.registry_user) == {
+        "REGISTRY_PASSWD": of["registry-user"],
+        "REGISTRY_HTPASSWD": f"harbor_registry_user:$2a$10${MARK}credentials-registry-user",
+    }
+    assert engine.sealed(names.token_certificate).keys() == {"tls.key", "tls.crt"}
+    for seal in engine.all(SEAL):
+        assert seal["namespace"] == "registry"
+
+
+@pytest.mark.parametrize(
+    ("what", "length"), [("secret-key", 16), ("csrf-key", 32), ("admin-password", 32)]
+)
+def test_keys_have_the_length_that_harbor_demands(
+    what: str, length: int, engine: Engine, build: Build
+) -> None:
+    build(builders.credentials)
+    assert engine.one(PASSWORD, f"credentials-{what}")["length"] == length
+
+
+def test_passwords_fit_into_urls_unescaped(engine: Engine, build: Build) -> None:
+    build(builders.credentials)
+    passwords = engine.all(PASSWORD)
+    assert len(passwords) == 9
+    for password in passwords:
+        assert password["special"] is False
+        assert "overrideSpecial" not in password.inputs
+
+
+def test_what_a_harbor_brought_along_is_sealed_and_not_minted(engine: Engine, build: Build) -> None:
+    given = {
+        what: f"{MARK}-of-the-estate-{what}"
+        for what in ("secret-key", "admin-password", "database-password")
+    }
+    credentials = build(builders.credentials, given=given)
+    names = engine.resolve(credentials.secret_names).value
+    # Harbor's Deployment tells by this name that the key has to be given.
+    assert names.secret_key == "harbor-given-secret-key"
+    assert engine.sealed(names.secret_key) == {"secretKey": given["secret-key"]}
+    assert engine.sealed(names.admin_password) == {"HARBOR_ADMIN_PASSWORD": given["admin-password"]}
+    assert engine.resolve(credentials.admin_password) == (given["admin-password"], True, True)
+    assert engine.resolve(credentials.database_password) == (given["database-password"], True, True)
+    still_minted = {password.name for password in engine.all(PASSWORD)}
+    assert still_minted == {
+        f"credentials-{what}"
+        for what in (
+            "core-secret",
+            "csrf-key",
+            "jobservice-secret",
+            "registry-http-secret",
+            "registry-user",
+            "valkey-password",
+        )
+    }
+
+
+def test_a_rotation_mints_one_credential_anew(engine: Engine, build: Build) -> None:
+    build(builders.credentials, valkey_password=2)
+    epochs = {password.name: password["keepers"]["epoch"] for password in engine.all(PASSWORD)}
+    assert epochs.pop("credentials-valkey-password") == "2"
+    assert set(epochs.values()) == {"1"}
+
+
+def test_a_rotation_of_the_token_certificate_makes_a_new_key(engine: Engine, build: Build) -> None:
+    # pulumi-tls has no keepers: it is the name that changes.
+    build(builders.credentials, token_certificate=7)
+    assert engine.one(PRIVATE_KEY).name == "credentials-token-key-7"
+    certificate = engine.one(CERTIFICATE)
+    assert certificate.name == "credentials-token-certificate-7"
+    assert is_secret(certificate.inputs["privateKeyPem"])
+
+
+def test_passwords_of_data_services_are_secret_outputs(engine: Engine, build: Build) -> None:
+    credentials = build(builders.credentials)
+    for what, output in {
+        "admin-password": credentials.admin_password,
+        "database-password": credentials.database_password,
+        "valkey-password": credentials.valkey_password,
+    }.items():
+        assert engine.resolve(output) == (minted(f"credentials-{what}"), True, True)
+
+
+ELSEWHERE = {"database-password", "valkey-password", "object-storage"}
+"""Sealed by the component whose service the credential opens."""
+
+
+def test_every_credential_that_pods_read_has_a_revision(build: Build) -> None:
+    credentials = build(builders.credentials)
+    read = {what for read in read_by_component().values() for what in read}
+    assert read == {*credentials.revisions, *ELSEWHERE} == CREDENTIALS.keys()
+
+
+def test_every_credential_that_is_minted_has_an_epoch_and_no_other() -> None:
+    assert Rotation().epochs.keys() == CREDENTIALS.keys() - {"object-storage"}
+
+
+def test_every_secret_that_gives_a_credential_is_one_of_the_settings() -> None:
+    settings = builders.settings()
+    declared = {*settings.harbor.secrets, *settings.database.secrets}
+    given = {of.given_by for of in CREDENTIALS.values() if of.given_by is not None}
+    assert given == declared
+
+
+REVISIONS = {what: f"{number:08x}ffffffff" for number, what in enumerate(sorted(CREDENTIALS))}
+
+
+@pytest.mark.parametrize("rotated", sorted(CREDENTIALS))
+def test_a_rotation_restarts_the_pods_that_read_it_and_no_other(
+    rotated: str, engine: Engine
+) -> None:
+    def annotations(revisions: dict[str, str]) -> dict[str, str]:
+        built = engine.run(lambda: revision_by_component(revisions))
+        return {component: engine.resolve(output).value for component, output in built.items()}
+
+    before, after = annotations(REVISIONS), annotations({**REVISIONS, rotated: "new-revision"})
+    restarted = {component for component in before if before[component] != after[component]}
+    assert restarted == {c for c, read in read_by_component().items() if rotated in read}
+    assert restarted
