@@ -6,8 +6,7 @@ from typing import Final
 
 # renovate: datasource=helm depName=harbor registryUrl=https://helm.goharbor.io
 HARBOR_CHART: Final = "1.18.3"
-"""Chart of goharbor/harbor-helm; carries Harbor `HARBOR_APP`."""
-
+"""Version of the chart goharbor/harbor-helm, which decides the version of Harbor."""
 
 # renovate: datasource=docker depName=docker.io/valkey/valkey
 VALKEY_IMAGE: Final = (

@@ -1,4 +1,4 @@
-"""Which chart is installed: a reference that the Helm provider understands, verified if asked."""
+"""Which chart is installed: the reference given to the Helm provider, verified if settings ask."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNREADABLE: Final = (
     zlib.error,
     yaml.YAMLError,
 )
-"""What reading a damaged package or folder ends in."""
+"""What reading a damaged package or folder raises."""
 
 
 class ChartError(Exception):
@@ -39,8 +39,9 @@ class ChartReference:
 def chart_reference(source: str, version: str, sha256: str | None = None) -> ChartReference:
     """The reference for `source`: repository URL, oci://host/path/harbor, folder or .tgz.
 
-    A path must hold exactly `version`. With `sha256` it must be a package of that digest: Helm
-    fetches by itself, and nobody looks at what it got. Raises ChartError.
+    A path must hold exactly `version`, and with `sha256` be a package of that digest. For a URL
+    `sha256` is refused: Helm fetches the package itself, so its digest cannot be compared here.
+    Raises ChartError.
     """
     if source.startswith(("oci://", "https://", "http://")):
         is_oci = source.startswith("oci://")
@@ -57,11 +58,11 @@ def chart_reference(source: str, version: str, sha256: str | None = None) -> Cha
     path = Path(source)
     if sha256 is not None:
         _verify(path, sha256)
-    found = _metadata(path).get("version")
-    if found != version:
+    held = _metadata(path).get("version")
+    if held != version:
         raise ChartError(
-            f"sovereign-harbor:harbor.chart.version = {version}, but {source} holds {found}\n"
-            f"  fix: pulumi config set --path 'harbor.chart.version' {found}"
+            f"sovereign-harbor:harbor.chart.version = {version}, but {source} holds {held}\n"
+            f"  fix: pulumi config set --path 'harbor.chart.version' {held}"
         )
     return ChartReference(chart=source, version=version)
 
@@ -72,24 +73,24 @@ def _verify(path: Path, sha256: str) -> None:
             f"sovereign-harbor:harbor.chart.sha256 needs a packaged chart, and {path} is a folder"
         )
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise _no_chart(path, error) from None
-    if found != sha256:
+    if digest != sha256:
         raise ChartError(
-            f"sovereign-harbor:harbor.chart.sha256 = {sha256}, but {path} has {found}: this is "
+            f"sovereign-harbor:harbor.chart.sha256 = {sha256}, but {path} has {digest}: this is "
             "not the chart that was reviewed; nothing was touched"
         )
 
 
 def _metadata(path: Path) -> dict[str, str]:
     try:
-        found = yaml.safe_load(_chart_yaml(path))
+        metadata = yaml.safe_load(_chart_yaml(path))
     except UNREADABLE as error:
         raise _no_chart(path, str(error) or "it has no Chart.yaml") from None
-    if not isinstance(found, dict):
+    if not isinstance(metadata, dict):
         raise _no_chart(path, "its Chart.yaml is no object")
-    return cast("dict[str, str]", found)
+    return cast("dict[str, str]", metadata)
 
 
 def _chart_yaml(path: Path) -> bytes:

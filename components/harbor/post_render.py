@@ -1,9 +1,9 @@
 """Helm post-renderer: gives Trivy its Valkey URL from a Secret instead of from the chart's.
 
-Chart 1.18.3 writes Trivy's URL into a Secret of its own, without the password unless that stands
-in the values, and a variable of the same name in `extraEnvVars` would be a duplicate, which Helm's
-patches may drop. So the three references are pointed to our Secret after rendering; nothing else
-is touched. Reads manifests from stdin, writes them to stdout (docs/decisions/0005).
+Chart 1.18.3 writes Trivy's URL into a Secret of its own, with the password only if the values have
+it. A variable of the same name in `extraEnvVars` would be a duplicate, which Helm's patches may
+drop. So the three references are pointed to our Secret after rendering; nothing else is changed.
+Reads manifests from stdin, writes them to stdout (docs/decisions/0005).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VARIABLES = frozenset(
     {"SCANNER_REDIS_URL", "SCANNER_STORE_REDIS_URL", "SCANNER_JOB_QUEUE_REDIS_URL"}
 )
 ANNOTATION = VALKEY_SECRET_ANNOTATION
-"""On Trivy's pods: the Secret to read, so that this program needs no argument."""
+"""On Trivy's pods: the name of the Secret to read. Helm calls a post-renderer without arguments."""
 
 KEY = "trivyRedisUrl"
 
@@ -33,12 +33,12 @@ untyped: Any = yaml
 def post_render(manifests: str) -> str:
     """The same manifests; in a StatefulSet whose pods carry ANNOTATION the references are set.
 
-    Scalars go through as written, quotes included, and are never turned into values: Helm's YAML
-    and Python's disagree on some, and "1e3" without its quotes is a number to Helm alone. libyaml,
+    Scalars are kept as written, quotes included, and never turned into values: Helm's YAML and
+    Python's disagree on some, such as 1e3, which is a number to Helm alone. The parser is libyaml,
     because PyYAML's own scanner refuses the tab that the chart leaves behind an apiVersion.
     """
     composed: Iterator[Node | None] = untyped.compose_all(manifests, Loader=CSafeLoader)
-    documents = [found for found in composed if isinstance(found, MappingNode)]
+    documents = [node for node in composed if isinstance(node, MappingNode)]
     for document in documents:
         kind, template = _at(document, "kind"), _at(document, "spec", "template")
         secret = _at(template, "metadata", "annotations", ANNOTATION)

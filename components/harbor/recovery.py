@@ -1,13 +1,14 @@
 """What an interrupted run leaves in Helm's records, and how the next run gets past it.
 
-Helm keeps a release as Secrets in its namespace. Killed in the middle, it leaves one that says
-pending-install or pending-upgrade, and refuses every further operation ("another operation is in
-progress", pulumi-kubernetes #2054). Killed after Helm ended but before the engine saved its state,
-the release is there and the engine would install it again ("cannot re-use a name").
+Helm keeps a release as Secrets in its namespace. An operation that is killed leaves one of status
+pending-install or pending-upgrade, and Helm then refuses every further operation ("another
+operation is in progress", pulumi-kubernetes #2054). A run that is killed after Helm ended but
+before the engine saved its state leaves a release that the engine does not know and would install
+again ("cannot re-use a name").
 
-The stack's lock keeps a second run of the same stack away, so such a record of ours belongs to a
-run that is dead. Removing the record removes none of the release's objects: Helm takes them over
-again, as they carry its ownership annotations. Records that are not ours are never touched.
+The stack's lock keeps a second run of the same stack away, so such a record of this stack belongs
+to a run that is dead. Removing the record removes none of the release's objects: Helm adopts them
+again, as they carry its ownership annotations. Records of others are never touched.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ class ForeignRelease(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One of Helm's records. `made_here`: its values are such as only this program writes."""
+    """One of Helm's records of a release.
+
+    `made_here`: its values are such as only this program writes, for whichever address.
+    """
 
     path: str
     revision: int
@@ -50,7 +54,7 @@ class Record:
 def guard(
     kube_context: str | None, namespace: str, external_url: str
 ) -> pulumi.ResourceHookBinding:
-    """Hooks for the Release: mend what an interrupted run left, before it is created or updated."""
+    """Hooks of the Release that remove what an interrupted run left, before a create or update."""
 
     def before_create(_: pulumi.ResourceHookArgs) -> None:
         forget_unknown_release(ClusterClient(kube_context), namespace, external_url)
@@ -65,33 +69,32 @@ def guard(
 
 
 def foreign_release(namespace: str) -> str:
-    """What is said of a release that this stack did not make."""
+    """The message about a release that this stack did not make."""
     return (
         f"Helm release {RELEASE} exists already in namespace {namespace} and was not made by this "
         "stack; nothing of it was touched. Its stored credentials are encrypted with a key that "
         "this stack does not have\n"
-        f"  fix: take it over with all that it holds, see {RUNBOOK}; for a new Harbor beside it "
+        f"  fix: adopt it with all that it holds, see {RUNBOOK}; for a new Harbor beside it "
         "set harbor.namespace to another one"
     )
 
 
 def forget_unknown_release(client: ClusterClient, namespace: str, external_url: str) -> None:
-    """Before a create: the engine knows no release, so a record of ours is a lost one.
+    """Before a create: the engine knows no release, so a record of this stack was lost by it.
 
     Raises ForeignRelease when the release is not this stack's.
     """
-    found = records(client, namespace)
-    foreign = [record for record in found if not record.is_ours(external_url)]
-    if foreign:
+    existing = records(client, namespace)
+    if not all(record.is_ours(external_url) for record in existing):
         raise ForeignRelease(foreign_release(namespace))
-    for record in found:
+    for record in existing:
         client.delete(record.path)
 
 
 def forget_pending_upgrade(client: ClusterClient, namespace: str, external_url: str) -> None:
-    """Before an update: a newest record that says pending-* belongs to a run that is dead."""
-    found = records(client, namespace)
-    newest = found[-1] if found else None
+    """Before an update: a newest record of status pending-* belongs to a run that is dead."""
+    existing = records(client, namespace)
+    newest = existing[-1] if existing else None
     if newest and newest.status.startswith("pending-") and newest.is_ours(external_url):
         client.delete(newest.path)
 
@@ -101,8 +104,7 @@ def records(client: ClusterClient, namespace: str) -> list[Record]:
     path = f"/api/v1/namespaces/{namespace}/secrets"
     listed = client.get(f"{path}?labelSelector=owner%3Dhelm%2Cname%3D{RELEASE}")
     secrets: list[dict[str, Any]] = listed["items"] if listed else []
-    found = [_record(path, secret) for secret in secrets]
-    return sorted(found, key=lambda record: record.revision)
+    return sorted((_record(path, secret) for secret in secrets), key=lambda record: record.revision)
 
 
 def _record(path: str, secret: Mapping[str, Any]) -> Record:
@@ -118,7 +120,7 @@ def _record(path: str, secret: Mapping[str, Any]) -> Record:
         chart_version=dig(release, "chart", "metadata", "version"),
         external_url=values.get("externalURL"),
         has_values=bool(values),
-        # Not the address alone: somebody else's Harbor at the same address has another secretKey,
-        # and taking it over would make what it encrypted unreadable.
+        # The address alone does not tell: somebody else's Harbor at the same address has another
+        # secretKey, and an upgrade by this program would make what it encrypted unreadable.
         made_here=values.get("existingSecretSecretKey") in (MINTED_SECRET_KEY, GIVEN_SECRET_KEY),
     )

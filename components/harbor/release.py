@@ -29,16 +29,16 @@ from components.object_storage.component import ObjectStorage
 from components.settings.model import Settings
 
 POST_RENDERER = "./components/harbor/post-render"
-"""Runs in the project's folder; see post_render.py for what it mends and why."""
+"""Relative to the project's folder. post_render.py says what it changes and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarborArgs:
-    """What Harbor stands on, as outputs: they are known once they are there.
+    """What Harbor stands on, as outputs that are known once the parts are there.
 
     `revisions`: component of Harbor → revision of the Secrets that its pods read. `guard`: hooks
-    that get past what an interrupted run left, see recovery.py. `adopted_id`: ID of the
-    release, if it exists and is adopted, by an upgrade instead of an installation.
+    that remove what an interrupted run left, see recovery.py. `adopted_id`: ID of a release that
+    exists and is adopted, by an upgrade instead of an installation.
     """
 
     settings: Settings
@@ -64,7 +64,7 @@ class HarborRegistry(pulumi.ComponentResource):
     ) -> None:
         super().__init__("sovereign-harbor:index:HarborRegistry", name, None, opts)
         chart = args.chart
-        # The engine must not give up before Helm does: a cut-off upgrade leaves a pending release.
+        # The engine must not give up before Helm does: an upgrade cut off leaves a pending release.
         seconds = args.settings.harbor.timeout_seconds
         patience = f"{seconds + 60}s"
         release = Release(

@@ -47,8 +47,8 @@ class HarborValues:
 def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = None) -> Values:
     """The values. `revisions`: component → revision of the Secrets it reads (may be an Output).
 
-    A pod that reads a Secret by reference does not notice a new content (the chart has no checksum
-    for it), so the revision stands in the pod's annotations.
+    A pod that reads a Secret by reference does not restart when its content changes (the chart has
+    no checksum of it), so the revision is written into the pod's annotations.
     """
     annotate = {c: {"sovereign-harbor/secrets": r} for c, r in (revisions or {}).items()}
     settings, harbor = spec.settings, spec.settings.harbor
@@ -226,14 +226,14 @@ def _persistence(spec: HarborValues) -> Values:
     return {
         "enabled": True,
         "resourcePolicy": "keep",
-        "persistentVolumeClaim": {name: claim for name, claim in claims.items() if claim},
+        "persistentVolumeClaim": claims,
         "imageChartStorage": store,
     }
 
 
-def _claim(size: str | None, storage_class: str | None) -> Values:
-    wanted = {"size": size, "storageClass": storage_class}
-    return {key: value for key, value in wanted.items() if value is not None}
+def _claim(size: str, storage_class: str | None) -> Values:
+    default = storage_class is None
+    return {"size": size} if default else {"size": size, "storageClass": storage_class}
 
 
 def _remote(storage: RemoteStorage) -> Values:

@@ -1,4 +1,4 @@
-"""ImagePolicy: only Harbor's images run in the cluster, by Kyverno's word."""
+"""ImagePolicy: Kyverno policies by which only Harbor's images run in the cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from components.context import Context
 from components.image_policy import require_harbor, rewrite, signatures
 from components.image_policy.require_harbor import HarborImages, PolicyKind
-from components.image_policy.rewrite import Rewrite
+from components.image_policy.rewrite import RewrittenImages
 from components.image_policy.signatures import SignedImages
 from components.kubernetes.naming import FIELD_MANAGER
 from components.settings.image_policy import namespaces_harbor_needs
@@ -21,21 +21,24 @@ from components.settings.network_policies import NamespaceGateway
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePolicyArgs:
-    """`images`: None where no policy is wanted. `harbor`: known once Harbor is Ready."""
+    """The three policies, each None where the settings leave it out.
+
+    `harbor`: Harbor's version, known once Harbor is Ready.
+    """
 
     kind: PolicyKind
-    images: HarborImages | None
-    rewrite: Rewrite | None
+    required: HarborImages | None
+    rewritten: RewrittenImages | None
     signed: SignedImages | None
     harbor: pulumi.Input[str]
     context: Context
 
 
 class ImagePolicy(pulumi.ComponentResource):
-    """The policies. `excluded_namespaces`: where any image may run; None: no policy, everywhere.
+    """The policies. `excluded_namespaces`: where any image may run; None without a policy.
 
-    Enforce takes Harbor's version as an input, and so is never applied to a cluster in which
-    Harbor cannot be pulled from yet. Audit refuses nothing and waits for nothing.
+    A policy that refuses pods has Harbor's version as an input, so the engine applies it only after
+    images can be pulled from Harbor. Audit refuses nothing and waits for nothing.
     """
 
     excluded_namespaces: tuple[str, ...] | None
@@ -45,11 +48,11 @@ class ImagePolicy(pulumi.ComponentResource):
     ) -> None:
         super().__init__("sovereign-harbor:index:ImagePolicy", name, None, opts)
         self.excluded_namespaces = None
-        if args.images is not None:
-            self.excluded_namespaces = args.images.excluded_namespaces
-            self._require(name, args, args.images)
-        if args.rewrite is not None:
-            self._rewrite(name, args, args.rewrite)
+        if args.required is not None:
+            self.excluded_namespaces = args.required.excluded_namespaces
+            self._require(name, args, args.required)
+        if args.rewritten is not None:
+            self._rewrite(name, args, args.rewritten)
         if args.signed is not None:
             self._verify(name, args, args.signed)
         self.register_outputs({"excludedNamespaces": self.excluded_namespaces})
@@ -57,7 +60,7 @@ class ImagePolicy(pulumi.ComponentResource):
     def _require(self, name: str, args: ImagePolicyArgs, images: HarborImages) -> None:
         policy = require_harbor.image_policy(args.kind, images)
         spec: pulumi.Input[dict[str, Any]] = policy["spec"]
-        if images.enforcement == "Enforce":
+        if images.refuses:
             spec = pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"])
         self._policy(
             f"{name}-require",
@@ -72,7 +75,7 @@ class ImagePolicy(pulumi.ComponentResource):
             spec=spec,
         )
 
-    def _rewrite(self, name: str, args: ImagePolicyArgs, wanted: Rewrite) -> None:
+    def _rewrite(self, name: str, args: ImagePolicyArgs, images: RewrittenImages) -> None:
         self._policy(
             f"{name}-rewrite",
             args,
@@ -80,14 +83,14 @@ class ImagePolicy(pulumi.ComponentResource):
             kind="MutatingPolicy",
             called=rewrite.NAME,
             annotations={},
-            # What it writes into pods has to be pulled from a Harbor that is there.
+            # The images that it writes into pods are pulled from Harbor, so it waits for Harbor.
             spec=pulumi.Output.from_input(args.harbor).apply(
-                lambda _: rewrite.mutating_policy(wanted)
+                lambda _: rewrite.mutating_policy(images)
             ),
         )
 
-    def _verify(self, name: str, args: ImagePolicyArgs, wanted: SignedImages) -> None:
-        policy = signatures.signature_policy(args.kind, wanted)
+    def _verify(self, name: str, args: ImagePolicyArgs, images: SignedImages) -> None:
+        policy = signatures.signature_policy(args.kind, images)
         self._policy(
             f"{name}-verify",
             args,
@@ -98,7 +101,7 @@ class ImagePolicy(pulumi.ComponentResource):
                 **policy["annotations"],
                 "pulumi.com/waitFor": require_harbor.READY[args.kind],
             },
-            # Signatures are read from Harbor, in Audit too.
+            # Kyverno reads signatures from Harbor, in Audit too, so it waits for Harbor.
             spec=pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"]),
         )
 
@@ -128,7 +131,7 @@ class ImagePolicy(pulumi.ComponentResource):
 
 
 def create(settings: Settings, context: Context, harbor: pulumi.Input[str]) -> ImagePolicy:
-    """The policies that `imagePolicy` asks for; `harbor` is known once Harbor is Ready."""
+    """The policies that the setting `imagePolicy` asks for. `harbor`: see ImagePolicyArgs."""
     return ImagePolicy(
         "image-policy", image_policy_args(settings, context, harbor), context.options
     )
@@ -138,21 +141,21 @@ def image_policy_args(
     settings: Settings, context: Context, harbor: pulumi.Input[str]
 ) -> ImagePolicyArgs:
     """The args that `settings` amount to."""
-    wanted = settings.image_policy
+    section = settings.image_policy
     prefixes, excluded = _prefixes(settings), _exclusions(settings)
-    images = HarborImages(
-        prefixes=prefixes, excluded_namespaces=excluded, enforcement=wanted.enforcement
+    required = HarborImages(
+        prefixes=prefixes, excluded_namespaces=excluded, enforcement=section.enforcement
     )
-    through_caches = Rewrite(
+    rewritten = RewrittenImages(
+        settings=section.rewrite,
         registry=settings.registry_address,
-        projects=wanted.rewrite.projects,
-        kept=prefixes,
+        prefixes=prefixes,
         excluded_namespaces=excluded,
     )
     return ImagePolicyArgs(
-        kind=wanted.kind,
-        images=images if wanted.enabled else None,
-        rewrite=through_caches if wanted.enabled and wanted.rewrite.enabled else None,
+        kind=section.kind,
+        required=required if section.enabled else None,
+        rewritten=rewritten if section.enabled and section.rewrite.enabled else None,
         signed=signed_images(settings),
         harbor=harbor,
         context=context,
@@ -160,22 +163,16 @@ def image_policy_args(
 
 
 def signed_images(settings: Settings) -> SignedImages | None:
-    """What has to be signed; None where nothing has to be."""
-    wanted = settings.image_policy.signatures
-    if wanted is None or not settings.image_policy.enabled:
+    """The images that have to be signed; None where none has to be."""
+    section = settings.image_policy.signatures
+    if section is None or not settings.image_policy.enabled:
         return None
-    # Kyverno reaches Harbor through it: pods that it needs to come back cannot wait for Kyverno.
+    # Kyverno reaches Harbor through the gateway's pods, so these must start without Kyverno.
     gateway = settings.network_policies.gateway
     in_between = {gateway.namespace} if isinstance(gateway, NamespaceGateway) else set[str]()
     return SignedImages(
+        settings=section,
         prefixes=_prefixes(settings),
-        projects=wanted.projects,
-        public_key=wanted.public_key,
-        action=wanted.action,
-        failure_policy=wanted.failure_policy,
-        timeout_seconds=wanted.timeout_seconds,
-        rekor_url=wanted.rekor_url,
-        pull_secret=wanted.pull_secret,
         excluded_namespaces=tuple(sorted({*_exclusions(settings), *in_between})),
     )
 

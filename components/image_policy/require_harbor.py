@@ -1,12 +1,12 @@
 """The policy `require-harbor-images`: one description, two Kyverno kinds. Pure.
 
-Both kinds carry the same CEL, so they decide alike: a container, init container, ephemeral
-container or image volume of a pod comes from an allowed prefix, or the request is refused. An
-image that the pod already had is never refused again. Otherwise a pod that is older than the
+Both kinds carry the same CEL, so they decide alike: the image of each container, init container,
+ephemeral container and image volume of a pod begins with an allowed prefix, or the request is
+refused. An image that the pod already had is never refused. Otherwise a pod that is older than the
 policy could not even lose its finalizer, and Jobs and namespaces would hang.
 
-Kyverno is told about pods only. Its rules generated for Deployments and Jobs would refuse them
-before `rewrite-harbor-images` had changed the pods that come of them.
+The policy matches pods only. Rules that Kyverno would generate for Deployments and Jobs would
+refuse those before `rewrite-harbor-images` had changed their pods.
 """
 
 from __future__ import annotations
@@ -32,23 +32,26 @@ READY: Final[dict[PolicyKind, str]] = {
     '[?(@.type=="WebhookConfigured")].status}=True',
     "ClusterPolicy": "condition=Ready",
 }
-"""What `pulumi.com/waitFor` waits for: the API server asks Kyverno about pods from then on.
+"""What `pulumi.com/waitFor` waits for: from then on the API server asks Kyverno about pods.
 
-Not `.status.conditionStatus.ready`: it also wants the reports controller to read everything that
-is matched. With the rights that Kyverno's chart gives it, it cannot read pods/ephemeralcontainers,
-so `ready` stays false for good (seen with 1.19.1)."""
+`.status.conditionStatus.ready` would also wait until the reports controller can read everything
+that is matched. The rights that Kyverno's chart gives it do not include pods/ephemeralcontainers,
+so `ready` stays false for ever (seen with 1.19.1)."""
 
 IMAGE_LISTS: Final = ("containers", "initContainers", "ephemeralContainers", "volumes")
 """The lists of a pod in which images are named."""
 
 TIMEOUT_SECONDS: Final = 10
-"""Kyverno's default, and the least that it takes for a ClusterPolicy. The policies look at nothing
-but the request and answer in milliseconds; a Kyverno that hangs holds up a pod this long."""
+"""Kyverno's default, and the least that a ClusterPolicy may have. The policies read nothing but the
+request and answer in milliseconds; a Kyverno that hangs delays a pod this long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarborImages:
-    """`prefixes`: what images begin with, slash included. Nothing else may run."""
+    """The images that may run: those that begin with one of `prefixes`, each ending with a slash.
+
+    `enforcement`: whether other images are reported (Audit) or refused (Enforce).
+    """
 
     prefixes: tuple[str, ...]
     excluded_namespaces: tuple[str, ...]
@@ -62,53 +65,58 @@ class HarborImages:
         if not self.prefixes:
             raise ValueError("without a prefix nothing could run")
 
+    @property
+    def refuses(self) -> bool:
+        """Whether pods are refused."""
+        return self.enforcement == "Enforce"
 
-def image_policy(kind: PolicyKind, wanted: HarborImages) -> dict[str, Any]:
+
+def image_policy(kind: PolicyKind, images: HarborImages) -> dict[str, Any]:
     """`annotations` and `spec` of the policy in that kind."""
     if kind == "ValidatingPolicy":
-        return {"annotations": {}, "spec": _validating_policy(wanted)}
+        return {"annotations": {}, "spec": _validating_policy(images)}
     return {
         "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"},
-        "spec": _cluster_policy(wanted),
+        "spec": _cluster_policy(images),
     }
 
 
-def failure_policy(enforcement: Enforcement) -> str:
-    """What the API server does while Kyverno does not answer.
+def _failure_policy(images: HarborImages) -> str:
+    """What the API server does with a pod while Kyverno does not answer.
 
-    Enforce fails closed, or stopping Kyverno would be the way around it; the excluded namespaces
-    never ask it, so Kyverno and Harbor come back. Audit refuses nothing, so it must not refuse
-    for lack of an answer either.
+    Enforce fails closed, since stopping Kyverno would get around it otherwise. About pods of the
+    excluded namespaces the API server never asks, so Kyverno and Harbor can start again. Audit
+    refuses nothing, so it must not refuse for lack of an answer either.
     """
-    return "Fail" if enforcement == "Enforce" else "Ignore"
+    return "Fail" if images.refuses else "Ignore"
 
 
-def _validating_policy(wanted: HarborImages) -> dict[str, Any]:
+def _validating_policy(images: HarborImages) -> dict[str, Any]:
     return {
-        "validationActions": ["Deny" if wanted.enforcement == "Enforce" else "Audit"],
-        "failurePolicy": failure_policy(wanted.enforcement),
+        "validationActions": ["Deny" if images.refuses else "Audit"],
+        "failurePolicy": _failure_policy(images),
         "evaluation": {
             "admission": {"enabled": True},
-            # Reports what runs already, so that Enforce is decided on evidence.
+            # Reports on pods that run already: Enforce is decided on them (preflight/evidence.py).
             "background": {"enabled": True},
         },
         "webhookConfiguration": {"timeoutSeconds": TIMEOUT_SECONDS},
         "autogen": {"podControllers": {"controllers": []}},
         "matchConstraints": match_constraints(
-            wanted.excluded_namespaces,
+            images.excluded_namespaces,
             resources=("pods", "pods/ephemeralcontainers"),
             operations=("CREATE", "UPDATE"),
         ),
-        "variables": _variables(wanted),
-        "validations": [_validation(wanted)],
+        "variables": _variables(images),
+        "validations": [_validation(images)],
     }
 
 
 def match_constraints(
     excluded_namespaces: Sequence[str], *, resources: Sequence[str], operations: Sequence[str]
 ) -> dict[str, Any]:
-    """Pods outside the excluded namespaces. Kyverno hands the selector on to its webhook, so the
-    API server does not even ask about the others."""
+    """Pods outside the excluded namespaces. Kyverno writes the selector into its webhook, so the
+    API server never asks it about pods of the excluded ones."""
     return {
         "resourceRules": [
             {
@@ -130,45 +138,43 @@ def match_constraints(
     }
 
 
-def _cluster_policy(wanted: HarborImages) -> dict[str, Any]:
-    excluded = list(wanted.excluded_namespaces)
+def cluster_policy_match(excluded_namespaces: Sequence[str]) -> dict[str, Any]:
+    """The same pods for a rule of a ClusterPolicy; Kyverno alone reads this, its webhook does not.
+
+    Kind Pod includes pods/ephemeralcontainers. To name the latter forbids background scans.
+    """
+    return {
+        "match": {"any": [{"resources": {"kinds": ["Pod"], "operations": ["CREATE", "UPDATE"]}}]},
+        "exclude": {"any": [{"resources": {"namespaces": list(excluded_namespaces)}}]},
+    }
+
+
+def _cluster_policy(images: HarborImages) -> dict[str, Any]:
     return {
         "admission": True,
         "background": True,
         "emitWarning": False,
         "webhookConfiguration": {
-            "failurePolicy": failure_policy(wanted.enforcement),
+            "failurePolicy": _failure_policy(images),
             "timeoutSeconds": TIMEOUT_SECONDS,
-            # `exclude` below is read by Kyverno only. While it is down, this is what keeps the
-            # API server from asking about the excluded namespaces.
+            # Keeps the API server from asking about the excluded namespaces while Kyverno is down:
+            # `exclude` below is read by Kyverno only.
             "matchConditions": [
                 {
                     "name": "outside-excluded-namespaces",
-                    "expression": f"!(request.namespace in {_list(excluded)})",
+                    "expression": f"!(request.namespace in {_list(images.excluded_namespaces)})",
                 }
             ],
         },
         "rules": [
             {
                 "name": NAME,
-                "match": {
-                    "any": [
-                        {
-                            "resources": {
-                                # Means pods/ephemeralcontainers too; naming them forbids
-                                # background scans.
-                                "kinds": ["Pod"],
-                                "operations": ["CREATE", "UPDATE"],
-                            }
-                        }
-                    ]
-                },
-                "exclude": {"any": [{"resources": {"namespaces": excluded}}]},
+                **cluster_policy_match(images.excluded_namespaces),
                 "validate": {
-                    "failureAction": wanted.enforcement,
+                    "failureAction": images.enforcement,
                     "cel": {
-                        "variables": _variables(wanted),
-                        "expressions": [_validation(wanted)],
+                        "variables": _variables(images),
+                        "expressions": [_validation(images)],
                     },
                 },
             }
@@ -176,11 +182,11 @@ def _cluster_policy(wanted: HarborImages) -> dict[str, Any]:
     }
 
 
-def _variables(wanted: HarborImages) -> list[dict[str, str]]:
-    allowed = " || ".join(f"image.startsWith({text(prefix)})" for prefix in wanted.prefixes)
+def _variables(images: HarborImages) -> list[dict[str, str]]:
+    allowed = " || ".join(f"image.startsWith({text(prefix)})" for prefix in images.prefixes)
     return [
         {"name": "images", "expression": pod_images("object")},
-        # Null, or an empty object, when the pod is new: the two kinds differ.
+        # For a new pod oldObject is null in one kind and an empty object in the other.
         {"name": "known", "expression": f"oldObject == null ? [] : {pod_images('oldObject')}"},
         {
             "name": "refused",
@@ -204,11 +210,11 @@ def _images_of_list(pod: str, name: str) -> str:
     return f"{pod}.?spec.?{name}.orValue([]).map(c, c.?image.orValue(''))"
 
 
-def _validation(wanted: HarborImages) -> dict[str, str]:
-    told = f"only images from {' or '.join(wanted.prefixes)} may run here; refused: "
+def _validation(images: HarborImages) -> dict[str, str]:
+    message = f"only images from {' or '.join(images.prefixes)} may run here; refused: "
     return {
         "expression": "variables.refused.size() == 0",
-        "messageExpression": f"{text(told)} + variables.refused.join(', ')",
+        "messageExpression": f"{text(message)} + variables.refused.join(', ')",
     }
 
 

@@ -1,32 +1,31 @@
 """The companion `verify-harbor-signatures`: images of our own projects carry our signature. Pure.
 
-One description, two Kyverno kinds. Only images of the named projects are looked at, and only with
-the one key that is given: a signature that anybody else made, however valid, counts for nothing.
+One description, two Kyverno kinds. Images of the named Harbor projects are verified, with the one
+key of the settings: a signature by any other key, however valid, does not count.
 
-Kyverno fetches signatures from the registry, which is Harbor. So this policy waits for something
-that its siblings do not need, and what it may hold up is kept small: the excluded namespaces are
-never asked about, nor is an image that a pod had before, and by default the API server goes on
-without an answer. docs/decisions/0012-signatures.md has the rest.
+Kyverno fetches signatures from the registry, which is Harbor, so this policy needs a Harbor that
+answers. What it can hold up is kept small: pods of the excluded namespaces and images that a pod
+had before are not verified, and by default the API server admits a pod when Kyverno does not answer
+(docs/decisions/0012-signatures.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from components.image_policy.require_harbor import (
     IMAGE_LISTS,
-    Enforcement,
     PolicyKind,
+    cluster_policy_match,
     match_constraints,
     pod_images,
     text,
 )
+from components.settings.signatures import SignaturesSettings
 
 NAME: Final = "verify-harbor-signatures"
-
-FailurePolicy = Literal["Ignore", "Fail"]
 
 KINDS: Final[dict[PolicyKind, str]] = {
     "ValidatingPolicy": "ImageValidatingPolicy",
@@ -40,61 +39,55 @@ _UNSIGNED: Final = "not signed with this Sovereign's key: "
 
 @dataclass(frozen=True, kw_only=True)
 class SignedImages:
-    """`prefixes`: what images that may run begin with. `projects`: Harbor projects among them whose
-    images have to be signed.
+    """`settings`: which Harbor projects have to be signed with which key, and what happens if not.
 
-    `public_key`: PEM. `rekor_url`: the transparency log that has to know a signature; None: none.
-    `pull_secret`: of Kyverno's namespace; None: signatures are read anonymously.
-    `failure_policy`: what the API server does under Enforce while Kyverno does not answer.
+    `prefixes`: what images that may run begin with, slash included.
     """
 
+    settings: SignaturesSettings
     prefixes: tuple[str, ...]
-    projects: tuple[str, ...]
-    public_key: str
-    action: Enforcement
-    failure_policy: FailurePolicy
-    timeout_seconds: int
-    rekor_url: str | None
-    pull_secret: str | None
     excluded_namespaces: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """ValueError where no image could match: Kyverno takes an empty list for every image."""
+        """ValueError where no image could match: to Kyverno an empty list means every image."""
         if not self.signed_prefixes:
             raise ValueError("no image would have to be signed")
 
     @property
     def signed_prefixes(self) -> tuple[str, ...]:
-        """What images begin with that have to be signed."""
+        """What images that have to be signed begin with."""
         return tuple(self._signed_prefixes())
 
     def _signed_prefixes(self) -> Iterator[str]:
         for prefix in self.prefixes:
             host, _, path = prefix.partition("/")
             if not path:
-                yield from (f"{host}/{project}/" for project in self.projects)
-            elif path.partition("/")[0] in self.projects:
+                yield from (f"{host}/{project}/" for project in self.settings.projects)
+            elif path.partition("/")[0] in self.settings.projects:
                 yield prefix
 
     @property
     def refuses(self) -> bool:
-        """Whether pods are refused. If not, nothing else may be done to them either."""
-        return self.action == "Enforce"
+        """Whether pods are refused. If not, nothing else is done to them either."""
+        return self.settings.action == "Enforce"
 
 
-def signature_policy(kind: PolicyKind, wanted: SignedImages) -> dict[str, Any]:
+def signature_policy(kind: PolicyKind, signed: SignedImages) -> dict[str, Any]:
     """`annotations` and `spec` of the policy; KINDS has its kind."""
     if kind == "ValidatingPolicy":
-        return {"annotations": {}, "spec": _image_validating_policy(wanted)}
+        return {"annotations": {}, "spec": _image_validating_policy(signed)}
     return {
         "annotations": {"pod-policies.kyverno.io/autogen-controllers": "none"},
-        "spec": _cluster_policy(wanted),
+        "spec": _cluster_policy(signed),
     }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Demands:
-    """Which images a policy wants signed, with which key, known to which log (None: to none)."""
+    """Which images a policy wants signed, with which key, known to which transparency log.
+
+    `images`: globs. `public_key`: PEM. `log`: URL; None where no log has to know a signature.
+    """
 
     images: tuple[str, ...]
     public_key: str
@@ -102,8 +95,10 @@ class Demands:
 
 
 def demands(spec: dict[str, Any]) -> Demands:
-    """Read from a policy's `spec`, ours or as the API server has it with defaults filled in. Two
-    policies that demand the same judge alike, whatever they do about it."""
+    """The demands of a policy's `spec`, as built here or as the API server has it, with defaults.
+
+    Two policies with the same demands judge alike, whether they report or refuse.
+    """
     if "attestors" in spec:
         cosign = spec["attestors"][0]["cosign"]
         log = cosign["ctlog"]
@@ -121,41 +116,40 @@ def demands(spec: dict[str, Any]) -> Demands:
     )
 
 
-def _failure_policy(wanted: SignedImages) -> FailurePolicy:
-    return wanted.failure_policy if wanted.refuses else "Ignore"
+def _failure_policy(signed: SignedImages) -> str:
+    return signed.settings.failure_policy if signed.refuses else "Ignore"
 
 
-def _pins_digests(wanted: SignedImages) -> bool:
+def _pins_digests(signed: SignedImages) -> bool:
     """Whether tags of new pods become the digests whose signatures were verified.
 
-    Otherwise a tag that is moved once the pod has been admitted would run unverified from the
-    container's next restart on.
+    With a tag, a container's next restart would run unverified whatever the tag points to by then.
     """
-    return wanted.refuses
+    return signed.refuses
 
 
 # --- ImageValidatingPolicy ---------------------------------------------------------------------
 
 
-def _image_validating_policy(wanted: SignedImages) -> dict[str, Any]:
+def _image_validating_policy(signed: SignedImages) -> dict[str, Any]:
     images = " + ".join(f"images.{name}" for name in IMAGE_LISTS)
     spec: dict[str, Any] = {
-        "validationActions": ["Deny" if wanted.refuses else "Audit"],
-        "failurePolicy": _failure_policy(wanted),
+        "validationActions": ["Deny" if signed.refuses else "Audit"],
+        "failurePolicy": _failure_policy(signed),
         "evaluation": {"admission": {"enabled": True}, "background": {"enabled": True}},
-        "webhookConfiguration": {"timeoutSeconds": wanted.timeout_seconds},
+        "webhookConfiguration": {"timeoutSeconds": signed.settings.timeout_seconds},
         "autogen": {"podControllers": {"controllers": []}},
         "matchConstraints": match_constraints(
-            wanted.excluded_namespaces,
+            signed.excluded_namespaces,
             resources=("pods", "pods/ephemeralcontainers"),
             operations=("CREATE", "UPDATE"),
         ),
-        "matchConditions": [_brings_in_an_image_of_ours(wanted)],
-        "matchImageReferences": [{"glob": glob} for glob in _globs(wanted)],
-        # Take the place of Kyverno's own of these names, which know neither image volumes nor what
-        # the pod had before.
+        "matchConditions": [_brings_in_an_image_of_ours(signed)],
+        "matchImageReferences": [{"glob": glob} for glob in _globs(signed)],
+        # They replace Kyverno's own lists of these names, which leave out image volumes and hold
+        # images that the pod had before.
         "images": [{"name": name, "expression": _new_images((name,))} for name in IMAGE_LISTS],
-        "attestors": [{"name": _ATTESTOR, "cosign": _cosign(wanted)}],
+        "attestors": [{"name": _ATTESTOR, "cosign": _cosign(signed)}],
         "variables": [
             {
                 "name": "unsigned",
@@ -169,37 +163,37 @@ def _image_validating_policy(wanted: SignedImages) -> dict[str, Any]:
                 "messageExpression": f"{text(_UNSIGNED)} + variables.unsigned.join(', ')",
             },
             {
-                # Kyverno pins containers only.
+                # Kyverno replaces tags by digests in containers only.
                 "expression": "images.volumes.all(image, image.contains('@sha256:'))",
                 "messageExpression": "'an image volume is named by digest: ' "
                 "+ images.volumes.join(', ')",
             },
         ],
         "validationConfigurations": {
-            "mutateDigest": _pins_digests(wanted),
+            "mutateDigest": _pins_digests(signed),
             "verifyDigest": False,
             "required": True,
         },
     }
-    if wanted.pull_secret is not None:
-        spec["credentials"] = {"secrets": [wanted.pull_secret]}
+    if signed.settings.pull_secret is not None:
+        spec["credentials"] = {"secrets": [signed.settings.pull_secret]}
     return spec
 
 
-def _globs(wanted: SignedImages) -> list[str]:
-    return [f"{prefix}*" for prefix in wanted.signed_prefixes]
+def _globs(signed: SignedImages) -> list[str]:
+    return [f"{prefix}*" for prefix in signed.signed_prefixes]
 
 
-def _cosign(wanted: SignedImages) -> dict[str, Any]:
+def _cosign(signed: SignedImages) -> dict[str, Any]:
     log: dict[str, Any] = {"insecureIgnoreTlog": True, "insecureIgnoreSCT": True}
-    if wanted.rekor_url is not None:
-        log = {"url": wanted.rekor_url, "insecureIgnoreSCT": True}
-    return {"key": {"data": wanted.public_key}, "ctlog": log}
+    if signed.settings.rekor_url is not None:
+        log = {"url": signed.settings.rekor_url, "insecureIgnoreSCT": True}
+    return {"key": {"data": signed.settings.public_key}, "ctlog": log}
 
 
-def _brings_in_an_image_of_ours(wanted: SignedImages) -> dict[str, str]:
-    """Answered by the API server, which asks Kyverno about no other pod."""
-    ours = " || ".join(f"image.startsWith({text(prefix)})" for prefix in wanted.signed_prefixes)
+def _brings_in_an_image_of_ours(signed: SignedImages) -> dict[str, str]:
+    """A condition that the API server evaluates itself: it asks Kyverno about no other pod."""
+    ours = " || ".join(f"image.startsWith({text(prefix)})" for prefix in signed.signed_prefixes)
     return {
         "name": "brings-in-an-image-of-ours",
         "expression": f"{_new_images(IMAGE_LISTS)}.exists(image, {ours})",
@@ -214,13 +208,13 @@ def _new_images(lists: tuple[str, ...]) -> str:
 
 # --- ClusterPolicy -----------------------------------------------------------------------------
 
-# JMESPath: what a pod names, POD being where it stands in the request.
+# JMESPath: the images of a pod's containers; POD stands for the pod's path in the request.
 _CONTAINER_IMAGES: Final = (
     "{{ POD.spec.[containers, initContainers, ephemeralContainers][].image || `[]` }}"
 )
 
 
-def _cluster_policy(wanted: SignedImages) -> dict[str, Any]:
+def _cluster_policy(signed: SignedImages) -> dict[str, Any]:
     return {
         "admission": True,
         "background": True,
@@ -228,16 +222,13 @@ def _cluster_policy(wanted: SignedImages) -> dict[str, Any]:
         # No matchConditions: with them Kyverno 1.19.1 never calls its verification and then refuses
         # every image as unverified. So it is asked about every pod, and must not fail closed.
         "webhookConfiguration": {
-            "failurePolicy": _failure_policy(wanted),
-            "timeoutSeconds": wanted.timeout_seconds,
+            "failurePolicy": _failure_policy(signed),
+            "timeoutSeconds": signed.settings.timeout_seconds,
         },
         "rules": [
             {
                 "name": NAME,
-                "match": {
-                    "any": [{"resources": {"kinds": ["Pod"], "operations": ["CREATE", "UPDATE"]}}]
-                },
-                "exclude": {"any": [{"resources": {"namespaces": [*wanted.excluded_namespaces]}}]},
+                **cluster_policy_match(signed.excluded_namespaces),
                 "preconditions": {"any": [_IS_NO_UPDATE, _BRINGS_IN_AN_IMAGE]},
                 "imageExtractors": {
                     "Pod": [
@@ -247,7 +238,7 @@ def _cluster_policy(wanted: SignedImages) -> dict[str, Any]:
                         {"path": "/spec/volumes/*/image/reference"},
                     ]
                 },
-                "verifyImages": [_verification(wanted)],
+                "verifyImages": [_verification(signed)],
             }
         ],
     }
@@ -265,18 +256,18 @@ _BRINGS_IN_AN_IMAGE: Final = {
 }
 
 
-def _verification(wanted: SignedImages) -> dict[str, Any]:
+def _verification(signed: SignedImages) -> dict[str, Any]:
     log: dict[str, Any] = {"ignoreTlog": True}
-    if wanted.rekor_url is not None:
-        log = {"url": wanted.rekor_url}
+    if signed.settings.rekor_url is not None:
+        log = {"url": signed.settings.rekor_url}
     verification: dict[str, Any] = {
         "type": "Cosign",
-        "failureAction": wanted.action,
-        "imageReferences": _globs(wanted),
-        "mutateDigest": _pins_digests(wanted),
+        "failureAction": signed.settings.action,
+        "imageReferences": _globs(signed),
+        "mutateDigest": _pins_digests(signed),
         "verifyDigest": False,
         "required": True,
-        # Its cache goes by tag: one that is moved to an unsigned image would pass for an hour.
+        # Kyverno's cache goes by tag: a tag moved to an unsigned image would pass for an hour.
         "useCache": False,
         "attestors": [
             {
@@ -284,7 +275,7 @@ def _verification(wanted: SignedImages) -> dict[str, Any]:
                 "entries": [
                     {
                         "keys": {
-                            "publicKeys": wanted.public_key,
+                            "publicKeys": signed.settings.public_key,
                             "signatureAlgorithm": "sha256",
                             "rekor": log,
                             "ctlog": {"ignoreSCT": True},
@@ -294,6 +285,6 @@ def _verification(wanted: SignedImages) -> dict[str, Any]:
             }
         ],
     }
-    if wanted.pull_secret is not None:
-        verification["imageRegistryCredentials"] = {"secrets": [wanted.pull_secret]}
+    if signed.settings.pull_secret is not None:
+        verification["imageRegistryCredentials"] = {"secrets": [signed.settings.pull_secret]}
     return verification

@@ -1,7 +1,7 @@
 """Dns: the registry's address records, where this program writes them.
 
-Names of vendors live here, in dns_records.py, settings/dns.py, object_storage/ and
-settings/storage/ only.
+Names of vendors may be used here, in dns_records.py, settings/dns.py, object_storage/ and
+settings/storage/, and nowhere else.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def create(config: StackConfig) -> DnsRecords | None:
-    """The records that `dns` asks for; None where somebody else writes them."""
+    """The records that the setting `dns` asks for; None where somebody else writes them."""
     settings = config.settings
     if not isinstance(settings.dns, HetznerDns):
         return None
-    # Here, so that no other stack pays for the import of this vendor's SDK.
+    # Imported here: the vendor's SDK is slow to import, and other stacks do not need it.
     from components.network.dns_records import hetzner_records
 
     token = config.secrets["dnsToken"]

@@ -26,24 +26,24 @@ class DnsRecords(pulumi.ComponentResource):
         self, name: str, args: DnsRecordsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("sovereign-harbor:index:DnsRecords", name, None, opts)
-        wanted = args.settings
-        if wanted.load_balancer is not None:
-            found = _load_balancer(wanted.load_balancer, self)
+        settings = args.settings
+        if settings.load_balancer is not None:
+            balancer = _load_balancer(settings.load_balancer, self)
             addresses: dict[str, pulumi.Input[str]] = {
-                "A": found.ipv4.apply(public_address),
-                "AAAA": found.ipv6.apply(public_address),
+                "A": balancer.ipv4.apply(public_address),
+                "AAAA": balancer.ipv6.apply(public_address),
             }
         else:
-            assert wanted.addresses is not None  # settings demand one of the two
-            given = {"A": wanted.addresses.ipv4, "AAAA": wanted.addresses.ipv6}
+            assert settings.addresses is not None  # settings demand one of the two
+            given = {"A": settings.addresses.ipv4, "AAAA": settings.addresses.ipv6}
             addresses = {kind: text for kind, text in given.items() if text is not None}
         for kind, address in addresses.items():
             hcloud.ZoneRrset(
                 f"{name}-{kind.lower()}",
-                zone=wanted.zone,
-                name=wanted.record_name(args.host),
+                zone=settings.zone,
+                name=settings.record_name(args.host),
                 type=kind,
-                ttl=wanted.ttl,
+                ttl=settings.ttl,
                 records=[{"value": address}],
                 opts=pulumi.ResourceOptions(parent=self),
             )
@@ -51,17 +51,20 @@ class DnsRecords(pulumi.ComponentResource):
 
 
 def _load_balancer(
-    wanted: LoadBalancer, parent: pulumi.Resource
+    settings: LoadBalancer, parent: pulumi.Resource
 ) -> pulumi.Output[hcloud.GetLoadBalancerResult]:
     return hcloud.get_load_balancer_output(
-        name=wanted.name,
-        with_selector=wanted.selector,
+        name=settings.name,
+        with_selector=settings.selector,
         opts=pulumi.InvokeOutputOptions(parent=parent),
     )
 
 
 def public_address(address: str | None) -> pulumi.Output[str]:
-    """The address; unknown in a preview whose token is, since nobody was asked. Raises RunError."""
+    """The address. In a preview without the token nobody can be asked, and it is unknown.
+
+    Raises RunError when the load balancer has none.
+    """
     if address:
         return pulumi.Output.from_input(address)
     if pulumi.runtime.is_dry_run():

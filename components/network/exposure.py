@@ -1,6 +1,6 @@
-"""Exposure: how the registry's host reaches Harbor, and the certificate where one is to be made.
+"""Exposure: how requests to the registry's host reach Harbor, and the certificate for it.
 
-The HTTPRoute or Ingress itself is the chart's; here is what the chart cannot know.
+The chart makes the HTTPRoute or Ingress itself, from the values that are built here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ LARGE_LAYERS: Final = {
     "traefik.ingress.kubernetes.io/router.entrypoints": "websecure",
     "traefik.ingress.kubernetes.io/router.tls": "true",
 }
-"""Layers of gigabytes, sent for minutes. A controller does not look at the other's annotations."""
+"""For layers of gigabytes that are sent for minutes. Each controller ignores the annotations of
+others."""
 
 TRAEFIK_HINT: Final = (
     "Traefik ends a request after 60 seconds, which no annotation can change, and large pushes "
@@ -34,7 +35,7 @@ TRAEFIK_HINT: Final = (
 
 
 def chart_exposure(settings: Settings) -> Gateway | Ingress:
-    """The chart's part of it."""
+    """What the chart is told of it: the section `exposure` in the chart's terms."""
     section = settings.exposure
     if isinstance(section, GatewayExposure):
         refs = tuple(ref.model_dump(by_alias=True) for ref in section.parent_refs)
@@ -89,7 +90,7 @@ class RegistryCertificate(pulumi.ComponentResource):
 
 
 def create(settings: Settings, context: Context) -> RegistryCertificate | None:
-    """The certificate that `exposure` asks for; None where somebody else has one."""
+    """The certificate that the setting `exposure` asks for; None where somebody else makes it."""
     section = settings.exposure
     if isinstance(section, IngressExposure):
         if "traefik" in section.class_name:

@@ -15,7 +15,7 @@ from components.network.rules import DataServices, Policy, network_policies, per
 from components.settings.model import Settings
 
 DATA_SERVICES = DataServices(
-    # CloudNativePG labels the pods of its Cluster so, and those of its jobs.
+    # CloudNativePG puts this label on the pods of its Cluster and of its jobs.
     database={"cnpg.io/cluster": CLUSTER},
     cache={"app.kubernetes.io/name": VALKEY},
 )
@@ -23,7 +23,7 @@ DATA_SERVICES = DataServices(
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPoliciesArgs:
-    """`policies`: see network_rules.py; none where networkPolicies.enabled is false."""
+    """`policies`: see rules.py; empty where networkPolicies.enabled is false."""
 
     policies: list[Policy]
     context: Context
@@ -57,8 +57,8 @@ class NetworkPolicies(pulumi.ComponentResource):
 
 
 def create(settings: Settings, context: Context) -> NetworkPolicies:
-    """The policies that `networkPolicies` asks for."""
-    section = settings.network_policies
-    wanted = network_policies(perimeter(settings, DATA_SERVICES)) if section.enabled else []
-    args = NetworkPoliciesArgs(policies=wanted, context=context)
+    """The policies that the setting `networkPolicies` asks for."""
+    is_enabled = settings.network_policies.enabled
+    policies = network_policies(perimeter(settings, DATA_SERVICES)) if is_enabled else []
+    args = NetworkPoliciesArgs(policies=policies, context=context)
     return NetworkPolicies("network-policies", args, context.options)

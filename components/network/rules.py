@@ -1,7 +1,7 @@
 """Who may talk to whom in Harbor's namespace: one description, and the policies made of it. Pure.
 
-A policy matches the port of a pod, not of a Service, and sees a connection after the Service's
-address was replaced. So the ports here are 8080 for core and portal, never 80.
+A NetworkPolicy is applied after a Service's address has been replaced by that of a pod, so it
+matches ports of pods: 8080 for core and portal, where their Services have 80.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ REGISTRY: Final = 5000
 METRICS: Final = 8001
 POSTGRES: Final = 5432
 POSTGRES_STATUS: Final = 8000
-"""Of CloudNativePG's instance manager: the operator asks it, and instances ask each other."""
+"""Status port of CloudNativePG's instance manager, which the operator and other instances ask."""
 HTTPS: Final = 443
 DNS: Final = 53
 VALKEY: Final = 6379
 
 _HARBOR: Final = {"app": "harbor", "release": RELEASE}
-"""What the chart's own Services and Deployments select by: these labels cannot change."""
+"""The chart's Services and Deployments select by these labels, so they cannot change."""
 
 PRIVATE: Final = {
     4: ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
     6: ("fc00::/7", "fe80::/10"),
 }
-"""Left out of a range of everything: pods, Services, nodes, and a cloud's metadata service."""
+"""Left out of 0.0.0.0/0 and ::/0: pods, Services, nodes, and a cloud's metadata service."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class Policy:
 
 
 def perimeter(settings: Settings, own: DataServices) -> Perimeter:
-    """What these settings make necessary, and nothing else."""
+    """The connections that these settings make necessary, and no others."""
     harbor = ["core", "portal", "jobservice", "registry"]
     harbor += ["trivy"] if settings.trivy.enabled else []
     harbor += ["exporter"] if settings.metrics.enabled else []
@@ -135,20 +135,20 @@ def perimeter(settings: Settings, own: DataServices) -> Perimeter:
 
 
 def _surroundings(settings: Settings) -> dict[str, Party]:
-    wanted = settings.network_policies
+    section = settings.network_policies
     parties: dict[str, Party] = {
         "dns": Pods(labels={}, namespace="kube-system"),
-        "outside": Addresses(ranges=wanted.outside),
-        "operator": Pods(labels={}, namespace=wanted.operator_namespace),
+        "outside": Addresses(ranges=section.outside),
+        "operator": Pods(labels={}, namespace=section.operator_namespace),
     }
     if settings.metrics.enabled:
-        parties["monitoring"] = Pods(labels={}, namespace=wanted.monitoring_namespace)
-    if isinstance(wanted.gateway, NamespaceGateway):
-        parties["gateway"] = Pods(labels={}, namespace=wanted.gateway.namespace)
+        parties["monitoring"] = Pods(labels={}, namespace=section.monitoring_namespace)
+    if isinstance(section.gateway, NamespaceGateway):
+        parties["gateway"] = Pods(labels={}, namespace=section.gateway.namespace)
     else:
         parties["gateway"] = Entity(name="ingress")
-    if wanted.api_server is not None:
-        parties["api-server"] = Addresses(ranges=(wanted.api_server.cidr,))
+    if section.api_server is not None:
+        parties["api-server"] = Addresses(ranges=(section.api_server.cidr,))
     else:
         parties["api-server"] = Entity(name="kube-apiserver")
     if (endpoint := _bucket_endpoint(settings)) is not None:
@@ -178,8 +178,8 @@ def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
     yield from to(["jobservice", "trivy", "exporter"], "core", WEB)
     yield from to([*workers, "exporter"], "database", database_port)
     yield from to([*workers, "registry", "trivy", "exporter"], "cache", cache_port)
-    # Identity provider, upstream registries, webhooks. They may stand behind our own gateway,
-    # where some networks answer for the public address themselves.
+    # Identity provider, upstream registries, webhooks. If they are behind this cluster's gateway,
+    # some networks lead their public address to the gateway's pods directly.
     yield from to(workers, "outside", HTTPS)
     yield from to(workers, "gateway", _gateway_port(settings))
     yield from _scanner_databases(settings)
@@ -213,8 +213,8 @@ def _gateway_port(settings: Settings) -> int:
 
 
 def _api_server_port(settings: Settings) -> int:
-    at = settings.network_policies.api_server
-    return 6443 if at is None else at.port
+    server = settings.network_policies.api_server
+    return 6443 if server is None else server.port
 
 
 def _scanner_databases(settings: Settings) -> Iterator[Edge]:
@@ -222,7 +222,7 @@ def _scanner_databases(settings: Settings) -> Iterator[Edge]:
         return
     for repository in (*settings.trivy.db_repositories, *settings.trivy.java_db_repositories):
         host, _, port = repository.partition("/")[0].partition(":")
-        if host == settings.registry_address.host:  # a copy in this very registry, see above
+        if host == settings.registry_address.host:  # a mirror in this registry: see above
             yield Edge(source="trivy", target="gateway", port=_gateway_port(settings))
         yield Edge(source="trivy", target="outside", port=int(port or HTTPS))
 
@@ -263,7 +263,7 @@ def network_policies(allowed: Perimeter) -> list[Policy]:
     """Default deny for all pods of Harbor, and for each guarded party what is allowed.
 
     Each policy denies what it does not allow to the pods it selects, both ways. Pods of others in
-    the same namespace are left alone: an estate may run Harbor beside what it serves.
+    the same namespace are not selected: an estate may run other things beside Harbor.
     """
     deny = Policy(
         name="harbor-default-deny",
@@ -300,8 +300,8 @@ def network_policies(allowed: Perimeter) -> list[Policy]:
 
 
 def _non_empty(**rules: list[Manifest]) -> Manifest:
-    """The API server drops empty lists, and each `up` would put them back."""
-    return {direction: found for direction, found in rules.items() if found}
+    """Without empty lists, which the API server drops and each `up` would write again."""
+    return {direction: some for direction, some in rules.items() if some}
 
 
 def _rules(allowed: Perimeter, edges: list[Edge], *, side: Literal["from", "to"]) -> list[Manifest]:

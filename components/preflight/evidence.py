@@ -1,7 +1,7 @@
 """Enforce is decided on evidence: what Audit's reports say would have been refused.
 
-Kyverno writes down of every pod it looks at, new or running, whether a policy would have refused
-it. `problems` reads that before the first resource is registered.
+Kyverno writes reports: for each pod it judges, new or running, whether a policy would have refused
+it. `problems` reads them before the first resource is registered.
 """
 
 from __future__ import annotations
@@ -11,46 +11,41 @@ from typing import Any, Final
 
 from components.image_policy import require_harbor, signatures
 from components.image_policy.component import signed_images
+from components.image_policy.require_harbor import PolicyKind
 from components.image_policy.signatures import SignedImages
 from components.kubernetes.client import ClusterClient
 from components.settings.model import Settings
 
 _REPORTS: Final = (
     "/apis/wgpolicyk8s.io/v1alpha2/policyreports",
-    # Of a Kyverno that was installed with openreports.enabled.
+    # Where Kyverno was installed with openreports.enabled.
     "/apis/openreports.io/v1alpha1/reports",
 )
-_SHOWN: Final = 10
-_LONGEST: Final = 200
+_MOST_PODS: Final = 10
+_LONGEST_REASON: Final = 200
 
 
 def problems(client: ClusterClient, settings: Settings) -> list[str]:
-    """Why a policy is not to refuse anything yet. Raises ClusterUnreachable.
+    """Why a policy must not refuse pods yet. Raises ClusterUnreachable.
 
-    The step from Audit to Enforce is what is looked at: a policy that refuses already has been
-    decided on. `require-harbor-images` may start with Enforce, on a cluster where nothing runs yet;
-    signatures may not, because nobody can know that Kyverno reads them before it has.
+    Evidence is asked for at the step from Audit to Enforce; a policy that refuses pods already has
+    passed it. `require-harbor-images` may start with Enforce, on a cluster where nothing runs yet.
+    Signatures may not: only reports prove that Kyverno can read them.
     """
-    found: list[str] = []
-    policy, signed = settings.image_policy, signed_images(settings)
-    if policy.enabled and policy.enforcement == "Enforce" and not policy.accept_refusals:
-        found += _against_requiring(client, settings)
-    if (
-        policy.signatures is not None
-        and signed is not None
-        and signed.refuses
-        and not policy.signatures.accept_refusals
-    ):
-        found += _against_verifying(client, settings, signed)
-    return found
+    section, signed = settings.image_policy, signed_images(settings)
+    reasons: list[str] = []
+    if section.enabled and section.enforcement == "Enforce" and not section.accept_refusals:
+        reasons += _require_problems(client, section.kind)
+    if signed is not None and signed.refuses and not signed.settings.accept_refusals:
+        reasons += _signature_problems(client, section.kind, signed)
+    return reasons
 
 
-def _against_requiring(client: ClusterClient, settings: Settings) -> list[str]:
-    kind = settings.image_policy.kind
+def _require_problems(client: ClusterClient, kind: PolicyKind) -> list[str]:
     spec = _applied(client, kind=kind, served=kind, name=require_harbor.NAME)
     if spec is None or refuses(spec):
         return []
-    return _against(
+    return _refusals(
         verdicts(_reports(client), require_harbor.NAME),
         setting="imagePolicy.enforcement",
         accept="imagePolicy.acceptRefusals",
@@ -58,14 +53,11 @@ def _against_requiring(client: ClusterClient, settings: Settings) -> list[str]:
     )
 
 
-def _against_verifying(
-    client: ClusterClient, settings: Settings, signed: SignedImages
-) -> list[str]:
-    kind = settings.image_policy.kind
+def _signature_problems(client: ClusterClient, kind: PolicyKind, signed: SignedImages) -> list[str]:
     spec = _applied(client, kind=kind, served=signatures.KINDS[kind], name=signatures.NAME)
-    wanted = signatures.signature_policy(kind, signed)["spec"]
+    declared = signatures.signature_policy(kind, signed)["spec"]
     setting, accept = "imagePolicy.signatures.action", "imagePolicy.signatures.acceptRefusals"
-    if spec is None or signatures.demands(spec) != signatures.demands(wanted):
+    if spec is None or signatures.demands(spec) != signatures.demands(declared):
         so_far = "not applied yet" if spec is None else "applied with other projects or another key"
         return [_too_early(f"the policy {signatures.NAME} is {so_far}", setting, accept)]
     if refuses(spec):
@@ -76,27 +68,26 @@ def _against_verifying(
             _too_early(
                 f"no report says anything of {signatures.NAME} yet. Kyverno's reports controller "
                 "writes them, within a minute of a pod with an image of "
-                f"{', '.join(signed.projects)}",
+                f"{', '.join(signed.settings.projects)}",
                 setting,
                 accept,
             )
         ]
-    return _against(judged, setting=setting, accept=accept, remedy="sign these images")
+    return _refusals(judged, setting=setting, accept=accept, remedy="sign these images")
 
 
-def _applied(client: ClusterClient, *, kind: Any, served: str, name: str) -> dict[str, Any] | None:
-    """The policy's spec as it is in the cluster; None when it is not there."""
+def _applied(
+    client: ClusterClient, *, kind: PolicyKind, served: str, name: str
+) -> dict[str, Any] | None:
+    """The spec of a policy in the cluster, where its kind is `served`; None when it is missing."""
     plural = f"{served.lower().removesuffix('y')}ies"
-    found = client.get(f"/apis/{require_harbor.API_VERSIONS[kind]}/{plural}/{name}")
-    return None if found is None else found["spec"]
+    policy = client.get(f"/apis/{require_harbor.API_VERSIONS[kind]}/{plural}/{name}")
+    return None if policy is None else policy["spec"]
 
 
 def _reports(client: ClusterClient) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for path in _REPORTS:
-        listed = client.get(path)
-        found += listed["items"] if listed else []
-    return found
+    lists = (client.get(path) for path in _REPORTS)
+    return [report for listed in lists if listed for report in listed["items"]]
 
 
 # --- Pure --------------------------------------------------------------------------------------
@@ -116,7 +107,7 @@ def verdicts(reports: Iterable[dict[str, Any]], policy: str) -> dict[str, str]:
 
     An error counts as a refusal: under Enforce, Kyverno refuses what it could not verify.
     """
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for report in reports:
         scope = report.get("scope", {})
         pod = f"{scope.get('namespace', '?')}/{scope.get('name', '?')}"
@@ -125,17 +116,17 @@ def verdicts(reports: Iterable[dict[str, Any]], policy: str) -> dict[str, str]:
                 continue
             is_refusal = result.get("result") in ("fail", "error")
             reason = result.get("message") or "no reason given"
-            found[pod] = reason if is_refusal else found.get(pod, "")
-    return found
+            reasons[pod] = reason if is_refusal else reasons.get(pod, "")
+    return reasons
 
 
-def _against(judged: dict[str, str], *, setting: str, accept: str, remedy: str) -> list[str]:
+def _refusals(judged: dict[str, str], *, setting: str, accept: str, remedy: str) -> list[str]:
     refused = {pod: reason for pod, reason in sorted(judged.items()) if reason}
     if not refused:
         return []
-    lines = [f"  {pod}: {_short(reason)}" for pod, reason in list(refused.items())[:_SHOWN]]
-    if len(refused) > _SHOWN:
-        lines.append(f"  and {len(refused) - _SHOWN} more")
+    lines = [f"  {pod}: {_short(reason)}" for pod, reason in list(refused.items())[:_MOST_PODS]]
+    if len(refused) > _MOST_PODS:
+        lines.append(f"  and {len(refused) - _MOST_PODS} more")
     return [
         f"sovereign-harbor:{setting} = Enforce would refuse what runs now; Audit's reports name "
         f"{len(refused)} of {len(judged)} pods\n" + "\n".join(lines) + "\n"
@@ -155,4 +146,4 @@ def _too_early(reason: str, setting: str, accept: str) -> str:
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return line if len(line) <= _LONGEST_REASON else f"{line[: _LONGEST_REASON - 1]}…"

@@ -1,4 +1,4 @@
-"""Before anything is created: is it the right cluster, and has it what this stack needs?"""
+"""Whether the cluster has what this stack needs: kinds, controllers, namespaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.settings.network_policies import CiliumGateway
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """Something the cluster must have: `path` answers when it is there."""
+    """Something that the cluster must have: its API server answers at `path` when it is there."""
 
     path: str
     what: str
@@ -114,10 +114,10 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
     return needed
 
 
-def missing(client: ClusterClient, needed: list[Requirement]) -> list[str]:
-    """A line for each requirement that the cluster does not meet."""
+def problems(client: ClusterClient, settings: Settings) -> list[str]:
+    """What the cluster lacks, and how to get it. Raises ClusterUnreachable."""
     return [
         f"missing: {requirement.what}\n  fix: {requirement.remedy}"
-        for requirement in needed
+        for requirement in requirements(settings)
         if client.get(requirement.path) is None
     ]

@@ -1,4 +1,4 @@
-"""Before anything is created: is it the right cluster, and has it what this stack needs?"""
+"""What is asked of the cluster before the first resource is registered."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from components.stack_config import StackConfig
 def run(config: StackConfig) -> Adopted:
     """What exists already and is adopted.
 
-    Raises RunError with all that is missing or must not be touched, before the first resource is
-    registered. In a preview an API server that does not answer is no problem: the preview is an
-    offline one, and shows everything as new.
+    Raises RunError with everything that is missing or must not be touched. A preview goes on
+    without an API server that answers: it is an offline one then, and shows everything as new.
     """
     settings = config.settings
     try:
         client = ClusterClient(settings.cluster.context)
         problems = identity.problems(client, settings.cluster)
-        # What stands in a cluster that is not the stack's says nothing.
+        # The contents of a cluster that is not the stack's are no evidence of anything.
         if not problems:
             problems = evidence.problems(client, settings) + check.problems(client, config)
-        problems += requirements.missing(client, requirements.requirements(settings))
+        problems += requirements.problems(client, settings)
     except ClusterUnreachable as error:
         if pulumi.runtime.is_dry_run():
             if check.is_asked_for(settings):

@@ -1,4 +1,4 @@
-"""A Harbor that Helm installed is taken over by the commands of docs/runbooks/adopt-a-release.md.
+"""A Harbor that Helm installed is adopted by the commands of docs/runbooks/adopt-a-release.md.
 
 They are read from that page and run as they stand there; only the variables of its first block are
 the sandbox's. The estate has a namespace, a bucket and a backend of its own, but some objects of a
@@ -61,7 +61,7 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Estate:
-    """Somebody's Harbor, and the stack that is to take it over."""
+    """Somebody's Harbor, and the stack that is to adopt it."""
 
     sandbox: Sandbox
     stack: Stack
@@ -246,7 +246,7 @@ def install(estate: Estate, folder: Path, values: dict[str, Any]) -> None:
     )
 
 
-def test_without_the_settings_of_a_takeover_up_is_refused(estate: Estate) -> None:
+def test_without_the_settings_that_adopt_up_is_refused(estate: Estate) -> None:
     said = estate.refused("up", "--yes", "--skip-preview")
     assert f"Helm release harbor exists already in namespace {NAMESPACE}" in said
     assert f"Cluster harbor-pg exists already in namespace {NAMESPACE}" in said
@@ -285,10 +285,10 @@ def test_leaving_the_values_out_changes_no_object(estate: Estate) -> None:
     assert not list(estate.stack.folder.glob("harbor-manifest*"))
 
 
-def test_the_same_harbor_is_taken_over(estate: Estate) -> None:
+def test_the_same_harbor_is_adopted(estate: Estate) -> None:
     before, image = estate.lasting(), estate.image()
     assert estate.secret_key_in_use() == SECRET_KEY
-    said = estate.follow("5. Preview and take over")
+    said = estate.follow("5. Preview and adopt")
 
     previewed, _, updated = said.partition("\nUpdating (")
     operations = set(re.findall(r"^ +\S+ \S+: \((\w+)\)$", previewed, flags=re.MULTILINE))
@@ -322,7 +322,7 @@ def test_what_was_given_stands_readable_in_no_state(estate: Estate) -> None:
             assert secret not in file.read_text(errors="replace"), file.name
 
 
-def test_afterwards_the_settings_of_the_takeover_may_go(estate: Estate) -> None:
+def test_afterwards_the_settings_that_adopted_may_go(estate: Estate) -> None:
     estate.follow("Afterwards")
     before = {name: found for name, found in estate.lasting().items() if "Cluster/" not in name}
     for section in ("harbor", "database", "storage"):

@@ -20,10 +20,13 @@ from components.image_policy.require_harbor import (
     PolicyKind,
     image_policy,
 )
-from components.image_policy.rewrite import Rewrite
+from components.image_policy.rewrite import RewrittenImages
 from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase
-from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
+from components.settings.image_policy import (
+    ImagePolicySettings,
+    namespaces_harbor_needs,
+)
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.valkey import DedicatedValkey
 from tests.support.policy_cluster import Answer, PolicyCluster, pod, until
@@ -322,10 +325,12 @@ def _results(cluster: PolicyCluster, name: str) -> set[str]:
 
 # --- Rewriting ---------------------------------------------------------------------------------
 
-REWRITE = Rewrite(
+REWRITTEN_IMAGES = RewrittenImages(
+    settings=RewriteSettings(
+        projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"}
+    ),
     registry=RegistryAddress("omantel.omani.works"),
-    projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"},
-    kept=(f"{HOST}/", SECOND_FORM),
+    prefixes=(f"{HOST}/", SECOND_FORM),
     excluded_namespaces=EXCLUDED,
 )
 
@@ -367,7 +372,7 @@ def rewriting(cluster: PolicyCluster) -> Iterator[PolicyCluster]:
             "apiVersion": "policies.kyverno.io/v1",
             "kind": "MutatingPolicy",
             "metadata": {"name": rewrite.NAME},
-            "spec": rewrite.mutating_policy(REWRITE),
+            "spec": rewrite.mutating_policy(REWRITTEN_IMAGES),
         }
     )
     until(lambda: _image_of(cluster.create(_pod(image="nginx"))) != "nginx")
@@ -389,7 +394,7 @@ class TestRewriting:
         self, rewriting: PolicyCluster, image: str
     ) -> None:
         answer = rewriting.create(_pod(kind="initContainers", image=image))
-        assert _image_of(answer, "initContainers") == rewrite.rewritten(image, REWRITE)
+        assert _image_of(answer, "initContainers") == rewrite.rewritten(image, REWRITTEN_IMAGES)
         assert _image_of(answer) == GOOD
         again = rewriting.create(_pod(image=_image_of(answer, "initContainers")))
         assert _image_of(again) == _image_of(answer, "initContainers")

@@ -19,6 +19,7 @@ from components.image_policy.require_harbor import PolicyKind
 from components.image_policy.signatures import SignedImages, signature_policy
 from components.preflight import evidence
 from components.settings.model import Settings
+from components.settings.signatures import SignaturesSettings
 from sandbox import kyverno, processes
 from tests.support.policy_cluster import Answer, PolicyCluster, pod, until
 from tests.support.signing import Key, Registry
@@ -54,17 +55,11 @@ class Ground:
         return self.cluster.create(self.pod(image, **what))
 
     def policy(self, action: Any, **changes: Any) -> SignedImages:
+        section = SignaturesSettings(
+            projects=("platform",), public_key=OURS.public, action=action, **changes
+        )
         return SignedImages(
-            prefixes=(f"{self.registry.host}/",),
-            projects=("platform",),
-            public_key=OURS.public,
-            action=action,
-            failure_policy="Ignore",
-            timeout_seconds=10,
-            rekor_url=None,
-            pull_secret=None,
-            excluded_namespaces=HARBORS,
-            **changes,
+            settings=section, prefixes=(f"{self.registry.host}/",), excluded_namespaces=HARBORS
         )
 
     def apply(self, kind: PolicyKind, wanted: SignedImages) -> None:
@@ -239,8 +234,8 @@ def _recreate_harbor(ground: Ground) -> None:
 
 
 def test_failing_closed_holds_up_pods_with_our_images_and_no_others(ground: Ground) -> None:
-    wanted = replace(ground.policy("Enforce"), failure_policy="Fail")
-    with ground.applied("ValidatingPolicy", wanted):
+    images = ground.policy("Enforce", failure_policy="Fail")
+    with ground.applied("ValidatingPolicy", images):
         ground.cluster.stop_kyverno()
         try:
             _recreate_harbor(ground)
@@ -259,12 +254,11 @@ def test_a_registry_that_hangs_holds_up_a_pod_no_longer_than_twice_the_timeout(
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         host = f"127.0.0.1:{silent.getsockname()[1]}"
-        wanted = replace(
-            ground.policy("Enforce"),
+        images = replace(
+            ground.policy("Enforce", timeout_seconds=2),
             prefixes=(f"{ground.registry.host}/", f"{host}/"),
-            timeout_seconds=2,
         )
-        with ground.applied("ValidatingPolicy", wanted):
+        with ground.applied("ValidatingPolicy", images):
             hanging = pod("probe", "apps", good="", image=f"{host}/platform/app:1")
             began = time.monotonic()
             answer = ground.cluster.create(hanging)
@@ -281,10 +275,8 @@ def test_an_image_volume_is_named_by_digest(ground: Ground) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_log_and_a_pull_secret_are_accepted_by_kyverno(ground: Ground, kind: PolicyKind) -> None:
     """Accepted, no more: no transparency log runs here."""
-    wanted = replace(
-        ground.policy("Audit"), rekor_url="https://rekor.example.com", pull_secret="reader"
-    )
-    with ground.applied(kind, wanted):
+    images = ground.policy("Audit", rekor_url="https://rekor.example.com", pull_secret="reader")
+    with ground.applied(kind, images):
         pass
 
 

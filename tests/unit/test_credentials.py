@@ -3,7 +3,7 @@
 import pytest
 
 from components.credentials import CREDENTIALS, read_by_component, revision_by_component
-from components.settings.rotation import Rotation
+from components.settings.rotation import RotationSettings
 from tests.support import builders
 from tests.support.builders import Build
 from tests.support.mocks import (
@@ -132,7 +132,7 @@ def test_every_credential_that_pods_read_has_a_revision(build: Build) -> None:
 
 
 def test_every_credential_that_is_minted_has_an_epoch_and_no_other() -> None:
-    assert Rotation().epochs.keys() == CREDENTIALS.keys() - {"object-storage"}
+    assert RotationSettings().epochs.keys() == CREDENTIALS.keys() - {"object-storage"}
 
 
 def test_every_secret_that_gives_a_credential_is_one_of_the_settings() -> None:

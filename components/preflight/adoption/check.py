@@ -1,4 +1,4 @@
-"""What of this Sovereign exists already: refused, or taken over if the settings ask for it."""
+"""What exists already of this Sovereign: adopted if the settings say so, otherwise refused."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from components.harbor.recovery import RUNBOOK, foreign_release, records
 from components.harbor_inputs import RELEASE
 from components.kubernetes.client import ClusterClient, dig
 from components.preflight.adoption import database, release
-from components.preflight.adoption.running import running_harbor
+from components.preflight.adoption.running import RunningHarbor, running_harbor
 from components.settings.database import DedicatedDatabase
 from components.settings.model import Settings
 from components.stack_config import StackConfig
 
 
 def is_asked_for(settings: Settings) -> bool:
-    """Whether the settings say that something is to be taken over."""
+    """Whether the settings say that something is to be adopted."""
     return settings.harbor.adopt or _adopts_database(settings)
 
 
 def adopted(settings: Settings) -> Adopted:
-    """The ids of what is to be taken over."""
+    """The ids of what is to be adopted."""
     namespace = settings.harbor.namespace
     return Adopted(
         namespace=namespace if settings.harbor.adopt else None,
@@ -36,7 +36,7 @@ def adopted(settings: Settings) -> Adopted:
 
 
 def problems(client: ClusterClient, config: StackConfig) -> list[str]:
-    """Why what exists already is not touched; empty when it may be. Raises ClusterUnreachable."""
+    """Why what exists already must not be touched. Raises ClusterUnreachable."""
     return [
         *_release_problems(client, config),
         *_database_problems(client, config.settings),
@@ -50,14 +50,13 @@ def _adopts_database(settings: Settings) -> bool:
 def _release_problems(client: ClusterClient, config: StackConfig) -> list[str]:
     settings = config.settings
     namespace, stack = settings.harbor.namespace, pulumi.get_stack()
-    found = records(client, namespace)
-    newest = found[-1] if found else None
-    # By its values alone: at another address it is this stack's all the same, if its FQDN changed.
-    is_foreign = newest is not None and not newest.made_here
-    if is_foreign and not settings.harbor.adopt:
+    history = records(client, namespace)
+    # At another address too: a release of this stack stays its own when its FQDN changes.
+    foreign = history[-1] if history and not history[-1].made_here else None
+    if foreign is not None and not settings.harbor.adopt:
         return [foreign_release(namespace)]
     running = running_harbor(client, namespace)
-    if settings.harbor.adopt and (newest is None or running is None):
+    if settings.harbor.adopt and not (history and running):
         return [
             f"sovereign-harbor:harbor.adopt = true, but namespace {namespace} has no Helm release "
             f"{RELEASE} of Harbor's chart\n"
@@ -66,33 +65,38 @@ def _release_problems(client: ClusterClient, config: StackConfig) -> list[str]:
         ]
     if running is None:
         return []
-    warning = release.key_warning(running)
-    if warning is not None:
-        pulumi.log.warn(warning)
+    _warn(running, settings, is_foreign=foreign is not None)
     key = release.key_problem(
         running, is_key=config.is_secret.get("harborSecretKey"), namespace=namespace, stack=stack
     )
-    others: list[str] = []
-    if is_foreign and newest is not None:
-        others = list(release.release_problems(running, newest, settings, stack))
-        if running.address != settings.registry_address.url:
-            pulumi.log.warn(
-                f"Harbor answers at {running.address} now and will at "
-                f"{settings.registry_address.url}: images "
-                "are named by their registry's host, see the runbook"
-            )
-    return [*([key] if key else []), *others]
+    return [
+        *([key] if key else []),
+        *(release.release_problems(running, foreign, settings, stack) if foreign else []),
+    ]
+
+
+def _warn(running: RunningHarbor, settings: Settings, *, is_foreign: bool) -> None:
+    """Warns of what does not stand in the way of an adoption."""
+    warning = release.key_warning(running)
+    if warning is not None:
+        pulumi.log.warn(warning)
+    url = settings.registry_address.url
+    if is_foreign and running.address != url:
+        pulumi.log.warn(
+            f"Harbor answers at {running.address} now and will at {url}: images are named by their "
+            "registry's host, see the runbook"
+        )
 
 
 def _database_problems(client: ClusterClient, settings: Settings) -> list[str]:
-    wanted, namespace = settings.database, settings.harbor.namespace
-    if not isinstance(wanted, DedicatedDatabase):
+    section, namespace = settings.database, settings.harbor.namespace
+    if not isinstance(section, DedicatedDatabase):
         return []
     stack = pulumi.get_stack()
     path = f"/apis/postgresql.cnpg.io/v1/namespaces/{namespace}/clusters/{CLUSTER}"
     spec: Mapping[str, Any] | None = dig(client.get(path), "spec")
     if spec is None:
-        if not wanted.adopt:
+        if not section.adopt:
             return []
         return [
             f"sovereign-harbor:database.adopt = true, but namespace {namespace} has no Cluster "
@@ -101,13 +105,13 @@ def _database_problems(client: ClusterClient, settings: Settings) -> list[str]:
         ]
     if database.is_ours(spec):
         return []
-    if not wanted.adopt:
+    if not section.adopt:
         return [database.foreign_cluster(namespace, stack)]
-    others = database.unwritten(spec)
-    if others:
+    unwritten = database.unwritten(spec)
+    if unwritten:
         pulumi.log.warn(
-            f"Cluster {CLUSTER}: this program does not write {', '.join(others)} of its spec; what "
-            "was set there goes back to the operator's default"
+            f"Cluster {CLUSTER}: this program does not write {', '.join(unwritten)} of its spec; "
+            "what was set there goes back to the operator's default"
         )
-    image = wanted.image or versions.POSTGRES_IMAGE
-    return list(database.cluster_problems(spec, wanted, image, stack))
+    image = section.image or versions.POSTGRES_IMAGE
+    return list(database.cluster_problems(spec, section, image, stack))

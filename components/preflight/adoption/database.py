@@ -1,4 +1,4 @@
-"""Whether a CloudNativePG Cluster that exists would stay what it is in this stack's hands."""
+"""Whether a CloudNativePG Cluster that exists keeps its data when this stack adopts it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEPT_ONLY_BY_ITS_OWNER: Final = (
     "replica",
     "tablespaces",
 )
-"""Parts of a Cluster's spec that this program does not write, and would take away."""
+"""Parts of a Cluster's spec that this program does not write, so that adopting it removes them."""
 
 WRITTEN: Final = (
     "bootstrap",
@@ -50,21 +50,21 @@ def is_ours(spec: Mapping[str, Any]) -> bool:
 
 
 def foreign_cluster(namespace: str, stack: str) -> str:
-    """What is said of a Cluster that this program did not make."""
+    """The message about a Cluster that this program did not make."""
     return (
         f"Cluster {CLUSTER} exists already in namespace {namespace} and was not made by this "
         "stack\n"
-        "  fix: to take it over as it is, with all that it holds: pulumi config set --path "
+        "  fix: to adopt it as it is, with all that it holds: pulumi config set --path "
         f"'database.adopt' true -s {stack}, see {RUNBOOK}; or {USE_AS_SHARED}"
     )
 
 
 def cluster_problems(
-    spec: Mapping[str, Any], wanted: DedicatedDatabase, image: str, stack: str
+    spec: Mapping[str, Any], settings: DedicatedDatabase, image: str, stack: str
 ) -> Iterator[str]:
-    """What of a Cluster that is to be taken over would be lost or refused halfway.
+    """What adopting a Cluster would lose, or Kubernetes would refuse in the middle of the run.
 
-    `image`: the PostgreSQL image that it would get.
+    `spec`: its spec as it is. `image`: the PostgreSQL image that it would get.
     """
     initdb: Mapping[str, Any] = dig(spec, "bootstrap", "initdb") or {}
     if (initdb.get("database"), initdb.get("owner")) != (DATABASE, OWNER):
@@ -79,8 +79,8 @@ def cluster_problems(
             f"take away\n  fix: {USE_AS_SHARED}"
         )
     sizes = {
-        "storageSize": (dig(spec, "storage", "size"), wanted.storage_size),
-        "walStorageSize": (dig(spec, "walStorage", "size"), wanted.wal_storage_size),
+        "storageSize": (dig(spec, "storage", "size"), settings.storage_size),
+        "walStorageSize": (dig(spec, "walStorage", "size"), settings.wal_storage_size),
     }
     for key, (has, would_have) in sizes.items():
         if has is not None and (would_have is None or bytes_of(has) > bytes_of(would_have)):
@@ -99,8 +99,11 @@ def cluster_problems(
 
 
 def unwritten(spec: Mapping[str, Any]) -> list[str]:
-    """What else a Cluster's spec says. What kubectl set there goes: the Kubernetes provider takes
-    kubectl's fields for its own, and removes those that the program does not write."""
+    """The parts of a Cluster's spec that this program does not write.
+
+    What kubectl set there is removed: the Kubernetes provider treats kubectl's fields as its own,
+    and removes those that the program does not write.
+    """
     postgresql: Mapping[str, Any] = spec.get("postgresql") or {}
     parameters: Mapping[str, Any] = postgresql.get("parameters") or {}
     return [
@@ -111,5 +114,5 @@ def unwritten(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _major(image: str) -> str:
-    found = re.search(r":(\d+)", image.rpartition("/")[2])
-    return found[1] if found else ""
+    tag = re.search(r":(\d+)", image.rpartition("/")[2])
+    return tag[1] if tag else ""

@@ -1,4 +1,4 @@
-"""Whether a Harbor that runs would be the same Harbor in this stack's hands."""
+"""Whether a Harbor that runs stays the same Harbor when this stack adopts it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from components.settings.model import Settings
 from components.settings.storage.base import BucketSettings
 
 CHARTS_OWN_DATABASE = f"{RELEASE}-database"
-CHARTS_SCANNER_SIZE = "5Gi"
-"""persistence.persistentVolumeClaim.trivy.size of the chart."""
 PUBLISHED_KEY = "not-a-secure-key"
 """secretKey of the chart's values."""
 
@@ -47,7 +45,7 @@ def key_problem(
 
 
 def key_warning(running: RunningHarbor) -> str | None:
-    """What to say of a key that everybody knows."""
+    """The warning about the key that the chart publishes; None when Harbor has another."""
     if running.key != PUBLISHED_KEY:
         return None
     return (
@@ -60,7 +58,7 @@ def key_warning(running: RunningHarbor) -> str | None:
 def release_problems(
     running: RunningHarbor, newest: Record, settings: Settings, stack: str
 ) -> Iterator[str]:
-    """What of a release that is to be taken over would be lost or refused halfway."""
+    """What adopting a release would lose, or Kubernetes would refuse in the middle of the run."""
     yield from _helm_problems(newest, settings, stack)
     if running.database_host == CHARTS_OWN_DATABASE:
         yield (
@@ -82,13 +80,12 @@ def _helm_problems(newest: Record, settings: Settings, stack: str) -> Iterator[s
             f"{release} holds values; the engine would write them, passwords too, readably into "
             f"this stack's state\n  fix: record a revision without them, see {RUNBOOK}"
         )
-    wanted = settings.harbor.chart.version
-    found = newest.chart_version
-    if found is not None and _number(found) > _number(wanted):
+    before, after = newest.chart_version, settings.harbor.chart.version
+    if before is not None and _number(before) > _number(after):
         yield (
-            f"{release} is of chart {found}, this stack's is {wanted}: a database of a newer "
+            f"{release} is of chart {before}, this stack's is {after}: a database of a newer "
             "Harbor does not work with an older one\n"
-            f"  fix: pulumi config set --path 'harbor.chart.version' {found} -s {stack}"
+            f"  fix: pulumi config set --path 'harbor.chart.version' {before} -s {stack}"
         )
 
 
@@ -98,15 +95,15 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _database_problems(running: RunningHarbor, settings: Settings) -> Iterator[str]:
-    wanted, namespace = settings.database, settings.harbor.namespace
+    section, namespace = settings.database, settings.harbor.namespace
     host, name = f"{CLUSTER}-rw", DATABASE
-    if isinstance(wanted, SharedDatabase):
-        host, name = wanted.host, wanted.name
-    found = (_service(running.database_host, namespace), running.database_name)
-    if found != (_service(host, namespace), name):
+    if isinstance(section, SharedDatabase):
+        host, name = section.host, section.name
+    before = (_service(running.database_host, namespace), running.database_name)
+    if before != (_service(host, namespace), name):
         yield (
-            f"it uses database {found[1]} at {running.database_host}, and would use {name} at "
-            f"{host}: its projects, users and tags would be gone\n"
+            f"it uses database {running.database_name} at {running.database_host}, and would use "
+            f"{name} at {host}: its projects, users and tags would be gone\n"
             "  fix: database.mode shared with that host and name; or dedicated with "
             f"database.adopt, if it is {DATABASE} of Cluster {CLUSTER} in {namespace}"
         )
@@ -121,43 +118,44 @@ def _service(host: str, namespace: str) -> str:
 def _store_problems(running: RunningHarbor, settings: Settings, stack: str) -> Iterator[str]:
     storage = settings.storage
     bucket = running.store.get("bucket") or running.store.get("container")
-    found, wanted = bucket or "a volume", storage.bucket_name or "a volume"
-    if found != wanted:
+    before, after = bucket or "a volume", storage.bucket_name or "a volume"
+    if before != after:
         yield (
-            f"its images are in {found}, and would be looked for in {wanted}\n"
+            f"its images are in {before}, and would be looked for in {after}\n"
             f"  fix: set storage to where they are, or bring them there first, see {RUNBOOK}"
         )
         return
     prefix = running.store.get("rootdirectory") or ""
-    if isinstance(storage, BucketSettings) and prefix.strip("/") != storage.root_directory.strip(
-        "/"
-    ):
+    if not isinstance(storage, BucketSettings):
+        return
+    folder = storage.root_directory
+    if prefix.strip("/") != folder.strip("/"):
         yield (
             f"its images are below {prefix or '/'} in the bucket, and would be looked for below "
-            f"{storage.root_directory or '/'}\n"
+            f"{folder or '/'}\n"
             f"  fix: pulumi config set --path 'storage.rootDirectory' '{prefix}' -s {stack}"
         )
 
 
 def _scanner_problems(running: RunningHarbor, settings: Settings, stack: str) -> Iterator[str]:
-    found = running.scanner_volume
-    if found is None or not settings.trivy.enabled:
+    volume = running.scanner_volume
+    if volume is None or not settings.trivy.enabled:
         return
-    wanted = settings.trivy.storage_size or CHARTS_SCANNER_SIZE
-    if bytes_of(found.size) != bytes_of(wanted):
+    size = settings.trivy.storage_size
+    if bytes_of(volume.size) != bytes_of(size):
         yield (
-            f"the volume of StatefulSet {RELEASE}-trivy is of {found.size}, which Kubernetes lets "
-            f"nobody change; this stack's is of {wanted}\n"
-            f"  fix: pulumi config set --path 'trivy.storageSize' {found.size} -s {stack}"
+            f"the volume of StatefulSet {RELEASE}-trivy is of {volume.size}, which Kubernetes lets "
+            f"nobody change; this stack's is of {size}\n"
+            f"  fix: pulumi config set --path 'trivy.storageSize' {volume.size} -s {stack}"
         )
-    if found.storage_class != settings.harbor.storage_class:
+    if volume.storage_class != settings.harbor.storage_class:
         to_set = (
             f"pulumi config rm --path 'harbor.storageClass' -s {stack}"
-            if found.storage_class is None
-            else f"pulumi config set --path 'harbor.storageClass' {found.storage_class} -s {stack}"
+            if volume.storage_class is None
+            else f"pulumi config set --path 'harbor.storageClass' {volume.storage_class} -s {stack}"
         )
         yield (
             f"the volume of StatefulSet {RELEASE}-trivy is of StorageClass "
-            f"{found.storage_class or '(the default)'}, which Kubernetes lets nobody change\n"
+            f"{volume.storage_class or '(the default)'}, which Kubernetes lets nobody change\n"
             f"  fix: {to_set}"
         )

@@ -1,4 +1,4 @@
-"""A Harbor that runs, as its own objects describe it. Names and keys are the chart's."""
+"""A Harbor that runs, read from the objects that the chart made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.kubernetes.client import ClusterClient, dig, secret_value
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimTemplate:
-    """What a StatefulSet asks of its volume; Kubernetes lets nobody change it."""
+    """What a StatefulSet asks of its volume; Kubernetes does not allow it to change."""
 
     size: str
     storage_class: str | None
@@ -24,7 +24,7 @@ class ClaimTemplate:
 class RunningHarbor:
     """`key_secret`: Secret from which core reads its secretKey; `key`: that key, "" if missing.
 
-    `store`: where the registry keeps blobs, as its own configuration spells it.
+    `store`: where the registry keeps blobs: the options of its storage driver.
     """
 
     address: str

@@ -1,6 +1,7 @@
 """The image policies as data, their settings, and what waits for what. test_settings.py has the
 words of the refusals; tests/sandbox/test_image_policy.py asks a real Kyverno."""
 
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from components.image_policy import require_harbor, rewrite
 from components.image_policy.component import ImagePolicy, image_policy_args
 from components.image_policy.require_harbor import HarborImages, PolicyKind, image_policy
-from components.image_policy.rewrite import Rewrite, rewritten
+from components.image_policy.rewrite import RewrittenImages, rewritten
 from components.registry_address import RegistryAddress
 from components.settings.exclusions import CLUSTER, ESTATE
+from components.settings.image_policy import RewriteSettings
 from components.settings.model import Settings
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.reading import refusals
+from components.unknown import unknown
 from tests.support.builders import context_of
 from tests.support.mocks import Engine, unknown_inputs
 
@@ -50,8 +53,8 @@ def refused(policy: dict[str, Any], **sections: Any) -> dict[str, refusals.Refus
 # --- The policy, in both kinds -----------------------------------------------------------------
 
 
-def cel(kind: PolicyKind, wanted: HarborImages) -> tuple[Any, Any]:
-    spec = image_policy(kind, wanted)["spec"]
+def cel(kind: PolicyKind, images: HarborImages) -> tuple[Any, Any]:
+    spec = image_policy(kind, images)["spec"]
     if kind == "ValidatingPolicy":
         return spec["variables"], spec["validations"]
     rule = spec["rules"][0]["validate"]["cel"]
@@ -74,18 +77,11 @@ def test_a_policy_without_prefixes_cannot_be_built() -> None:
 
 
 def test_enforce_denies_and_fails_closed_and_audit_does_neither() -> None:
-    found = {
-        wanted.enforcement: (
-            spec := image_policy("ValidatingPolicy", wanted)["spec"],
-            old := image_policy("ClusterPolicy", wanted)["spec"],
-        )
-        for wanted in (IMAGES, AUDITED)
-    }
-    for enforcement, action, failing in (("Enforce", "Deny", "Fail"), ("Audit", "Audit", "Ignore")):
-        spec, old = found[enforcement]
+    for images, action, failing in ((IMAGES, "Deny", "Fail"), (AUDITED, "Audit", "Ignore")):
+        spec, old = (image_policy(kind, images)["spec"] for kind in KINDS)
         assert spec["validationActions"] == [action]
         assert spec["failurePolicy"] == failing
-        assert old["rules"][0]["validate"]["failureAction"] == enforcement
+        assert old["rules"][0]["validate"]["failureAction"] == images.enforcement
         assert old["webhookConfiguration"]["failurePolicy"] == failing
 
 
@@ -118,10 +114,12 @@ def test_excluded_namespaces_are_known_to_the_api_server(kind: PolicyKind) -> No
 
 # --- Rewriting ---------------------------------------------------------------------------------
 
-REWRITE = Rewrite(
+REWRITTEN_IMAGES = RewrittenImages(
+    settings=RewriteSettings(
+        projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"}
+    ),
     registry=RegistryAddress("omantel.omani.works"),
-    projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"},
-    kept=(f"{HOST}/", "harbor.mct1.omani.works/"),
+    prefixes=(f"{HOST}/", "harbor.mct1.omani.works/"),
     excluded_namespaces=(),
 )
 DIGEST = "sha256:" + "0" * 64
@@ -156,33 +154,28 @@ UNTOUCHED = [
 
 @pytest.mark.parametrize(("image", "becomes"), REWRITTEN)
 def test_images_go_through_the_cache_of_their_registry(image: str, becomes: str) -> None:
-    assert rewritten(image, REWRITE) == f"{HOST}/{becomes}"
+    assert rewritten(image, REWRITTEN_IMAGES) == f"{HOST}/{becomes}"
 
 
 @pytest.mark.parametrize("image", UNTOUCHED)
 def test_images_of_no_cached_registry_and_of_harbor_stay(image: str) -> None:
-    assert rewritten(image, REWRITE) == image
+    assert rewritten(image, REWRITTEN_IMAGES) == image
 
 
 @given(st.from_regex(r"\A([a-z.:]{1,12}/){0,3}[a-z]{1,6}(:[a-z0-9]{1,4})?\Z"))
 def test_rewriting_twice_is_rewriting_once(image: str) -> None:
-    once = rewritten(image, REWRITE)
-    assert rewritten(once, REWRITE) == once
+    once = rewritten(image, REWRITTEN_IMAGES)
+    assert rewritten(once, REWRITTEN_IMAGES) == once
 
 
 def test_docker_hub_stays_where_it_has_no_cache() -> None:
-    without = Rewrite(
-        registry=RegistryAddress("omantel.omani.works"),
-        projects={"ghcr.io": "g"},
-        kept=(f"{HOST}/",),
-        excluded_namespaces=(),
-    )
+    without = replace(REWRITTEN_IMAGES, settings=RewriteSettings(projects={"ghcr.io": "g"}))
     assert rewritten("nginx", without) == "nginx"
     assert rewritten("ghcr.io/a", without) == f"{HOST}/g/a"
 
 
 def test_rewriting_never_refuses_and_never_changes_a_running_pod() -> None:
-    spec = rewrite.mutating_policy(REWRITE)
+    spec = rewrite.mutating_policy(REWRITTEN_IMAGES)
     assert spec["failurePolicy"] == "Ignore"
     (rule,) = spec["matchConstraints"]["resourceRules"]
     assert rule["operations"] == ["CREATE"]
@@ -192,21 +185,21 @@ def test_rewriting_never_refuses_and_never_changes_a_running_pod() -> None:
 
 
 def args_of(policy: dict[str, Any], **sections: Any) -> Any:
-    found = settings(policy, **sections)
-    context = context_of(fqdn=found.fqdn, options=pulumi.ResourceOptions())
-    return image_policy_args(found, context, "2.14.3")
+    read = settings(policy, **sections)
+    context = context_of(fqdn=read.fqdn, options=pulumi.ResourceOptions())
+    return image_policy_args(read, context, "2.14.3")
 
 
 def excluded(policy: dict[str, Any], **sections: Any) -> set[str]:
-    return set(args_of(policy, **sections).images.excluded_namespaces)
+    return set(args_of(policy, **sections).required.excluded_namespaces)
 
 
 def test_by_default_harbors_images_are_asked_for_and_nothing_is_refused() -> None:
     args = args_of({})
     assert args.kind == "ValidatingPolicy"
-    assert args.images.prefixes == (f"{HOST}/",)
-    assert args.images.enforcement == "Audit"
-    assert args.rewrite is None
+    assert args.required.prefixes == (f"{HOST}/",)
+    assert args.required.enforcement == "Audit"
+    assert args.rewritten is None
 
 
 def test_by_default_all_that_harbor_needs_is_excluded() -> None:
@@ -230,9 +223,9 @@ def test_the_namespaces_follow_where_harbor_and_its_services_are() -> None:
         "harbor": {"namespace": "registry"},
         "sealing": {"controllerNamespace": "sealed-secrets"},
     }
-    found = excluded({"enforcement": "Enforce"}, **shared)
-    assert {"registry", "sealed-secrets", "databases", "valkey"} <= found
-    assert "harbor" not in found
+    namespaces = excluded({"enforcement": "Enforce"}, **shared)
+    assert {"registry", "sealed-secrets", "databases", "valkey"} <= namespaces
+    assert "harbor" not in namespaces
 
 
 def test_given_namespaces_replace_the_default_and_extra_ones_are_added() -> None:
@@ -244,8 +237,7 @@ def test_given_namespaces_replace_the_default_and_extra_ones_are_added() -> None
 @pytest.mark.parametrize("forgotten", ["harbor", "kube-system", "kyverno", "cnpg-system"])
 def test_enforce_is_refused_where_harbor_could_not_come_back(forgotten: str) -> None:
     rest = sorted({*CLUSTER, "harbor"} - {forgotten})
-    found = refused({"enforcement": "Enforce", "excludedNamespaces": rest})
-    (refusal,) = found.values()
+    (refusal,) = refused({"enforcement": "Enforce", "excludedNamespaces": rest}).values()
     assert f"Enforce needs {forgotten} among the excluded namespaces" in refusal.allowed
     assert refusal.fix == (
         f"pulumi config set --path 'imagePolicy.extraExcludedNamespaces[0]' {forgotten} -s omantel"
@@ -260,10 +252,10 @@ def test_every_forgotten_namespace_gets_a_place_of_its_own() -> None:
         "excludedNamespaces": [],
         "extraExcludedNamespaces": ["monitoring"],
     }
-    found = refused(policy, sealing={"controllerNamespace": "sealed-secrets"})
-    names = [refusal.fix.split()[5] for refusal in found.values()]
+    by_key = refused(policy, sealing={"controllerNamespace": "sealed-secrets"})
+    names = [refusal.fix.split()[5] for refusal in by_key.values()]
     assert sorted(names) == ["cnpg-system", "harbor", "kube-system", "kyverno", "sealed-secrets"]
-    assert list(found) == [f"imagePolicy.extraExcludedNamespaces[{n}]" for n in range(1, 6)]
+    assert list(by_key) == [f"imagePolicy.extraExcludedNamespaces[{n}]" for n in range(1, 6)]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +274,7 @@ def test_a_policy_that_refuses_nothing_may_look_everywhere(policy: dict[str, Any
     ["harbor.mct1.omani.works/", "harbor.mct1.omani.works/team/", "host:5000/", "localhost/"],
 )
 def test_prefixes_that_are_accepted(prefix: str) -> None:
-    assert args_of({"extraPrefixes": [prefix]}).images.prefixes == (f"{HOST}/", prefix)
+    assert args_of({"extraPrefixes": [prefix]}).required.prefixes == (f"{HOST}/", prefix)
 
 
 @pytest.mark.parametrize(
@@ -300,8 +292,8 @@ def test_prefixes_that_are_accepted(prefix: str) -> None:
     ],
 )
 def test_prefixes_that_are_refused(prefix: str, reason: str) -> None:
-    found = refused({"extraPrefixes": [prefix]})
-    assert reason in found["imagePolicy.extraPrefixes[0]"].allowed
+    by_key = refused({"extraPrefixes": [prefix]})
+    assert reason in by_key["imagePolicy.extraPrefixes[0]"].allowed
 
 
 @pytest.mark.parametrize(
@@ -315,8 +307,8 @@ def test_prefixes_that_are_refused(prefix: str, reason: str) -> None:
     ],
 )
 def test_proxy_projects_that_are_refused(projects: dict[str, str], reason: str) -> None:
-    found = refused({"rewrite": {"enabled": True, "projects": projects}})
-    assert reason in found["imagePolicy.rewrite.projects"].allowed
+    by_key = refused({"rewrite": {"enabled": True, "projects": projects}})
+    assert reason in by_key["imagePolicy.rewrite.projects"].allowed
 
 
 # --- The component -----------------------------------------------------------------------------
@@ -330,16 +322,11 @@ def run(engine: Engine, policy: dict[str, Any], *, harbor_is_there: bool = True)
     def build() -> ImagePolicy:
         args = args_of(policy)
         if not harbor_is_there:
-            args = type(args)(**{**vars(args), "harbor": _never()})
+            never: pulumi.Output[str] = unknown()
+            args = replace(args, harbor=never)
         return ImagePolicy("image-policy", args)
 
     return engine.run(build, preview=not harbor_is_there)
-
-
-def _never() -> pulumi.Output[str]:
-    from components.unknown import unknown
-
-    return unknown()
 
 
 def test_enforce_is_not_applied_before_harbor_is_ready(engine: Engine) -> None:
@@ -360,7 +347,9 @@ def test_the_policy_is_of_the_kind_asked_for_and_awaited(
 ) -> None:
     component = run(engine, {"kind": kind, "enforcement": "Enforce"})
     policy = engine.one(typ)
-    assert policy["spec"] == image_policy(kind, args_of({"enforcement": "Enforce"}).images)["spec"]
+    assert (
+        policy["spec"] == image_policy(kind, args_of({"enforcement": "Enforce"}).required)["spec"]
+    )
     assert policy["metadata"]["name"] == "require-harbor-images"
     annotations = policy["metadata"]["annotations"]
     assert annotations["pulumi.com/waitFor"] == require_harbor.READY[kind]

@@ -19,6 +19,7 @@ from components.image_policy.signatures import SignedImages, signature_policy
 from components.preflight import evidence
 from components.settings.model import Settings
 from components.settings.reading import refusals
+from components.settings.signatures import SignaturesSettings
 from components.unknown import unknown
 from tests.support.builders import context_of
 from tests.support.certificates import certificate_of
@@ -38,15 +39,9 @@ def pem_of(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str:
 
 
 KEY = pem_of(PRIVATE)
-WANTED = SignedImages(
+SIGNED_IMAGES = SignedImages(
+    settings=SignaturesSettings(projects=("platform",), public_key=KEY, action="Enforce"),
     prefixes=(f"{HOST}/",),
-    projects=("platform",),
-    public_key=KEY,
-    action="Enforce",
-    failure_policy="Ignore",
-    timeout_seconds=10,
-    rekor_url=None,
-    pull_secret=None,
     excluded_namespaces=("harbor", "kube-system"),
 )
 GOOD: dict[str, Any] = {
@@ -75,8 +70,13 @@ def enforced(**signed: Any) -> dict[str, Any]:
 # --- The policy, in both kinds -----------------------------------------------------------------
 
 
+def signed_with(**changes: Any) -> SignedImages:
+    """SIGNED_IMAGES with other settings, which are not validated."""
+    return replace(SIGNED_IMAGES, settings=SIGNED_IMAGES.settings.model_copy(update=changes))
+
+
 def spec_of(kind: PolicyKind, **changes: Any) -> dict[str, Any]:
-    return signature_policy(kind, replace(WANTED, **changes))["spec"]
+    return signature_policy(kind, signed_with(**changes))["spec"]
 
 
 @pytest.mark.parametrize(
@@ -94,18 +94,19 @@ def spec_of(kind: PolicyKind, **changes: Any) -> dict[str, Any]:
 def test_images_of_the_named_projects_have_to_be_signed_under_every_allowed_host(
     prefixes: tuple[str, ...], projects: tuple[str, ...], signed: tuple[str, ...]
 ) -> None:
-    wanted = replace(WANTED, prefixes=prefixes, projects=projects)
-    assert wanted.signed_prefixes == signed
+    images = replace(signed_with(projects=projects), prefixes=prefixes)
+    assert images.signed_prefixes == signed
     globs = [f"{prefix}*" for prefix in signed]
-    new, old = (signature_policy(kind, wanted)["spec"] for kind in KINDS)
+    new, old = (signature_policy(kind, images)["spec"] for kind in KINDS)
     assert [reference["glob"] for reference in new["matchImageReferences"]] == globs
     assert old["rules"][0]["verifyImages"][0]["imageReferences"] == globs
 
 
-@pytest.mark.parametrize("changes", [{"projects": ()}, {"prefixes": ("h.x/other/",)}])
-def test_a_policy_that_names_no_image_cannot_be_built(changes: dict[str, Any]) -> None:
+def test_a_policy_that_names_no_image_cannot_be_built() -> None:
     with pytest.raises(ValueError, match="no image"):
-        replace(WANTED, **changes)
+        signed_with(projects=())
+    with pytest.raises(ValueError, match="no image"):
+        replace(SIGNED_IMAGES, prefixes=("h.x/other/",))
 
 
 def test_the_only_attestor_is_the_given_key() -> None:
@@ -115,7 +116,7 @@ def test_the_only_attestor_is_the_given_key() -> None:
         "key": {"data": KEY},
         "ctlog": {"insecureIgnoreTlog": True, "insecureIgnoreSCT": True},
     }
-    ((entry,),) = (found["entries"] for found in old["rules"][0]["verifyImages"][0]["attestors"])
+    ((entry,),) = (each["entries"] for each in old["rules"][0]["verifyImages"][0]["attestors"])
     assert entry["keys"]["publicKeys"] == KEY
     assert entry["keys"]["rekor"] == {"ignoreTlog": True}
 
@@ -200,9 +201,8 @@ def test_by_default_no_signature_is_asked_for() -> None:
 def test_once_a_key_is_given_signatures_are_audited() -> None:
     signed = signed_images(settings({"signatures": SIGNED}))
     assert signed == replace(
-        WANTED,
-        action="Audit",
-        excluded_namespaces=image_policy_args_of({}).images.excluded_namespaces,
+        signed_with(action="Audit"),
+        excluded_namespaces=image_policy_args_of({}).required.excluded_namespaces,
     )
 
 
@@ -225,8 +225,8 @@ def test_pods_that_kyverno_reaches_harbor_through_are_left_out() -> None:
 
 def test_a_key_is_kept_in_one_spelling() -> None:
     spellings = [KEY, KEY.strip(), f"\n{KEY}\n", KEY.replace("\n", "\r\n")]
-    found = {signed_images(settings({"signatures": {**SIGNED, "publicKey": s}})) for s in spellings}
-    assert len(found) == 1
+    kept = {signed_images(settings({"signatures": {**SIGNED, "publicKey": s}})) for s in spellings}
+    assert len(kept) == 1
 
 
 @pytest.mark.parametrize(
@@ -342,8 +342,8 @@ def test_the_old_kind_must_not_fail_closed() -> None:
 @pytest.mark.parametrize("failing", ["Ignore", "Fail"])
 def test_enforce_is_refused_where_harbor_could_not_come_back(failing: str) -> None:
     policy = {**enforced(failurePolicy=failing), "excludedNamespaces": ["kube-system", "kyverno"]}
-    found = {refusal.allowed for refusal in read(policy).refusals}
-    assert any("Enforce needs harbor among the excluded" in allowed for allowed in found)
+    sentences = [refusal.allowed for refusal in read(policy).refusals]
+    assert any("Enforce needs harbor among the excluded" in allowed for allowed in sentences)
 
 
 # --- The component -----------------------------------------------------------------------------
@@ -389,9 +389,9 @@ def test_the_policy_is_of_the_kind_asked_for_and_awaited(engine: Engine) -> None
 
 def test_old_estates_get_a_second_policy_of_their_kind(engine: Engine) -> None:
     run(engine, {"kind": "ClusterPolicy", **enforced()})
-    found = {policy["metadata"]["name"]: policy for policy in engine.all(CLUSTER_POLICY)}
-    assert set(found) == {"require-harbor-images", "verify-harbor-signatures"}
-    annotations = found["verify-harbor-signatures"]["metadata"]["annotations"]
+    policies = {policy["metadata"]["name"]: policy for policy in engine.all(CLUSTER_POLICY)}
+    assert set(policies) == {"require-harbor-images", "verify-harbor-signatures"}
+    annotations = policies["verify-harbor-signatures"]["metadata"]["annotations"]
     assert annotations["pod-policies.kyverno.io/autogen-controllers"] == "none"
     assert annotations["pulumi.com/waitFor"] == "condition=Ready"
     assert not engine.all(IMAGE_VALIDATING)
@@ -555,7 +555,7 @@ def test_evidence_about_other_projects_or_another_key_is_none(
 
 
 def requiring(enforcement: Any, *reports: Any) -> dict[str, Any]:
-    images = replace(image_policy_args_of({}).images, enforcement=enforcement)
+    images = replace(image_policy_args_of({}).required, enforcement=enforcement)
     return {
         REQUIRE_PATH: require_harbor.image_policy("ValidatingPolicy", images),
         POLICY_REPORTS: {"items": list(reports)},

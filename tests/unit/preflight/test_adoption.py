@@ -1,4 +1,4 @@
-"""What exists already is taken over whole, or it is refused with the words that help."""
+"""What exists already is adopted whole, or refused with the commands that help."""
 
 from __future__ import annotations
 
@@ -104,10 +104,10 @@ def test_the_key_is_in_no_text_of_it() -> None:
 def test_what_a_release_lacks_is_read_as_empty() -> None:
     objects = chart_objects()
     for name in ("harbor-trivy", "harbor-registry"):
-        objects = {path: found for path, found in objects.items() if not path.endswith(name)}
-    found = read(objects)
-    assert found is not None
-    assert (found.store, found.scanner_volume) == ({}, None)
+        objects = {path: one for path, one in objects.items() if not path.endswith(name)}
+    running = read(objects)
+    assert running is not None
+    assert (running.store, running.scanner_volume) == ({}, None)
 
 
 # --- The key -----------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def problems(
     ],
     ids=str,
 )
-def test_a_release_that_stays_the_same_harbor_may_be_taken_over(
+def test_a_release_that_stays_the_same_harbor_may_be_adopted(
     running: dict[str, Any], record: dict[str, Any], sections: dict[str, Any]
 ) -> None:
     assert problems(running, record, sections) == []
@@ -279,8 +279,8 @@ def test_a_release_that_would_become_another_harbor_is_refused(
 
 
 def test_all_that_stands_against_a_release_is_said_at_once() -> None:
-    found = problems({"store": {}, "database_host": "harbor-database"}, {"has_values": True}, {})
-    assert len(found) == 3
+    running = {"store": {}, "database_host": "harbor-database"}
+    assert len(problems(running, {"has_values": True}, {})) == 3
 
 
 # --- The database ------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("spec", "wanted"),
+    ("spec", "section"),
     [
         ({}, {}),
         ({"storage": {"size": "5Gi"}}, {}),
@@ -307,10 +307,10 @@ SPEC: dict[str, Any] = {
     ],
     ids=str,
 )
-def test_a_cluster_that_keeps_its_data_may_be_taken_over(
-    spec: dict[str, Any], wanted: dict[str, Any]
+def test_a_cluster_that_keeps_its_data_may_be_adopted(
+    spec: dict[str, Any], section: dict[str, Any]
 ) -> None:
-    database = DedicatedDatabase(**wanted)
+    database = DedicatedDatabase(**section)
     assert list(cluster_problems({**SPEC, **spec}, database, IMAGE, "omantel")) == []
 
 
@@ -358,11 +358,11 @@ def test_a_cluster_is_ours_by_the_secret_that_it_names() -> None:
     assert not is_ours({"bootstrap": {"recovery": {}}})
 
 
-def test_what_a_takeover_does_not_write_is_named() -> None:
+def test_what_an_adoption_does_not_write_is_named() -> None:
     postgresql = {
         "parameters": {"max_connections": "100", "shared_buffers": "1GB"},
         "pg_hba": ["host all all all md5"],
     }
     assert unwritten(SPEC) == []
-    found = unwritten({**SPEC, "affinity": {}, "postgresql": postgresql})
-    assert found == ["affinity", "postgresql.pg_hba", "postgresql.parameters.shared_buffers"]
+    parts = unwritten({**SPEC, "affinity": {}, "postgresql": postgresql})
+    assert parts == ["affinity", "postgresql.pg_hba", "postgresql.parameters.shared_buffers"]

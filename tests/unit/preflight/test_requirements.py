@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.preflight import identity
-from components.preflight import requirements as preflight
+from components.preflight import identity, requirements
 from components.settings.cluster import ClusterSettings
 from components.settings.model import Settings
 
@@ -46,21 +45,21 @@ SHARED = {
 }
 
 
-def paths(found: Settings) -> set[str]:
-    return {requirement.path for requirement in preflight.requirements(found)}
+def paths(settings: Settings) -> set[str]:
+    return {requirement.path for requirement in requirements.requirements(settings)}
 
 
 def test_a_cluster_that_has_everything_is_accepted() -> None:
-    needed = preflight.requirements(settings(storage=S3))
-    client = FakeClient({requirement.path: {} for requirement in needed})
-    assert preflight.missing(client, needed) == []  # pyright: ignore[reportArgumentType]
+    stack = settings(storage=S3)
+    client: Any = FakeClient({path: {} for path in paths(stack)})
+    assert requirements.problems(client, stack) == []
 
 
 def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
-    needed = preflight.requirements(settings(storage=S3))
-    lines = preflight.missing(FakeClient({}), needed)  # pyright: ignore[reportArgumentType]
+    stack, client = settings(storage=S3), FakeClient({})
+    lines = requirements.problems(client, stack)  # pyright: ignore[reportArgumentType]
     text = "\n".join(lines)
-    assert len(lines) == len(needed)
+    assert len(lines) == len(requirements.requirements(stack))
     for part in ("bitnami.com/v1alpha1", "postgresql.cnpg.io/v1", "flux-system", "fix: install"):
         assert part in text
 
@@ -104,6 +103,6 @@ def test_a_stack_touches_only_the_cluster_that_it_names(
     cluster: ClusterSettings, reached: str, uid: str, word: str | None
 ) -> None:
     client = FakeClient({"/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}}}, reached)
-    found = identity.problems(client, cluster)  # pyright: ignore[reportArgumentType]
-    assert len(found) == (0 if word is None else 1)
-    assert word is None or word in found[0]
+    problems = identity.problems(client, cluster)  # pyright: ignore[reportArgumentType]
+    assert len(problems) == (0 if word is None else 1)
+    assert word is None or word in problems[0]
