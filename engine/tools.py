@@ -10,8 +10,7 @@ from pathlib import Path
 
 from engine.project import ROOT, data_folder
 from offline.plugins.launchers import write_launchers
-from toolchain import tools as toolchain
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox, ensure
 
 
 def tools_environment() -> dict[str, str]:
@@ -20,7 +19,7 @@ def tools_environment() -> dict[str, str]:
     Raises ToolchainError.
     """
     folder = data_folder()
-    tools = toolchain.ensure(["pulumi", "pulumi-resource-kubernetes"], report=lambda _: None)
+    tools = ensure(["pulumi", "pulumi-resource-kubernetes"], report=lambda _: None)
     own = own_pulumi(folder, tools)
     before = os.environ.get("PATH", "").split(os.pathsep)
     first = [*own, *map(str, tools.bin_dirs())]

@@ -10,7 +10,7 @@ from engine import stacks
 from engine.pulumi import EngineError
 from engine.terminal import fail
 from fleet import operator, run, sovereign
-from toolchain.tools import ToolchainError
+from toolchain.go import ToolchainError
 
 _OPERATOR = ("repository", "commit", "backend", "namespace")
 

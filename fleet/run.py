@@ -18,7 +18,7 @@ from typing import Any
 from engine import workplace as engine
 from fleet.board import DONE, FAILED, Board
 from review import preview
-from toolchain.tools import ToolchainError
+from toolchain.go import ToolchainError
 
 VERBS = ("preview", "up", "drift", "status")
 _SIGNS = {"+": "create", "~": "update", "±": "replace", "-": "delete"}

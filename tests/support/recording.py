@@ -25,7 +25,7 @@ from review import plan
 from review.plan import Plan
 from sandbox.environment import environment
 from sandbox.state import PASSPHRASE, STACK, State
-from toolchain.tools import ensure
+from toolchain.build import ensure
 
 RECORDED = ROOT / "tests" / "sandbox" / "recorded"
 PLACE = "/sandbox"
