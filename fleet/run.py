@@ -48,7 +48,7 @@ class Job:
     board: Board
 
     def watch(self, event: Mapping[str, Any]) -> None:
-        self.board.take(self.stack, event)
+        self.board.receive(self.stack, event)
 
 
 def run(
