@@ -16,9 +16,10 @@ import pytest
 import yaml
 from rich.console import Console
 
-from engine import stacks
+from engine import pulumi, stacks, tools
 from engine import workplace as engine
 from engine.project import ROOT
+from engine.pulumi import EngineError
 from fleet import board
 from fleet import run as fleet
 from fleet.board import DONE, FAILED, WAITING, Board, Row
@@ -114,11 +115,11 @@ class Fleet:
 
 @pytest.fixture
 def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    found = Fleet(tmp_path)
-    monkeypatch.setattr(engine, "ROOT", found.project)
+    fleet_here = Fleet(tmp_path)
+    monkeypatch.setattr(engine, "ROOT", fleet_here.project)
     monkeypatch.setattr(engine, "_LISTED", {})
-    monkeypatch.setattr(engine.pulumi, "_POLL_SECONDS", 0.02)
-    return found
+    monkeypatch.setattr(pulumi, "_POLL_SECONDS", 0.02)
+    return fleet_here
 
 
 # --- Running ------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def test_an_update_under_way_is_told(many: Fleet) -> None:
 def test_what_needs_a_backend_says_so_before_it_starts(verb: str, many: Fleet) -> None:
     many.add("a")
     del many.environment["PULUMI_BACKEND_URL"]
-    with pytest.raises(engine.EngineError, match="PULUMI_BACKEND_URL"):
+    with pytest.raises(EngineError, match="PULUMI_BACKEND_URL"):
         many.run(verb, "a")
 
 
@@ -229,10 +230,11 @@ def test_an_interrupt_ends_every_engine_once_and_starts_no_other(many: Fleet) ->
         many.does("refresh", name, seconds=120)
     script = (
         "import sys; from pathlib import Path\n"
+        "from engine import tools\n"
         "from engine import workplace as engine\n"
         "from fleet import run as fleet\n"
         f"engine.ROOT = Path({str(many.project)!r})\n"
-        "engine.tools_environment = lambda: dict(__import__('os').environ)\n"
+        "tools.tools_environment = lambda: dict(__import__('os').environ)\n"
         "try:\n"
         "    fleet.main('drift', [], parallel=2, report=None, output=None)\n"
         "except KeyboardInterrupt:\n"
@@ -264,7 +266,7 @@ def test_the_report_and_the_exit_code_say_who_failed(
     many.add("a", "b")
     many.add("local", sandbox="true")
     many.does("preview", "b", code=255)
-    monkeypatch.setattr(engine, "tools_environment", lambda: many.environment)
+    monkeypatch.setattr(tools, "tools_environment", lambda: many.environment)
     report, output = tmp_path / "report.json", tmp_path / "previews"
     code = fleet.main("preview", [], parallel=None, report=report, output=output)
     assert code == 1
@@ -279,8 +281,8 @@ def test_an_unknown_sovereign_is_refused_with_the_known_ones(
     many: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many.add("a", "b")
-    monkeypatch.setattr(engine, "tools_environment", lambda: many.environment)
-    with pytest.raises(engine.EngineError, match="no such Sovereign: c; a, b"):
+    monkeypatch.setattr(tools, "tools_environment", lambda: many.environment)
+    with pytest.raises(EngineError, match="no such Sovereign: c; a, b"):
         fleet.main("preview", ["a", "c"], parallel=1, report=None, output=None)
 
 
