@@ -16,11 +16,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import scratch, stacks
+from engine import scratch, stacks, tools
 from engine import workplace as engine
 from engine.project import ROOT
 from fleet import run as fleet
-from fleet import sovereign
+from fleet import scaffold
 from fleet.board import Board
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -28,7 +28,7 @@ _SAMPLE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Measurement:
     """One run. `peak`: MiB of resident memory of this process and all its descendants."""
 
     stacks: int
@@ -91,12 +91,12 @@ def project(folder: Path, count: int) -> list[str]:
     (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
     names = [f"sovereign-{number:03d}" for number in range(1, count + 1)]
     for name in names:
-        text = sovereign.text(name, f"{name}.example.org", "fsn1")
+        text = scaffold.text(name, f"{name}.example.org", "fsn1")
         stacks.file_of(name, folder).write_text(text)
     return names
 
 
-def measure(count: int, parallel: int, environment: dict[str, str]) -> Measured:
+def measure(count: int, parallel: int, environment: dict[str, str]) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
         names = project(Path(folder), count)
         engine.ROOT = scratch.ROOT = Path(folder)
@@ -105,7 +105,7 @@ def measure(count: int, parallel: int, environment: dict[str, str]) -> Measured:
             outcomes = fleet.run(
                 "preview", names, parallel=parallel, board=board, environment=environment
             )
-        return Measured(
+        return Measurement(
             stacks=count,
             seconds=time.monotonic() - begun,
             peak=memory.peak,
@@ -119,24 +119,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--many", type=int, default=50)
     parser.add_argument("--parallel", type=int, default=os.cpu_count() or 1)
     chosen = parser.parse_args(arguments)
-    environment = engine.tools_environment()
+    environment = tools.tools_environment()
     for name in ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN"):
         environment.pop(name, None)
     print("| Sovereigns | at a time | seconds | seconds per Sovereign | peak memory | failed |")
     print("|---|---|---|---|---|---|")
-    measured: list[Measured] = []
+    measured: list[Measurement] = []
     for count in (chosen.few, chosen.many):
-        found = measure(count, chosen.parallel, environment)
-        measured.append(found)
+        measurement = measure(count, chosen.parallel, environment)
+        measured.append(measurement)
         print(
-            f"| {count} | {chosen.parallel} | {found.seconds:.1f} | {found.each:.2f} "
-            f"| {found.peak:.0f} MiB | {found.failed} |",
+            f"| {count} | {chosen.parallel} | {measurement.seconds:.1f} | {measurement.each:.2f} "
+            f"| {measurement.peak:.0f} MiB | {measurement.failed} |",
             flush=True,
         )
     few, many = measured
     print(f"\ntime per Sovereign: {many.each / few.each:.2f} times that of {few.stacks}")
     print(f"peak memory: {many.peak / few.peak:.2f} times")
-    return int(any(found.failed for found in measured))
+    return int(any(measurement.failed for measurement in measured))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Vendor names stay in their room.
+"""Names of vendors stand only in the rooms that are made for one vendor.
 
     python -m checks.vendor_coupling [--root DIR] [--force-hard-fail]
 
-Two rules. The estate's own (scripts/check-vendor-coupling.sh there, its issues #428, #438): three
-shapes of names that tie a capability to one of five vendors. And this project's: no vendor's name
-in code outside its rooms (ROOMS); as a value in a stack's file it is where it belongs.
+Two rules. The estate's (scripts/check-vendor-coupling.sh in its repository, issues #428, #438):
+three shapes of names that tie a capability to one of five vendors. This project's: no vendor's name
+in code outside ROOMS. As a value in a stack's file it is allowed.
 
-Exit codes, as the estate's: 0 clean, or hits that only warn; 1 hits; 2 wrong usage or no such
-root. Hits fail where the seam exists (`components/object_storage`, or the estate's
+Exit codes are the estate's: 0 clean, or hits that only warn; 1 hits; 2 wrong usage or no such
+root. Hits fail where the storage seam exists (`components/object_storage`, or the estate's
 `internal/objectstorage`) or with --force-hard-fail.
 """
 
@@ -51,15 +51,15 @@ ROOMS = (
 SKIPPED = re.compile(
     r"(^|/)(node_modules|\.git|dist|build|__pycache__|infra/\w+|internal/\w+|core/pkg/\w+)/|\.md$"
 )
-# The sandbox's stand-in plugins answer for vendors' providers, and its tools have their own names.
+# Stand-in plugins answer for vendors' providers; modules and charts carry names of their makers.
 NAMED_BY_OTHERS = ("offline/plugins/", "toolchain/modules/", "offline/harbor-chart/")
 ALLOWED_LINE = re.compile(r"crossplane-contrib/provider-|#\d+|pulumi[_-](aws|hcloud)|AWS_")
-"""Names that are not ours to choose: upstream issues, packages, environment variables."""
+"""Names chosen elsewhere: upstream issues, packages, environment variables."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A line that names a vendor where it may not."""
+    """A line that names a vendor outside its rooms."""
 
     path: str
     number: int

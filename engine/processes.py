@@ -1,4 +1,4 @@
-"""Processes told apart from later ones that got the same id."""
+"""Process ids are used again by the system: id and start time together name one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the project lies, and the one folder in it that git ignores and commands may fill."""
+"""The project's folder, and the one folder that commands write into (git ignores it)."""
 
 from __future__ import annotations
 

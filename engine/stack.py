@@ -1,4 +1,4 @@
-"""A stack in a backend of files, by its name: what the sandbox and the tests ask of the engine."""
+"""Commands for one stack whose state lies in files: the sandbox and the tests use it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.pulumi import EngineError
 
 @dataclass(frozen=True)
 class Result:
-    """What a command said (both streams, in order) and its exit code."""
+    """A command's output (both streams, in order) and its exit code."""
 
     text: str
     code: int

@@ -30,7 +30,7 @@ def names(root: Path = ROOT) -> list[str]:
 
 
 def sovereigns(root: Path = ROOT) -> list[str]:
-    """All but the sandbox's."""
+    """The real Sovereigns: all stacks but the sandbox's."""
     return [name for name in names(root) if not is_sandbox(name, root)]
 
 

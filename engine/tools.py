@@ -1,4 +1,4 @@
-"""`pulumi` and its plugins for this process: the official ones, or those that are built here."""
+"""`pulumi` and its plugins for a process: official, or built here and stand-ins."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from pathlib import Path
 
 from engine.project import ROOT, data_folder
 from offline.plugins.launchers import write_launchers
-from toolchain import tools as toolchain
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox, ensure
 
 
 def tools_environment() -> dict[str, str]:
-    """This process's environment, with pulumi and its plugins on PATH; built where there are none.
+    """This process's environment, with pulumi and its plugins on PATH; they are built if missing.
 
     Raises ToolchainError.
     """
     folder = data_folder()
-    tools = toolchain.ensure(["pulumi", "pulumi-resource-kubernetes"], report=lambda _: None)
+    tools = ensure(["pulumi", "pulumi-resource-kubernetes"], report=lambda _: None)
     own = own_pulumi(folder, tools)
     before = os.environ.get("PATH", "").split(os.pathsep)
     first = [*own, *map(str, tools.bin_dirs())]
@@ -35,8 +34,8 @@ def tools_environment() -> dict[str, str]:
 def own_pulumi(folder: Path, tools: Toolbox) -> list[str]:
     """The folder, below `folder`, with the pulumi built here and its stand-in plugins.
 
-    None with an official pulumi. The engine warns of every plugin that it finds on PATH, but not of
-    those beside itself and in its own plugin folder, so there they go.
+    Empty with an official pulumi. The engine warns of every plugin that it finds on PATH, but not
+    of those beside itself and in its plugin folder, so they are put there.
     """
     if "pulumi" not in tools.built:
         return []
@@ -63,7 +62,8 @@ def own_pulumi(folder: Path, tools: Toolbox) -> list[str]:
 
 
 def _place(source: Path, target: Path) -> None:
-    """`target` becomes the same file as `source`: the engine looks behind symbolic links."""
+    """`target` becomes the same file as `source`; no symbolic link, which the engine would follow
+    when it looks for the plugins beside itself."""
     if target.exists() and target.stat().st_size == source.stat().st_size:
         return
     draft = target.with_name(f".{target.name}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""Where a stack is previewed, and with which tools.
+"""Where pulumi runs for a stack: in the project itself, or in a copy with an empty state.
 
 With a backend in the environment (PULUMI_BACKEND_URL, or PULUMI_ACCESS_TOKEN for Pulumi Cloud) a
 stack that is there is compared with its state. Otherwise, as for a pull request from a fork, the
@@ -21,10 +21,9 @@ from typing import Any
 import yaml
 
 from components.settings.schema.rules import is_path_of_certificate
-from engine import pulumi, scratch, stacks
+from engine import pulumi, scratch, stacks, tools
 from engine.project import ROOT
 from engine.pulumi import EngineError, Ran, Watch
-from engine.tools import tools_environment
 
 PREFIX = "sovereign-harbor:"
 # --event-log is one of the engine's debugging flags.
@@ -70,12 +69,12 @@ def has_backend(environment: Mapping[str, str]) -> bool:
 
 @contextmanager
 def workplace(stack: str, environment: Mapping[str, str] | None = None) -> Iterator[Workplace]:
-    """The place for a preview of the stack; `environment` as of tools_environment.
+    """Where the stack is previewed; `environment` as of tools_environment.
 
     Raises FileNotFoundError, ToolchainError, EngineError.
     """
     stack_file(stack).read_bytes()
-    environment = {**(environment or tools_environment()), **DEBUG}
+    environment = {**(environment or tools.tools_environment()), **DEBUG}
     if has_backend(environment) and stack in {entry["name"] for entry in listed(environment)}:
         yield Workplace(folder=ROOT, environment=environment, is_scratch=False)
         return
@@ -105,9 +104,10 @@ def listed(environment: Mapping[str, str]) -> list[dict[str, Any]]:
             ran = place.run(["stack", "ls", "--json"])
             if ran.code != 0:
                 raise EngineError(ran.errors.strip())
-            found = json.loads(ran.output)
             _LISTED[backend] = [
-                {**entry, "name": entry["name"].rpartition("/")[2]} for entry in found
+                # Pulumi Cloud puts the organization in front.
+                {**entry, "name": entry["name"].rpartition("/")[2]}
+                for entry in json.loads(ran.output)
             ]
         return _LISTED[backend]
 
@@ -124,8 +124,8 @@ def _scratch(stack: str, folder: Path, environment: dict[str, str]) -> Workplace
             **(_SANDBOX_VALUES if is_sandbox(stack) else {}),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
-            # No cluster is asked, whichever one this machine's kubeconfig names. A warning says the
-            # path, and is the same in every run then.
+            # No cluster is asked, whichever one this machine's kubeconfig names. The path stands
+            # in a warning, which is the same in every run then.
             "KUBECONFIG": "/no-kubeconfig-in-this-preview",
         },
         is_scratch=True,
@@ -136,7 +136,7 @@ def _scratch(stack: str, folder: Path, environment: dict[str, str]) -> Workplace
     return place
 
 
-# What only a running sandbox knows, for a preview of its stack without one.
+# For a preview of the sandbox's stack while no sandbox runs: values that only a running one knows.
 _SANDBOX_VALUES: Mapping[str, str] = {
     "SANDBOX_KUBE_CONTEXT": "sandbox-not-running",
     "SANDBOX_S3_ENDPOINT": "http://127.0.0.1:9",
@@ -146,9 +146,9 @@ _SANDBOX_VALUES: Mapping[str, str] = {
 
 
 def strip(file: Path, *, sandbox: bool) -> None:
-    """Takes out of a copied stack file what only the holder of its key can read.
+    """Removes encrypted values from a copied stack file: their key may be missing here.
 
-    The program goes on with unknown values for the secrets that are missing then.
+    The program takes unknown values for the missing secrets.
     """
     document = yaml.safe_load(file.read_text()) or {}
     for key in ("encryptionsalt", "encryptedkey", "secretsprovider"):
@@ -158,7 +158,7 @@ def strip(file: Path, *, sandbox: bool) -> None:
         key: value
         for key, value in settings.items()
         if not (isinstance(value, dict) and set(value) == {"secure"})
-        # The running sandbox's certificate; without it the preview goes on with an unknown one.
+        # Only a running sandbox has this certificate; without it the program takes an unknown one.
         and not (sandbox and key == f"{PREFIX}sealing")
     }
     file.write_text(yaml.safe_dump(document))

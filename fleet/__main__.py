@@ -9,8 +9,8 @@ from pathlib import Path
 from engine import stacks
 from engine.pulumi import EngineError
 from engine.terminal import fail
-from fleet import operator, run, sovereign
-from toolchain.tools import ToolchainError
+from fleet import operator, run, scaffold
+from toolchain.go import ToolchainError
 
 _OPERATOR = ("repository", "commit", "backend", "namespace")
 
@@ -20,10 +20,10 @@ def main(arguments: list[str]) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         if chosen.command == "sovereign":
-            return sovereign.main(chosen.name, chosen.fqdn, chosen.region)
+            return scaffold.main(chosen.name, chosen.fqdn, chosen.region)
         if chosen.command == "operator":
-            wanted = {name: getattr(chosen, name) for name in _OPERATOR}
-            print(operator.manifests(stacks.sovereigns(), operator.Operator(**wanted)), end="")
+            options = {name: getattr(chosen, name) for name in _OPERATOR}
+            print(operator.manifests(stacks.sovereigns(), operator.Operator(**options)), end="")
             return 0
         return run.main(
             chosen.command,

@@ -1,9 +1,8 @@
-"""Who is how far: a live board on a terminal, plain lines elsewhere."""
+"""The progress of many stacks: a live table on a terminal, a line for each new phase elsewhere."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -11,8 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
 WAITING, DONE, FAILED = "waiting", "done", "failed"
-_OPS = {
+_SIGNS = {
     "create": "+",
     "update": "~",
     "replace": "±",
@@ -20,13 +24,14 @@ _OPS = {
     "delete": "-",
     "import": "+",
 }
-_COLOURS = {FAILED: "31", DONE: "32", WAITING: "2"}
-_REDRAW_SECONDS = 0.2
+_STYLES = {FAILED: "red", DONE: "green", WAITING: "dim"}
+_RUNNING_STYLE = "bold"
+_REFRESHES_PER_SECOND = 5.0
 
 
 @dataclass
 class Row:
-    """One stack's line."""
+    """One stack's line. `begun`, `ended`: seconds of time.monotonic."""
 
     stack: str
     phase: str = WAITING
@@ -38,23 +43,25 @@ class Row:
     def seconds(self, now: float) -> float:
         return 0.0 if self.begun is None else (self.ended or now) - self.begun
 
-    def told(self) -> str:
-        """Its changes: +12 ~1."""
+    @property
+    def counts(self) -> str:
+        """The changes: +12 ~1."""
         return " ".join(f"{sign}{count}" for sign, count in self.changes.items())
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        """What an event of the engine changes about it."""
+    def receive(self, event: Mapping[str, Any]) -> None:
+        """Takes from an event of the engine what it says of changes and errors."""
         if "resourcePreEvent" in event:
-            data = event["resourcePreEvent"]["metadata"]
-            sign = _OPS.get(data["op"])
-            is_thing = (data.get("new") or data.get("old") or {}).get("custom")
-            if sign and is_thing and not data["type"].startswith("pulumi:"):
+            step = event["resourcePreEvent"]["metadata"]
+            sign = _SIGNS.get(step["op"])
+            # Components and providers are left out: nothing outside the state is behind them.
+            is_custom = (step.get("new") or step.get("old") or {}).get("custom")
+            if sign and is_custom and not step["type"].startswith("pulumi:"):
                 self.changes[sign] = self.changes.get(sign, 0) + 1
         elif event.get("diagnosticEvent", {}).get("severity") == "error":
             self.error = _first_line(event["diagnosticEvent"]["message"])
         elif event.get("policyEvent", {}).get("enforcementLevel") == "mandatory":
-            found = event["policyEvent"]
-            self.error = f"{found['policyName']}: {_first_line(found['message'])}"
+            violation = event["policyEvent"]
+            self.error = f"{violation['policyName']}: {_first_line(violation['message'])}"
 
 
 def _first_line(text: str) -> str:
@@ -68,25 +75,28 @@ class Board:
         self.rows = {name: Row(name) for name in names}
         self._title = title
         self._stream = to or sys.stdout
-        self._is_live = self._stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self._lock = threading.RLock()
-        self._drawn = 0
         self._begun = time.monotonic()
-        self._over = threading.Event()
-        self._painter = threading.Thread(target=self._repaint, daemon=True)
+        self._console = Console(file=self._stream)
+        self._live: Live | None = None
+        # The console's own answer is not asked for: it says yes where a CI sets FORCE_COLOR.
+        if self._stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._rendered,
+                refresh_per_second=_REFRESHES_PER_SECOND,
+            )
 
     def __enter__(self) -> Board:
-        if self._is_live:
-            self._painter.start()
+        if self._live:
+            self._live.start(refresh=True)
         else:
             print(self._title, file=self._stream, flush=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if self._is_live:
-            self._painter.join()
-            self._paint()
+        if self._live:
+            self._live.stop()
 
     def phase(self, stack: str, phase: str, *, error: str = "") -> None:
         """A stack enters a phase; a new phase counts its changes anew, the last one keeps them."""
@@ -99,79 +109,53 @@ class Board:
                 row.error = _first_line(error) or row.error if phase == FAILED else ""
             else:
                 row.changes = {}
-            if not self._is_live:
-                parts = [f"{stack}: {phase}", row.told(), f"{row.seconds(now):.1f} s", row.error]
+            if not self._live:
+                parts = [f"{stack}: {phase}", row.counts, f"{row.seconds(now):.1f} s", row.error]
                 print("  ".join(part for part in parts if part), file=self._stream, flush=True)
 
-    def take(self, stack: str, event: Mapping[str, Any]) -> None:
-        """Hands on an event of the engine."""
+    def receive(self, stack: str, event: Mapping[str, Any]) -> None:
+        """Takes an event of the engine that works on a stack."""
         with self._lock:
-            self.rows[stack].take(event)
+            self.rows[stack].receive(event)
 
-    def _repaint(self) -> None:
-        while not self._over.wait(_REDRAW_SECONDS):
-            self._paint()
-
-    def _paint(self) -> None:
+    def _rendered(self) -> Group:
         with self._lock:
-            size = shutil.get_terminal_size()
-            lines = render(
+            return render(
                 self._title,
                 list(self.rows.values()),
                 now=time.monotonic(),
                 begun=self._begun,
-                width=size.columns,
-                height=size.lines - 1,
-                is_coloured="NO_COLOR" not in os.environ,
+                height=self._console.height - 1,
             )
-            up = f"\x1b[{self._drawn}F" if self._drawn else ""
-            self._stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[0J")
-            self._stream.flush()
-            self._drawn = len(lines)
 
 
-def render(
-    title: str,
-    rows: Sequence[Row],
-    *,
-    now: float,
-    begun: float,
-    width: int,
-    height: int,
-    is_coloured: bool,
-) -> list[str]:
-    """The board as lines no longer than `width`, at most `height` of them."""
-    counts = [
-        f"{sum(test(row) for row in rows)} {word}"
-        for word, test in (
-            ("waiting", lambda row: row.phase == WAITING),
-            ("running", lambda row: row.phase not in (WAITING, DONE, FAILED)),
-            ("done", lambda row: row.phase == DONE),
-            ("failed", lambda row: row.phase == FAILED),
-        )
-    ]
-    head = f"{title}  {', '.join(counts)}  {now - begun:.0f} s"
+def render(title: str, rows: Sequence[Row], *, now: float, begun: float, height: int) -> Group:
+    """The table below its title, at most `height` lines; a row never takes more than one."""
+    phases = [row.phase if row.phase in (WAITING, DONE, FAILED) else "running" for row in rows]
+    counts = [f"{phases.count(phase)} {phase}" for phase in (WAITING, "running", DONE, FAILED)]
     room = max(height - 2, 1)
-    shown = list(rows) if len(rows) <= room else sorted(rows, key=_interest)[:room]
-    shown = [row for row in rows if row in shown]
-    name = max([len(row.stack) for row in rows] + [5])
-    phase = max([len(row.phase) for row in rows] + [7])
-    changes = max([len(row.told()) for row in rows] + [8])
-    lines = [head[:width]]
-    for row in shown:
-        elapsed = f"{row.seconds(now):6.1f} s" if row.begun is not None else " " * 8
-        left = f"  {row.stack:<{name}}  {row.phase:<{phase}}  {row.told():<{changes}}  {elapsed}"
-        line = f"{left}  {row.error}".rstrip()
-        if len(line) > width:
-            line = line[: width - 1] + "…"
-        colour = _COLOURS.get(row.phase, "1")
-        lines.append(f"\x1b[{colour}m{line}\x1b[0m" if is_coloured else line)
+    shown = rows if len(rows) <= room else sorted(rows, key=_rank)[:room]
+    table = Table.grid(padding=(0, 2))
+    for justify in ("left", "left", "left", "right"):
+        table.add_column(no_wrap=True, justify=justify)
+    table.add_column()  # the error: alone not no_wrap, so that it alone gives way to the others
+    for row in rows:
+        if row in shown:
+            age = f"{row.seconds(now):.1f} s" if row.begun is not None else ""
+            cells = map(_line, (f"  {row.stack}", row.phase, row.counts, age, row.error))
+            table.add_row(*cells, style=_STYLES.get(row.phase, _RUNNING_STYLE))
+    lines = [f"{title}  {', '.join(counts)}  {now - begun:.0f} s"]
     if len(shown) < len(rows):
-        lines.append(f"  … and {len(rows) - len(shown)} more"[:width])
-    return lines
+        lines.append(f"  … and {len(rows) - len(shown)} more")
+    head, *rest = map(_line, lines)
+    return Group(head, table, *rest)
 
 
-def _interest(row: Row) -> int:
-    """Failed and running ones first, then those to come, then those that are over."""
-    order = {FAILED: 0, WAITING: 2, DONE: 3}
-    return order.get(row.phase, 1)
+def _line(text: str) -> Text:
+    """One line, cut off where there is no room. In a plain str rich reads "[x]" as a style."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
+def _rank(row: Row) -> int:
+    """Failed and running rows first, then those that wait, then those that are done."""
+    return {FAILED: 0, WAITING: 2, DONE: 3}.get(row.phase, 1)

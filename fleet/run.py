@@ -11,14 +11,16 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engine import pulumi, tools
 from engine import workplace as engine
+from engine.pulumi import EngineError, Ran
 from fleet.board import DONE, FAILED, Board
 from review import preview
-from toolchain.tools import ToolchainError
+from toolchain.go import ToolchainError
 
 VERBS = ("preview", "up", "drift", "status")
 _SIGNS = {"+": "create", "~": "update", "±": "replace", "-": "delete"}
@@ -26,7 +28,7 @@ _SIGNS = {"+": "create", "~": "update", "±": "replace", "-": "delete"}
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one stack."""
+    """The result for one stack."""
 
     stack: str
     ok: bool
@@ -35,20 +37,20 @@ class Outcome:
     error: str = ""
     violations: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """For `status`: what the backend knows. For `drift`: what differs."""
+    """`status`: last update, resources, outputs. `drift`: resource → changed properties."""
     markdown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A stack's turn."""
+    """The work on one stack: its environment, and the board that shows it."""
 
     stack: str
     environment: Mapping[str, str]
     board: Board
 
     def watch(self, event: Mapping[str, Any]) -> None:
-        self.board.take(self.stack, event)
+        self.board.receive(self.stack, event)
 
 
 def run(
@@ -63,7 +65,7 @@ def run(
 
     Raises ToolchainError and EngineError before anything is started.
     """
-    environment = dict(environment or engine.tools_environment())
+    environment = dict(environment or tools.tools_environment())
     if verb != "preview":
         engine.backend_workplace(environment)
 
@@ -72,12 +74,12 @@ def run(
         begun = time.monotonic()
         try:
             outcome = _WORK[verb](job)
-        except (engine.EngineError, ToolchainError, OSError) as error:
+        except (EngineError, ToolchainError, OSError) as error:
             outcome = Outcome(stack=stack, ok=False, error=str(error))
         board.phase(stack, DONE if outcome.ok else FAILED, error=outcome.error)
         changes = {_SIGNS[sign]: count for sign, count in board.rows[stack].changes.items()}
         seconds = round(time.monotonic() - begun, 2)
-        return Outcome(**{**_shallow(outcome), "seconds": seconds, "changes": changes})
+        return replace(outcome, seconds=seconds, changes=changes)
 
     with ThreadPoolExecutor(max_workers=parallel) as pool:
         turns = [pool.submit(turn, name) for name in names]
@@ -85,12 +87,8 @@ def run(
             return [each.result() for each in turns]
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            engine.pulumi.interrupt()
+            pulumi.interrupt()
             raise
-
-
-def _shallow(outcome: Outcome) -> dict[str, Any]:
-    return {name: getattr(outcome, name) for name in outcome.__dataclass_fields__}
 
 
 # --- The verbs ----------------------------------------------------------------------------------
@@ -128,7 +126,7 @@ def _up(job: Job) -> Outcome:
 def _drift(job: Job) -> Outcome:
     """Compares the cluster and the bucket with the state; changes neither."""
     job.board.phase(job.stack, "drift")
-    found: dict[str, list[str]] = {}
+    drifted: dict[str, list[str]] = {}
 
     def watch(event: Mapping[str, Any]) -> None:
         job.watch(event)
@@ -136,13 +134,13 @@ def _drift(job: Job) -> Outcome:
         if data.get("op") in ("update", "delete"):
             keys = sorted(data.get("detailedDiff") or data.get("diffs") or [])
             gone = ["gone"] if data["op"] == "delete" else []
-            found[data["urn"].rpartition("::")[2]] = gone or keys
+            drifted[data["urn"].rpartition("::")[2]] = gone or keys
 
     place = engine.backend_workplace(job.environment)
     command = ["refresh", "-s", job.stack, "--preview-only", "--expect-no-changes"]
     outcome = _outcome(job, place.run(command, watch=watch))
-    error = f"differs: {', '.join(sorted(found))}" if found else outcome.error
-    return Outcome(stack=job.stack, ok=outcome.ok and not found, error=error, facts=found)
+    error = f"differs: {', '.join(sorted(drifted))}" if drifted else outcome.error
+    return Outcome(stack=job.stack, ok=outcome.ok and not drifted, error=error, facts=drifted)
 
 
 def _status(job: Job) -> Outcome:
@@ -166,7 +164,7 @@ def _status(job: Job) -> Outcome:
     )
 
 
-def _outcome(job: Job, ran: engine.Ran) -> Outcome:
+def _outcome(job: Job, ran: Ran) -> Outcome:
     told = job.board.rows[job.stack].error or ran.errors.strip() or ran.output.strip()[-200:]
     return Outcome(stack=job.stack, ok=ran.code == 0, error=told if ran.code else "")
 
@@ -184,18 +182,18 @@ _WORK: Mapping[str, Callable[[Job], Outcome]] = {
 
 def main(
     verb: str,
-    wanted: Sequence[str],
+    chosen: Sequence[str],
     *,
     parallel: int | None,
     report: Path | None,
     output: Path | None,
 ) -> int:
-    """Runs it, writes the report and the previews, and returns the exit code."""
+    """Runs a verb, writes the report and the previews; the exit code."""
     known = engine.sovereigns()
-    unknown = [name for name in wanted if not engine.stack_file(name).exists()]
+    unknown = [name for name in chosen if not engine.stack_file(name).exists()]
     if unknown:
-        raise engine.EngineError(f"no such Sovereign: {', '.join(unknown)}; {', '.join(known)}")
-    names = list(wanted) or known
+        raise EngineError(f"no such Sovereign: {', '.join(unknown)}; {', '.join(known)}")
+    names = list(chosen) or known
     parallel = parallel or os.cpu_count() or 1
     begun = time.monotonic()
     with Board(f"{verb} of {len(names)}, {parallel} at a time", names) as board:
@@ -230,7 +228,7 @@ def _reported(outcome: Outcome) -> dict[str, Any]:
 
 
 def _tell(verb: str, outcomes: Sequence[Outcome]) -> None:
-    """What did not fit into a line of the board."""
+    """Prints facts and errors in full: the board cuts them off."""
     for outcome in outcomes:
         if verb == "status" and outcome.facts:
             facts = "  ".join(f"{key} {value}" for key, value in outcome.facts.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 from engine.pulumi import EngineError
 from engine.terminal import fail
 from review import preview
-from toolchain.tools import ToolchainError
+from toolchain.go import ToolchainError
 
 
 def main(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import workplace as engine
+from engine.pulumi import Watch
 from policy.resource import Sovereign
 from policy.rules import RULES, STACK_RULES
 from review import plan, rules, summary
@@ -37,7 +38,7 @@ def preview(
     stack: str,
     *,
     environment: Mapping[str, str] | None = None,
-    watch: engine.Watch = lambda _: None,
+    watch: Watch = lambda _: None,
 ) -> Preview:
     """Previews a stack. Raises FileNotFoundError, ToolchainError, EngineError."""
     events: list[Mapping[str, Any]] = []

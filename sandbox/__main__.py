@@ -10,7 +10,7 @@ from engine.terminal import fail
 from sandbox import commands
 from sandbox.processes import SandboxError
 from sandbox.state import State
-from toolchain.tools import ToolchainError
+from toolchain.go import ToolchainError
 
 
 def main(arguments: list[str]) -> int:

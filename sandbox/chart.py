@@ -8,7 +8,7 @@ import subprocess
 from components import versions
 from engine.project import ROOT
 from sandbox.state import State
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox
 
 STAND_IN = "offline/harbor-chart"
 REPOSITORY = "https://helm.goharbor.io"

@@ -16,7 +16,7 @@ from engine.project import ROOT
 from sandbox import network
 from sandbox.processes import SandboxError, born, free_port, tail
 from sandbox.state import CLUSTER, State
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox
 
 MANIFESTS = ROOT / "sandbox" / "manifests"
 SPARE_VOLUMES = 12

@@ -17,8 +17,9 @@ from sandbox import chart, cluster, kyverno, processes, sealing, smoke, storage
 from sandbox.environment import as_shell, environment
 from sandbox.processes import SandboxError
 from sandbox.state import STACK, State
-from toolchain import tools as toolchain
-from toolchain.tools import Toolbox
+from toolchain import build
+from toolchain.build import Toolbox, ensure
+from toolchain.go import cache_dir
 
 Command = Callable[[State, argparse.Namespace], int]
 
@@ -29,7 +30,7 @@ def up(state: State, arguments: argparse.Namespace) -> int:
         return _real_up(arguments.stack)
     steps = Steps(7)
     with steps.step("Tools"):
-        tools = toolchain.ensure()
+        tools = ensure()
     chart_told = start(state, tools, steps, watch=arguments.until_exit_of)
     variables = environment(state, tools)
     sovereign = Stack(STACK, variables)
@@ -143,8 +144,8 @@ def status(state: State, _: argparse.Namespace) -> int:
     for process in processes.started(state):
         word = f"running   pid {process.pid}" if process.alive else "ended"
         print(f"  {process.name:<26} {word}")
-    print(f"tools    {toolchain.cache_dir()}")
-    for tool in toolchain.status():
+    print(f"tools    {cache_dir()}")
+    for tool in build.status():
         size = f"{tool.size / 2**20:.0f} MiB" if tool.size else ""
         print(f"  {tool.name:<26} {tool.version:<10} {size:>9}  {tool.where}")
     return 0
@@ -153,14 +154,14 @@ def status(state: State, _: argparse.Namespace) -> int:
 def env(state: State, _: argparse.Namespace) -> int:
     """Prints what `eval` needs to use the sandbox from a shell."""
     with contextlib.redirect_stdout(sys.stderr):
-        tools = toolchain.ensure(report=lambda _: None)
+        tools = ensure(report=lambda _: None)
     print(as_shell(environment(state, tools)))
     return 0
 
 
 def smoke_test(state: State, _: argparse.Namespace) -> int:
     """Pushes an image through Harbor's registry line and pulls it back."""
-    tools = toolchain.ensure(report=lambda _: None)
+    tools = ensure(report=lambda _: None)
     proof = smoke.run(state, tools, Stack(STACK, environment(state, tools)).outputs())
     print("\n".join(proof.lines))
     return 0

@@ -8,7 +8,7 @@ import shlex
 from engine.tools import own_pulumi
 from sandbox.processes import SandboxError
 from sandbox.state import CONTEXT, PASSPHRASE, State
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox
 
 
 def environment(state: State, tools: Toolbox) -> dict[str, str]:

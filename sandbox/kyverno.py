@@ -12,7 +12,7 @@ import yaml
 
 from sandbox import cluster, processes
 from sandbox.state import State
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox
 
 NAME = "kyverno"
 REPORTS = "kyverno-reports"

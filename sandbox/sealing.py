@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from sandbox import cluster, network, processes
 from sandbox.state import State
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox
 
 NAME = "sealed-secrets"
 NAMESPACE = "kube-system"

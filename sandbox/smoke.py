@@ -27,7 +27,7 @@ from components.object_storage.s3.client import S3Credentials, s3_client
 from sandbox import cluster, processes
 from sandbox.processes import SandboxError
 from sandbox.state import REGION, State
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox
 
 IMAGE_BYTES = 24 * 1024 * 1024
 REPOSITORY = "library/smoke"

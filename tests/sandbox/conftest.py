@@ -17,8 +17,7 @@ from engine.terminal import Steps
 from sandbox import commands
 from sandbox.environment import environment
 from sandbox.state import STACK, State
-from toolchain import tools as toolchain
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox, ensure
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     folder = tmp_path_factory.mktemp("sandbox")
     os.environ["SANDBOX_DIR"] = str(folder)
     state = State(folder)
-    tools = toolchain.ensure(report=lambda _: None)
+    tools = ensure(report=lambda _: None)
     commands.start(state, tools, Steps(9), watch=os.getpid())
     project = scratch.project(folder / "project")
     try:

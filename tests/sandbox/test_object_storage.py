@@ -29,7 +29,7 @@ from tests.support.faulty_store import (
     storm,
     whole_life,
 )
-from toolchain import tools as toolchain
+from toolchain.build import ensure
 
 _names = (f"bucket-{number}" for number in itertools.count())
 
@@ -38,7 +38,7 @@ _names = (f"bucket-{number}" for number in itertools.count())
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """versitygw alone, in a folder of its own; ended by its process id."""
     state = State(tmp_path_factory.mktemp("object-storage"))
-    tools = toolchain.ensure(["versitygw"], report=lambda _: None)
+    tools = ensure(["versitygw"], report=lambda _: None)
     endpoint = storage.start(state, tools)
     kept = state.credentials()
     credentials = S3Credentials(access_key=kept["s3AccessKey"], secret_key=kept["s3SecretKey"])

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import workplace as engine
+from engine import workplace
 from engine.project import ROOT
 from engine.stack import Stack
+from engine.tools import tools_environment
 
 PROGRAM = """
 import os
@@ -48,8 +49,8 @@ def up(tmp_path: Path) -> Up:
     shutil.copyfile(ROOT / "Pulumi.yaml", project / "Pulumi.yaml")
     (project / "__main__.py").write_text(PROGRAM)
     environment = {
-        **engine.tools_environment(),
-        **engine.DEBUG,
+        **tools_environment(),
+        **workplace.DEBUG,
         "PULUMI_BACKEND_URL": backend.as_uri(),
         "PULUMI_CONFIG_PASSPHRASE": "test",
     }

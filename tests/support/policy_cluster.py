@@ -16,8 +16,7 @@ import yaml
 
 from sandbox import cluster, commands, kyverno
 from sandbox.state import State
-from toolchain import tools as toolchain
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox, ensure
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class PolicyCluster:
     @classmethod
     def start(cls, folder: Path, *, watch: int) -> PolicyCluster:
         """A cluster in `folder`; it ends with the process `watch`."""
-        state, tools = State(folder), toolchain.ensure(report=lambda _: None)
+        state, tools = State(folder), ensure(report=lambda _: None)
         commands.stop_when_gone(state, watch)
         cluster.start(state, tools)
         kyverno.start(state, tools)

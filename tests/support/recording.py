@@ -20,12 +20,14 @@ from typing import Any
 
 from engine import scratch
 from engine.project import ROOT
-from engine.workplace import DEBUG, EngineError, Workplace, tools_environment
+from engine.pulumi import EngineError
+from engine.tools import tools_environment
+from engine.workplace import DEBUG, Workplace
 from review import plan
 from review.plan import Plan
 from sandbox.environment import environment
 from sandbox.state import PASSPHRASE, STACK, State
-from toolchain.tools import ensure
+from toolchain.build import ensure
 
 RECORDED = ROOT / "tests" / "sandbox" / "recorded"
 PLACE = "/sandbox"

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.support.project import ROOT
-from toolchain import tools as toolchain
+from toolchain import build
 
 STAND_IN = ROOT / "offline" / "harbor-chart"
 REAL = os.environ.get("HARBOR_CHART")
@@ -33,18 +33,18 @@ Objects = dict[tuple[str, str], Object]
 @cache
 def tool(name: str) -> Path | None:
     """A tool of the sandbox, from PATH or from the cache. None rather than a build of minutes."""
-    wanted = toolchain.selected([name])
-    on_path = toolchain.clis_on_path(wanted)
-    if any(toolchain.is_needed(one, on_path) and not one.cached().exists() for one in wanted):
+    tools = build.selected([name])
+    on_path = build.clis_on_path(tools)
+    if any(build.is_needed(tool, on_path) and not tool.cached().exists() for tool in tools):
         return None
-    return toolchain.ensure([name], report=lambda _: None).path(name)
+    return build.ensure([name], report=lambda _: None).path(name)
 
 
 def needs(name: str) -> pytest.MarkDecorator:
     """Skips tests on a machine where the tool was never built."""
     return pytest.mark.skipif(
         tool(name) is None,
-        reason=f"{name} is neither on PATH nor built: python3 -m toolchain.tools build {name}",
+        reason=f"{name} is neither on PATH nor built: python3 -m toolchain build {name}",
     )
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox import processes
 from sandbox.state import State
-from toolchain.tools import Toolbox
+from toolchain.build import Toolbox
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"

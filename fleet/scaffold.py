@@ -1,4 +1,4 @@
-"""`make sovereign NAME=… FQDN=… REGION=…`: one stack file, checked before it is written."""
+"""`make sovereign NAME=… FQDN=… REGION=…`: writes the stack file of a new Sovereign, checked."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ config:
 
 
 def refused(name: str, fqdn: str, region: str, root: Path) -> list[Refusal]:
-    """Why not, in the settings' own words; empty when the stack file may be written."""
-    found: list[Refusal] = []
+    """The settings' refusals of these values; empty when the stack file may be written."""
+    problems: list[Refusal] = []
     if not _NAME.fullmatch(name) or name == "local":
-        found.append(
+        problems.append(
             Refusal(
                 key="(NAME)",
                 value=repr(name),
@@ -57,10 +57,10 @@ def refused(name: str, fqdn: str, region: str, root: Path) -> list[Refusal]:
                 fix="make sovereign NAME=omantel FQDN=omantel.omani.works REGION=fsn1",
             )
         )
-        return found
+        return problems
     file = stacks.file_of(name, root)
     if file.exists():
-        found.append(
+        problems.append(
             Refusal(
                 key="(NAME)",
                 value=repr(name),
@@ -69,11 +69,11 @@ def refused(name: str, fqdn: str, region: str, root: Path) -> list[Refusal]:
             )
         )
     raw = config(name, fqdn, region)
-    found += refusals.read(raw, stack=name).refusals
+    problems += refusals.read(raw, stack=name).refusals
     for other in stacks.names(root):
         document = yaml.safe_load(stacks.file_of(other, root).read_text())
         if other != name and (document["config"] or {}).get(f"{PROJECT}:fqdn") == fqdn:
-            found.append(
+            problems.append(
                 Refusal(
                     key="fqdn",
                     value=repr(fqdn),
@@ -81,7 +81,7 @@ def refused(name: str, fqdn: str, region: str, root: Path) -> list[Refusal]:
                     fix=f"make sovereign NAME={name} FQDN=… REGION={region}",
                 )
             )
-    return found
+    return problems
 
 
 def text(name: str, fqdn: str, region: str) -> str:
@@ -95,21 +95,21 @@ def config(name: str, fqdn: str, region: str) -> dict[str, object]:
     """The project's keys of that file, as the settings read them; whatever the values are."""
     document = yaml.safe_load(text(name, "fqdn.example", "region"))
     prefix = f"{PROJECT}:"
-    found = {
+    settings = {
         key.removeprefix(prefix): value
         for key, value in document["config"].items()
         if key.startswith(prefix)
     }
-    found["fqdn"] = fqdn
-    found["storage"] = {**found["storage"], "region": region}
-    return found
+    settings["fqdn"] = fqdn
+    settings["storage"] = {**settings["storage"], "region": region}
+    return settings
 
 
 def main(name: str, fqdn: str, region: str, *, root: Path = stacks.ROOT) -> int:
-    """Writes it and says what comes next; the exit code."""
-    found = refused(name, fqdn, region, root)
-    if found:
-        print("\n\n".join(["nothing was written", *map(str, found)]), file=sys.stderr)
+    """Writes the stack file and prints the next steps; the exit code."""
+    problems = refused(name, fqdn, region, root)
+    if problems:
+        print("\n\n".join(["nothing was written", *map(str, problems)]), file=sys.stderr)
         return 2
     file = stacks.file_of(name, root)
     with file.open("x") as stream:
