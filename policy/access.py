@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from policy.resource import UNKNOWN, Report, Resource, Sovereign
+from policy.resource import UNKNOWN, Problems, Resource, Sovereign
 
 _OBJECTS_OF_A_BUCKET: Final = re.compile(r"arn:[^:*?]+:s3:::[^*?/]+/([^*?]+/)?\*")
-"""All objects of one bucket, or all below one folder there: they cannot be named one by one."""
+"""All objects of one bucket, or of one folder in it: a policy cannot name them one by one."""
 
 
-def no_wildcard_access(resource: Resource, _: Sovereign) -> Report:
+def no_wildcard_access(resource: Resource, _: Sovereign) -> Problems:
     """No `*` in what an IAM policy or a role allows, and nobody made cluster-admin."""
     for path, value in _documents(resource.props):
         yield from _iam(value, ".".join(path))
@@ -27,8 +27,8 @@ def no_wildcard_access(resource: Resource, _: Sovereign) -> Report:
         yield "it makes somebody cluster-admin"
 
 
-def no_role_reads_all_secrets(resource: Resource, _: Sovereign) -> Report:
-    """A ClusterRole that reads Secrets reads those of every namespace."""
+def no_role_reads_all_secrets(resource: Resource, _: Sovereign) -> Problems:
+    """No ClusterRole reads Secrets: it would read those of every namespace."""
     if resource.kind != "ClusterRole" or not resource.is_kubernetes:
         return
     for rule in _role_rules(resource):
@@ -47,7 +47,7 @@ def _role_rules(resource: Resource) -> Iterator[Mapping[str, Any]]:
 def _documents(
     value: Any, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Everything that is an IAM policy, also where it stands as JSON in a text."""
+    """Each IAM policy in a value, with its path; also one that is JSON in a string."""
     if isinstance(value, str) and '"Statement"' in value:
         try:
             value = json.loads(value)
@@ -63,7 +63,7 @@ def _documents(
             yield from _documents(item, (*path, str(index)))
 
 
-def _iam(document: Mapping[str, Any], where: str) -> Report:
+def _iam(document: Mapping[str, Any], where: str) -> Problems:
     statements = document["Statement"]
     for statement in [statements] if isinstance(statements, Mapping) else statements or []:
         if not isinstance(statement, Mapping) or statement.get("Effect") != "Allow":

@@ -24,7 +24,6 @@ from policy.resource import UNKNOWN, Resource, Rule, Sovereign, StackRule
 from policy.rules import RULES, STACK_RULES
 
 PROJECT = Path(__file__).absolute().parent.parent
-SEAM_NAMESPACE = "flux-system"
 
 
 def policies() -> list[Policy]:
@@ -37,7 +36,7 @@ def _policy(rule: Rule) -> Policy:
         for problem in rule.check(_resource(args), _sovereign(args.urn, args.get_config())):
             report(problem, None)
 
-    # More namespaces than the stack's config names: --policy-pack-config.
+    # Set by --policy-pack-config: namespaces besides those of the stack's file.
     schema = PolicyConfigSchema({"namespaces": {"type": "array", "items": {"type": "string"}}})
     return ResourceValidationPolicy(
         rule.name, rule.description, validate=validate, config_schema=schema
@@ -65,7 +64,7 @@ def _resource(given: ResourceValidationArgs | PolicyResource) -> Resource:
 
 
 def plain(value: Any) -> Any:
-    """Plain data instead of proxies that raise where a value is not known yet."""
+    """The value as plain data, without the SDK's proxies, which raise where it is not known yet."""
     if isinstance(value, Mapping):
         return {key: _item(value, key) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -86,12 +85,7 @@ def _sovereign(urn: str, policy_config: Mapping[str, Any]) -> Sovereign:
     Without a file the strictest is assumed.
     """
     stack = urn.split("::")[0].rpartition(":")[2]
-    more = policy_config.get("namespaces", ())
-    return Sovereign(
-        namespaces=frozenset({_setting(stack, "harbor", "namespace") or "harbor", SEAM_NAMESPACE})
-        | frozenset(more),
-        sandbox=_setting(stack, "sandbox") in (True, "true"),
-    )
+    return Sovereign.of(_config(stack), policy_config.get("namespaces", ()))
 
 
 @functools.cache
@@ -101,10 +95,3 @@ def _config(stack: str) -> Mapping[str, Any]:
     except FileNotFoundError:
         return {}
     return document.get("config") or {}
-
-
-def _setting(stack: str, *path: str) -> Any:
-    value: Any = _config(stack).get(f"sovereign-harbor:{path[0]}")
-    for key in path[1:]:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value

@@ -12,7 +12,7 @@ from policy.resource import (
     POD_PATHS,
     RELEASE,
     UNKNOWN,
-    Report,
+    Problems,
     Resource,
     Sovereign,
     leaves,
@@ -45,7 +45,7 @@ _CLUSTER_SCOPED: Final = frozenset(
 )
 
 
-def objects_are_at_home(resource: Resource, sovereign: Sovereign) -> Report:
+def objects_are_at_home(resource: Resource, sovereign: Sovereign) -> Problems:
     """Nothing is written into a namespace that is not this Sovereign's."""
     if resource.type == RELEASE:
         namespace = resource.at("namespace")
@@ -63,8 +63,8 @@ def objects_are_at_home(resource: Resource, sovereign: Sovereign) -> Report:
 def networks_deny_by_default(
     resources: list[Resource], sovereign: Sovereign
 ) -> Iterator[tuple[Resource, str]]:
-    """In each namespace that this program makes something denies by default, and each workload that
-    it writes there is selected by a NetworkPolicy. (Harbor's own pods come with its chart.)"""
+    """A NetworkPolicy denies by default in each namespace that this program makes, and one selects
+    the pods of each workload that it writes. (Harbor's own pods are the chart's, unseen here.)"""
     if sovereign.sandbox:
         return
     by_namespace: dict[Any, list[Any]] = defaultdict(list)
@@ -104,13 +104,13 @@ def _selects(spec: Any, labels: Mapping[str, Any]) -> bool:
         return True
     selector = spec.get("podSelector") or {}
     if selector is UNKNOWN or selector.get("matchExpressions"):
-        return True  # nobody knows, or too rich to judge here
-    wanted: Mapping[str, Any] = selector.get("matchLabels") or {}
-    return all(labels.get(key) in (value, UNKNOWN) for key, value in wanted.items())
+        return True  # not known yet, or by expressions, which are not evaluated here
+    selected: Mapping[str, Any] = selector.get("matchLabels") or {}
+    return all(labels.get(key) in (value, UNKNOWN) for key, value in selected.items())
 
 
-def public_endpoints_have_tls(resource: Resource, sovereign: Sovereign) -> Report:
-    """Whatever somebody outside reaches, or is reached outside, is https."""
+def public_endpoints_have_tls(resource: Resource, sovereign: Sovereign) -> Problems:
+    """What clients outside connect to, and what this program connects to outside, is https."""
     if resource.type == RELEASE:
         url = resource.at("values.externalURL", "")
         if url is not UNKNOWN and str(url).startswith("http://"):
@@ -130,7 +130,7 @@ def public_endpoints_have_tls(resource: Resource, sovereign: Sovereign) -> Repor
             yield f"{'.'.join(path)} is not https"
 
 
-def data_is_protected(resource: Resource, sovereign: Sovereign) -> Report:
+def data_is_protected(resource: Resource, sovereign: Sovereign) -> Problems:
     """What holds data cannot be deleted or replaced by a run."""
     if holds_data(resource.type) and not resource.protected and not sovereign.sandbox:
         yield "it holds data and is not protected (protect: true, which is the default)"
@@ -141,20 +141,20 @@ _DATA: Final[Mapping[str, str]] = {
     DATABASE: "projects, users and tags",
     "kubernetes:core/v1:PersistentVolumeClaim": "what is on the volume",
 }
-# Whoever's they are: the last part of the type.
+# Last part of the type of a bucket or container, of any provider.
 _STORES: Final = frozenset({"S3Bucket", "Bucket", "BucketV2", "StorageAccount", "BlobContainer"})
 
 
 def holds_data(type_: str) -> str:
-    """What would be lost with it and cannot be made again; empty when nothing."""
+    """What a resource of this type holds that cannot be made again; empty when nothing."""
     return "the images" if type_.rpartition(":")[2] in _STORES else _DATA.get(type_, "")
 
 
 def data_touched(type_: str, name: str, props: Mapping[str, Any]) -> str:
-    """Like holds_data, and what can be rebuilt only with loss: queues and encryption keys."""
+    """Like holds_data, and for queues and encryption keys, which are rebuilt only with loss."""
     if type_ == "kubernetes:apps/v1:StatefulSet":
         spec = props.get("spec", {})
-        # A preview that does not know the spec yet does not know that there are no claims.
+        # As long as a preview does not know the spec, there may be claims in it.
         has_claims = not isinstance(spec, Mapping) or spec.get("volumeClaimTemplates")
         return "what is on its volumes" if has_claims else ""
     if type_ == "random:index/randomPassword:RandomPassword" and name.endswith("secret-key"):

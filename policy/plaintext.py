@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from policy.resource import Report, Resource, Sovereign, words
+from policy.resource import Problems, Resource, Sovereign, words
 
 _ENCRYPTED: Final = frozenset(
     {
@@ -17,16 +17,16 @@ _ENCRYPTED: Final = frozenset(
 
 
 def is_encrypted(type_: str, key: str) -> bool:
-    """Whether an input holds a secret on purpose: those above, and the tokens of providers.
+    """Whether an input is meant to hold a secret: those of _ENCRYPTED, and tokens of providers.
 
-    The engine keeps them encrypted and hands them to policies in plain, so that a policy cannot
-    tell; review/rules.py makes sure that they are secrets.
+    The engine encrypts such inputs in the state but hands them to policies in plain text, so a
+    policy cannot see whether they are secrets to the engine; review/rules.py checks that.
     """
     is_provider = type_.startswith("pulumi:providers:")
     return (type_, key) in _ENCRYPTED or (is_provider and names_a_secret(key))
 
 
-# Shapes that are secrets wherever they stand.
+# Values of these shapes are secrets, whatever their property is called.
 _SHAPES: Final[Mapping[str, re.Pattern[str]]] = {
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY"),
     "an access key": re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
@@ -75,11 +75,13 @@ _REFERENCES: Final = frozenset({"existing", "tls", "pull", "ca", "image"})
 _LABELS: Final = frozenset({"labels", "annotations", "podLabels", "podAnnotations"})
 
 _SHORTEST_SEALED: Final = 300
-"""Base64 characters: RSA 2048 and its header alone are longer than that."""
+"""In base64 characters. A sealed value begins with 258 bytes (a length, and a key encrypted by RSA
+2048), which are 344."""
 
 
-def no_plaintext_secret(resource: Resource, _: Sovereign) -> Report:
-    """By shape and by the property's name; names of Secrets and references are no secrets."""
+def no_plaintext_secret(resource: Resource, _: Sovereign) -> Problems:
+    """No value is a secret, by its shape or its property's name; names of Secrets and references to
+    variables are none."""
     if resource.type == "kubernetes:core/v1:Secret":
         if resource.props.get("data") or resource.props.get("stringData"):
             yield "a Secret's data would stand readable in the state; use a SealedSecret"
@@ -96,13 +98,13 @@ def no_plaintext_secret(resource: Resource, _: Sovereign) -> Report:
         if shape is not None:
             yield f"{where} holds {shape}"
         elif _LABELS & set(path):
-            continue  # their keys name Secrets, and are names of somebody else
+            continue  # keys chosen by others, whose words say nothing about the value
         elif names_a_secret(_property(path, resource.props)) and not _is_reference(value):
             yield f"{where} holds a secret in plain text"
 
 
 def _property(path: Sequence[str], props: Mapping[str, Any]) -> str:
-    """The name that says what a value is: of an environment variable its `name`."""
+    """The name that says what a value is: its key, or the `name` of an environment variable."""
     if path[-1] != "value" or len(path) < 2:
         return path[-1]
     owner: Any = props
@@ -112,10 +114,11 @@ def _property(path: Sequence[str], props: Mapping[str, Any]) -> str:
 
 
 def names_a_secret(name: str) -> bool:
-    found = words(name)
-    if not found or _REFERENCES & set(found):
+    """Whether a property of this name holds a secret, as `password` and `s3SecretKey` do."""
+    parts = words(name)
+    if not parts or _REFERENCES & set(parts):
         return False
-    return found[-1] in _SECRET_WORDS or tuple(found[-2:]) in _SECRET_PAIRS
+    return parts[-1] in _SECRET_WORDS or tuple(parts[-2:]) in _SECRET_PAIRS
 
 
 def _is_reference(value: str) -> bool:

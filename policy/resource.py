@@ -1,21 +1,26 @@
-"""What a rule sees of a resource and of the stack it belongs to. Pure."""
+"""What rules are given: a resource, and the stack that it belongs to. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from components.kubernetes.naming import SEAM_NAMESPACE
+
 
 class Unknown:
-    """A value that only the deployment will tell. No rule fires on it."""
+    """A value that is known only after the run. No rule reports it."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
 
 
 UNKNOWN: Final = Unknown()
+
+_HARBOR: Final = "harbor"
+"""Harbor's namespace where the stack's file names none."""
 
 RELEASE: Final = "kubernetes:helm.sh/v3:Release"
 NAMESPACE: Final = "kubernetes:core/v1:Namespace"
@@ -64,21 +69,31 @@ class Resource:
         return default if value is None else value
 
     def leaves(self) -> Iterator[tuple[tuple[str, ...], Any]]:
-        """Path and value of everything that is neither an object nor a list."""
+        """Those of the inputs."""
         yield from leaves(self.props)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sovereign:
-    """What the stack's config says that rules depend on."""
+    """What rules depend on besides the resources. The default is the strictest."""
 
-    namespaces: frozenset[str] = frozenset({"harbor", "flux-system"})
+    namespaces: frozenset[str] = frozenset({_HARBOR, SEAM_NAMESPACE})
     """The namespaces that this stack may write into."""
     sandbox: bool = False
 
+    @classmethod
+    def of(cls, config: Mapping[str, Any], namespaces: Iterable[str] = ()) -> Sovereign:
+        """From the `config` of a stack's file; `namespaces`: others that it may write into."""
+        harbor = config.get("sovereign-harbor:harbor")
+        home = harbor.get("namespace") if isinstance(harbor, Mapping) else None
+        return cls(
+            namespaces=frozenset({home or _HARBOR, SEAM_NAMESPACE, *namespaces}),
+            sandbox=config.get("sovereign-harbor:sandbox") in (True, "true"),
+        )
 
-Report = Iterator[str]
-"""What is wrong, one sentence each. Never contains a value that could be a secret."""
+
+Problems = Iterator[str]
+"""What is wrong with a resource, a sentence each, without any value that could be a secret."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +102,12 @@ class Rule:
 
     name: str
     description: str
-    check: Callable[[Resource, Sovereign], Report]
+    check: Callable[[Resource, Sovereign], Problems]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackRule:
-    """A rule over all resources of a stack; reports name the resource it is about."""
+    """A rule over all resources of a stack; each problem comes with its resource."""
 
     name: str
     description: str
@@ -100,6 +115,7 @@ class StackRule:
 
 
 def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Path and value of everything in a tree that is neither an object nor a list."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             if not (path == () and key.startswith("__")):  # the engine's own, such as __provider

@@ -1,7 +1,8 @@
-"""All rules of the pack, by name. Pure: unit tests and review/ run the same ones."""
+"""All rules of the pack, by name. Pure: the pack, review/ and the unit tests run the same ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from policy.access import no_role_reads_all_secrets, no_wildcard_access
@@ -12,7 +13,7 @@ from policy.placement import (
     public_endpoints_have_tls,
 )
 from policy.plaintext import no_plaintext_secret
-from policy.resource import Rule, StackRule
+from policy.resource import Resource, Rule, Sovereign, StackRule
 from policy.workloads import harbor_runs_on_amd64, pods_have_resources, versions_are_pinned
 
 RULES: Final = (
@@ -66,7 +67,20 @@ RULES: Final = (
 STACK_RULES: Final = (
     StackRule(
         name="networks-deny-by-default",
-        description="In our namespaces only what is allowed reaches or is reached.",
+        description="In our namespaces pods have only the connections that are allowed.",
         check=networks_deny_by_default,
     ),
 )
+
+
+def violations(
+    resources: list[Resource], sovereign: Sovereign
+) -> Iterator[tuple[str, Resource, str]]:
+    """Rule, resource and problem, wherever one of `resources` breaks a rule."""
+    for resource in resources:
+        for rule in RULES:
+            for problem in rule.check(resource, sovereign):
+                yield rule.name, resource, problem
+    for stack_rule in STACK_RULES:
+        for resource, problem in stack_rule.check(resources, sovereign):
+            yield stack_rule.name, resource, problem

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from policy.resource import DATABASE, POD_PATHS, RELEASE, UNKNOWN, Report, Resource, Sovereign
+from policy.resource import DATABASE, POD_PATHS, RELEASE, UNKNOWN, Problems, Resource, Sovereign
 
 _MOVING_TAGS: Final = frozenset({"latest", "stable", "main", "master", "edge", "nightly", "dev"})
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?")
@@ -14,7 +14,7 @@ _ARCHITECTURE: Final = "kubernetes.io/arch"
 HARBOR_COMPONENTS: Final = ("core", "portal", "jobservice", "registry", "trivy", "exporter")
 
 
-def versions_are_pinned(resource: Resource, _: Sovereign) -> Report:
+def versions_are_pinned(resource: Resource, _: Sovereign) -> Problems:
     """Charts by one exact version, images by digest or by a tag that does not move."""
     if resource.type == RELEASE:
         version = resource.at("version")
@@ -39,14 +39,14 @@ def _is_pinned(image: str) -> bool:
     return bool(colon) and tag != "" and tag.lower() not in _MOVING_TAGS
 
 
-def pods_have_resources(resource: Resource, _sovereign: Sovereign) -> Report:
-    """Every container that this program writes says what it needs and where it stops."""
-    for where, wanted in _resource_blocks(resource):
-        if wanted is UNKNOWN:
+def pods_have_resources(resource: Resource, _: Sovereign) -> Problems:
+    """Every container that this program writes has requests and a memory limit."""
+    for where, resources in _resource_blocks(resource):
+        if resources is UNKNOWN:
             continue
         for path in ("requests.cpu", "requests.memory", "limits.memory"):
-            block, _, key = path.partition(".")
-            values = wanted.get(block) if isinstance(wanted, Mapping) else None
+            block, key = path.split(".")
+            values = resources.get(block) if isinstance(resources, Mapping) else None
             if values is not UNKNOWN and not (values or {}).get(key):
                 yield f"{where} has no resources.{path}"
 
@@ -65,7 +65,7 @@ def _resource_blocks(resource: Resource) -> Iterator[tuple[str, Any]]:
                 yield f"container {container.get('name')}", container.get("resources") or {}
 
 
-def harbor_runs_on_amd64(resource: Resource, _: Sovereign) -> Report:
+def harbor_runs_on_amd64(resource: Resource, _: Sovereign) -> Problems:
     """goharbor publishes amd64 images only; elsewhere its pods would fail to start."""
     values = resource.at("values", {})
     if resource.type != RELEASE or resource.at("chart") is UNKNOWN or values is UNKNOWN:

@@ -25,7 +25,10 @@ _COLOURS: Final = """\
 
 
 def mermaid(plan: Plan) -> str:
-    """`a --> b`: b needs a. Round ends hold data. Only edges that no longer way implies."""
+    """The flowchart. `a --> b`: b needs a. Rounded boxes hold data.
+
+    Edges that are implied by a longer path are left out.
+    """
     by_urn = {change.urn: change for change in plan.changes}
     groups: dict[str, list[Change]] = defaultdict(list)
     for change in plan.changes:
@@ -34,7 +37,7 @@ def mermaid(plan: Plan) -> str:
     names = {urn: f"n{index}" for index, urn in enumerate(groups)}
     lines = ["flowchart LR"]
     for urn, members in groups.items():
-        act = worst(member.act for member in members)
+        act = gravest(member.act for member in members)
         label = f"{by_urn[urn].name}<br/><small>{_label(by_urn[urn], members)}</small>"
         holds = any(member.data for member in members)
         open_, close = ("([", "])") if holds else ("[", "]")
@@ -44,11 +47,11 @@ def mermaid(plan: Plan) -> str:
     return "\n".join([*lines, _COLOURS])
 
 
-def worst(acts: Iterable[Act]) -> Act:
-    """The gravest of them."""
-    found = set(acts)
+def gravest(acts: Iterable[Act]) -> Act:
+    """The gravest of `acts`; "same" without any."""
+    given = set(acts)
     for act in ACTS:
-        if act in found:
+        if act in given:
             return act
     return "same"
 
@@ -70,7 +73,7 @@ def _top(change: Change, by_urn: Mapping[str, Change]) -> str:
 
 
 def _edges(groups: Mapping[str, list[Change]], by_urn: Mapping[str, Change]) -> dict[str, set[str]]:
-    """Target → the groups that it needs directly or not."""
+    """Group → the groups on whose members one of its members depends."""
     needs: dict[str, set[str]] = {urn: set() for urn in groups}
     for urn, members in groups.items():
         for member in members:
@@ -82,7 +85,7 @@ def _edges(groups: Mapping[str, list[Change]], by_urn: Mapping[str, Change]) -> 
 
 
 def _reduced(needs: Mapping[str, set[str]]) -> set[tuple[str, str]]:
-    """The edges without those that another way of two or more already says."""
+    """The edges (source, target), without those that a longer path implies."""
 
     def reaches(start: str, goal: str, seen: set[str]) -> bool:
         for source in needs[start] - seen:

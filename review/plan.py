@@ -1,7 +1,7 @@
 """What a preview says, read from the engine's own JSON. Pure.
 
-Two sources: the digest of `pulumi preview --json`, which alone knows dependencies and protection,
-and the event log (`--event-log`), which alone knows what the policy pack found.
+It has two sources: the digest of `pulumi preview --json`, where alone dependencies and protection
+are written, and the event log (`--event-log`), where alone the policy pack's violations are.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from policy.resource import UNKNOWN, Resource, leaves
 
 Act = Literal["delete", "replace", "update", "create", "same"]
 ACTS: Final[tuple[Act, ...]] = ("delete", "replace", "update", "create", "same")
-"""From the gravest to none."""
+"""From the gravest to no change."""
 
-CHANGING: Final[tuple[Act, ...]] = ("delete", "replace", "update", "create")
+CHANGING: Final = ACTS[:-1]
 
 SECRET: Final = "[secret]"
 """What the engine writes in place of a secret."""
@@ -37,7 +37,8 @@ _ENGINE_OPS: Final[Mapping[str, Act]] = {
     "refresh": "same",
     "same": "same",
 }
-# Wire format of a value that only the deployment will tell (sdk/go/common/resource/plugin).
+# What the engine writes in place of a value that is known only after the run
+# (sdk/go/common/resource/plugin).
 _UNKNOWNS: Final = frozenset(
     {
         "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7",
@@ -77,10 +78,10 @@ class Change:
     was_protected: bool
     is_protected: bool
     stays: bool
-    """Retained on delete: the state forgets it, the thing itself stays."""
+    """Retained on delete: it leaves the state, and the object itself stays."""
     depends_on: frozenset[str]
     data: str
-    """What of the Sovereign's data hangs on it; empty when nothing."""
+    """What of the Sovereign's data would be lost with it; empty when nothing."""
 
     @property
     def kind(self) -> str:
@@ -115,17 +116,17 @@ class Plan:
     seconds: float
 
     def count(self, act: Act) -> int:
-        """How many resources; the stack and providers are none."""
+        """How many resources, without the stack and providers."""
         return sum(change.act == act for change in self.changes if is_shown(change))
 
 
 def is_shown(change: Change) -> bool:
-    """Whether people would call it a resource."""
+    """Whether people would call it a resource: components, the stack and providers are not."""
     return change.custom and not change.type.startswith("pulumi:")
 
 
 def read(stack: str, digest: Mapping[str, Any], events: Sequence[Mapping[str, Any]] = ()) -> Plan:
-    """From the digest and the event log of the same run."""
+    """The plan, from the digest and the event log of one run."""
     diagnostics = digest.get("diagnostics") or []
     texts = {
         severity: tuple(
@@ -148,7 +149,7 @@ def read(stack: str, digest: Mapping[str, Any], events: Sequence[Mapping[str, An
 
 
 def _is_noise(message: str) -> bool:
-    """What says nothing of the stack."""
+    """Whether a message says nothing about the stack."""
     return message.strip() in ("error: preview failed", "error: update failed") or (
         "from $PATH at" in message
     )
@@ -156,13 +157,12 @@ def _is_noise(message: str) -> bool:
 
 def _merged(steps: Sequence[Mapping[str, Any]]) -> Iterator[Change]:
     """One change per resource: a replacement can come as up to three steps."""
-    found: dict[str, Change] = {}
+    changes: dict[str, Change] = {}
     for step in steps:
         change = _change(step)
-        known = found.get(change.urn)
-        if known is None or ACTS.index(change.act) < ACTS.index(known.act):
-            found[change.urn] = change
-    yield from found.values()
+        earlier = changes.get(change.urn, change)
+        changes[change.urn] = min(earlier, change, key=lambda each: ACTS.index(each.act))
+    yield from changes.values()
 
 
 def _change(step: Mapping[str, Any]) -> Change:
@@ -186,7 +186,7 @@ def _change(step: Mapping[str, Any]) -> Change:
         name=name,
         parent=state.get("parent") or "",
         custom=bool(state.get("custom")),
-        inputs=known(state.get("inputs") or {}),
+        inputs=_marked(state.get("inputs") or {}),
         differences=differences,
         replaced_by=replaced_by,
         was_protected=bool(old.get("protect")),
@@ -197,12 +197,12 @@ def _change(step: Mapping[str, Any]) -> Change:
     )
 
 
-def known(value: Any) -> Any:
-    """The tree with UNKNOWN in place of what the engine marks as not known yet."""
+def _marked(value: Any) -> Any:
+    """The tree with UNKNOWN for each value that is not known yet."""
     if isinstance(value, Mapping):
-        return {key: known(item) for key, item in value.items()}
+        return {key: _marked(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [known(item) for item in value]
+        return [_marked(item) for item in value]
     return UNKNOWN if isinstance(value, str) and value in _UNKNOWNS else value
 
 
@@ -216,7 +216,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
 
 
 def _flat(inputs: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
-    return dict(leaves(known(inputs)))
+    return dict(leaves(_marked(inputs)))
 
 
 def _dotted(path: tuple[str, ...]) -> str:
@@ -233,12 +233,12 @@ def _dotted(path: tuple[str, ...]) -> str:
 
 def _violations(events: Sequence[Mapping[str, Any]]) -> Iterator[Violation]:
     for event in events:
-        found = event.get("policyEvent")
-        if found:
+        violation = event.get("policyEvent")
+        if violation:
             yield Violation(
-                rule=found["policyName"],
-                resource=(found.get("resourceUrn") or "").rpartition("::")[2],
+                rule=violation["policyName"],
+                resource=(violation.get("resourceUrn") or "").rpartition("::")[2],
                 # The rule's description comes first, then what is wrong.
-                message=found["message"].strip().rpartition("\n")[2],
-                mandatory=found.get("enforcementLevel") == "mandatory",
+                message=violation["message"].strip().rpartition("\n")[2],
+                mandatory=violation.get("enforcementLevel") == "mandatory",
             )

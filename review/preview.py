@@ -12,8 +12,8 @@ from typing import Any
 
 from engine import workplace as engine
 from engine.pulumi import Watch
+from policy import rules as pack_rules
 from policy.resource import Sovereign
-from policy.rules import RULES, STACK_RULES
 from review import plan, rules, summary
 from review.plan import Plan, Violation
 
@@ -26,7 +26,7 @@ EMPTY_STATE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """One run: what it found, as data and as Markdown, and the exit code it deserves."""
+    """What came of one run, as data and as Markdown, and the exit code."""
 
     plan: Plan
     violations: tuple[Violation, ...]
@@ -52,16 +52,16 @@ def preview(
         packs = ["--policy-pack", PACK] if has_policy_sdk() else []
         command = ["preview", "-s", stack, "--json", "--show-sames", *packs]
         ran = place.run(command, watch=keep)
-        found = plan.read(stack, digest(ran.output, ran.errors), events)
-        sandbox = engine.is_sandbox(stack)
-        broken = tuple(rules.violations(found, sandbox=sandbox))
+        previewed = plan.read(stack, digest(ran.output, ran.errors), events)
+        sovereign = Sovereign.of(engine.config(stack))
+        broken = tuple(rules.violations(previewed, sandbox=sovereign.sandbox))
         if not packs:
-            broken += tuple(_by_digest(found, stack, sandbox=sandbox))
+            broken += tuple(_by_digest(previewed, sovereign))
         note = EMPTY_STATE if place.is_scratch else ""
         return Preview(
-            plan=found,
+            plan=previewed,
             violations=broken,
-            markdown=summary.markdown(found, broken, note=note),
+            markdown=summary.markdown(previewed, broken, note=note),
             code=ran.code or int(bool(broken)),
         )
 
@@ -71,22 +71,15 @@ def has_policy_sdk() -> bool:
     return importlib.util.find_spec("pulumi_policy") is not None
 
 
-def _by_digest(found: Plan, stack: str, *, sandbox: bool) -> Iterator[Violation]:
-    """The pack's rules over the digest, where the pack itself cannot run."""
-    home = (engine.config(stack).get(f"{engine.PREFIX}harbor") or {}).get("namespace", "harbor")
-    sovereign = Sovereign(sandbox=sandbox, namespaces=frozenset({home, "flux-system"}))
-    coming = [change.as_resource() for change in found.changes if change.act != "delete"]
-    for resource in coming:
-        for rule in RULES:
-            for problem in rule.check(resource, sovereign):
-                yield Violation(rule=rule.name, resource=resource.name, message=problem)
-    for stack_rule in STACK_RULES:
-        for resource, problem in stack_rule.check(coming, sovereign):
-            yield Violation(rule=stack_rule.name, resource=resource.name, message=problem)
+def _by_digest(previewed: Plan, sovereign: Sovereign) -> Iterator[Violation]:
+    """Violations of the pack's rules, read from the digest where the pack itself cannot run."""
+    kept = [change.as_resource() for change in previewed.changes if change.act != "delete"]
+    for rule, resource, problem in pack_rules.violations(kept, sovereign):
+        yield Violation(rule=rule, resource=resource.name, message=problem)
 
 
 def digest(output: str, errors: str) -> dict[str, Any]:
-    """The JSON document in the output; when the engine got none written, what it said instead."""
+    """The JSON document in the output; without one, a document with what the engine said."""
     start = output.find("{")
     try:
         return json.loads(output[start:])

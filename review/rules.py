@@ -1,7 +1,7 @@
-"""Rules that only a whole preview can answer: what goes, and what is encrypted. Pure.
+"""Rules over a whole preview: which resources are deleted, and which values are encrypted. Pure.
 
-The engine shows a policy pack neither deletions nor which values are secrets (it hands secrets on
-in plain). Its preview digest has both.
+The engine tells a policy pack neither (it hands secrets on in plain text). The digest of a preview
+has both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SECRETS_ARE_ENCRYPTED = "secrets-are-encrypted"
 
 
 def violations(plan: Plan, *, sandbox: bool) -> Iterator[Violation]:
-    """What is wrong with the plan as a whole. A sandbox's data may go: it is thrown away."""
+    """What is wrong with the plan. A sandbox's data may be deleted: a sandbox is thrown away."""
     for change in plan.changes:
         if change.act in ("delete", "replace") and not sandbox:
             yield from _data_stays(change)

@@ -1,19 +1,20 @@
 """A preview as Markdown that a reviewer reads in a minute. Pure.
 
-Order is danger: what is wrong, what touches data, what goes, what is replaced and why, what
-changes, what is new. No value of a secret can be in here: the engine's digest has none, and values
-of properties with such names are left out on top of that.
+The most dangerous comes first: broken rules, changes to what holds data, deletions, replacements
+and their reasons, updates, creations. It cannot contain a secret: the engine's digest has none, and
+values of properties that are named like secrets are left out besides.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from policy.plaintext import names_a_secret
 from policy.resource import UNKNOWN
-from review.diagram import mermaid, worst
+from review.diagram import gravest, mermaid
 from review.plan import CHANGING, SECRET, Act, Change, Difference, Plan, Violation, is_shown
 
 _VERBS: Final[Mapping[Act, str]] = {
@@ -29,7 +30,7 @@ _TO: Final[Mapping[Act, str]] = {
     "create": "create",
 }
 _FOLDED: Final = "sovereign-harbor:index:SealedSecret"
-"""A component whose three children (seal, manifest, wait) are one thing to a reader."""
+"""Shown as one resource in place of its three children (seal, manifest, wait)."""
 
 _MOST_DIFFERENCES = 6
 _LONGEST_VALUE = 60
@@ -89,7 +90,7 @@ def _sections(plan: Plan) -> Iterator[str]:
 
 
 def fold(plan: Plan) -> list[Change]:
-    """The resources as people count them: a sealed Secret is one."""
+    """The resources as people count them: a SealedSecret is one, its children are none."""
     by_urn = {change.urn: change for change in plan.changes}
     folded: dict[str, list[Change]] = defaultdict(list)
     shown: list[Change] = []
@@ -105,23 +106,14 @@ def fold(plan: Plan) -> list[Change]:
 
 
 def _one(component: Change, members: list[Change]) -> Change:
-    gravest = worst(member.act for member in members)
-    first = next(member for member in members if member.act == gravest)
-    return Change(
-        act=gravest,
-        urn=component.urn,
-        type=component.type,
-        name=component.name,
-        parent=component.parent,
-        custom=True,
-        inputs={},
+    act = gravest(member.act for member in members)
+    first = next(member for member in members if member.act == act)
+    return replace(
+        component,
+        act=act,
         differences=first.differences,
         replaced_by=first.replaced_by,
-        was_protected=any(member.was_protected for member in members),
-        is_protected=any(member.is_protected for member in members),
         stays=all(member.stays for member in members),
-        depends_on=frozenset(),
-        data="",
     )
 
 
@@ -130,18 +122,18 @@ def _name(change: Change) -> str:
 
 
 def _lines(changes: list[Change]) -> Iterator[str]:
-    """What changes alike stands in one line."""
+    """A line for all resources that change alike."""
     alike: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
-        # What holds data stands alone.
-        alike[f"{change.kind} {change.urn if change.data else _what(change)}"].append(change)
+        # A resource that holds data has a line of its own.
+        alike[f"{change.kind} {change.urn if change.data else _details(change)}"].append(change)
     for members in alike.values():
         name = f"{members[0].kind} " + ", ".join(f"`{member.name}`" for member in members)
-        yield f"- {f'**{name}**' if members[0].data else name}{_what(members[0])}"
+        yield f"- {f'**{name}**' if members[0].data else name}{_details(members[0])}"
 
 
-def _what(change: Change) -> str:
-    """The rest of a line, and those below it."""
+def _details(change: Change) -> str:
+    """What follows the names: the reasons, and below them a line for each difference."""
     parts: list[str] = []
     if change.replaced_by:
         keys = ", ".join(f"`{key}`" for key in change.replaced_by)
@@ -156,7 +148,7 @@ def _what(change: Change) -> str:
 
 
 def _created(changes: list[Change]) -> Iterator[str]:
-    """One line per kind, what holds data first and by itself."""
+    """A line for each resource that holds data, then one for each kind of the others."""
     for change in changes:
         if change.data:
             yield f"- **{_name(change)}**"
@@ -184,7 +176,7 @@ def _difference(difference: Difference) -> str:
 
 
 def _value(path: str, value: Any) -> str | None:
-    """As it may be shown; None when it may not or says nothing."""
+    """The value as it is shown; None for one that may be a secret or tells a reader nothing."""
     last = path.rpartition(".")[2]
     if value is None or value == SECRET or names_a_secret(last) or "encryptedData" in path:
         return None
@@ -217,5 +209,5 @@ def _diagram(plan: Plan) -> str:
         return ""
     return (
         "<details><summary>Dependencies</summary>\n\n"
-        f"```mermaid\n{mermaid(plan)}\n```\n\nRound ends hold data.\n\n</details>"
+        f"```mermaid\n{mermaid(plan)}\n```\n\nRounded boxes hold data.\n\n</details>"
     )

@@ -196,41 +196,41 @@ def test_helm_lint_finds_no_failure(case: str, sovereign: Created):
 
 
 def test_without_object_storage_nothing_speaks_of_it(sovereign: Created):
-    found = objects("volume", sovereign)
-    assert names(found, "Secret") == {
+    rendering = objects("volume", sovereign)
+    assert names(rendering, "Secret") == {
         "harbor-core",
         "harbor-jobservice",
         "harbor-registry",
         "harbor-registryctl",
         "harbor-trivy",
     }
-    storage = registry_config(found)["storage"]
+    storage = registry_config(rendering)["storage"]
     assert storage["filesystem"] == {"rootdirectory": "/storage"}
     assert not {"s3", "azure", "gcs", "oss", "swift"} & storage.keys()
-    env = found["ConfigMap", "harbor-core"]["data"]
+    env = rendering["ConfigMap", "harbor-core"]["data"]
     assert env["REGISTRY_STORAGE_PROVIDER_NAME"] == "filesystem"
     about = re.compile(r"seaweed|amazonaws|(?<![a-z0-9])s3(?![a-z0-9])", re.IGNORECASE)
-    assert [place for place, text in texts(found) if about.search(text)] == []
+    assert [place for place, text in texts(rendering) if about.search(text)] == []
     # The same search finds plenty where there is a bucket.
     assert [place for place, text in texts(objects("bucket", sovereign)) if about.search(text)]
 
 
 def test_a_volume_is_as_asked_and_survives_uninstall(sovereign: Created):
-    found = objects("volume", sovereign)
-    assert names(found, "PersistentVolumeClaim") == {"harbor-registry"}
-    claim = found["PersistentVolumeClaim", "harbor-registry"]
+    rendering = objects("volume", sovereign)
+    assert names(rendering, "PersistentVolumeClaim") == {"harbor-registry"}
+    claim = rendering["PersistentVolumeClaim", "harbor-registry"]
     assert claim["spec"]["resources"]["requests"]["storage"] == "50Gi"
     assert claim["spec"]["storageClassName"] == "fast"
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
-    (scanner,) = found["StatefulSet", "harbor-trivy"]["spec"]["volumeClaimTemplates"]
+    (scanner,) = rendering["StatefulSet", "harbor-trivy"]["spec"]["volumeClaimTemplates"]
     assert scanner["spec"]["storageClassName"] == "slow"
     for name in ("harbor-registry", "harbor-jobservice"):
-        assert found["Deployment", name]["spec"]["strategy"]["type"] == "Recreate"
+        assert rendering["Deployment", name]["spec"]["strategy"]["type"] == "Recreate"
 
 
 def test_a_bucket_reaches_the_registry_as_configured(sovereign: Created):
-    found = objects("bucket", sovereign)
-    storage = registry_config(found)["storage"]
+    rendering = objects("bucket", sovereign)
+    storage = registry_config(rendering)["storage"]
     assert storage["s3"] == {
         "region": "fsn1",
         "bucket": "omantel-harbor",
@@ -245,9 +245,9 @@ def test_a_bucket_reaches_the_registry_as_configured(sovereign: Created):
     }
     assert storage["redirect"] == {"disable": True}
     assert "filesystem" not in storage
-    env = found["ConfigMap", "harbor-core"]["data"]
+    env = rendering["ConfigMap", "harbor-core"]["data"]
     assert env["REGISTRY_STORAGE_PROVIDER_NAME"] == "s3"
-    assert names(found, "PersistentVolumeClaim") == set()
+    assert names(rendering, "PersistentVolumeClaim") == set()
 
 
 def test_sizes_are_integers_to_the_registry(sovereign: Created):
@@ -267,9 +267,9 @@ def test_no_number_is_large_enough_to_be_written_as_a_float(case: str, sovereign
             return [number for value in inner for number in numbers(value)]
         return [node] if isinstance(node, int | float) and not isinstance(node, bool) else []
 
-    found = numbers(helm_values(case, sovereign))
-    assert found
-    assert max(found) < 1_000_000
+    given = numbers(helm_values(case, sovereign))
+    assert given
+    assert max(given) < 1_000_000
 
 
 @pytest.mark.parametrize("case", ["bucket", "private CA, redirect"])
@@ -284,25 +284,25 @@ def test_both_containers_of_the_registry_get_the_keys(case: str, sovereign: Crea
 
 
 def test_a_private_authority_reaches_both_containers_of_the_registry(sovereign: Created):
-    found = objects("private CA, redirect", sovereign)
-    assert registry_config(found)["storage"]["redirect"] == {"disable": False}
-    volumes = pods(found)["registry"]["spec"]["volumes"]
+    rendering = objects("private CA, redirect", sovereign)
+    assert registry_config(rendering)["storage"]["redirect"] == {"disable": False}
+    volumes = pods(rendering)["registry"]["spec"]["volumes"]
     (volume,) = [one["name"] for one in volumes if "store-ca" in str(one)]
     trusting = {
         one["name"]
-        for _, one in containers(found)
+        for _, one in containers(rendering)
         if any(mount["name"] == volume for mount in one["volumeMounts"])
     }
     assert trusting == {"registry", "registryctl"}
 
 
 def test_keyless_storage_names_no_secret_and_no_endpoint(sovereign: Created):
-    found = objects("keyless", sovereign)
-    options = registry_config(found)["storage"]["s3"]
+    rendering = objects("keyless", sovereign)
+    options = registry_config(rendering)["storage"]["s3"]
     assert not {"accesskey", "secretkey", "regionendpoint", "rootdirectory"} & options.keys()
-    secrets = {reference.name for reference in secret_references(pods(found)["registry"])}
+    secrets = {reference.name for reference in secret_references(pods(rendering)["registry"])}
     assert not [name for name in secrets if "objectstorage" in name]
-    assert "REGISTRY_STORAGE" not in str(secret_text(found, "harbor-registry"))
+    assert "REGISTRY_STORAGE" not in str(secret_text(rendering, "harbor-registry"))
 
 
 # Case → what the registry takes its storage for, and the variables that it has from a Secret.
@@ -328,8 +328,8 @@ def test_the_registry_accepts_its_configuration(case: str, sovereign: Created, t
 
 @needs("registry")
 def test_the_registry_refuses_a_configuration_with_two_storages(sovereign: Created, tmp_path: Path):
-    found = objects("bucket", sovereign)["ConfigMap", "harbor-registry"]
-    twice = found["data"]["config.yml"].replace(
+    config = objects("bucket", sovereign)["ConfigMap", "harbor-registry"]
+    twice = config["data"]["config.yml"].replace(
         "storage:\n", "storage:\n  filesystem:\n    rootdirectory: /storage\n", 1
     )
     run = parse_by_registry(twice, tmp_path, KEYS)
@@ -360,8 +360,8 @@ PUBLISHED = ("Harbor12345", "not-a-secure-key", "harbor_registry_password", "cha
 """Passwords and keys that the chart or Harbor's documentation publish."""
 
 
-def published_in(found: Objects) -> set[str]:
-    return {word for _, text in texts(found) for word in PUBLISHED if word in text}
+def published_in(rendering: Objects) -> set[str]:
+    return {word for _, text in texts(rendering) for word in PUBLISHED if word in text}
 
 
 @every_case
@@ -375,8 +375,8 @@ def test_the_search_for_published_defaults_finds_the_charts_own():
 
 @every_case
 def test_the_charts_own_secrets_hold_no_credential(case: str, sovereign: Created):
-    found = objects(case, sovereign)
-    held = {name: secret_text(found, name) for name in names(found, "Secret")}
+    rendering = objects(case, sovereign)
+    held = {name: secret_text(rendering, name) for name in names(rendering, "Secret")}
     cache = CASES[case](sovereign).cache
     url = f"redis://{cache.host}:{cache.port}/{cache.trivy_index}?idle_timeout_seconds=30"
     assert {name: data for name, data in held.items() if data} == {
@@ -388,10 +388,10 @@ def test_the_charts_own_secrets_hold_no_credential(case: str, sovereign: Created
 
 @every_case
 def test_a_url_with_credentials_has_only_a_reference_in_it(case: str, sovereign: Created):
-    found = objects(case, sovereign)
+    rendering = objects(case, sovereign)
     credentials = [
         (place, match[1])
-        for place, text in texts(found)
+        for place, text in texts(rendering)
         for match in re.finditer(r"[a-z+]+://([^/\s@]*)@", text)
     ]
     assert {credential for _, credential in credentials} == {":$(VALKEY_PASSWORD)"}
@@ -406,21 +406,21 @@ def test_a_url_with_credentials_has_only_a_reference_in_it(case: str, sovereign:
 @pytest.mark.parametrize("case", ["large, metrics", "other indexes, metrics"])
 def test_the_password_reaches_every_valkey_url_by_the_environment(case: str, sovereign: Created):
     """Each URL that the chart writes into a ConfigMap is overridden where it is read."""
-    found = objects(case, sovereign)
+    rendering = objects(case, sovereign)
     cache = CASES[case](sovereign).cache
     overridden: dict[str, dict[str, int]] = {}
-    for _, one in containers(found):
+    for _, one in containers(rendering):
         sources = [source.get("configMapRef") for source in one.get("envFrom", [])]
         from_map = {
             key: value
             for source in sources
             if source
-            for key, value in (found["ConfigMap", source["name"]].get("data") or {}).items()
+            for key, value in (rendering["ConfigMap", source["name"]].get("data") or {}).items()
         }
         variables = environment_of(one)
         if one["name"] == "jobservice":
             # Here the chart writes it into a file, over which the variable has precedence.
-            config = found["ConfigMap", "harbor-jobservice"]["data"]["config.yml"]
+            config = rendering["ConfigMap", "harbor-jobservice"]["data"]["config.yml"]
             (url,) = re.findall(r'redis_url: "(.*)"', config)
             from_map["JOB_SERVICE_POOL_REDIS_URL"] = url
         for name, url in from_map.items():
@@ -454,35 +454,35 @@ def test_the_password_reaches_every_valkey_url_by_the_environment(case: str, sov
 
 def test_with_the_charts_cache_on_jobservice_has_its_url_too(sovereign: Created):
     values = merged(helm_values("bucket", sovereign), {"cache": {"enabled": True}})
-    found = parsed(rendered(values, CHART))
-    url = found["ConfigMap", "harbor-jobservice-env"]["data"]["_REDIS_URL_CORE"]
-    variables = environment_of(container(found, "jobservice"))
+    rendering = parsed(rendered(values, CHART))
+    url = rendering["ConfigMap", "harbor-jobservice-env"]["data"]["_REDIS_URL_CORE"]
+    variables = environment_of(container(rendering, "jobservice"))
     assert variables["_REDIS_URL_CORE"]["value"] == url.replace("//", "//:$(VALKEY_PASSWORD)@")
 
 
 @pytest.mark.parametrize("case", ["bucket", "other indexes, metrics"])
 def test_the_registry_and_trivy_get_the_valkey_password(case: str, sovereign: Created):
-    found = objects(case, sovereign)
+    rendering = objects(case, sovereign)
     cache = CASES[case](sovereign).cache
-    config = registry_config(found)["redis"]
+    config = registry_config(rendering)["redis"]
     assert config["addr"] == f"{cache.host}:{cache.port}"
     assert config["db"] == cache.registry_index
     assert "password" not in config
     password = {"secretKeyRef": {"name": cache.secret_name, "key": "REDIS_PASSWORD"}}
     for name in ("registry", "registryctl"):
-        variables = environment_of(container(found, name))
+        variables = environment_of(container(rendering, name))
         assert variables["REGISTRY_REDIS_PASSWORD"]["valueFrom"] == password
     url = {"secretKeyRef": {"name": cache.secret_name, "key": "trivyRedisUrl"}}
-    variables = environment_of(container(found, "trivy"))
+    variables = environment_of(container(rendering, "trivy"))
     assert {name: variables[name]["valueFrom"] for name in VARIABLES} == dict.fromkeys(
         VARIABLES, url
     )
 
 
 def test_the_database_is_reached_by_name_and_by_secret(sovereign: Created):
-    found = objects("large, metrics", sovereign)
-    core = found["ConfigMap", "harbor-core"]["data"]
-    exporter = found["ConfigMap", "harbor-exporter-env"]["data"]
+    rendering = objects("large, metrics", sovereign)
+    core = rendering["ConfigMap", "harbor-core"]["data"]
+    exporter = rendering["ConfigMap", "harbor-exporter-env"]["data"]
     at = sovereign.database
     for config, prefix, name in (
         (core, "POSTGRESQL", "DATABASE"),
@@ -500,7 +500,7 @@ def test_the_database_is_reached_by_name_and_by_secret(sovereign: Created):
         ("core", "POSTGRESQL_PASSWORD"),
         ("exporter", "HARBOR_DATABASE_PASSWORD"),
     ):
-        assert environment_of(container(found, name))[variable]["valueFrom"] == password
+        assert environment_of(container(rendering, name))[variable]["valueFrom"] == password
 
 
 # --------------------------------------------------------------------------------------------------
@@ -509,11 +509,13 @@ def test_the_database_is_reached_by_name_and_by_secret(sovereign: Created):
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "private CA, redirect"])
 def test_every_secret_a_pod_refers_to_exists(case: str, sovereign: Created):
-    found = objects(case, sovereign)
-    of_chart = {name: frozenset(secret_text(found, name)) for name in names(found, "Secret")}
+    rendering = objects(case, sovereign)
+    of_chart = {
+        name: frozenset(secret_text(rendering, name)) for name in names(rendering, "Secret")
+    }
     there = {**of_chart, **sovereign.keys}
     references = [
-        (pod, one) for pod, spec in pods(found).items() for one in secret_references(spec)
+        (pod, one) for pod, spec in pods(rendering).items() for one in secret_references(spec)
     ]
     assert len(references) > 20
     missing = [
@@ -525,8 +527,8 @@ def test_every_secret_a_pod_refers_to_exists(case: str, sovereign: Created):
 
 
 def test_every_secret_that_is_created_is_read(sovereign: Created):
-    found = objects("large, metrics", sovereign)
-    read = {one.name for pod in pods(found).values() for one in secret_references(pod)}
+    rendering = objects("large, metrics", sovereign)
+    read = {one.name for pod in pods(rendering).values() for one in secret_references(pod)}
     assert sovereign.keys.keys() - read == set()
 
 
@@ -548,7 +550,7 @@ def read_by_pods(sovereign: Created) -> dict[str, set[str]]:
 
 
 def test_readers_are_exactly_those_whose_pods_read(sovereign: Created):
-    read = {component: found for component, found in read_by_pods(sovereign).items() if found}
+    read = {component: secrets for component, secrets in read_by_pods(sovereign).items() if secrets}
     assert {component: set(of) for component, of in READ_BY.items()} == read
     for component, credentials in READ_BY.items():
         assert len(credentials) == len(set(credentials)), component
@@ -556,10 +558,10 @@ def test_readers_are_exactly_those_whose_pods_read(sovereign: Created):
 
 def test_what_is_asked_for_has_no_reference(sovereign: Created):
     """Or ASKED_FOR would hide that the chart has learnt to refer to it."""
-    found = pods(objects("large, metrics", sovereign))
+    running = pods(objects("large, metrics", sovereign))
     for component, credentials in ASKED_FOR.items():
         secrets = {sovereign.secret_of[what] for what in credentials}
-        assert secrets.isdisjoint(one.name for one in secret_references(found[component]))
+        assert secrets.isdisjoint(one.name for one in secret_references(running[component]))
 
 
 def test_a_rotation_changes_the_annotation_of_its_readers_only(sovereign: Created):
@@ -585,8 +587,8 @@ def test_an_annotation_restarts_the_pods_of_its_component_only(component: str, s
 
 @every_case
 def test_there_are_harbors_pods_and_no_database_of_the_charts_own(case: str, sovereign: Created):
-    found = pods(objects(case, sovereign))
-    assert found.keys() == COMPONENTS | ({"exporter"} if "metrics" in case else set())
+    running = pods(objects(case, sovereign))
+    assert running.keys() == COMPONENTS | ({"exporter"} if "metrics" in case else set())
 
 
 @every_case
@@ -605,14 +607,16 @@ def test_every_pod_runs_on_amd64_and_accepts_its_taint(case: str, sovereign: Cre
 
 @every_case
 def test_every_container_has_its_resources(case: str, sovereign: Created):
-    wanted = {
+    expected = {
         name: {"requests": of, "limits": {"memory": of["memory"]}}
         for name, of in SETTINGS.harbor.resources.model_dump().items()
     }
-    wanted["trivy"]["limits"]["cpu"] = "1"  # the chart's own, which cannot be taken away
-    found = {one["name"]: one.get("resources") for _, one in containers(objects(case, sovereign))}
-    assert found == {name: wanted[name] for name in found}
-    assert len(found) >= 6
+    expected["trivy"]["limits"]["cpu"] = "1"  # the chart's own, which cannot be taken away
+    resources = {
+        one["name"]: one.get("resources") for _, one in containers(objects(case, sovereign))
+    }
+    assert resources == {name: expected[name] for name in resources}
+    assert len(resources) >= 6
 
 
 @pytest.mark.parametrize(
@@ -660,8 +664,8 @@ def test_every_pod_meets_the_restricted_standard(case: str, sovereign: Created):
 
 
 def test_several_replicas_are_spread_over_nodes(sovereign: Created):
-    found = objects("large, metrics", sovereign)
-    for (kind, _), item in found.items():
+    rendering = objects("large, metrics", sovereign)
+    for (kind, _), item in rendering.items():
         if kind not in ("Deployment", "StatefulSet"):
             continue
         assert item["spec"]["replicas"] == 3
@@ -678,13 +682,15 @@ def test_one_replica_has_nothing_to_spread(sovereign: Created):
 
 
 def test_metrics_are_served_and_found(sovereign: Created):
-    found = objects("large, metrics", sovereign)
+    rendering = objects("large, metrics", sovereign)
     for name in ("core", "registry", "jobservice", "exporter"):
-        ports = {p["name"]: p["port"] for p in found["Service", f"harbor-{name}"]["spec"]["ports"]}
+        ports = {
+            p["name"]: p["port"] for p in rendering["Service", f"harbor-{name}"]["spec"]["ports"]
+        }
         assert ports["http-metrics"] == 8001, name
-    monitor = found["ServiceMonitor", "harbor"]
+    monitor = rendering["ServiceMonitor", "harbor"]
     assert [endpoint["port"] for endpoint in monitor["spec"]["endpoints"]] == ["http-metrics"]
-    assert registry_config(found)["http"]["debug"]["addr"] == ":8001"
+    assert registry_config(rendering)["http"]["debug"]["addr"] == ":8001"
     without = objects("bucket", sovereign)
     assert not [key for key in without if "exporter" in key[1] or key[0] == "ServiceMonitor"]
 
@@ -694,8 +700,8 @@ def test_metrics_are_served_and_found(sovereign: Created):
 
 
 def test_the_gateway_has_a_route_and_nobody_waits_for_a_certificate(sovereign: Created):
-    found = objects("bucket", sovereign)
-    route = found["HTTPRoute", "harbor-route"]["spec"]
+    rendering = objects("bucket", sovereign)
+    route = rendering["HTTPRoute", "harbor-route"]["spec"]
     assert route["hostnames"] == ["registry.omantel.omani.works"]
     assert route["parentRefs"] == [GATEWAY]
     backends = {
@@ -705,23 +711,23 @@ def test_the_gateway_has_a_route_and_nobody_waits_for_a_certificate(sovereign: C
     }
     assert backends["/v2/"] == backends["/service/"] == backends["/api/"] == "harbor-core"
     assert backends["/"] == "harbor-portal"
-    assert not names(found, "Ingress")
-    config = found["ConfigMap", "harbor-core"]["data"]
+    assert not names(rendering, "Ingress")
+    config = rendering["ConfigMap", "harbor-core"]["data"]
     assert config["EXT_ENDPOINT"] == "https://registry.omantel.omani.works"
-    mounted = [mount["name"] for mount in container(found, "core")["volumeMounts"]]
+    mounted = [mount["name"] for mount in container(rendering, "core")["volumeMounts"]]
     assert "ca-download" not in mounted
 
 
 def test_an_ingress_has_the_host_and_its_certificate(sovereign: Created):
-    found = objects("ingress", sovereign)
-    ingress = found["Ingress", "harbor-ingress"]["spec"]
+    rendering = objects("ingress", sovereign)
+    ingress = rendering["Ingress", "harbor-ingress"]["spec"]
     assert ingress["ingressClassName"] == "traefik"
     host = "registry.omantel.omani.works"
     assert ingress["tls"] == [{"secretName": "harbor-tls", "hosts": [host]}]
     assert {rule["host"] for rule in ingress["rules"]} == {host}
-    assert not names(found, "HTTPRoute")
+    assert not names(rendering, "HTTPRoute")
     # No certificate of the chart's own making, which would be another one at each render.
-    assert "harbor-ingress" not in names(found, "Secret")
+    assert "harbor-ingress" not in names(rendering, "Secret")
 
 
 def test_job_logs_need_no_volume(sovereign: Created):
@@ -735,8 +741,8 @@ def test_job_logs_need_no_volume(sovereign: Created):
 BOTH_CHARTS = [str(STAND_IN), *([REAL] if REAL else [])]
 
 
-def by_name(found: list[Object]) -> Objects:
-    return {(item["kind"], item["metadata"]["name"]): item for item in found}
+def by_name(items: list[Object]) -> Objects:
+    return {(item["kind"], item["metadata"]["name"]): item for item in items}
 
 
 @pytest.mark.parametrize("chart", BOTH_CHARTS, ids=["stand-in", "real"][: len(BOTH_CHARTS)])
@@ -792,10 +798,12 @@ def test_post_rendering_keeps_the_type_of_every_scalar(tmp_path: Path):
     after = [f"{part}" for part in re.split(r"^---\n", post_render(separated), flags=re.M) if part]
     assert len(after) == len(before) > len(AWKWARD)
     read = as_helm_reads([*before, *after], tmp_path / "reader")
-    assert not [found for found in read if "Error" in found]
-    for text, found, kept in zip(before, read, read[len(before) :], strict=False):
-        assert found == kept, text
-    assert [found["keys"] for found in read[: len(AWKWARD)]] == [{text: text} for text in AWKWARD]
+    assert not [manifest for manifest in read if "Error" in manifest]
+    for text, manifest, kept in zip(before, read, read[len(before) :], strict=False):
+        assert manifest == kept, text
+    assert [manifest["keys"] for manifest in read[: len(AWKWARD)]] == [
+        {text: text} for text in AWKWARD
+    ]
 
 
 STATEFUL_SET = f"""\
@@ -815,8 +823,8 @@ spec:
 
 
 def test_post_rendering_replaces_a_plain_value_too():
-    (found,) = parsed_list(post_render(STATEFUL_SET))
-    with_env, without = found["spec"]["template"]["spec"]["containers"]
+    (stateful_set,) = parsed_list(post_render(STATEFUL_SET))
+    with_env, without = stateful_set["spec"]["template"]["spec"]["containers"]
     assert with_env["env"] == [
         {
             "name": "SCANNER_REDIS_URL",
@@ -844,4 +852,4 @@ def test_post_rendering_leaves_everything_else_alone(untouched: str):
 
 
 def parsed_list(text: str) -> list[Object]:
-    return [found for found in yaml.safe_load_all(text) if found]
+    return [document for document in yaml.safe_load_all(text) if document]

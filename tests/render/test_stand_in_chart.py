@@ -128,18 +128,20 @@ OWN_SECRETS = {
 
 
 def test_default_render_is_the_real_charts_default():
-    found = objects()
-    assert names(found, "Deployment") == {
+    rendering = objects()
+    assert names(rendering, "Deployment") == {
         f"harbor-{part}" for part in ("core", "jobservice", "portal", "registry")
     }
-    assert names(found, "StatefulSet") == {f"harbor-{x}" for x in ("database", "redis", "trivy")}
-    assert names(found, "PersistentVolumeClaim") == {"harbor-jobservice", "harbor-registry"}
-    assert names(found, "Secret") == OWN_SECRETS | {
+    assert names(rendering, "StatefulSet") == {
+        f"harbor-{x}" for x in ("database", "redis", "trivy")
+    }
+    assert names(rendering, "PersistentVolumeClaim") == {"harbor-jobservice", "harbor-registry"}
+    assert names(rendering, "Secret") == OWN_SECRETS | {
         "harbor-database",
         "harbor-trivy",
         "harbor-ingress",
     }
-    for _, one in containers(found):
+    for _, one in containers(rendering):
         assert re.fullmatch(r"goharbor/[a-z-]+:v2\.14\.3", one["image"])
         assert one["securityContext"]["runAsNonRoot"] is True
         assert one["securityContext"]["allowPrivilegeEscalation"] is False
@@ -147,9 +149,9 @@ def test_default_render_is_the_real_charts_default():
 
 def test_external_database_leaves_five_secrets_of_harbors_own():
     values = merged(EXTERNAL_DATABASE, BEHIND_GATEWAY, {"trivy": {"enabled": False}})
-    found = objects(values)
-    assert names(found, "Secret") == OWN_SECRETS
-    assert "POSTGRESQL_PASSWORD" not in found["Secret", "harbor-core"]["data"]
+    rendering = objects(values)
+    assert names(rendering, "Secret") == OWN_SECRETS
+    assert "POSTGRESQL_PASSWORD" not in rendering["Secret", "harbor-core"]["data"]
 
 
 def test_filesystem_default_knows_no_vendor():
@@ -160,8 +162,8 @@ def test_filesystem_default_knows_no_vendor():
 
 
 def test_s3_render():
-    found = objects(ALL_PINNED)
-    storage = registry_config(found)["storage"]
+    rendering = objects(ALL_PINNED)
+    storage = registry_config(rendering)["storage"]
     assert storage["s3"] == {
         "region": "fsn1",
         "bucket": "registry",
@@ -176,10 +178,10 @@ def test_s3_render():
         "storageclass": "STANDARD",
     }
     assert storage["redirect"] == {"disable": True}
-    assert "harbor-registry" not in names(found, "PersistentVolumeClaim")
-    env = found["ConfigMap", "harbor-core"]["data"]
+    assert "harbor-registry" not in names(rendering, "PersistentVolumeClaim")
+    env = rendering["ConfigMap", "harbor-core"]["data"]
     assert env["REGISTRY_STORAGE_PROVIDER_NAME"] == "s3"
-    assert not [key for key in found["Secret", "harbor-registry"]["data"] if "S3" in key]
+    assert not [key for key in rendering["Secret", "harbor-registry"]["data"] if "S3" in key]
 
 
 def test_s3_keys_from_values_go_to_the_registrys_secret():
@@ -260,10 +262,10 @@ class SmallCluster(BaseHTTPRequestHandler):
         }.get(path)
 
     def do_GET(self) -> None:
-        found = self.answer()
+        answer = self.answer()
         missing = {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404}
-        body = json.dumps(found or missing).encode()
-        self.send_response(200 if found else 404)
+        body = json.dumps(answer or missing).encode()
+        self.send_response(200 if answer else 404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -303,23 +305,23 @@ def test_in_a_cluster_secrets_are_kept_and_redis_is_looked_up(
 ):
     run = helm_template(chart, looked_up("valkey"), *in_cluster)
     assert run.returncode == 0, run.stderr
-    found = parsed(run.stdout)
-    core = secret_text(found, "harbor-core")
+    rendering = parsed(run.stdout)
+    core = secret_text(rendering, "harbor-core")
     assert (core["secret"], core["CSRF_KEY"]) == ("kept core", "kept csrf")
-    assert secret_text(found, "harbor-jobservice")["JOBSERVICE_SECRET"] == "kept job"
-    registry = secret_text(found, "harbor-registry")
+    assert secret_text(rendering, "harbor-jobservice")["JOBSERVICE_SECRET"] == "kept job"
+    registry = secret_text(rendering, "harbor-registry")
     assert registry == {"REGISTRY_HTTP_SECRET": "kept http"}
     # As it is: this is the trap of passwords that are not letters and digits.
     url = "redis://:pa/ss@192.168.0.2:6379"
-    assert found["ConfigMap", "harbor-core"]["data"]["_REDIS_URL_CORE"].startswith(f"{url}/0?")
-    jobs = yaml.safe_load(found["ConfigMap", "harbor-jobservice"]["data"]["config.yml"])
+    assert rendering["ConfigMap", "harbor-core"]["data"]["_REDIS_URL_CORE"].startswith(f"{url}/0?")
+    jobs = yaml.safe_load(rendering["ConfigMap", "harbor-jobservice"]["data"]["config.yml"])
     assert jobs["worker_pool"]["redis_pool"]["redis_url"] == f"{url}/1"
-    assert secret_text(found, "harbor-trivy")["redisURL"].startswith(f"{url}/5?")
-    assert "password" not in registry_config(found)["redis"]
+    assert secret_text(rendering, "harbor-trivy")["redisURL"].startswith(f"{url}/5?")
+    assert "password" not in registry_config(rendering)["redis"]
     from_secret = {"name": "valkey", "key": "REDIS_PASSWORD"}
     given = [
         one["name"]
-        for _, one in containers(found)
+        for _, one in containers(rendering)
         for env in one.get("env") or []
         if env["name"] == "REGISTRY_REDIS_PASSWORD"
         and env["valueFrom"] == {"secretKeyRef": from_secret}
@@ -806,12 +808,12 @@ def test_renders_what_the_real_chart_renders(case: str):
     assert REAL
     real, ours = objects(CASES[case], REAL), objects(CASES[case])
     assert set(real) == set(ours)
-    found = [
+    lines = [
         f"{kind}/{name} {line}"
         for kind, name in sorted(real)
         for line in differing(comparable(real[kind, name]), comparable(ours[kind, name]))
     ]
-    assert [line for line in found if unexpected(line)] == []
+    assert [line for line in lines if unexpected(line)] == []
 
 
 @needs_real_chart

@@ -182,7 +182,7 @@ remote = pytest.mark.parametrize("kind", [k for k in MATRIX if not k.startswith(
 class Sovereign:
     """What the program makes of a row: the rendered chart, and Secret → key → plaintext."""
 
-    found: Objects
+    rendering: Objects
     manifests: str
     sealed: Mapping[str, Mapping[str, str]]
 
@@ -199,7 +199,7 @@ def sovereign(kind: str) -> Sovereign:
         values = engine.one(RELEASE)["values"]
         sealed = {seal["name"]: seal["data"] for seal in engine.all(SEAL)}
     manifests = rendered(values, CHART, "--post-renderer", POST_RENDERER)
-    return Sovereign(found=parsed(manifests), manifests=manifests, sealed=sealed)
+    return Sovereign(rendering=parsed(manifests), manifests=manifests, sealed=sealed)
 
 
 # --------------------------------------------------------------------------------------------------
@@ -209,18 +209,18 @@ def sovereign(kind: str) -> Sovereign:
 @every_kind
 def test_the_registry_is_told_of_this_storage_and_no_other(kind: str):
     row = MATRIX[kind]
-    storage = registry_config(sovereign(kind).found)["storage"]
+    storage = registry_config(sovereign(kind).rendering)["storage"]
     about_any = {"cache", "maintenance", "delete", "redirect"}
     assert {key: of for key, of in storage.items() if key not in about_any} == {
         row.driver: row.parameters
     }
-    core = sovereign(kind).found["ConfigMap", "harbor-core"]["data"]
+    core = sovereign(kind).rendering["ConfigMap", "harbor-core"]["data"]
     assert core["REGISTRY_STORAGE_PROVIDER_NAME"] == row.driver
 
 
 @remote
 def test_clients_are_sent_to_the_store_only_where_asked(kind: str):
-    redirect = registry_config(sovereign(kind).found)["storage"]["redirect"]
+    redirect = registry_config(sovereign(kind).rendering)["storage"]["redirect"]
     assert redirect == {"disable": not MATRIX[kind].storage.get("redirect", False)}
 
 
@@ -228,7 +228,7 @@ def test_clients_are_sent_to_the_store_only_where_asked(kind: str):
 @every_kind
 def test_the_registry_accepts_its_configuration(kind: str, tmp_path: Path):
     row = MATRIX[kind]
-    config = sovereign(kind).found["ConfigMap", "harbor-registry"]["data"]["config.yml"]
+    config = sovereign(kind).rendering["ConfigMap", "harbor-registry"]["data"]["config.yml"]
     run = parse_by_registry(config, tmp_path, row.variables)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == row.driver
@@ -281,7 +281,7 @@ def given_variables(one: Object, kind: str) -> dict[str, str]:
 def given_files(one: Object, kind: str) -> dict[str, str]:
     """Files that a container has from the Secret with the storage's credentials."""
     got: dict[str, str] = {}
-    volumes = {v["name"]: v for v in pods(sovereign(kind).found)["registry"]["spec"]["volumes"]}
+    volumes = {v["name"]: v for v in pods(sovereign(kind).rendering)["registry"]["spec"]["volumes"]}
     for mount in one["volumeMounts"]:
         secret = volumes[mount["name"]].get("secret")
         if secret and secret["secretName"] == HARBOR_SECRET:
@@ -295,7 +295,7 @@ def given_files(one: Object, kind: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", ["registry", "registryctl"])
 def test_both_containers_of_the_registry_get_the_credentials(name: str, kind: str):
     """Garbage collection deletes from registryctl."""
-    row, one = MATRIX[kind], container(sovereign(kind).found, name)
+    row, one = MATRIX[kind], container(sovereign(kind).rendering, name)
     assert given_variables(one, kind) == row.variables
     assert given_files(one, kind) == row.files
 
@@ -315,10 +315,10 @@ def test_nothing_that_is_rendered_holds_a_credential(kind: str):
 
 @every_kind
 def test_the_registry_runs_as_the_service_account_that_stands_for_a_key(kind: str):
-    for name, pod in pods(sovereign(kind).found).items():
-        wanted = MATRIX[kind].service_account if name == "registry" else None
-        assert (pod["spec"].get("serviceAccountName") or None) == wanted, name
-        assert pod["spec"]["automountServiceAccountToken"] is (wanted is not None), name
+    for name, pod in pods(sovereign(kind).rendering).items():
+        account = MATRIX[kind].service_account if name == "registry" else None
+        assert (pod["spec"].get("serviceAccountName") or None) == account, name
+        assert pod["spec"]["automountServiceAccountToken"] is (account is not None), name
 
 
 # --------------------------------------------------------------------------------------------------
@@ -327,21 +327,21 @@ def test_the_registry_runs_as_the_service_account_that_stands_for_a_key(kind: st
 
 @remote
 def test_with_a_store_outside_the_registry_has_no_volume(kind: str):
-    found = sovereign(kind).found
-    assert names(found, "PersistentVolumeClaim") == set()
-    assert found["Deployment", "harbor-registry"]["spec"]["strategy"]["type"] == "RollingUpdate"
+    rendering = sovereign(kind).rendering
+    assert names(rendering, "PersistentVolumeClaim") == set()
+    assert rendering["Deployment", "harbor-registry"]["spec"]["strategy"]["type"] == "RollingUpdate"
 
 
 @of_a_volume
 def test_a_volume_is_as_asked_and_is_waited_for(kind: str):
-    found, storage = sovereign(kind).found, MATRIX[kind].storage
+    rendering, storage = sovereign(kind).rendering, MATRIX[kind].storage
     mode = storage.get("accessMode", "ReadWriteOnce")
-    claim = found["PersistentVolumeClaim", "harbor-registry"]
+    claim = rendering["PersistentVolumeClaim", "harbor-registry"]
     assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     assert claim["spec"]["accessModes"] == [mode]
     assert claim["spec"]["storageClassName"] == storage["storageClass"]
     assert claim["spec"]["resources"]["requests"]["storage"] == storage["size"]
-    strategy = found["Deployment", "harbor-registry"]["spec"]["strategy"]["type"]
+    strategy = rendering["Deployment", "harbor-registry"]["spec"]["strategy"]["type"]
     assert strategy == ("Recreate" if mode == "ReadWriteOnce" else "RollingUpdate")
 
 
@@ -374,9 +374,9 @@ def refusing_proxy() -> Iterator[tuple[str, Queue[str]]]:
 @needs("registry")
 @pytest.mark.parametrize("kind", [k for k in MATRIX if MATRIX[k].driver == "azure"])
 def test_the_driver_takes_its_parameters_and_asks_the_account_s_host(kind: str, tmp_path: Path):
-    found, row = sovereign(kind).found, MATRIX[kind]
+    rendering, row = sovereign(kind).rendering, MATRIX[kind]
     file = tmp_path / "config.yml"
-    file.write_text(found["ConfigMap", "harbor-registry"]["data"]["config.yml"])
+    file.write_text(rendering["ConfigMap", "harbor-registry"]["data"]["config.yml"])
     with refusing_proxy() as (proxy, asked):
         environment = registry_environment(row.variables) | {"HTTPS_PROXY": proxy, "NO_PROXY": ""}
         with subprocess.Popen(

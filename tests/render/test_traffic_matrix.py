@@ -64,15 +64,15 @@ Edge = tuple[str, str, int, str]
 
 
 def edges(matrix: str) -> set[Edge]:
-    found: set[Edge] = set()
+    parsed_edges: set[Edge] = set()
     for line in matrix.strip().splitlines():
         source, *targets = line.split()
         for target in targets:
             name, _, ports = target.partition(":")
             for port in ports.split(","):
                 number, _, protocol = port.partition("/")
-                found.add((source, name, int(number), protocol or "TCP"))
-    return found
+                parsed_edges.add((source, name, int(number), protocol or "TCP"))
+    return parsed_edges
 
 
 # --------------------------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ def governing(made: list[Policy], pod: Party, direction: str) -> list[Policy]:
     """The policies that select the pod for a direction; without any, all of it is allowed."""
     if pod.namespace != NAMESPACE:
         return []
-    found: list[Policy] = []
+    selecting: list[Policy] = []
     for policy in made:
         selector = policy.spec.get("podSelector", policy.spec.get("endpointSelector"))
         assert selector is not None
@@ -284,8 +284,8 @@ def governing(made: list[Policy], pod: Party, direction: str) -> list[Policy]:
         else:
             applies = direction in policy.spec
         if applies and selects(selector, pod.labels):
-            found.append(policy)
-    return found
+            selecting.append(policy)
+    return selecting
 
 
 def allowed_ports(
@@ -330,10 +330,10 @@ class Estate:
 
 @cache
 def estate_of(case: Case) -> Estate:
-    return estate(around=case.around, **case.sections)
+    return estate_with(around=case.around, **case.sections)
 
 
-def estate(*, around: list[Party] | None = None, **sections: Any) -> Estate:
+def estate_with(*, around: list[Party] | None = None, **sections: Any) -> Estate:
     storage = {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"}
     settings = builders.settings(**{"storage": storage, **sections})
     opened = list(harbor_pods(settings))
@@ -471,33 +471,33 @@ def test_what_is_allowed_is_the_matrix(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_pod_is_denied_by_default_both_ways(case: Case) -> None:
-    found = estate_of(case)
-    assert len(found.ours) >= 7
-    for pod in found.ours:
+    estate = estate_of(case)
+    assert len(estate.ours) >= 7
+    for pod in estate.ours:
         for direction in ("ingress", "egress"):
-            governed = governing(found.made, pod, direction)
+            governed = governing(estate.made, pod, direction)
             plain = [policy for policy in governed if policy.kind == "NetworkPolicy"]
             assert plain, f"{pod.name} has no policy for {direction}"
 
 
 def test_a_pod_of_harbor_that_nobody_thought_of_is_denied() -> None:
-    found = estate()
+    estate = estate_with()
     migration = Party(
         "migrator",
         "10.42.1.99",
         NAMESPACE,
         {"app": "harbor", "release": "harbor", "component": "migrator"},
     )
-    for other in found.parties:
+    for other in estate.parties:
         for ends in ((migration, other), (other, migration)):
-            assert not allowed_ports(found.made, *ends, (53, 443, 5432, 6379, 8080))
+            assert not allowed_ports(estate.made, *ends, (53, 443, 5432, 6379, 8080))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_edge_to_a_pod_ends_at_a_port_that_it_opens(case: Case) -> None:
-    found = estate_of(case)
-    opened = {party.name: ports for party, ports in found.opened}
-    for source, target, port, _ in found.allowed:
+    estate = estate_of(case)
+    opened = {party.name: ports for party, ports in estate.opened}
+    for source, target, port, _ in estate.allowed:
         if target in opened:
             assert port in opened[target], f"{source} may reach {target}:{port}, which is closed"
 
@@ -505,11 +505,11 @@ def test_every_edge_to_a_pod_ends_at_a_port_that_it_opens(case: Case) -> None:
 @pytest.mark.parametrize("enabled", [True, False])
 def test_no_port_of_a_component_is_left_without_a_caller(enabled: bool) -> None:
     """A port nobody may reach is a forgotten edge."""
-    found = estate(metrics={"enabled": enabled})
-    reached = {(target, port) for _, target, port, _ in found.allowed}
+    estate = estate_with(metrics={"enabled": enabled})
+    reached = {(target, port) for _, target, port, _ in estate.allowed}
     # 5001 of the registry is for debugging and listens on localhost; 9187 of the database has
     # figures that nobody has asked for.
-    unreached = {(p.name, port) for p, ports in found.opened for port in ports} - reached
+    unreached = {(p.name, port) for p, ports in estate.opened for port in ports} - reached
     assert unreached <= {("registry", 5001), ("database", 9187)}
 
 
@@ -528,16 +528,16 @@ def test_shared_services_are_reached_in_their_own_namespace_only() -> None:
             "secret": {"namespace": "valkey", "name": "valkey"},
         },
     }
-    found = estate(**sections)
+    estate = estate_with(**sections)
     theirs = [
         Party("their-pg", "10.42.5.1", "databases", {"app": "pg"}),
         Party("their-valkey", "10.42.5.2", "valkey", {"app": "valkey"}),
     ]
     reached = {
         (pod.name, other.name, port)
-        for pod in found.ours
+        for pod in estate.ours
         for other in theirs
-        for port, _ in allowed_ports(found.made, pod, other, (443, 5432, 6379, 6432))
+        for port, _ in allowed_ports(estate.made, pod, other, (443, 5432, 6379, 6432))
     }
     assert reached == {
         ("core", "their-pg", 6432),
@@ -547,7 +547,7 @@ def test_shared_services_are_reached_in_their_own_namespace_only() -> None:
         ("registry", "their-valkey", 6379),
         ("trivy", "their-valkey", 6379),
     }
-    assert {p.name for p in found.made} == {
+    assert {p.name for p in estate.made} == {
         f"harbor-{name}"
         for name in ("default-deny", "core", "portal", "jobservice", "registry", "trivy")
     }

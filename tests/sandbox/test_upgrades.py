@@ -24,7 +24,7 @@ from review.plan import Plan
 from sandbox import commands, storage
 from sandbox.state import REGION, STACK, State
 from tests.support import recording
-from toolchain import tools as toolchain
+from toolchain import build as toolchain
 
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"

@@ -111,21 +111,21 @@ def test_what_was_quoted_stays_quoted(value: str, quote: str) -> None:
 
 @pytest.mark.parametrize("value", UNQUOTED)
 def test_what_was_not_quoted_stays_so(value: str) -> None:
-    found = post_render(f"kind: ConfigMap\ndata:\n  key: {value}\n")
-    assert f"key: {value}".strip() in [line.strip() for line in found.splitlines()]
+    text = post_render(f"kind: ConfigMap\ndata:\n  key: {value}\n")
+    assert f"key: {value}".strip() in [line.strip() for line in text.splitlines()]
 
 
 def test_texts_of_several_lines_survive() -> None:
     config = "level: info\n\n  indented: 'yes'\t# not ours\n# last\n"
     block = "".join(f"    {line}\n" if line else "\n" for line in config.split("\n")[:-1])
     manifest = f"kind: ConfigMap\ndata:\n  app.yaml: |\n{block}"
-    (found,) = rendered(manifest)
-    assert found["data"]["app.yaml"] == config
+    (config_map,) = rendered(manifest)
+    assert config_map["data"]["app.yaml"] == config
 
 
 def test_empty_documents_are_dropped_and_the_others_kept_in_order() -> None:
     manifests = f"---\n# only a comment\n---\nkind: Secret\n---\n{TRIVY}---\n---\nkind: Service\n"
-    assert [found["kind"] for found in rendered(manifests)] == ["Secret", "StatefulSet", "Service"]
+    assert [one["kind"] for one in rendered(manifests)] == ["Secret", "StatefulSet", "Service"]
     assert post_render("") == ""
 
 
@@ -139,7 +139,7 @@ def test_it_is_a_program_that_helm_can_call() -> None:
     assert script.stat().st_mode & 0o111
     # What the script execs, by the interpreter of this test.
     assert "-m components.harbor.post_render" in script.read_text()
-    found = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-m", "components.harbor.post_render"],
         cwd=ROOT,
         input=TRIVY,
@@ -147,5 +147,5 @@ def test_it_is_a_program_that_helm_can_call() -> None:
         text=True,
         check=True,
     )
-    assert found.stdout == post_render(TRIVY)
-    assert found.stderr == ""
+    assert run.stdout == post_render(TRIVY)
+    assert run.stderr == ""

@@ -38,7 +38,7 @@ def test_offline_stops_both_downloads_and_all_questions(
 
 
 def test_every_setting_reaches_the_scanner(engine: Engine, sealing_certificate: str) -> None:
-    wanted = {
+    section = {
         "severity": ["HIGH", "CRITICAL"],
         "vulnTypes": ["os"],
         "ignoreUnfixed": True,
@@ -47,29 +47,29 @@ def test_every_setting_reaches_the_scanner(engine: Engine, sealing_certificate: 
         "timeout": "10m0s",
         "storageSize": "20Gi",
     }
-    found = values(engine, sealing_certificate, trivy=wanted)
-    trivy = found["trivy"]
+    chart = values(engine, sealing_certificate, trivy=section)
+    trivy = chart["trivy"]
     assert trivy["severity"] == "HIGH,CRITICAL"
     assert trivy["vulnType"] == "os"
     assert trivy["ignoreUnfixed"] is True
     assert trivy["dbRepository"] == ["mirror.example.com/trivy-db"]
     assert trivy["javaDBRepository"] == ["mirror.example.com/trivy-java-db"]
     assert trivy["timeout"] == "10m0s"
-    assert found["persistence"]["persistentVolumeClaim"]["trivy"]["size"] == "20Gi"
+    assert chart["persistence"]["persistentVolumeClaim"]["trivy"]["size"] == "20Gi"
 
 
 @pytest.mark.parametrize("service_monitor", [True, False])
 def test_metrics_are_served_when_asked_for(
     engine: Engine, sealing_certificate: str, service_monitor: bool
 ) -> None:
-    wanted = {"enabled": True, "serviceMonitor": service_monitor}
-    metrics = values(engine, sealing_certificate, metrics=wanted)["metrics"]
+    section = {"enabled": True, "serviceMonitor": service_monitor}
+    metrics = values(engine, sealing_certificate, metrics=section)["metrics"]
     assert metrics == {"enabled": True, "serviceMonitor": {"enabled": service_monitor}}
 
 
 def test_neither_metrics_nor_a_scanner_that_is_switched_off(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    found = values(engine, sealing_certificate, trivy={"enabled": False})
-    assert found["trivy"]["enabled"] is False
-    assert found["metrics"]["enabled"] is False
+    chart = values(engine, sealing_certificate, trivy={"enabled": False})
+    assert chart["trivy"]["enabled"] is False
+    assert chart["metrics"]["enabled"] is False

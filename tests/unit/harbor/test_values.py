@@ -113,10 +113,10 @@ def reference(secret: str, key: str) -> Values:
 
 
 def test_without_object_storage_there_is_no_s3_key_anywhere() -> None:
-    found = values(storage=VOLUME)
-    assert [path for path, _ in walk(found) if "s3" in path.lower()] == []
-    assert found["persistence"]["imageChartStorage"] == {"type": "filesystem"}
-    assert found["persistence"]["persistentVolumeClaim"]["registry"] == {
+    chart = values(storage=VOLUME)
+    assert [path for path, _ in walk(chart) if "s3" in path.lower()] == []
+    assert chart["persistence"]["imageChartStorage"] == {"type": "filesystem"}
+    assert chart["persistence"]["persistentVolumeClaim"]["registry"] == {
         "size": "50Gi",
         "storageClass": "fast",
         "accessMode": "ReadWriteOnce",
@@ -124,10 +124,10 @@ def test_without_object_storage_there_is_no_s3_key_anywhere() -> None:
 
 
 def test_with_a_bucket_the_registry_has_no_volume() -> None:
-    found = values()["persistence"]
-    assert found["imageChartStorage"]["type"] == "s3"
-    assert "filesystem" not in found["imageChartStorage"]
-    assert "registry" not in found["persistentVolumeClaim"]
+    chart = values()["persistence"]
+    assert chart["imageChartStorage"]["type"] == "s3"
+    assert "filesystem" not in chart["imageChartStorage"]
+    assert "registry" not in chart["persistentVolumeClaim"]
 
 
 def test_the_bucket_is_wired_as_configured() -> None:
@@ -147,10 +147,10 @@ def test_the_bucket_is_wired_as_configured() -> None:
 
 @pytest.mark.parametrize(("redirect", "disabled"), [(False, True), (True, False)])
 def test_redirects_are_spelled_as_the_chart_reads_them(redirect: bool, disabled: bool) -> None:
-    found = with_bucket(redirect=redirect)
-    assert found["disableredirect"] is disabled
+    chart = with_bucket(redirect=redirect)
+    assert chart["disableredirect"] is disabled
     # The chart ignores the other spelling without a word.
-    assert "disableRedirect" not in json.dumps(found)
+    assert "disableRedirect" not in json.dumps(chart)
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ def test_a_private_authority_is_named_by_its_secret() -> None:
 
 @pytest.mark.parametrize("storage", [BUCKET, VOLUME], ids=["bucket", "volume"])
 def test_volumes_outlive_the_release(storage: RemoteStorage | VolumeStorage) -> None:
-    found = values(storage=storage)["persistence"]
-    assert found["enabled"] is True
-    assert found["resourcePolicy"] == "keep"
+    chart = values(storage=storage)["persistence"]
+    assert chart["enabled"] is True
+    assert chart["resourcePolicy"] == "keep"
 
 
 # --- Secrets -----------------------------------------------------------------------------------
@@ -224,20 +224,20 @@ def test_urls_carry_a_variable_in_the_place_of_the_password() -> None:
 
 
 def test_every_secret_that_the_chart_would_invent_is_given_by_name() -> None:
-    found = values()
+    chart = values()
     assert {
-        "admin_password": found["existingSecretAdminPassword"],
-        "secret_key": found["existingSecretSecretKey"],
-        "core_secret": found["core"]["existingSecret"],
-        "csrf_key": found["core"]["existingXsrfSecret"],
-        "token_certificate": found["core"]["secretName"],
-        "jobservice_secret": found["jobservice"]["existingSecret"],
-        "registry_http_secret": found["registry"]["existingSecret"],
-        "registry_user": found["registry"]["credentials"]["existingSecret"],
+        "admin_password": chart["existingSecretAdminPassword"],
+        "secret_key": chart["existingSecretSecretKey"],
+        "core_secret": chart["core"]["existingSecret"],
+        "csrf_key": chart["core"]["existingXsrfSecret"],
+        "token_certificate": chart["core"]["secretName"],
+        "jobservice_secret": chart["jobservice"]["existingSecret"],
+        "registry_http_secret": chart["registry"]["existingSecret"],
+        "registry_user": chart["registry"]["credentials"]["existingSecret"],
     } == dataclasses.asdict(SPEC.secrets)
     # The user's name is not read from the Secret, and must be the one of the htpasswd line.
-    assert found["registry"]["credentials"]["username"] == REGISTRY_USER
-    assert found["database"]["external"]["existingSecret"] == "harbor-pg-credentials"
+    assert chart["registry"]["credentials"]["username"] == REGISTRY_USER
+    assert chart["database"]["external"]["existingSecret"] == "harbor-pg-credentials"
 
 
 def test_the_chart_is_not_told_of_the_cache_s_secret() -> None:
@@ -249,10 +249,10 @@ def test_the_chart_is_not_told_of_the_cache_s_secret() -> None:
 
 
 def test_the_database_is_external_and_its_port_a_text() -> None:
-    found = values()["database"]
-    assert found["type"] == "external"
-    assert found["maxOpenConns"] == 30
-    assert found["external"] == {
+    chart = values()["database"]
+    assert chart["type"] == "external"
+    assert chart["maxOpenConns"] == 30
+    assert chart["external"] == {
         "host": "harbor-pg-rw",
         "port": "5432",
         "username": "harbor",
@@ -340,10 +340,10 @@ def test_trivy_is_told_which_secret_has_its_url() -> None:
 
 @pytest.mark.parametrize("password", ["abc123", "p@ss/w:rd?#%&= é", ""])
 def test_a_password_of_any_characters_survives_in_urls(password: str) -> None:
-    found = cache_secret(CACHE, password)
-    assert found[VALKEY_PASSWORD_KEY] == password
-    assert unquote(found[URL_PASSWORD_KEY]) == password
-    url = urlsplit(found["trivyRedisUrl"])
+    secret = cache_secret(CACHE, password)
+    assert secret[VALKEY_PASSWORD_KEY] == password
+    assert unquote(secret[URL_PASSWORD_KEY]) == password
+    url = urlsplit(secret["trivyRedisUrl"])
     assert unquote(url.password or "") == password
     assert (url.hostname, url.port, url.path) == ("valkey.example", 6380, "/15")
     assert url.query == url.fragment == ""
@@ -354,34 +354,34 @@ def test_a_password_of_any_characters_survives_in_urls(password: str) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_several_replicas_are_spread_over_nodes(component: str) -> None:
-    found = values(settings=settings(harbor={**HARBOR, "replicas": {component: 3}}))
-    assert found[component]["replicas"] == 3
-    (spread,) = found[component]["topologySpreadConstraints"]
+    chart = values(settings=settings(harbor={**HARBOR, "replicas": {component: 3}}))
+    assert chart[component]["replicas"] == 3
+    (spread,) = chart[component]["topologySpreadConstraints"]
     assert spread["topologyKey"] == "kubernetes.io/hostname"
     assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
     # The chart adds its own labelSelector and writes it twice otherwise.
     assert "labelSelector" not in spread
     for other in set(COMPONENTS) - {component}:
-        assert "topologySpreadConstraints" not in found[other]
+        assert "topologySpreadConstraints" not in chart[other]
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_every_component_runs_where_the_placement_says(component: str) -> None:
-    found = values()[component]
-    assert found["nodeSelector"] == {"kubernetes.io/arch": "amd64"}
-    assert found["tolerations"] == [{"key": "arch", "operator": "Exists"}]
+    chart = values()[component]
+    assert chart["nodeSelector"] == {"kubernetes.io/arch": "amd64"}
+    assert chart["tolerations"] == [{"key": "arch", "operator": "Exists"}]
 
 
 def test_every_container_has_its_own_resources() -> None:
-    found = values()
-    given = {name: found[name]["resources"] for name in COMPONENTS if name != "registry"}
-    given["registry"] = found["registry"]["registry"]["resources"]
-    given["registryctl"] = found["registry"]["controller"]["resources"]
+    chart = values()
+    given = {name: chart[name]["resources"] for name in COMPONENTS if name != "registry"}
+    given["registry"] = chart["registry"]["registry"]["resources"]
+    given["registryctl"] = chart["registry"]["controller"]["resources"]
     assert given["trivy"]["limits"].pop("cpu")
     assert given == {
         name: {"requests": of, "limits": {"memory": of["memory"]}} for name, of in RESOURCES.items()
     }
-    assert "resources" not in found["registry"]
+    assert "resources" not in chart["registry"]
 
 
 @pytest.mark.parametrize(
@@ -397,8 +397,8 @@ def test_trivy_s_limit_is_the_chart_s_or_its_request(cpu: str, limit: str) -> No
 
 
 def test_a_component_restarts_on_its_own_revision_alone() -> None:
-    found = harbor_values(SPEC, revisions={"core": "one", "trivy": "two"})
-    annotations = {name: found[name]["podAnnotations"] for name in COMPONENTS}
+    chart = harbor_values(SPEC, revisions={"core": "one", "trivy": "two"})
+    annotations = {name: chart[name]["podAnnotations"] for name in COMPONENTS}
     assert annotations["core"] == {"sovereign-harbor/secrets": "one"}
     assert annotations["trivy"]["sovereign-harbor/secrets"] == "two"
     for name in set(COMPONENTS) - {"core", "trivy"}:
@@ -409,10 +409,10 @@ def test_a_component_restarts_on_its_own_revision_alone() -> None:
 
 
 def test_clients_reach_the_registry_by_its_name() -> None:
-    found = values()
-    assert found["externalURL"] == "https://registry.omantel.omani.works"
-    assert found["expose"]["route"]["hosts"] == ["registry.omantel.omani.works"]
-    assert found["expose"]["tls"] == {"enabled": False}
+    chart = values()
+    assert chart["externalURL"] == "https://registry.omantel.omani.works"
+    assert chart["expose"]["route"]["hosts"] == ["registry.omantel.omani.works"]
+    assert chart["expose"]["tls"] == {"enabled": False}
 
 
 @pytest.mark.parametrize("storage", [BUCKET, VOLUME], ids=["bucket", "volume"])

@@ -3,7 +3,6 @@ needs. tests/sandbox/test_signatures.py asks a real Kyverno with real signatures
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from components.settings.model import Settings
 from components.settings.reading import refusals
 from components.settings.signatures import SignaturesSettings
 from components.unknown import unknown
-from tests.support.builders import context_of
+from tests.support.builders import Cluster, context_of
 from tests.support.certificates import certificate_of
 from tests.support.mocks import Engine, unknown_inputs
 
@@ -416,18 +415,8 @@ PATHS: dict[PolicyKind, str] = {
 REQUIRE_PATH = "/apis/policies.kyverno.io/v1/validatingpolicies/require-harbor-images"
 
 
-class FakeClient:
-    """Answers what `objects` holds by path."""
-
-    def __init__(self, objects: Mapping[str, Any]) -> None:
-        self.objects = objects
-
-    def get(self, path: str) -> Any:
-        return self.objects.get(path)
-
-
-def problems(policy: dict[str, Any], objects: Mapping[str, Any]) -> list[str]:
-    return evidence.problems(FakeClient(objects), settings(policy))  # pyright: ignore[reportArgumentType]
+def problems(policy: dict[str, Any], objects: dict[str, Any]) -> list[str]:
+    return evidence.problems(Cluster(objects), settings(policy))  # pyright: ignore[reportArgumentType]
 
 
 def report(pod: str, result: str, message: str = "", policy: str = signatures.NAME) -> Any:

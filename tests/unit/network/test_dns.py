@@ -47,14 +47,14 @@ class Invocations:
 
 @pytest.fixture
 def invocations(monkeypatch: pytest.MonkeyPatch) -> Invocations:
-    found, answer = Invocations(), Recorder.Invoke
+    invocations, answer = Invocations(), Recorder.Invoke
 
     def invoke(recorder: Recorder, request: Any) -> Any:
-        found.keep(request)
+        invocations.keep(request)
         return answer(recorder, request)
 
     monkeypatch.setattr(Recorder, "Invoke", invoke)
-    return found
+    return invocations
 
 
 def build(engine: Engine, section: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def build(engine: Engine, section: dict[str, Any]) -> dict[str, Any]:
 def test_records_point_to_both_addresses_of_the_load_balancer(
     engine: Engine, invocations: Invocations, given: dict[str, str], asked: dict[str, str]
 ) -> None:
-    found = build(engine, {**TO_A_LOAD_BALANCER, "loadBalancer": given})
-    assert found == {
+    records = build(engine, {**TO_A_LOAD_BALANCER, "loadBalancer": given})
+    assert records == {
         "A": ("registry.omantel", "203.0.113.7"),
         "AAAA": ("registry.omantel", "2001:db8::7"),
     }
@@ -104,8 +104,8 @@ def test_without_an_address_of_a_kind_there_is_no_record_of_it(engine: Engine) -
 
 
 def test_a_zone_of_the_registrys_own_has_the_record_at_its_top(engine: Engine) -> None:
-    found = build(engine, {**FIXED, "zone": "registry.omantel.omani.works"})
-    assert found["A"][0] == "@"
+    records = build(engine, {**FIXED, "zone": "registry.omantel.omani.works"})
+    assert records["A"][0] == "@"
 
 
 def test_the_token_stays_a_secret_and_is_the_providers_alone(engine: Engine) -> None:

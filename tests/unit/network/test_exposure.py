@@ -35,8 +35,8 @@ def values(engine: Engine, pem: str, **sections: Any) -> dict[str, Any]:
 
 
 def test_by_default_the_estates_gateway_ends_tls(engine: Engine, sealing_certificate: str) -> None:
-    found = values(engine, sealing_certificate)
-    assert found["expose"] == {
+    chart = values(engine, sealing_certificate)
+    assert chart["expose"] == {
         "type": "route",
         "tls": {"enabled": False},
         "route": {
@@ -46,14 +46,14 @@ def test_by_default_the_estates_gateway_ends_tls(engine: Engine, sealing_certifi
             "hosts": ["registry.omantel.omani.works"],
         },
     }
-    assert found["externalURL"] == "https://registry.omantel.omani.works"
+    assert chart["externalURL"] == "https://registry.omantel.omani.works"
 
 
 def test_an_ingress_has_a_certificate_and_lets_large_layers_through(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    found = values(engine, sealing_certificate, exposure=INGRESS, networkPolicies=POLICIES)
-    expose = found["expose"]
+    chart = values(engine, sealing_certificate, exposure=INGRESS, networkPolicies=POLICIES)
+    expose = chart["expose"]
     assert expose["type"] == "ingress"
     assert expose["tls"] == {
         "enabled": True,
@@ -63,18 +63,18 @@ def test_an_ingress_has_a_certificate_and_lets_large_layers_through(
     assert expose["ingress"]["hosts"] == {"core": "registry.omantel.omani.works"}
     assert expose["ingress"]["className"] == "nginx"
     assert expose["ingress"]["annotations"]["nginx.ingress.kubernetes.io/proxy-body-size"] == "0"
-    assert found["externalURL"] == "https://registry.omantel.omani.works"
+    assert chart["externalURL"] == "https://registry.omantel.omani.works"
 
 
 def test_own_annotations_are_added_and_win() -> None:
     limit = "nginx.ingress.kubernetes.io/proxy-body-size"
     annotations = {limit: "8g", "example.com/team": "platform"}
-    wanted = settings(exposure={**INGRESS, "annotations": annotations}, networkPolicies=POLICIES)
-    found = chart_exposure(wanted)
-    assert isinstance(found, Ingress)
-    assert found.annotations[limit] == "8g"
-    assert found.annotations["example.com/team"] == "platform"
-    assert "nginx.ingress.kubernetes.io/proxy-read-timeout" in found.annotations
+    stack = settings(exposure={**INGRESS, "annotations": annotations}, networkPolicies=POLICIES)
+    ingress = chart_exposure(stack)
+    assert isinstance(ingress, Ingress)
+    assert ingress.annotations[limit] == "8g"
+    assert ingress.annotations["example.com/team"] == "platform"
+    assert "nginx.ingress.kubernetes.io/proxy-read-timeout" in ingress.annotations
 
 
 def test_several_listeners_are_handed_on_as_they_are() -> None:
@@ -82,8 +82,8 @@ def test_several_listeners_are_handed_on_as_they_are() -> None:
         {"name": "public", "namespace": "gateways", "sectionName": "registry"},
         {"name": "internal", "namespace": "gateways"},
     ]
-    found = chart_exposure(settings(exposure={"kind": "gateway", "parentRefs": refs}))
-    assert found == Gateway(
+    exposure = chart_exposure(settings(exposure={"kind": "gateway", "parentRefs": refs}))
+    assert exposure == Gateway(
         parent_refs=(
             {"name": "public", "namespace": "gateways", "sectionName": "registry"},
             {"name": "internal", "namespace": "gateways", "sectionName": "https"},
@@ -101,9 +101,9 @@ def test_an_ingress_with_a_secret_of_its_own_gets_no_certificate(
     own = {"kind": "ingress", "className": "nginx", "tlsSecret": "wildcard"}
     sections = {"exposure": own, "networkPolicies": POLICIES}
     assert certificates(engine, sealing_certificate, **sections) == []
-    found = chart_exposure(settings(**sections))
-    assert isinstance(found, Ingress)
-    assert found.tls_secret == "wildcard"
+    ingress = chart_exposure(settings(**sections))
+    assert isinstance(ingress, Ingress)
+    assert ingress.tls_secret == "wildcard"
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,10 @@ def test_an_ingress_with_a_secret_of_its_own_gets_no_certificate(
 def test_a_certificate_is_made_where_it_is_read(
     engine: Engine, sealing_certificate: str, sections: dict[str, Any], namespace: str, secret: str
 ) -> None:
-    (found,) = certificates(engine, sealing_certificate, **sections)
-    assert found["metadata"]["namespace"] == namespace
-    assert found["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Ready"
-    spec = found["spec"]
+    (certificate,) = certificates(engine, sealing_certificate, **sections)
+    assert certificate["metadata"]["namespace"] == namespace
+    assert certificate["metadata"]["annotations"]["pulumi.com/waitFor"] == "condition=Ready"
+    spec = certificate["spec"]
     assert spec["secretName"] == secret
     assert spec["dnsNames"] == ["registry.omantel.omani.works"]
     assert spec["issuerRef"]["name"] == ISSUER

@@ -44,9 +44,9 @@ def party(host: str) -> Party:
 def test_every_policy_is_in_harbors_namespace_and_says_whose_it_is(
     engine: Engine, sealing_certificate: str
 ) -> None:
-    found = registered(engine, sealing_certificate)
-    assert len(found) > 8
-    for policy in found:
+    made = registered(engine, sealing_certificate)
+    assert len(made) > 8
+    for policy in made:
         metadata = policy["metadata"]
         assert metadata["namespace"] == "registry"
         assert metadata["annotations"] == FIELD_MANAGER
@@ -56,8 +56,8 @@ def test_every_policy_is_in_harbors_namespace_and_says_whose_it_is(
 
 
 def test_no_two_policies_share_a_name(engine: Engine, sealing_certificate: str) -> None:
-    found = registered(engine, sealing_certificate)
-    names = [(policy.typ, policy["metadata"]["name"]) for policy in found]
+    made = registered(engine, sealing_certificate)
+    names = [(policy.typ, policy["metadata"]["name"]) for policy in made]
     assert len(set(names)) == len(names)
 
 
@@ -84,10 +84,10 @@ def test_each_policy_denies_both_ways() -> None:
 @pytest.mark.parametrize("outside", [["0.0.0.0/0", "::/0"], []], ids=["open", "closed"])
 def test_no_rule_allows_everybody(outside: list[str]) -> None:
     """An empty list of peers, or a list that is missing, would."""
-    wanted = settings(networkPolicies={"outside": outside}, metrics={"enabled": True})
+    stack = settings(networkPolicies={"outside": outside}, metrics={"enabled": True})
     rules = [
         (rule, {"ingress": "from", "egress": "to"}[direction])
-        for policy in network_policies(perimeter(wanted, DATA_SERVICES))
+        for policy in network_policies(perimeter(stack, DATA_SERVICES))
         for direction in ("ingress", "egress")
         for rule in policy.spec.get(direction, [])
     ]
@@ -179,8 +179,8 @@ def test_with_a_key_nobody_reaches_the_metadata_server(storage: dict[str, Any]) 
 
 
 def test_the_api_server_is_reached_by_its_addresses_where_cilium_does_not_know_it() -> None:
-    wanted = settings(networkPolicies=BEHIND_TRAEFIK)
-    made = network_policies(perimeter(wanted, DATA_SERVICES))
+    stack = settings(networkPolicies=BEHIND_TRAEFIK)
+    made = network_policies(perimeter(stack, DATA_SERVICES))
     database = next(policy for policy in made if policy.name == "harbor-database")
     assert {
         "to": [{"ipBlock": {"cidr": "10.0.0.0/24"}}],

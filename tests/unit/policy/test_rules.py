@@ -10,7 +10,7 @@ import yaml
 
 from policy.placement import data_touched
 from policy.resource import DATABASE, NAMESPACE, RELEASE, UNKNOWN, Resource, Sovereign
-from policy.rules import RULES, STACK_RULES
+from policy.rules import RULES, STACK_RULES, violations
 from tests.support.mocks import Engine, Registered, plain
 from tests.support.project import ROOT
 from tests.unit import test_program
@@ -61,8 +61,8 @@ def harbor_values(**changes: Any) -> Resource:
 
 
 def problems(rule: str, resource: Resource, sovereign: Sovereign = SOVEREIGN) -> list[str]:
-    [found] = [each for each in RULES if each.name == rule]
-    return list(found.check(resource, sovereign))
+    [named] = [each for each in RULES if each.name == rule]
+    return list(named.check(resource, sovereign))
 
 
 GOOD: list[tuple[str, Resource]] = [
@@ -246,9 +246,9 @@ def test_good_passes(row: tuple[str, Resource]) -> None:
 @pytest.mark.parametrize("row", BAD, ids=named)
 def test_bad_is_named(row: tuple[str, Resource, str]) -> None:
     rule, resource, word = row
-    found = problems(rule, resource)
-    assert found, f"{rule} lets it through"
-    assert any(word in problem for problem in found), found
+    reported = problems(rule, resource)
+    assert reported, f"{rule} lets it through"
+    assert any(word in problem for problem in reported), reported
 
 
 def test_every_rule_stands_in_both_tables() -> None:
@@ -258,9 +258,9 @@ def test_every_rule_stands_in_both_tables() -> None:
 
 
 def test_no_message_repeats_the_secret_it_found() -> None:
-    found = problems("no-plaintext-secret", release(password="hunter2", url="a://b:hunter2@c"))
-    assert len(found) == 2
-    assert "hunter2" not in " ".join(found)
+    reported = problems("no-plaintext-secret", release(password="hunter2", url="a://b:hunter2@c"))
+    assert len(reported) == 2
+    assert "hunter2" not in " ".join(reported)
 
 
 @pytest.mark.parametrize(
@@ -276,6 +276,29 @@ def test_a_namespace_given_by_config_is_home() -> None:
     assert problems("objects-are-at-home", service)
     home = Sovereign(namespaces=frozenset({"registry"}))
     assert problems("objects-are-at-home", service, home) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "namespaces", "is_sandbox"),
+    [
+        ({}, {"harbor", "flux-system"}, False),
+        (
+            {"sovereign-harbor:harbor": {"namespace": "registry"}},
+            {"registry", "flux-system"},
+            False,
+        ),
+        ({"sovereign-harbor:harbor": "not an object"}, {"harbor", "flux-system"}, False),
+        ({"sovereign-harbor:sandbox": "true"}, {"harbor", "flux-system"}, True),
+        ({"sovereign-harbor:sandbox": True}, {"harbor", "flux-system"}, True),
+        ({"sovereign-harbor:sandbox": "false"}, {"harbor", "flux-system"}, False),
+    ],
+    ids=["nothing", "namespace", "refused", "sandbox", "sandbox as a boolean", "no sandbox"],
+)
+def test_a_sovereign_is_read_from_its_config(
+    config: dict[str, Any], namespaces: set[str], is_sandbox: bool
+) -> None:
+    assert Sovereign.of(config) == Sovereign(namespaces=frozenset(namespaces), sandbox=is_sandbox)
+    assert Sovereign.of(config, ["more"]).namespaces == namespaces | {"more"}
 
 
 # --- Networks -----------------------------------------------------------------------------------
@@ -386,11 +409,15 @@ program = test_program.program
 
 
 def recorded(engine: Engine) -> list[Resource]:
-    def as_resource(found: Registered) -> Resource:
-        props = unknowns(plain(found.inputs))
-        return Resource(type=found.typ, name=found.name, props=props, protected=found.protect)
+    def as_resource(registered: Registered) -> Resource:
+        return Resource(
+            type=registered.typ,
+            name=registered.name,
+            props=unknowns(plain(registered.inputs)),
+            protected=registered.protect,
+        )
 
-    return [as_resource(found) for found in engine.resources]
+    return [as_resource(registered) for registered in engine.resources]
 
 
 def unknowns(value: Any) -> Any:
@@ -402,17 +429,9 @@ def unknowns(value: Any) -> Any:
 
 
 def broken(engine: Engine, sovereign: Sovereign) -> list[str]:
-    resources = recorded(engine)
-    single = [
-        f"{rule.name}: {resource.name}: {problem}"
-        for resource in resources
-        for rule in RULES
-        for problem in rule.check(resource, sovereign)
-    ]
-    return single + [
-        f"{rule.name}: {resource.name}: {problem}"
-        for rule in STACK_RULES
-        for resource, problem in rule.check(resources, sovereign)
+    return [
+        f"{rule}: {resource.name}: {problem}"
+        for rule, resource, problem in violations(recorded(engine), sovereign)
     ]
 
 
@@ -452,7 +471,7 @@ def test_a_change_for_the_worse_of_the_real_values_is_found(
     typ: str,
     program: test_program.Program,
 ) -> None:
-    [release] = [found for found in recorded(program.run("omantel")) if found.type == typ]
+    [release] = [each for each in recorded(program.run("omantel")) if each.type == typ]
     values = dict(release.props["values"])
     values["core"] = dict(values["core"])
     change(values)
@@ -509,9 +528,9 @@ def test_a_policy_reads_the_sovereign_from_the_stack_s_file() -> None:
             ),
             provider=None,
         )
-        found: list[str] = []
-        policy.validate(args, lambda message, _urn=None: found.append(message))
-        return found
+        messages: list[str] = []
+        policy.validate(args, lambda message, _urn=None: messages.append(message))
+        return messages
 
     assert reported("omantel")
     assert reported("nobody-s-stack"), "without a file the strictest holds"

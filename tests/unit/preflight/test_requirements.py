@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -10,33 +9,12 @@ import pytest
 from components.preflight import identity, requirements
 from components.settings.cluster import ClusterSettings
 from components.settings.model import Settings
+from tests.support import builders
+from tests.support.builders import BUCKET, FILESYSTEM, settings
 
 UID = "11111111-2222-3333-4444-555555555555"
 
 
-class FakeClient:
-    """Answers what `objects` holds by path."""
-
-    def __init__(self, objects: Mapping[str, Any], cluster_name: str = "omantel") -> None:
-        self.objects = objects
-        self.cluster_name = cluster_name
-
-    def get(self, path: str) -> Any:
-        return self.objects.get(path)
-
-
-def settings(**sections: Any) -> Settings:
-    return Settings.model_validate(
-        {
-            "fqdn": "omantel.omani.works",
-            "cluster": {"name": "omantel"},
-            "storage": {"kind": "filesystem", "size": "10Gi"},
-            **sections,
-        }
-    )
-
-
-S3 = {"kind": "s3", "endpoint": "https://s3.example.com", "region": "r1", "bucket": "some-bucket"}
 SHARED = {
     "mode": "shared",
     "host": "pg.db",
@@ -45,19 +23,24 @@ SHARED = {
 }
 
 
-def paths(settings: Settings) -> set[str]:
-    return {requirement.path for requirement in requirements.requirements(settings)}
+def cluster_with(objects: dict[str, Any], name: str = "omantel") -> Any:
+    """In place of a ClusterClient."""
+    return builders.Cluster(objects, cluster_name=name)
+
+
+def paths(stack: Settings) -> set[str]:
+    return {requirement.path for requirement in requirements.requirements(stack)}
 
 
 def test_a_cluster_that_has_everything_is_accepted() -> None:
-    stack = settings(storage=S3)
-    client: Any = FakeClient({path: {} for path in paths(stack)})
+    stack = settings(storage=BUCKET)
+    client = cluster_with({path: {} for path in paths(stack)})
     assert requirements.problems(client, stack) == []
 
 
 def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
-    stack, client = settings(storage=S3), FakeClient({})
-    lines = requirements.problems(client, stack)  # pyright: ignore[reportArgumentType]
+    stack = settings(storage=BUCKET)
+    lines = requirements.problems(cluster_with({}), stack)
     text = "\n".join(lines)
     assert len(lines) == len(requirements.requirements(stack))
     for part in ("bitnami.com/v1alpha1", "postgresql.cnpg.io/v1", "flux-system", "fix: install"):
@@ -69,8 +52,8 @@ def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
     [
         ({}, "/apis/postgresql.cnpg.io/v1", True),
         ({"database": SHARED}, "/apis/postgresql.cnpg.io/v1", False),
-        ({"storage": S3}, "/api/v1/namespaces/flux-system", True),
-        ({}, "/api/v1/namespaces/flux-system", False),
+        ({"storage": BUCKET}, "/api/v1/namespaces/flux-system", True),
+        ({"storage": FILESYSTEM}, "/api/v1/namespaces/flux-system", False),
         (
             {"sealing": {"controllerNamespace": "sealing", "controllerName": "ss"}},
             "/api/v1/namespaces/sealing/services/ss",
@@ -102,7 +85,7 @@ def test_only_what_the_settings_use_is_required(
 def test_a_stack_touches_only_the_cluster_that_it_names(
     cluster: ClusterSettings, reached: str, uid: str, word: str | None
 ) -> None:
-    client = FakeClient({"/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}}}, reached)
-    problems = identity.problems(client, cluster)  # pyright: ignore[reportArgumentType]
+    system = {"/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}}}
+    problems = identity.problems(cluster_with(system, reached), cluster)
     assert len(problems) == (0 if word is None else 1)
     assert word is None or word in problems[0]

@@ -45,12 +45,12 @@ def step(
     new: dict[str, Any] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {"op": op, "urn": urn(typ, name), **more}
+    made: dict[str, Any] = {"op": op, "urn": urn(typ, name), **more}
     if op != "create":
-        found["oldState"] = state(typ, name, before, **(old or {}))
+        made["oldState"] = state(typ, name, before, **(old or {}))
     if op != "delete":
-        found["newState"] = state(typ, name, before if after is None else after, **(new or {}))
-    return found
+        made["newState"] = state(typ, name, before if after is None else after, **(new or {}))
+    return made
 
 
 ROOT = {"op": "same", "urn": STACK, "newState": {"urn": STACK, "type": "pulumi:pulumi:Stack"}}
@@ -62,9 +62,9 @@ def read(*steps: dict[str, Any], **digest: Any) -> Plan:
 
 def section(text: str, title: str) -> str:
     """The text below a heading, up to the next."""
-    found = re.search(rf"^#+ {title}.*?\n\n(.*?)(?=\n\n#|\n\n<details|\Z)", text, re.S | re.M)
-    assert found, f"no {title} in:\n{text}"
-    return found[1]
+    body = re.search(rf"^#+ {title}.*?\n\n(.*?)(?=\n\n#|\n\n<details|\Z)", text, re.S | re.M)
+    assert body, f"no {title} in:\n{text}"
+    return body[1]
 
 
 # --- Reading ------------------------------------------------------------------------------------
@@ -91,13 +91,13 @@ def test_every_operation_of_the_engine_has_its_word(op: str, act: str) -> None:
 
 
 def test_the_steps_of_a_replacement_are_one_change() -> None:
-    found = read(
+    replacement = read(
         step("create-replacement", SERVICE, "it"),
         step("replace", SERVICE, "it", replaceReasons=["metadata.name"]),
         step("delete-replaced", SERVICE, "it"),
     )
-    assert found.count("replace") == 1
-    assert len(found.changes) == 2
+    assert replacement.count("replace") == 1
+    assert len(replacement.changes) == 2
 
 
 def test_differences_are_those_of_the_leaves() -> None:
@@ -313,8 +313,8 @@ def test_errors_and_warnings_of_the_engine_are_told_once() -> None:
 
 
 def test_a_broken_rule_stands_first_with_its_name() -> None:
-    found = read(step("delete", BUCKET, "bucket"))
-    text = summary.markdown(found, tuple(rules.violations(found, sandbox=False)))
+    deletion = read(step("delete", BUCKET, "bucket"))
+    text = summary.markdown(deletion, tuple(rules.violations(deletion, sandbox=False)))
     assert text.startswith("## omantel: 1 to delete; 1 rule broken\n")
     assert "**data-stays** — `bucket`: it would be deleted, and with it the images" in text
     assert text.index("Not allowed") < text.index("Touches data") < text.index("Deleted")
@@ -349,8 +349,8 @@ def test_what_policies_cannot_see_is_checked_to_be_encrypted(value: Any, is_fine
         step("create", SEAL, "seal", {"data": value}),
         step("create", "pulumi:providers:hcloud", "dns", {"token": value}),
     ]
-    wanted = [] if is_fine else ["secrets-are-encrypted seal", "secrets-are-encrypted dns"]
-    assert broken(*steps, sandbox=True) == wanted
+    reported = [] if is_fine else ["secrets-are-encrypted seal", "secrets-are-encrypted dns"]
+    assert broken(*steps, sandbox=True) == reported
 
 
 # --- Diagram ------------------------------------------------------------------------------------
@@ -361,12 +361,12 @@ def edges(text: str) -> set[tuple[str, str]]:
     return {(names[a], names[b]) for a, b in re.findall(r"^  (n\d+) --> (n\d+)$", text, re.M)}
 
 
-def test_the_diagram_has_components_and_no_edge_that_another_way_implies() -> None:
+def test_the_diagram_has_components_and_no_edge_that_a_longer_path_implies() -> None:
     component = "sovereign-harbor:index:Valkey"
     home = urn("kubernetes:core/v1:Namespace", "namespace")
     inside = {"parent": urn(component, "cache")}
     server = {**inside, "dependencies": [home]}
-    found = read(
+    stack = read(
         step("create", "kubernetes:core/v1:Namespace", "namespace"),
         step("create", component, "cache"),
         step("create", SERVICE, "cache-service", new=inside),
@@ -381,7 +381,7 @@ def test_the_diagram_has_components_and_no_edge_that_another_way_implies() -> No
             },
         ),
     )
-    text = diagram.mermaid(found)
+    text = diagram.mermaid(stack)
     assert edges(text) == {("namespace", "cache"), ("cache", "harbor")}
     assert '(["namespace<br/><small>Namespace +1</small>"]):::create' in text
     assert '["cache<br/><small>Valkey ~1 +1</small>"]:::update' in text
@@ -389,5 +389,5 @@ def test_the_diagram_has_components_and_no_edge_that_another_way_implies() -> No
 
 
 def test_the_colour_is_that_of_the_gravest_change() -> None:
-    assert diagram.worst(["same", "create", "delete", "update"]) == "delete"
-    assert diagram.worst([]) == "same"
+    assert diagram.gravest(["same", "create", "delete", "update"]) == "delete"
+    assert diagram.gravest([]) == "same"
