@@ -67,8 +67,8 @@ class Ground:
             **changes,
         )
 
-    def apply(self, kind: PolicyKind, wanted: SignedImages) -> None:
-        policy = signature_policy(kind, wanted)
+    def apply(self, kind: PolicyKind, images: SignedImages) -> None:
+        policy = signature_policy(kind, images)
         self.cluster.apply(
             {
                 "apiVersion": require_harbor.API_VERSIONS[kind],
@@ -79,12 +79,12 @@ class Ground:
         )
 
     @contextmanager
-    def applied(self, kind: PolicyKind, wanted: SignedImages) -> Iterator[None]:
+    def applied(self, kind: PolicyKind, images: SignedImages) -> Iterator[None]:
         """With the policy in force."""
-        self.apply(kind, wanted)
+        self.apply(kind, images)
         until(lambda: self._is_awaited(kind))
         try:
-            if wanted.refuses:
+            if images.refuses:
                 until(lambda: not self.create("platform/app:unsigned").admitted)
             yield
         finally:
@@ -117,12 +117,14 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         ("moved", (OURS,)),
     ):
         registry.sign("platform/app", digests[f"platform/app:{tag}"], *keys)
-    found = Ground(cluster, registry, digests)
+    ground = Ground(cluster, registry, digests)
     for name in ("apps", *HARBORS):
         cluster.namespace(name)
     for name in ("old", "old-debugged"):  # older than any policy
-        assert cluster.create(found.pod("platform/app:unsigned", name=name), dry_run=False).admitted
-    yield found
+        assert cluster.create(
+            ground.pod("platform/app:unsigned", name=name), dry_run=False
+        ).admitted
+    yield ground
     cluster.stop()
 
 
@@ -161,9 +163,9 @@ class TestEnforced:
 
     def test_the_digest_that_was_verified_is_what_runs(self, enforced: Ground) -> None:
         answer = enforced.create("platform/app:signed")
-        found = answer.body["spec"]["containers"][0]["image"]
+        image = answer.body["spec"]["containers"][0]["image"]
         digest = enforced.digests["platform/app:signed"]
-        assert found == enforced.image(f"platform/app:signed@{digest}")
+        assert image == enforced.image(f"platform/app:signed@{digest}")
 
     def test_a_tag_that_is_moved_to_an_unsigned_image_is_refused_at_once(
         self, enforced: Ground
@@ -189,8 +191,8 @@ class TestEnforced:
         labels = {"metadata": {"labels": {"turn": f"t{time.monotonic_ns()}"}}}
         answer = cluster.patch("apps", "old", labels)
         assert answer.admitted, answer
-        found = answer.body["spec"]["containers"][0]["image"]
-        assert found == enforced.image("platform/app:unsigned")
+        image = answer.body["spec"]["containers"][0]["image"]
+        assert image == enforced.image("platform/app:unsigned")
         change = {"spec": {"containers": [{"name": "main", "image": ""}]}}
         change["spec"]["containers"][0]["image"] = enforced.image("platform/app:foreign")
         assert not cluster.patch("apps", "old", change).admitted
@@ -230,8 +232,8 @@ def _recreate_harbor(ground: Ground) -> None:
         names = ("core", "cache-0", "database-1") if namespace == "harbor" else (namespace,)
         for name in names:
             ground.cluster.delete(namespace, name)
-            wanted = ground.pod("platform/app:unsigned", name=name, namespace=namespace)
-            answer = ground.cluster.create(wanted, dry_run=False)
+            request = ground.pod("platform/app:unsigned", name=name, namespace=namespace)
+            answer = ground.cluster.create(request, dry_run=False)
             assert answer.admitted, f"{namespace}/{name}: {answer}"
 
 
@@ -239,8 +241,8 @@ def _recreate_harbor(ground: Ground) -> None:
 
 
 def test_failing_closed_holds_up_pods_with_our_images_and_no_others(ground: Ground) -> None:
-    wanted = replace(ground.policy("Enforce"), failure_policy="Fail")
-    with ground.applied("ValidatingPolicy", wanted):
+    images = replace(ground.policy("Enforce"), failure_policy="Fail")
+    with ground.applied("ValidatingPolicy", images):
         ground.cluster.stop_kyverno()
         try:
             _recreate_harbor(ground)
@@ -259,12 +261,12 @@ def test_a_registry_that_hangs_holds_up_a_pod_no_longer_than_twice_the_timeout(
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         host = f"127.0.0.1:{silent.getsockname()[1]}"
-        wanted = replace(
+        images = replace(
             ground.policy("Enforce"),
             prefixes=(f"{ground.registry.host}/", f"{host}/"),
             timeout_seconds=2,
         )
-        with ground.applied("ValidatingPolicy", wanted):
+        with ground.applied("ValidatingPolicy", images):
             hanging = pod("probe", "apps", good="", image=f"{host}/platform/app:1")
             began = time.monotonic()
             answer = ground.cluster.create(hanging)
@@ -281,10 +283,10 @@ def test_an_image_volume_is_named_by_digest(ground: Ground) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_log_and_a_pull_secret_are_accepted_by_kyverno(ground: Ground, kind: PolicyKind) -> None:
     """Accepted, no more: no transparency log runs here."""
-    wanted = replace(
+    images = replace(
         ground.policy("Audit"), rekor_url="https://rekor.example.com", pull_secret="reader"
     )
-    with ground.applied(kind, wanted):
+    with ground.applied(kind, images):
         pass
 
 
@@ -297,8 +299,8 @@ def test_audit_denies_and_changes_nothing(ground: Ground, kind: PolicyKind) -> N
         for tag in ("signed", "unsigned", "foreign", "not-there"):
             answer = ground.create(f"platform/app:{tag}")
             assert answer.admitted, answer
-            found = answer.body["spec"]["containers"][0]["image"]
-            assert found == ground.image(f"platform/app:{tag}")
+            image = answer.body["spec"]["containers"][0]["image"]
+            assert image == ground.image(f"platform/app:{tag}")
         with ground.registry.down():
             assert ground.create("platform/app:signed").admitted
         ground.cluster.stop_kyverno()
@@ -314,7 +316,7 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
     cluster = ground.cluster
     kyverno.start_reports(cluster.state, cluster.tools)
 
-    def wanted(action: str) -> Settings:
+    def settings(action: str) -> Settings:
         signed = {"projects": ["platform"], "publicKey": OURS.public, "action": action}
         return Settings.model_validate(
             {
@@ -333,10 +335,10 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
 
     def problems() -> str:
         client: Any = _Client(cluster)
-        return "\n".join(evidence.problems(client, wanted("Enforce")))
+        return "\n".join(evidence.problems(client, settings("Enforce")))
 
     def policy(action: str) -> SignedImages:
-        signed = signed_images(wanted(action))
+        signed = signed_images(settings(action))
         assert signed is not None
         return signed
 
@@ -348,12 +350,12 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
             assert cluster.create(wanted_pod, dry_run=False).admitted
         # Three that are new, and two that are older than the policy.
         until(lambda: "name 4 of 5 pods" in problems(), seconds=90)
-        found = problems()
-        assert f"apps/{pods['unsigned']}: " in found
-        assert f"apps/{pods['foreign']}: " in found
-        assert "platform/app:foreign" in found
-        assert "apps/old: " in found
-        assert f"apps/{pods['signed']}: " not in found
+        told = problems()
+        assert f"apps/{pods['unsigned']}: " in told
+        assert f"apps/{pods['foreign']}: " in told
+        assert "platform/app:foreign" in told
+        assert "apps/old: " in told
+        assert f"apps/{pods['signed']}: " not in told
         for name in (pods["unsigned"], pods["foreign"], "old", "old-debugged"):
             cluster.delete("apps", name)
         until(lambda: problems() == "", seconds=90)
