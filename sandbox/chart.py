@@ -1,4 +1,4 @@
-"""Which Harbor chart the sandbox installs: the one named, the real one, or the stand-in."""
+"""Harbor's chart for the sandbox: the one of $HARBOR_CHART, goharbor's own, or the stand-in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPOSITORY = "https://helm.goharbor.io"
 
 
 def choose(state: State, tools: Toolbox) -> tuple[str, str]:
-    """(source for HARBOR_CHART, what to tell the person). Remembered in the state folder."""
+    """(chart for HARBOR_CHART, a sentence for the person). Kept in the sandbox's folder."""
     named = os.environ.get("HARBOR_CHART")
     if named and named != (state.load("chart.json") or {}).get("source"):
         source, told = named, f"chart {named}, as HARBOR_CHART says"

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import yaml
@@ -16,6 +15,7 @@ from engine.project import ROOT
 from sandbox import network
 from sandbox.processes import SandboxError, born, free_port, tail
 from sandbox.state import CLUSTER, State
+from sandbox.waiting import wait_until
 from toolchain.build import Toolbox
 
 MANIFESTS = ROOT / "sandbox" / "manifests"
@@ -31,7 +31,7 @@ def start(state: State, tools: Toolbox) -> None:
     configuration.write_text(yaml.safe_dump(_configuration(state, tools)))
     exists = state.path("kwok", "clusters", CLUSTER, "kwok.yaml").exists()
     verb = "start" if exists else "create"
-    wanted = [] if exists else ["--config", str(configuration)]
+    options = [] if exists else ["--config", str(configuration)]
     log = state.path("logs", "kwokctl.log")
     with log.open("ab") as output:
         done = subprocess.run(
@@ -43,7 +43,7 @@ def start(state: State, tools: Toolbox) -> None:
                 CLUSTER,
                 "--wait",
                 "90s",
-                *wanted,
+                *options,
             ],
             env=_environment(state),
             stdout=output,
@@ -55,7 +55,7 @@ def start(state: State, tools: Toolbox) -> None:
 
 
 def prepare(state: State, tools: Toolbox) -> None:
-    """Puts into the cluster what an estate has before this program comes."""
+    """Puts into the cluster what a Sovereign's cluster has before this program runs."""
     apply(state, tools, MANIFESTS / "namespaces.yaml", MANIFESTS / "storage-class.yaml")
     stages = tools.assets("kwok") / "stages"
     files = [p for p in sorted(stages.rglob("*.yaml")) if p.name != "kustomization.yaml"]
@@ -97,14 +97,13 @@ def stop(state: State, *, seconds: float = 10) -> None:
     """Ends the cluster's processes, etcd last; its data stays."""
     for names in (_COMPONENTS[1:], _COMPONENTS[:1]):
         for number in (signal.SIGTERM, signal.SIGKILL):
-            deadline = time.monotonic() + seconds
-            for pid in (pid for name, pid in pids(state).items() if name in names):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
-            while any(name in names for name in pids(state)) and time.monotonic() < deadline:
-                time.sleep(0.05)
-    # A process that its parent has not reaped yet still counts as running for kwokctl, which would
-    # then not start it again.
+            for name, pid in pids(state).items():
+                if name in names:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, number)
+            wait_until(lambda ending=names: not set(ending) & set(pids(state)), seconds=seconds)
+    # kwokctl takes a zombie (ended, but not yet waited for by its parent) for a running process and
+    # would not start it again: without these files it does.
     for file in _pid_files(state).glob("*.pid"):
         file.unlink()
 
@@ -131,17 +130,17 @@ _COMPONENTS = (
 def pids(state: State) -> dict[str, int]:
     """The cluster's living processes by name."""
     folder = _pid_files(state)
-    found: dict[str, int] = {}
+    living: dict[str, int] = {}
     for name in _COMPONENTS:
         try:
             pid = int((folder / f"{name}.pid").read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (FileNotFoundError, ValueError, ProcessLookupError):
             continue
-        # The id may belong to somebody else by now; ours has our folder in its arguments.
+        # The id may belong to another process by now; the sandbox's have its folder as an argument.
         if born(pid) is not None and str(state.folder).encode() in command:
-            found[name] = pid
-    return found
+            living[name] = pid
+    return living
 
 
 def _pid_files(state: State) -> Path:
@@ -161,7 +160,7 @@ def apply(state: State, tools: Toolbox, *files: Path) -> None:
 
 
 def kubectl(state: State, tools: Toolbox, *arguments: str, stdin: str | None = None) -> str:
-    """The output of a kubectl call against the sandbox; raises SandboxError with its words."""
+    """The output of kubectl, asking the sandbox's cluster; raises SandboxError with its message."""
     done = subprocess.run(
         [str(tools.path("kubectl")), *arguments],
         env=_environment(state),
@@ -202,7 +201,7 @@ def _configuration(state: State, tools: Toolbox) -> dict[str, object]:
         "options": {
             "runtime": "binary",
             "bindAddress": "127.0.0.1",
-            # kwokctl always tries the same ports first: sandboxes that start at once would meet.
+            # kwokctl always tries the same ports first: two that start at once would clash.
             **{f"{name}Port": free_port() for name in _WITH_A_PORT},
             "etcdBinary": str(tools.path("etcd")),
             "kubeApiserverBinary": str(tools.path("kube-apiserver")),
@@ -210,7 +209,7 @@ def _configuration(state: State, tools: Toolbox) -> dict[str, object]:
             "kubeSchedulerBinary": str(tools.path("kube-scheduler")),
             "kubectlBinary": str(tools.path("kubectl")),
             "kwokControllerBinary": str(tools.path("kwok")),
-            # Stages as objects: the CloudNativePG stand-in adds one after its kind is there.
+            # Stages as objects: the one of the CloudNativePG stand-in is added after its CRD.
             "enableCRDs": ["Stage"],
             "quietPull": True,
         },

@@ -49,12 +49,12 @@ def up(state: State, arguments: argparse.Namespace) -> int:
 
 
 def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = None) -> str:
-    """Starts what of the sandbox does not run; returns what to say of the chart."""
+    """Starts the parts of the sandbox that do not run; which chart it uses, in words."""
     with steps.step("Cluster: real control plane, simulated kubelets") as told:
         cluster.start(state, tools)
         cluster.prepare(state, tools)
         told.append(str(state.kubeconfig))
-    # Before anything that makes pods: the webhooks of an earlier run ask for it.
+    # Before anything makes pods: webhooks of an earlier run refuse them until it answers.
     with steps.step("Kyverno: the real admission controller") as told:
         told.append(kyverno.start(state, tools))
     with steps.step("Object storage, sealed-secrets controller, Harbor's chart") as told:
@@ -68,7 +68,7 @@ def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = Non
 
 
 def stop_when_gone(state: State, pid: int) -> None:
-    """A process that ends the sandbox once `pid` is gone: tests leave nothing behind."""
+    """Starts a process that ends the sandbox once `pid` is gone, so that tests leave nothing."""
     processes.start(
         state,
         "watchdog",

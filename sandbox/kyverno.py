@@ -29,9 +29,8 @@ _OWN_METRICS = ("--disableMetrics=true", "--metricsHost=127.0.0.1")
 def start(state: State, tools: Toolbox) -> str:
     """Starts the controller unless it runs; returns where its webhooks are served.
 
-    Webhooks of a sandbox that was stopped still stand in the cluster and fail closed. Nothing but
-    pods outside the excluded namespaces waits for them, and they are answered again on the port
-    that they name.
+    The webhooks of a stopped sandbox stay in the cluster and fail closed: pods outside the excluded
+    namespaces are refused until the controller answers again, on the port that the webhooks name.
     """
     kept = state.load("kyverno.json")
     port = kept["port"] if kept else processes.free_port()
@@ -40,7 +39,7 @@ def start(state: State, tools: Toolbox) -> str:
         return f"https://127.0.0.1:{port}"
     crds = sorted((tools.assets("kyverno") / "crds").rglob("*.yaml"))
     cluster.apply(state, tools, *crds, cluster.MANIFESTS / "kyverno.yaml")
-    if processes.answers(port):  # the old port was taken by somebody else meanwhile
+    if processes.answers(port):  # another process has taken the old port
         port = processes.free_port()
         _forget_webhooks(state, tools)
     state.save("kyverno.json", {"port": port})
@@ -49,7 +48,7 @@ def start(state: State, tools: Toolbox) -> str:
 
 
 def restart(state: State, tools: Toolbox) -> None:
-    """Ends the controller and starts it again, its webhooks in place all the while."""
+    """Ends the controller and starts it again; its webhooks stay registered."""
     stop(state)
     _run(state, tools, (state.load("kyverno.json") or {})["port"])
 
@@ -79,16 +78,16 @@ def start_reports(state: State, tools: Toolbox) -> None:
 
 
 def _holds_lease(state: State, tools: Toolbox, account: str) -> bool:
-    """Whether the controller of that name has begun to work."""
-    found = cluster.kubectl(state, tools, "get", "leases", "-n", NAMESPACE, "-o", "json")
+    """Whether the controller with that account has begun to work."""
+    leases = cluster.kubectl(state, tools, "get", "leases", "-n", NAMESPACE, "-o", "json")
     return any(
         lease["metadata"]["name"] == account and lease["spec"].get("holderIdentity")
-        for lease in json.loads(found)["items"]
+        for lease in json.loads(leases)["items"]
     )
 
 
 def _environment(account: str) -> dict[str, str]:
-    """A pod's ways to configure it; the names are those of sandbox/manifests/kyverno.yaml."""
+    """What a pod's environment tells it; the names are those of sandbox/manifests/kyverno.yaml."""
     return {
         "KYVERNO_NAMESPACE": NAMESPACE,
         "KYVERNO_SERVICEACCOUNT_NAME": account,
@@ -129,7 +128,7 @@ def _run(state: State, tools: Toolbox, port: int) -> None:
 
 
 def _is_ready(address: str) -> bool:
-    """Whether it has its certificate; its port answers before that."""
+    """Whether it serves with its certificate; the port is open before."""
     trust = ssl.create_default_context()
     trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # made by itself a moment ago
     try:
@@ -148,9 +147,9 @@ def _is_registered(state: State, tools: Toolbox, address: str) -> bool:
     )
     return any(
         f"https://{address}/" in webhook["clientConfig"].get("url", "")
-        for found in json.loads(text)["items"]
-        if found["metadata"]["name"] == _POLICY_WEBHOOK
-        for webhook in found["webhooks"]
+        for configuration in json.loads(text)["items"]
+        if configuration["metadata"]["name"] == _POLICY_WEBHOOK
+        for webhook in configuration["webhooks"]
     )
 
 
@@ -159,15 +158,15 @@ def _forget_webhooks(state: State, tools: Toolbox) -> None:
 
 
 def _kubeconfig(state: State, tools: Toolbox, account: str) -> Path:
-    """Access as a controller's own account, with no right that its chart does not give it."""
+    """Access as the controller's own account, with the rights that its chart gives it."""
     token = cluster.kubectl(
         state, tools, "create", "token", account, "-n", NAMESPACE, "--duration", "87600h"
     )
-    found = yaml.safe_load(state.kubeconfig.read_text())["clusters"][0]["cluster"]
+    server = yaml.safe_load(state.kubeconfig.read_text())["clusters"][0]["cluster"]
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "sandbox", "cluster": found}],
+        "clusters": [{"name": "sandbox", "cluster": server}],
         "users": [{"name": account, "user": {"token": token.strip()}}],
         "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": account}}],
         "current-context": "sandbox",

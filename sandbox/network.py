@@ -62,10 +62,10 @@ async def serve(state: State) -> None:
         try:
             request = (await reader.readuntil(b"\r\n\r\n")).decode()
             host, _, port = request.split()[1].rpartition(":")
-            known = (state.load("network.json") or {}).get(f"{host}:{port}")
-            if known is None and host not in ("127.0.0.1", "localhost", "[::1]"):
+            routed = (state.load("network.json") or {}).get(f"{host}:{port}")
+            if routed is None and host not in ("127.0.0.1", "localhost", "[::1]"):
                 raise OSError("no pod has this address, and nothing leaves this machine")
-            to, back = await asyncio.open_connection("127.0.0.1", known or int(port))
+            to, back = await asyncio.open_connection("127.0.0.1", routed or int(port))
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             await asyncio.gather(_copy(reader, back), _copy(to, writer))
         except (OSError, ValueError, asyncio.IncompleteReadError):

@@ -1,4 +1,4 @@
-"""Background processes that are found again by process id, and ended by nothing else."""
+"""Background processes, recorded by process id in the sandbox's folder and ended by it alone."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from engine.processes import born
 from sandbox.state import State
+from sandbox.waiting import wait_until
 
 
 class SandboxError(Exception):
-    """Something of the sandbox did not come up; the text names the log to look into."""
+    """A part of the sandbox did not start or work; the text names its log where there is one."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process that was started; `born` tells it from a later one of the same id."""
+    """A process that was started. `born`: its start time, which a later one of that id has not."""
 
     name: str
     pid: int
@@ -35,7 +35,7 @@ class Process:
 
 
 class _Detached(subprocess.Popen[bytes]):
-    """A process that outlives whoever started it, so dropping its handle is no mistake."""
+    """A process that outlives its parent: Popen would warn when its handle is dropped."""
 
     def __del__(self, *_: object) -> None:
         pass
@@ -49,7 +49,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on 127.0.0.1:port."""
+    """Whether a process listens on 127.0.0.1:port."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -81,41 +81,35 @@ def start(
         )
     process = Process(name=name, pid=child.pid, born=born(child.pid) or "", log=str(log))
     state.save(f"run/{name}.json", asdict(process))
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if child.poll() is not None:
-            raise SandboxError(f"{name} ended with {child.returncode}:\n{tail(log)}\n  log: {log}")
-        if time.monotonic() > deadline:
-            raise SandboxError(
-                f"{name} is not ready after {seconds:.0f} s:\n{tail(log)}\n  log: {log}"
-            )
-        time.sleep(0.05)
-    return process
+    if not wait_until(lambda: ready() or child.poll() is not None, seconds=seconds):
+        problem = f"is not ready after {seconds:.0f} s"
+    elif child.poll() is not None:
+        problem = f"ended with {child.returncode}"
+    else:
+        return process
+    raise SandboxError(f"{name} {problem}:\n{tail(log)}\n  log: {log}")
 
 
 def find(state: State, name: str) -> Process | None:
-    """What was last started under `name`, alive or not."""
+    """The process last started under `name`, alive or not."""
     kept = state.load(f"run/{name}.json")
     return Process(**kept) if kept else None
 
 
 def started(state: State) -> list[Process]:
-    """All that was started and not stopped, in the order of their names."""
+    """All processes that were started and not stopped, in the order of their names."""
     folder = state.folder / "run"
     names = sorted(path.stem for path in folder.glob("*.json")) if folder.is_dir() else []
     return [process for name in names if (process := find(state, name)) is not None]
 
 
 def stop(state: State, process: Process, *, seconds: float = 15) -> None:
-    """Ends a process and the session it leads: first asked, after `seconds` forced."""
+    """Ends a process and its session: by SIGTERM, after `seconds` by SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not process.alive:
             break
         os.killpg(process.pid, number)
-        deadline = time.monotonic() + seconds
-        while process.alive and time.monotonic() < deadline:
-            _reap(process.pid)
-            time.sleep(0.05)
+        wait_until(lambda: _has_ended(process), seconds=seconds)
     (state.folder / "run" / f"{process.name}.json").unlink(missing_ok=True)
 
 
@@ -135,10 +129,11 @@ def stop_left_plugins(state: State) -> list[str]:
     return ended
 
 
-def _reap(pid: int) -> None:
-    # Somebody else's child is reaped by its parent.
+def _has_ended(process: Process) -> bool:
+    # A child of this process stays a zombie until it is waited for; others have parents that do so.
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        os.waitpid(process.pid, os.WNOHANG)
+    return not process.alive
 
 
 def tail(path: Path, lines: int = 15) -> str:

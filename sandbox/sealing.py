@@ -28,7 +28,7 @@ def start(state: State, tools: Toolbox) -> None:
     if running is not None and running.alive:
         return
     _bring_own_key(state, tools)
-    # KWOK never looks again at a pod that it sees before it manages the node (or knows its stages).
+    # A pod that KWOK sees before it manages the node, or knows its stages, stays Pending for ever.
     _wait_ready(state, tools, "node", "--all")
     cluster.apply(state, tools, cluster.MANIFESTS / "sealed-secrets.yaml")
     listen, metrics = processes.free_port(), processes.free_port()
@@ -67,8 +67,8 @@ def _wait_ready(state: State, tools: Toolbox, *what: str) -> None:
 
 
 def _in_cluster(state: State, tools: Toolbox, command: list[str]) -> list[str]:
-    """The controller reads nothing but a pod's service-account files, at their fixed path: it gets
-    them on a private /var/run, in a mount namespace of its own."""
+    """The command with a pod's service-account files in a /var/run of its own (a mount namespace):
+    the controller takes its access from that fixed path only."""
     account = state.directory("sealing", "account")
     token = cluster.kubectl(
         state, tools, "create", "token", ACCOUNT, "-n", NAMESPACE, "--duration", "87600h"

@@ -37,7 +37,7 @@ USER_SECRET = "harbor-minted-registry-user"
 
 @dataclass(frozen=True)
 class Proof:
-    """What was seen."""
+    """What the smoke test has shown."""
 
     digest: str
     blobs: int
@@ -59,7 +59,7 @@ class Proof:
 
 
 def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
-    """The whole test; raises SandboxError at the first thing that is not as it should be."""
+    """The whole test. Raises SandboxError at the first failure."""
     namespace = outputs["namespace"]
     unsealed = _unsealed(state, tools, namespace)
     with tempfile.TemporaryDirectory(dir=state.directory("smoke")) as folder:
@@ -81,10 +81,10 @@ def _unsealed(state: State, tools: Toolbox, namespace: str) -> tuple[str, ...]:
 
 
 def _secret(state: State, tools: Toolbox, namespace: str, name: str) -> dict[str, str]:
-    found = json.loads(
+    secret = json.loads(
         cluster.kubectl(state, tools, "get", "secret", name, "-n", namespace, "-o", "json")
     )
-    return {key: base64.b64decode(value).decode() for key, value in found["data"].items()}
+    return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
 
 @contextmanager
@@ -149,9 +149,9 @@ def _push_and_pull(
         .strip()
     )
     manifest = json.loads(_crane(tools, work, "manifest", tag))
-    wanted = [part["digest"] for part in [manifest["config"], *manifest["layers"]]]
+    digests = [part["digest"] for part in [manifest["config"], *manifest["layers"]]]
     root = root_directory((work / "config.yml").read_text())
-    blobs = _blobs(state, outputs, root, [*wanted, digest])
+    blobs = _blobs(state, outputs, root, [*digests, digest])
     pulled = work / "pulled.tar"
     _crane(tools, work, "export", f"{host}/{REPOSITORY}@{digest}", str(pulled))
     if _contents(pulled) != _contents(layer):
@@ -173,12 +173,12 @@ def _layer(work: Path) -> Path:
 
 def _contents(archive: Path) -> dict[str, str]:
     with tarfile.open(archive) as opened:
-        found: dict[str, str] = {}
+        digests: dict[str, str] = {}
         for member in opened.getmembers():
             stream = opened.extractfile(member)
             if stream is not None:
-                found[member.name] = hashlib.sha256(stream.read()).hexdigest()
-    return found
+                digests[member.name] = hashlib.sha256(stream.read()).hexdigest()
+    return digests
 
 
 def root_directory(configuration: str) -> str:
@@ -202,8 +202,7 @@ def _blobs(state: State, outputs: Mapping[str, Any], root: str, digests: list[st
         hexadecimal = digest.removeprefix("sha256:")
         path = f"docker/registry/v2/blobs/sha256/{hexadecimal[:2]}/{hexadecimal}/data"
         key = f"{root.strip('/')}/{path}".lstrip("/")
-        found = client.list_objects_v2(Bucket=location.bucket, Prefix=key).get("KeyCount", 0)
-        if found != 1:
+        if client.list_objects_v2(Bucket=location.bucket, Prefix=key).get("KeyCount", 0) != 1:
             raise SandboxError(f"{key} is not in bucket {location.bucket}")
     return len(digests)
 

@@ -15,7 +15,7 @@ def start(state: State, tools: Toolbox) -> str:
     port = kept["port"] if kept else processes.free_port()
     running = processes.find(state, NAME)
     if (running is None or not running.alive) and processes.answers(port):
-        port = processes.free_port()  # the old port was taken by somebody else meanwhile
+        port = processes.free_port()  # another process has taken the old port
     state.save("object-storage.json", {"port": port})
     data, versions = state.directory("s3", "data"), state.directory("s3", "versions")
     credentials = state.credentials()

@@ -1,4 +1,4 @@
-"""Ends the sandbox when the process that wanted it is gone, however that ended."""
+"""Ends the sandbox when the process that started it is gone, even by SIGKILL."""
 
 from __future__ import annotations
 

@@ -20,12 +20,10 @@ _REPLACED_BY = {
     "aws:s3/bucket:Bucket": {"bucket", "bucketPrefix", "objectLockEnabled"},
     "aws:iam/accessKey:AccessKey": {"user"},
 }
-_ACCOUNT = "000000000000"
-_REGION = "eu-central-1"
 
 
 class AnsweredResource(ResourceKind):
-    """Any resource at all: what was asked for is what there is."""
+    """A resource of any type: its state is its inputs."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -90,65 +88,9 @@ def _load_balancer(args: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _load_balancers(args: Mapping[str, Any]) -> dict[str, Any]:
-    return {**args, "id": "standin-load-balancers", "loadBalancers": [_load_balancer({})]}
-
-
-def _zone(args: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": args.get("id", 1),
-        "name": args.get("name", "standin.example"),
-        "mode": "primary",
-        "ttl": 3600,
-        "labels": {},
-        "deleteProtection": False,
-        "primaryNameservers": [],
-        "authoritativeNameservers": {"assigneds": []},
-        "registrar": "unknown",
-        "withSelector": args.get("withSelector", ""),
-    }
-
-
-def _caller_identity(args: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": _ACCOUNT,
-        "accountId": _ACCOUNT,
-        "arn": f"arn:aws:iam::{_ACCOUNT}:user/standin",
-        "userId": "standin",
-    }
-
-
-def _partition(args: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": "aws",
-        "partition": "aws",
-        "dnsSuffix": "amazonaws.com",
-        "reverseDnsPrefix": "com.amazonaws",
-    }
-
-
-def _region(args: Mapping[str, Any]) -> dict[str, Any]:
-    region = args.get("region") or args.get("name") or _REGION
-    return {
-        "id": region,
-        "name": region,
-        "region": region,
-        "endpoint": f"ec2.{region}.amazonaws.com",
-        "description": "stand-in",
-    }
-
-
-INVOCATIONS: Mapping[str, Mapping[str, Invocation]] = {
-    "hcloud": {
-        "hcloud:index/getLoadBalancer:getLoadBalancer": _load_balancer,
-        "hcloud:index/getLoadBalancers:getLoadBalancers": _load_balancers,
-        "hcloud:index/getZone:getZone": _zone,
-    },
-    "aws": {
-        "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
-        "aws:index/getPartition:getPartition": _partition,
-        "aws:index/getRegion:getRegion": _region,
-    },
+_INVOCATIONS: Mapping[str, Mapping[str, Invocation]] = {
+    "hcloud": {"hcloud:index/getLoadBalancer:getLoadBalancer": _load_balancer},
+    "aws": {},
 }
 
 
@@ -156,8 +98,8 @@ def provider(package: str, engine_address: str = "") -> StandInProvider:
     return StandInProvider(
         package,
         kind_of,
-        INVOCATIONS[package],
-        # An answer about somebody's real estate would be a lie.
+        _INVOCATIONS[package],
+        # What exists at the vendor is not known here, and an invented answer would mislead.
         reads_elsewhere=False,
         engine_address=engine_address,
     )

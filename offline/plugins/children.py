@@ -1,4 +1,4 @@
-"""The processes a plugin started: none of them outlives it."""
+"""Processes that a plugin starts; they end with it."""
 
 from __future__ import annotations
 

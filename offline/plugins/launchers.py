@@ -38,8 +38,8 @@ def write_launchers(
 ) -> list[Path]:
     """Writes a script for each name (all, by default) that has no official plugin.
 
-    A stand-in written earlier for a plugin that is there by now is taken away. `root` is the folder
-    that holds the package `sandbox`. PATH and PULUMI_HOME are the environment's unless given.
+    A stand-in of an earlier run is removed once its official plugin is installed. `root` is the
+    folder of the package `offline`. PATH and PULUMI_HOME are the environment's unless given.
 
     With `in_plugin_cache` the providers go among the downloaded plugins of `pulumi_home`, by the
     version `X+standin`: of a plugin on PATH the engine warns at every command. That is for a
@@ -54,13 +54,13 @@ def write_launchers(
         launcher = directory / name
         if in_plugin_cache and name not in _BUNDLED:
             launcher = _cached_launcher(name, home)
-        wanted = not official_plugin(name, folders, home)
+        is_needed = not official_plugin(name, folders, home)
         for earlier in [directory / name, *home.glob(f"plugins/*+standin/{name}")]:
-            if is_stand_in(earlier) and not (wanted and earlier == launcher):
+            if is_stand_in(earlier) and not (is_needed and earlier == launcher):
                 earlier.unlink()
                 if earlier.parent != directory:
                     earlier.parent.rmdir()
-        if wanted:
+        if is_needed:
             written.append(_write(launcher, _script(name, python, root, language_exec)))
     return written
 
@@ -74,9 +74,9 @@ def official_plugin(name: str, path_dirs: Iterable[Path], pulumi_home: Path) -> 
         # The engine looks for its bundled plugins beside itself, behind symbolic links.
         folders.append(Path(pulumi).resolve().parent)
     for folder in folders:
-        found = shutil.which(name, path=str(folder))
-        if found and not is_stand_in(Path(found)):
-            return Path(found)
+        executable = shutil.which(name, path=str(folder))
+        if executable and not is_stand_in(Path(executable)):
+            return Path(executable)
     kind, _, package = name.removeprefix("pulumi-").partition("-")
     for folder in sorted(pulumi_home.glob(f"plugins/{kind}-{package}-v*"), reverse=True):
         executable = folder / name

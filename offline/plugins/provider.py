@@ -1,4 +1,4 @@
-"""The part of a resource provider that the stand-ins share."""
+"""The resource provider that all stand-ins share: gRPC calls of the engine, and their answers."""
 
 from __future__ import annotations
 

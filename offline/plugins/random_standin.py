@@ -43,16 +43,16 @@ class RandomString(ResourceKind):
         return super().normalise({**inputs, "numeric": numeric, "number": numeric})
 
     def problems(self, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
+        problems: list[tuple[str, str]] = []
         length = inputs.get("length")
         least = sum(inputs[f"min{name.capitalize()}"] for name in _ALPHABETS)
         if not isinstance(length, int) or length < 1:
-            found.append(("length", f"is {length!r}; it must be a whole number of at least 1"))
+            problems.append(("length", f"is {length!r}; it must be a whole number of at least 1"))
         elif length < least:
-            found.append(("length", f"is {length}; the demanded minimums add up to {least}"))
+            problems.append(("length", f"is {length}; the demanded minimums add up to {least}"))
         if not any(inputs[name] for name in _ALPHABETS):
-            found.append(("lower", "one of lower, upper, numeric and special must be true"))
-        return found
+            problems.append(("lower", "one of lower, upper, numeric and special must be true"))
+        return problems
 
     def create(self, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         result = random_string(inputs)

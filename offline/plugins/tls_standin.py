@@ -42,15 +42,15 @@ class PrivateKey(ResourceKind):
     secret: ClassVar[frozenset[str]] = frozenset(computed[:3])
 
     def problems(self, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
+        problems: list[tuple[str, str]] = []
         algorithm, curve = inputs.get("algorithm"), inputs["ecdsaCurve"]
         if algorithm not in ("RSA", "ECDSA", "ED25519"):
-            found.append(("algorithm", f"is {algorithm!r}; it must be RSA, ECDSA or ED25519"))
+            problems.append(("algorithm", f"is {algorithm!r}; it must be RSA, ECDSA or ED25519"))
         if curve not in _CURVES:
-            found.append(("ecdsaCurve", f"is {curve!r}; it must be one of {', '.join(_CURVES)}"))
+            problems.append(("ecdsaCurve", f"is {curve!r}; it must be one of {', '.join(_CURVES)}"))
         if inputs["rsaBits"] < 1024:
-            found.append(("rsaBits", f"is {inputs['rsaBits']}; it must be at least 1024"))
-        return found
+            problems.append(("rsaBits", f"is {inputs['rsaBits']}; it must be at least 1024"))
+        return problems
 
     def create(self, name: str, inputs: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         key = _generate(inputs)
@@ -102,15 +102,15 @@ class SelfSignedCert(ResourceKind):
     secret: ClassVar[frozenset[str]] = frozenset({"privateKeyPem"})
 
     def problems(self, inputs: Mapping[str, Any]) -> list[tuple[str, str]]:
-        found: list[tuple[str, str]] = []
+        problems: list[tuple[str, str]] = []
         if not inputs.get("privateKeyPem"):
-            found.append(("privateKeyPem", "is missing; the stand-in needs it"))
+            problems.append(("privateKeyPem", "is missing; the stand-in needs it"))
         if not isinstance(inputs.get("validityPeriodHours"), int):
-            found.append(("validityPeriodHours", "must be a whole number of hours"))
+            problems.append(("validityPeriodHours", "must be a whole number of hours"))
         unknown = [use for use in inputs.get("allowedUses", []) if not certificates.is_use(use)]
         if unknown:
-            found.append(("allowedUses", f"has no such use: {', '.join(unknown)}"))
-        return found
+            problems.append(("allowedUses", f"has no such use: {', '.join(unknown)}"))
+        return problems
 
     def replaces(self, key: str) -> bool:
         return key != "earlyRenewalHours"

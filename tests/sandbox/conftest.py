@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,17 @@ class Sandbox:
             else:
                 document["config"][key] = value
         file.write_text(yaml.safe_dump(document))
+
+    @contextmanager
+    def configured(self, name: str = STACK, **sections: object) -> Iterator[None]:
+        """As `configure`; afterwards the file is as before, whatever happened to it meanwhile."""
+        file = self.project / f"Pulumi.{name}.yaml"
+        before = file.read_text()
+        self.configure(name, **sections)
+        try:
+            yield
+        finally:
+            file.write_text(before)
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from engine.stack import Stack
 from sandbox import cluster
 from sandbox.state import STACK
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.test_lifecycle import bucket_client, objects
+from tests.support.sandbox import bucket_client, objects
 
 NAMESPACE, BUCKET = "estate", "estate-images"
 RUNBOOK = ROOT / "docs" / "runbooks" / "adopt-a-release.md"
@@ -48,15 +48,15 @@ class Page:
 
     @classmethod
     def read(cls) -> Page:
-        found: dict[str, str] = {}
+        blocks: dict[str, str] = {}
         for section in re.split(r"^## ", RUNBOOK.read_text(), flags=re.MULTILINE)[1:]:
             heading, _, text = section.partition("\n")
             for block in re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
-                assert heading not in found, "one block per section"
-                found[heading] = block
-        assert all(block.count("```") == 0 for block in found.values())
-        first = found.pop(next(iter(found)))
-        return cls(variables=frozenset(re.findall(r"(\w+)=", first)), commands=found)
+                assert heading not in blocks, "one block per section"
+                blocks[heading] = block
+        assert all(block.count("```") == 0 for block in blocks.values())
+        first = blocks.pop(next(iter(blocks)))
+        return cls(variables=frozenset(re.findall(r"(\w+)=", first)), commands=blocks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +112,13 @@ class Estate:
 
     def lasting(self) -> dict[str, tuple[str, int | None]]:
         """Object → uid, and generation, which grows with every change of its spec."""
-        found = objects(self.sandbox, LASTING, NAMESPACE)
+        lasting = objects(self.sandbox, LASTING, NAMESPACE)
         return {
             f"{item['kind']}/{item['metadata']['name']}": (
                 item["metadata"]["uid"],
                 item["metadata"].get("generation"),
             )
-            for item in found
+            for item in lasting
         }
 
     def revisions(self) -> list[int]:
@@ -139,8 +139,8 @@ class Estate:
 
     def image(self) -> tuple[bytes, Any]:
         """An image's content in the bucket, and when it was written."""
-        found = self.store.get_object(Bucket=BUCKET, Key=IMAGE)
-        return found["Body"].read(), found["LastModified"]
+        answer = self.store.get_object(Bucket=BUCKET, Key=IMAGE)
+        return answer["Body"].read(), answer["LastModified"]
 
     def kubectl(self, *arguments: str) -> str:
         return cluster.kubectl(self.sandbox.state, self.sandbox.tools, "-n", NAMESPACE, *arguments)
@@ -218,12 +218,12 @@ def estate(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     store = bucket_client(own, {"bucket": BUCKET, "bucketEndpoint": endpoint})
     store.create_bucket(Bucket=BUCKET)
     store.put_object(Bucket=BUCKET, Key=IMAGE, Body=b"an image of the estate")
-    found = Estate(sandbox=own, stack=own.stack(), page=Page.read(), store=store)
-    install(found, folder, helms_values(endpoint, sandbox.state.credentials()))
-    found.stack.ensure()
-    yield found
-    found.stack.run("destroy", "-s", STACK, "--yes", "--skip-preview")
-    found.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    estate_of_helm = Estate(sandbox=own, stack=own.stack(), page=Page.read(), store=store)
+    install(estate_of_helm, folder, helms_values(endpoint, sandbox.state.credentials()))
+    estate_of_helm.stack.ensure()
+    yield estate_of_helm
+    estate_of_helm.stack.run("destroy", "-s", STACK, "--yes", "--skip-preview")
+    estate_of_helm.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def install(estate: Estate, folder: Path, values: dict[str, Any]) -> None:
@@ -324,7 +324,9 @@ def test_what_was_given_stands_readable_in_no_state(estate: Estate) -> None:
 
 def test_afterwards_the_settings_that_adopted_may_go(estate: Estate) -> None:
     estate.follow("Afterwards")
-    before = {name: found for name, found in estate.lasting().items() if "Cluster/" not in name}
+    before = {
+        name: identity for name, identity in estate.lasting().items() if "Cluster/" not in name
+    }
     for section in ("harbor", "database", "storage"):
         estate.stack.run("config", "rm", "--path", f"{section}.adopt", "-s", STACK)
     said = estate.stack.up().text

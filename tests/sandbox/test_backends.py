@@ -26,7 +26,7 @@ class Backend:
 
     def names(self) -> list[str]:
         listed = self.client.list_objects_v2(Bucket=BUCKET)
-        return [found["Key"] for found in listed.get("Contents", [])]
+        return [entry["Key"] for entry in listed.get("Contents", [])]
 
     def text(self, key: str) -> str:
         return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()

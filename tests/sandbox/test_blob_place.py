@@ -10,7 +10,7 @@ import pytest
 from engine.stack import Result, Stack
 from sandbox import smoke
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.test_lifecycle import bucket_client, generations, objects, unsealed
+from tests.support.sandbox import bucket_client, generations, objects, unsealed
 
 BUCKET: dict[str, Any] = {
     "kind": "s3",
@@ -97,10 +97,10 @@ def test_a_kind_without_the_bucket_is_refused_once_more_where_data_is_protected(
 
 def rooted(sandbox: Sandbox) -> str:
     """The directory in which the registry that is deployed looks."""
-    (found,) = (
+    (configuration,) = (
         o for o in objects(sandbox, "configmaps") if o["metadata"]["name"] == "harbor-registry"
     )
-    return smoke.root_directory(found["data"]["config.yml"])
+    return smoke.root_directory(configuration["data"]["config.yml"])
 
 
 def test_a_move_takes_three_steps_and_the_images_come_along(

@@ -42,7 +42,7 @@ EXCLUDED = ImagePolicySettings().exclusions(
 )
 
 
-def wanted(enforcement: Enforcement) -> HarborImages:
+def harbor_images(enforcement: Enforcement) -> HarborImages:
     return HarborImages(
         prefixes=(f"{HOST}/", SECOND_FORM),
         excluded_namespaces=EXCLUDED,
@@ -69,7 +69,7 @@ def applied(
     cluster: PolicyCluster, kind: PolicyKind, enforcement: Enforcement
 ) -> Iterator[PolicyCluster]:
     """The cluster with the policy in force."""
-    policy = image_policy(kind, wanted(enforcement))
+    policy = image_policy(kind, harbor_images(enforcement))
     cluster.apply(
         {
             "apiVersion": API_VERSIONS[kind],
@@ -402,11 +402,11 @@ class TestRewriting:
     def test_rewriting_changes_nothing_but_images(self, rewriting: PolicyCluster) -> None:
         pod = _pod(image="nginx")
         pod["spec"]["containers"][0] |= {"args": ["--x"], "env": [{"name": "A", "value": "b"}]}
-        found = rewriting.create(pod).body["spec"]
-        container = found["containers"][0]
+        spec = rewriting.create(pod).body["spec"]
+        container = spec["containers"][0]
         assert container["image"] == f"{HOST}/proxy-dockerhub/library/nginx"
         assert (container["args"], container["env"]) == (["--x"], [{"name": "A", "value": "b"}])
-        assert "initContainers" not in found
+        assert "initContainers" not in spec
 
     def test_rewriting_leaves_excluded_namespaces_and_running_pods_alone(
         self,
@@ -421,7 +421,7 @@ class TestRewriting:
     def test_what_is_rewritten_is_enforced_after_that(
         self, rewriting: PolicyCluster, cluster: PolicyCluster, kind: PolicyKind
     ) -> None:
-        policy = image_policy(kind, wanted("Enforce"))
+        policy = image_policy(kind, harbor_images("Enforce"))
         metadata = {"name": NAME, "annotations": policy["annotations"]}
         document = {"apiVersion": API_VERSIONS[kind], "kind": kind, "metadata": metadata}
         cluster.apply({**document, "spec": policy["spec"]})

@@ -62,8 +62,8 @@ class Ground:
             settings=section, prefixes=(f"{self.registry.host}/",), excluded_namespaces=HARBORS
         )
 
-    def apply(self, kind: PolicyKind, wanted: SignedImages) -> None:
-        policy = signature_policy(kind, wanted)
+    def apply(self, kind: PolicyKind, images: SignedImages) -> None:
+        policy = signature_policy(kind, images)
         self.cluster.apply(
             {
                 "apiVersion": require_harbor.API_VERSIONS[kind],
@@ -74,12 +74,12 @@ class Ground:
         )
 
     @contextmanager
-    def applied(self, kind: PolicyKind, wanted: SignedImages) -> Iterator[None]:
+    def applied(self, kind: PolicyKind, images: SignedImages) -> Iterator[None]:
         """With the policy in force."""
-        self.apply(kind, wanted)
+        self.apply(kind, images)
         until(lambda: self._is_awaited(kind))
         try:
-            if wanted.refuses:
+            if images.refuses:
                 until(lambda: not self.create("platform/app:unsigned").admitted)
             yield
         finally:
@@ -112,12 +112,14 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         ("moved", (OURS,)),
     ):
         registry.sign("platform/app", digests[f"platform/app:{tag}"], *keys)
-    found = Ground(cluster, registry, digests)
+    ground = Ground(cluster, registry, digests)
     for name in ("apps", *HARBORS):
         cluster.namespace(name)
     for name in ("old", "old-debugged"):  # older than any policy
-        assert cluster.create(found.pod("platform/app:unsigned", name=name), dry_run=False).admitted
-    yield found
+        assert cluster.create(
+            ground.pod("platform/app:unsigned", name=name), dry_run=False
+        ).admitted
+    yield ground
     cluster.stop()
 
 
@@ -156,9 +158,9 @@ class TestEnforced:
 
     def test_the_digest_that_was_verified_is_what_runs(self, enforced: Ground) -> None:
         answer = enforced.create("platform/app:signed")
-        found = answer.body["spec"]["containers"][0]["image"]
+        image = answer.body["spec"]["containers"][0]["image"]
         digest = enforced.digests["platform/app:signed"]
-        assert found == enforced.image(f"platform/app:signed@{digest}")
+        assert image == enforced.image(f"platform/app:signed@{digest}")
 
     def test_a_tag_that_is_moved_to_an_unsigned_image_is_refused_at_once(
         self, enforced: Ground
@@ -184,8 +186,8 @@ class TestEnforced:
         labels = {"metadata": {"labels": {"turn": f"t{time.monotonic_ns()}"}}}
         answer = cluster.patch("apps", "old", labels)
         assert answer.admitted, answer
-        found = answer.body["spec"]["containers"][0]["image"]
-        assert found == enforced.image("platform/app:unsigned")
+        image = answer.body["spec"]["containers"][0]["image"]
+        assert image == enforced.image("platform/app:unsigned")
         change = {"spec": {"containers": [{"name": "main", "image": ""}]}}
         change["spec"]["containers"][0]["image"] = enforced.image("platform/app:foreign")
         assert not cluster.patch("apps", "old", change).admitted
@@ -225,8 +227,8 @@ def _recreate_harbor(ground: Ground) -> None:
         names = ("core", "cache-0", "database-1") if namespace == "harbor" else (namespace,)
         for name in names:
             ground.cluster.delete(namespace, name)
-            wanted = ground.pod("platform/app:unsigned", name=name, namespace=namespace)
-            answer = ground.cluster.create(wanted, dry_run=False)
+            request = ground.pod("platform/app:unsigned", name=name, namespace=namespace)
+            answer = ground.cluster.create(request, dry_run=False)
             assert answer.admitted, f"{namespace}/{name}: {answer}"
 
 
@@ -289,8 +291,8 @@ def test_audit_denies_and_changes_nothing(ground: Ground, kind: PolicyKind) -> N
         for tag in ("signed", "unsigned", "foreign", "not-there"):
             answer = ground.create(f"platform/app:{tag}")
             assert answer.admitted, answer
-            found = answer.body["spec"]["containers"][0]["image"]
-            assert found == ground.image(f"platform/app:{tag}")
+            image = answer.body["spec"]["containers"][0]["image"]
+            assert image == ground.image(f"platform/app:{tag}")
         with ground.registry.down():
             assert ground.create("platform/app:signed").admitted
         ground.cluster.stop_kyverno()
@@ -306,7 +308,7 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
     cluster = ground.cluster
     kyverno.start_reports(cluster.state, cluster.tools)
 
-    def wanted(action: str) -> Settings:
+    def settings(action: str) -> Settings:
         signed = {"projects": ["platform"], "publicKey": OURS.public, "action": action}
         return Settings.model_validate(
             {
@@ -325,10 +327,10 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
 
     def problems() -> str:
         client: Any = _Client(cluster)
-        return "\n".join(evidence.problems(client, wanted("Enforce")))
+        return "\n".join(evidence.problems(client, settings("Enforce")))
 
     def policy(action: str) -> SignedImages:
-        signed = signed_images(wanted(action))
+        signed = signed_images(settings(action))
         assert signed is not None
         return signed
 
@@ -340,12 +342,12 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
             assert cluster.create(wanted_pod, dry_run=False).admitted
         # Three that are new, and two that are older than the policy.
         until(lambda: "name 4 of 5 pods" in problems(), seconds=90)
-        found = problems()
-        assert f"apps/{pods['unsigned']}: " in found
-        assert f"apps/{pods['foreign']}: " in found
-        assert "platform/app:foreign" in found
-        assert "apps/old: " in found
-        assert f"apps/{pods['signed']}: " not in found
+        told = problems()
+        assert f"apps/{pods['unsigned']}: " in told
+        assert f"apps/{pods['foreign']}: " in told
+        assert "platform/app:foreign" in told
+        assert "apps/old: " in told
+        assert f"apps/{pods['signed']}: " not in told
         for name in (pods["unsigned"], pods["foreign"], "old", "old-debugged"):
             cluster.delete("apps", name)
         until(lambda: problems() == "", seconds=90)

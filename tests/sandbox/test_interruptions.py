@@ -18,7 +18,7 @@ import pytest
 from engine.stack import Stack
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.test_lifecycle import objects, unsealed
+from tests.support.sandbox import objects, unsealed
 
 KILLS_DURING_FIRST_UP = 12
 KILLS_DURING_ROTATION = 10
@@ -85,8 +85,8 @@ def test_a_first_up_completes_however_often_it_was_killed(
 
 
 def namespaces_exist(sandbox: Sandbox) -> bool:
-    found = cluster.kubectl(sandbox.state, sandbox.tools, "get", "ns", "-o", "name")
-    return "namespace/harbor" in found.split()
+    namespaces = cluster.kubectl(sandbox.state, sandbox.tools, "get", "ns", "-o", "name")
+    return "namespace/harbor" in namespaces.split()
 
 
 def test_a_rotation_completes_however_often_it_was_killed(

@@ -16,54 +16,14 @@ from typing import Any
 import pytest
 import yaml
 
-from components.object_storage.location import BucketLocation
-from components.object_storage.s3.client import S3Credentials, s3_client
 from components.settings.schema.rules import PEM, SettingRule
 from components.settings.signatures import PUBLIC_KEY
 from engine.stack import Stack
 from sandbox import cluster, smoke
+from sandbox.waiting import wait_until
 from tests.sandbox.conftest import Sandbox
+from tests.support.sandbox import NAMESPACE, bucket_client, generations, objects, unsealed
 from tests.support.signing import Key
-
-NAMESPACE = "harbor"
-
-
-def objects(sandbox: Sandbox, kind: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
-    found = cluster.kubectl(
-        sandbox.state, sandbox.tools, "get", kind, "-n", namespace, "-o", "json"
-    )
-    return json.loads(found)["items"]
-
-
-def unsealed(sandbox: Sandbox) -> dict[str, dict[str, str]]:
-    """Name → key → plaintext of every Secret that a SealedSecret owns, in both namespaces."""
-    found: dict[str, dict[str, str]] = {}
-    for namespace in (NAMESPACE, "flux-system"):
-        for secret in objects(sandbox, "secrets", namespace):
-            if any(
-                o["kind"] == "SealedSecret" for o in secret["metadata"].get("ownerReferences", [])
-            ):
-                data = secret["data"].items()
-                found[secret["metadata"]["name"]] = {
-                    key: base64.b64decode(value).decode() for key, value in data
-                }
-    return found
-
-
-def generations(sandbox: Sandbox) -> dict[str, int]:
-    """Workload → generation: it grows when anything of the pod template changes."""
-    return {
-        f"{item['kind']}/{item['metadata']['name']}": item["metadata"]["generation"]
-        for item in objects(sandbox, "deployments,statefulsets")
-    }
-
-
-def bucket_client(sandbox: Sandbox, outputs: dict[str, Any]) -> Any:
-    kept = sandbox.state.credentials()
-    return s3_client(
-        BucketLocation(bucket=outputs["bucket"], region="fsn1", endpoint=outputs["bucketEndpoint"]),
-        S3Credentials(access_key=kept["s3AccessKey"], secret_key=kept["s3SecretKey"]),
-    )
 
 
 def test_the_outputs_say_where_the_registry_is(sovereign: Stack) -> None:
@@ -161,17 +121,17 @@ def places_to_look(sandbox: Sandbox, sovereign: Stack) -> Iterator[tuple[str, st
 
 def test_no_plaintext_secret_stands_anywhere(sandbox: Sandbox, sovereign: Stack) -> None:
     public = {"username", "s3-bucket", "s3-region", "s3-endpoint", "tls.crt"}
-    wanted = {
+    plaintexts = {
         f"{name}.{key}": value.strip()
         for name, data in unsealed(sandbox).items()
         for key, value in data.items()
         if key not in public
     }
-    assert len(wanted) >= 15
+    assert len(plaintexts) >= 15
     places = list(places_to_look(sandbox, sovereign))
     assert {name.split()[0] for name, _ in places} >= {"state", "log", "Helm", "ConfigMap"}
     for name, text in places:
-        for secret, value in wanted.items():
+        for secret, value in plaintexts.items():
             lines = [value, *(line for line in value.splitlines() if len(line) > 40)]
             assert not any(line in text for line in lines), f"{secret} stands in {name}"
             encoded = base64.b64encode(value.encode()).decode().rstrip("=")
@@ -206,10 +166,7 @@ def test_a_deleted_secret_comes_back_and_pods_keep_running(
     cluster.kubectl(
         sandbox.state, sandbox.tools, "delete", "secret", "harbor-minted-csrf-key", "-n", NAMESPACE
     )
-    deadline = time.monotonic() + 20
-    while "harbor-minted-csrf-key" not in unsealed(sandbox) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert "harbor-minted-csrf-key" in unsealed(sandbox)
+    assert wait_until(lambda: "harbor-minted-csrf-key" in unsealed(sandbox), seconds=20, pause=0.2)
     sovereign.up(expect_no_changes=True)
     assert generations(sandbox) == before
 
@@ -217,22 +174,19 @@ def test_a_deleted_secret_comes_back_and_pods_keep_running(
 def test_an_unpinned_certificate_is_fetched_from_the_controller(
     sandbox: Sandbox, sovereign: Stack
 ) -> None:
-    sandbox.configure(sealing=None)
-    sovereign.up(expect_no_changes=True)
-    sandbox.configure(sealing={"certificate": "${SANDBOX_SEALING_CERTIFICATE}"})
+    with sandbox.configured(sealing=None):
+        sovereign.up(expect_no_changes=True)
 
 
 def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
     sandbox: Sandbox, sovereign: Stack
 ) -> None:
-    before = {name: sandbox.section(name) for name in ("fqdn", "storage", "rotation")}
-    sandbox.configure(
+    with sandbox.configured(
         fqdn="Not_A_Name",
         storage={"kind": "hetzner", "regoin": "fsn1", "region": "ash", "bucket": "Has.Dots"},
         rotation={"secretKey": 2},
-    )
-    refused = sovereign.run("preview", "-s", sovereign.name, check=False)
-    sandbox.configure(**before)
+    ):
+        refused = sovereign.run("preview", "-s", sovereign.name, check=False)
     assert refused.code != 0
     for part in (
         "5 settings of stack local are refused; nothing was touched",
@@ -242,9 +196,9 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
         "no dots",
         "cannot decrypt",
         "pulumi config set --path 'storage.region' fsn1 -s local",
-        "Traceback",
     ):
-        assert (part in refused.text) is (part != "Traceback"), refused.text
+        assert part in refused.text
+    assert "Traceback" not in refused.text
 
 
 @pytest.mark.parametrize(
@@ -257,17 +211,16 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
 def test_the_command_that_mends_a_text_which_begins_like_a_flag_is_taken(
     sandbox: Sandbox, sovereign: Stack, section: str, key: str, rule: SettingRule
 ) -> None:
-    before = sandbox.section(section)
     text = "-----BEGIN SOMETHING-----"  # the command line drops the end of the last line
     (sandbox.project / rule.example.removeprefix("< ")).write_text(text)
     command = f"pulumi config set --path '{key}' {rule.example} -s {sovereign.name}"
     variables = {**os.environ, **sandbox.variables}
-    subprocess.run(["sh", "-ec", command], cwd=sandbox.project, env=variables, check=True)
-    found = sandbox.section(section)
-    sandbox.configure(**{section: before})
+    with sandbox.configured(**{section: sandbox.section(section)}):
+        subprocess.run(["sh", "-ec", command], cwd=sandbox.project, env=variables, check=True)
+        value = sandbox.section(section)
     for part in key.split(".")[1:]:
-        found = found[part]
-    assert found == text
+        value = value[part]
+    assert value == text
 
 
 def test_engine_runs_leave_nothing_in_the_temporary_folder_of_the_machine(
@@ -302,30 +255,21 @@ def test_up_of_a_real_sovereign_without_secrets_is_refused_before_anything_is_ma
     assert refused.code != 0
     assert "pulumi config set --secret s3AccessKey" in refused.text
     assert "Traceback" not in refused.text
-    assert (
-        json.loads(alone.run("stack", "export", "-s", "omantel").text)["deployment"].get(
-            "resources", []
-        )
-        == []
-        or "kubernetes" not in alone.run("stack", "export", "-s", "omantel").text
-    )
+    # Neither the cluster's provider nor an object in it stands in the state.
+    assert "kubernetes" not in alone.run("stack", "export", "-s", "omantel").text
 
 
 def test_an_unready_cluster_is_refused_with_what_is_missing(
     sandbox: Sandbox, sovereign: Stack
 ) -> None:
-    sandbox.configure(
+    with sandbox.configured(
         cluster={"name": "omantel", "context": "${SANDBOX_KUBE_CONTEXT}"},
         sealing={
             "certificate": "${SANDBOX_SEALING_CERTIFICATE}",
             "controllerName": "elsewhere",
         },
-    )
-    refused = sovereign.run("preview", "-s", sovereign.name, check=False)
-    sandbox.configure(
-        cluster={"context": "${SANDBOX_KUBE_CONTEXT}"},
-        sealing={"certificate": "${SANDBOX_SEALING_CERTIFICATE}"},
-    )
+    ):
+        refused = sovereign.run("preview", "-s", sovereign.name, check=False)
     assert refused.code != 0
     assert "cluster.name = omantel" in refused.text
     assert "reaches cluster kwok-sovereign" in refused.text
@@ -375,9 +319,9 @@ def test_shared_services_of_the_estate_are_used_without_hand_made_secrets(
         },
     )
     sovereign.up()
-    found = unsealed(sandbox)
-    assert found["harbor-shared-valkey"]["REDIS_PASSWORD"] == shared[0]
-    assert found["harbor-shared-database"] == {"password": shared[1]}
+    secrets = unsealed(sandbox)
+    assert secrets["harbor-shared-valkey"]["REDIS_PASSWORD"] == shared[0]
+    assert secrets["harbor-shared-database"] == {"password": shared[1]}
     maps = {
         item["metadata"]["name"]: item.get("data", {}) for item in objects(sandbox, "configmaps")
     }

@@ -18,7 +18,6 @@ from engine.stack import Stack
 from sandbox import processes, storage
 from sandbox.state import REGION, State
 from tests.sandbox.conftest import Sandbox
-from tests.sandbox.test_lifecycle import generations, unsealed
 from tests.support.faulty_store import (
     FAULTS,
     Store,
@@ -29,6 +28,7 @@ from tests.support.faulty_store import (
     storm,
     whole_life,
 )
+from tests.support.sandbox import generations, unsealed
 from toolchain.build import ensure
 
 _names = (f"bucket-{number}" for number in itertools.count())
@@ -64,12 +64,12 @@ def bucket() -> str:
 def test_the_gateway_lacks_lifecycle_rules_which_is_told_and_done_without(
     store: Store, bucket: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = store.inputs(bucket)
-    state = store.create(wanted)
+    inputs = store.inputs(bucket)
+    state = store.create(inputs)
     assert state["unsupported"] == ["lifecycle"]
     assert "does not offer lifecycle; the bucket works without" in capfd.readouterr().err
     assert store.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
-    assert not store.differs(store.read(state), wanted)
+    assert not store.differs(store.read(state), inputs)
 
 
 def test_a_bucket_lives_its_whole_life(store: Store, bucket: str) -> None:
@@ -91,7 +91,7 @@ def test_killed_at_any_call_the_next_creation_ends_in_the_same_state(
     store: Store, executed: bool
 ) -> None:
     before = store.buckets()
-    wanted = store.create(store.inputs(next(_names)))
+    undisturbed = store.create(store.inputs(next(_names)))
     calls = len(store.proxy.seen)
     for call in range(1, calls + 1):
         bucket = next(_names)
@@ -100,10 +100,10 @@ def test_killed_at_any_call_the_next_creation_ends_in_the_same_state(
             store.create(store.inputs(bucket))
         store.proxy.plan = calm
         state = store.create(store.inputs(bucket))
-        assert {**state, "bucket": "", "claim": ""} == {**wanted, "bucket": "", "claim": ""}
+        assert {**state, "bucket": "", "claim": ""} == {**undisturbed, "bucket": "", "claim": ""}
         assert store.keys(bucket) == {OWNER_KEY}
         store.delete(state)
-    store.delete(wanted)
+    store.delete(undisturbed)
     assert store.buckets() == before
 
 
@@ -140,9 +140,9 @@ def test_the_gateway_knows_no_such_names_of_keys_which_is_told_and_nothing_is_le
     store: Store, bucket: str
 ) -> None:
     store.create(store.inputs(bucket))
-    wanted = {**store.inputs(bucket), "projectId": "1234567", "moreAccessKeys": []}
+    inputs = {**store.inputs(bucket), "projectId": "1234567", "moreAccessKeys": []}
     with pytest.raises(BucketError, match=r"MalformedPolicy.*The policy was taken off again"):
-        store.lockdown().create(wanted)
+        store.lockdown().create(inputs)
     assert read_policy(store.s3, bucket) is None
     assert store.keys(bucket) == {OWNER_KEY}
 

@@ -215,8 +215,8 @@ def test_a_pull_request_that_drops_the_bucket_is_stopped(
     assert "S3Bucket `object-storage-bucket`**" in changed.markdown
     # The sandbox's own data may go; a Sovereign's may not.
     assert changed.violations == ()
-    found = rules.violations(changed.plan, sandbox=False)
-    assert ("data-stays", "object-storage-bucket") in [(v.rule, v.resource) for v in found]
+    broken = rules.violations(changed.plan, sandbox=False)
+    assert ("data-stays", "object-storage-bucket") in [(v.rule, v.resource) for v in broken]
 
 
 # --- The fleet ----------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ def manifests(sandbox: Sandbox, sovereign: Stack) -> dict[str, Any]:
     rendered = cluster.kubectl(
         sandbox.state, sandbox.tools, "get", "secret", "object-storage", *wired
     )
-    return {found["kind"]: found for found in yaml.safe_load_all(rendered)}
+    return {manifest["kind"]: manifest for manifest in yaml.safe_load_all(rendered)}
 
 
 def velero_client(manifests: dict[str, Any], credentials: Path) -> Any:

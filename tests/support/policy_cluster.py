@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -16,12 +15,13 @@ import yaml
 
 from sandbox import cluster, commands, kyverno
 from sandbox.state import State
+from sandbox.waiting import wait_until
 from toolchain.build import Toolbox, ensure
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the API server said."""
+    """The API server's answer."""
 
     code: int
     body: dict[str, Any]
@@ -54,8 +54,8 @@ class PolicyCluster:
         commands.stop_when_gone(state, watch)
         cluster.start(state, tools)
         kyverno.start(state, tools)
-        found = yaml.safe_load(state.kubeconfig.read_text())
-        server, user = found["clusters"][0]["cluster"], found["users"][0]["user"]
+        kubeconfig = yaml.safe_load(state.kubeconfig.read_text())
+        server, user = kubeconfig["clusters"][0]["cluster"], kubeconfig["users"][0]["user"]
         trust = ssl.create_default_context(cafile=server["certificate-authority"])
         trust.load_cert_chain(user["client-certificate"], user["client-key"])
         return cls(state, tools, server["server"], trust)
@@ -152,11 +152,8 @@ def pod(
     }
 
 
-def until(check: Callable[[], bool], *, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.1)
+def until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
+    assert wait_until(condition, seconds=seconds, pause=0.1), f"not so after {seconds:.0f} s"
 
 
 def _pods(namespace: str) -> str:

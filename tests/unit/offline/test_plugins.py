@@ -253,15 +253,15 @@ def test_certificate_validates_against_its_key(
     _, key = create(tls, KEY, inputs)
     pem = key["privateKeyPem"].value
     assert pem.startswith(f"-----BEGIN {header}-----")
-    wanted = {
+    request = {
         "privateKeyPem": Secret(pem),
         "subject": {"commonName": "issuer", "organization": "harbor"},
         "validityPeriodHours": 48,
         "allowedUses": ["digital_signature", "server_auth"],
         "dnsNames": ["harbor.example"],
     }
-    assert check(tls, CERTIFICATE, wanted) == {}
-    _, state = create(tls, CERTIFICATE, wanted)
+    assert check(tls, CERTIFICATE, request) == {}
+    _, state = create(tls, CERTIFICATE, request)
     certificate = x509.load_pem_x509_certificate(state["certPem"].encode())
     certificate.verify_directly_issued_by(certificate)
     public = certificate.public_key().public_bytes(
