@@ -71,7 +71,6 @@ class DedicatedDatabase(CommonDatabaseSettings):
     }
 
     mode: Literal["dedicated"] = "dedicated"
-    """A CloudNativePG Cluster of this Sovereign's own."""
     adopt: bool = False
     """Adopt the Cluster `harbor-pg` that exists in the namespace instead of refusing it."""
     instances: Annotated[int, whole_number(1, 9, example=2)] = 1
@@ -107,7 +106,6 @@ class SharedDatabase(CommonDatabaseSettings):
     """A database on a server that exists already."""
 
     mode: Literal["shared"]
-    """A database on a server that exists already."""
     host: Annotated[str, HOST]
     """Host of the server, as Harbor's pods reach it."""
     port: Annotated[int, PORT] = 5432

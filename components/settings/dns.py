@@ -49,10 +49,10 @@ class DnsKind(AsksForSecrets):
 
 
 class NoDns(DnsKind):
-    """Somebody else writes them, such as external-dns."""
+    """Somebody else writes the records, such as external-dns, or a wildcard record covers the
+    host."""
 
     kind: Literal["none"] = "none"
-    """Somebody else writes them, such as external-dns or a wildcard record."""
 
 
 class LoadBalancer(Section):
@@ -121,7 +121,6 @@ class HetznerDns(DnsKind):
     }
 
     kind: Literal["hetzner"]
-    """A zone of Hetzner's DNS."""
     zone: Annotated[str, _ZONE]
     """Name of the zone that holds the registry's host; it exists already."""
     load_balancer: LoadBalancer | None = None

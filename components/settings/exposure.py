@@ -41,10 +41,9 @@ class ListenerCertificate(Section):
 
 
 class GatewayExposure(Section):
-    """An HTTPRoute on a Gateway, which ends TLS."""
+    """An HTTPRoute on a Gateway (Gateway API), which terminates TLS."""
 
     kind: Literal["gateway"] = "gateway"
-    """An HTTPRoute on a Gateway (Gateway API), which ends TLS."""
     parent_refs: tuple[ParentRef, ...] = (
         ParentRef(name="cilium-gateway", namespace="kube-system"),
     )
@@ -75,10 +74,9 @@ def _annotations(annotations: Mapping[str, str]) -> str | None:
 
 
 class IngressExposure(Section):
-    """An Ingress, for estates without Gateway API."""
+    """An Ingress of a controller such as Traefik or nginx, which terminates TLS."""
 
     kind: Literal["ingress"]
-    """An Ingress of a controller such as Traefik or nginx, which ends TLS."""
     class_name: Annotated[str, replace(OBJECT_NAME, example="traefik")]
     """IngressClass."""
     annotations: Annotated[

@@ -78,8 +78,8 @@ class ImagePolicySettings(Section):
     extra_prefixes: tuple[Annotated[str, PREFIX], ...] = ()
     """What names of images may begin with, besides the registry's own host."""
     excluded_namespaces: tuple[Namespace, ...] | None = None
-    """Namespaces where any image may run. Replaces the default, which is the namespaces that Harbor
-    needs to start."""
+    """Namespaces where any image may run. Replaces the default: the namespaces that Harbor needs to
+    start (components/settings/exclusions.py)."""
     extra_excluded_namespaces: tuple[Namespace, ...] = ()
     """Namespaces where any image may run, in addition to excludedNamespaces."""
     accept_refusals: bool = False

@@ -31,18 +31,19 @@ _ADDRESS_COMMAND = (
 
 
 class CiliumGateway(Section):
-    """Cilium's own Gateway or Ingress controller."""
+    """Cilium's own Gateway or Ingress controller.
+
+    Its traffic has the identity `ingress`, which no selector of pods matches, so
+    CiliumNetworkPolicies are written in addition to the plain ones.
+    """
 
     kind: Literal["cilium"] = "cilium"
-    """Cilium's own Gateway or Ingress controller. Its traffic has the identity `ingress`, which no
-    selector of pods matches, so CiliumNetworkPolicies are written beside the plain ones."""
 
 
 class NamespaceGateway(Section):
-    """Any controller that runs as pods: Traefik, nginx, Envoy Gateway."""
+    """A controller that runs as pods of one namespace: Traefik, nginx, Envoy Gateway."""
 
     kind: Literal["namespace"]
-    """A controller that runs as pods of one namespace."""
     namespace: Annotated[str, replace(DNS_LABEL, example="traefik")]
     """Namespace of the controller's pods."""
     https_port: Annotated[int, replace(PORT, example="8443")] = 8443

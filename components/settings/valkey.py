@@ -23,7 +23,6 @@ class DedicatedValkey(Section):
     """A Valkey of this Sovereign's own."""
 
     mode: Literal["dedicated"] = "dedicated"
-    """A Valkey of this Sovereign's own."""
     storage_size: StorageSize = "2Gi"
     """Size of the volume that holds the data."""
     storage_class: Annotated[str, STORAGE_CLASS] | None = None
@@ -99,7 +98,6 @@ class SharedValkey(Section):
     """A Valkey or Redis that exists already."""
 
     mode: Literal["shared"]
-    """A Valkey or Redis that exists already."""
     host: Annotated[str, HOST]
     """Host of the server, as Harbor's pods reach it."""
     port: Annotated[int, PORT] = 6379

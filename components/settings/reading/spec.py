@@ -50,7 +50,7 @@ class SettingSpec:
 
 def spec_at(path: Path, raw: Mapping[str, Any]) -> SettingSpec:
     """What is allowed at `path`; `raw` decides which member of a union is meant."""
-    return _describe(_hint(path, raw))
+    return describe(_hint(path, raw))
 
 
 def is_known(path: Path, raw: Mapping[str, Any]) -> bool:
@@ -64,10 +64,10 @@ def is_known(path: Path, raw: Mapping[str, Any]) -> bool:
 
 def keys_at(path: Path, raw: Mapping[str, Any]) -> list[str]:
     """The keys of the section at `path`."""
-    models = _models(_hint(path, raw))
+    models = models_of(_hint(path, raw))
     if len(models) > 1:
-        models = [_chosen(models, _discriminator(models), lookup(raw, path))]
-    return [_alias(field, name) for name, field in models[0].model_fields.items()]
+        models = [_chosen(models, discriminator_of(models), lookup(raw, path))]
+    return [key_of(field, name) for name, field in models[0].model_fields.items()]
 
 
 def lookup(raw: Any, path: Path) -> Any:
@@ -82,9 +82,9 @@ def without_tags(loc: Sequence[str | int]) -> Path:
     path: list[str | int] = []
     hint: Any = Settings
     for segment in loc:
-        models = _models(hint)
-        if len(models) > 1 and segment in _tags(models, _discriminator(models)):
-            tag = _discriminator(models)
+        models = models_of(hint)
+        if len(models) > 1 and segment in _tags(models, discriminator_of(models)):
+            tag = discriminator_of(models)
             hint = next(model for model in models if segment in _tags([model], tag))
             continue
         path.append(segment)
@@ -103,19 +103,19 @@ def _hint(path: Path, raw: Any) -> Any:
 
 
 def _child(hint: Any, segment: str | int, value: Any) -> Any:
-    models = _models(hint)
+    models = models_of(hint)
     if len(models) > 1:
-        tag = _discriminator(models)
+        tag = discriminator_of(models)
         if segment == tag:
             choices = tuple(_tags(models, tag))
             return Literal[choices]  # pyright: ignore[reportInvalidTypeForm]
         models = [_chosen(models, tag, value)]
     if models:
         for name, field in models[0].model_fields.items():
-            if _alias(field, name) == segment:
-                return _of(field)
+            if key_of(field, name) == segment:
+                return hint_of(field)
         raise KeyError(segment)
-    bare, metadata = _parts(hint)
+    bare, metadata = parts_of(hint)
     if get_origin(bare) is dict:
         example = next(
             (item.example for item in metadata if isinstance(item, SettingRule)), "VALUE"
@@ -124,13 +124,14 @@ def _child(hint: Any, segment: str | int, value: Any) -> Any:
     return get_args(bare)[0]  # an element of a tuple
 
 
-def _describe(hint: Any) -> SettingSpec:
-    bare, metadata = _parts(hint)
+def describe(hint: Any) -> SettingSpec:
+    """What a type, with all that annotates it, allows."""
+    bare, metadata = parts_of(hint)
     rule = next((item for item in metadata if isinstance(item, SettingRule)), None)
     if rule is not None:
         below: Path = ("KEY",) if get_origin(bare) is dict else ()
         return SettingSpec(allowed=rule.allowed, examples=[(below, rule.example)], rule=rule)
-    if models := _models(hint):
+    if models := models_of(hint):
         return _describe_section(models)
     default = next((item.default for item in metadata if isinstance(item, FieldInfo)), None)
     if bare is bool:
@@ -138,7 +139,7 @@ def _describe(hint: Any) -> SettingSpec:
     if get_origin(bare) is Literal:
         return _describe_choice([str(choice) for choice in get_args(bare)], default)
     if get_origin(bare) is tuple:
-        inner = _describe(get_args(bare)[0])
+        inner = describe(get_args(bare)[0])
         return SettingSpec(
             allowed=f"a list, each {inner.allowed}",
             examples=[((0, *path), text) for path, text in inner.examples],
@@ -159,35 +160,36 @@ def _describe_choice(choices: list[str], default: Any) -> SettingSpec:
 
 
 def _describe_section(models: list[type[BaseModel]]) -> SettingSpec:
-    fields = {_alias(field, name): field for name, field in models[0].model_fields.items()}
+    fields = {key_of(field, name): field for name, field in models[0].model_fields.items()}
     allowed = f"an object with the keys {', '.join(fields)}"
     examples: list[tuple[Path, str]] = []
     if len(models) > 1:
-        tag = _discriminator(models)
+        tag = discriminator_of(models)
         allowed = f"an object with {tag}: {' or '.join(_tags(models, tag))}"
         examples.append(((tag,), _tags(models, tag)[0]))
     required = {key: field for key, field in fields.items() if field.is_required()}
     if not required and not examples:
         required = dict(list(fields.items())[:1])
     for key, field in required.items():
-        examples += [((key, *path), text) for path, text in _describe(_of(field)).examples]
+        examples += [((key, *path), text) for path, text in describe(hint_of(field)).examples]
     return SettingSpec(allowed=allowed, examples=examples, is_section=True)
 
 
-def _alias(field: FieldInfo, name: str) -> str:
+def key_of(field: FieldInfo, name: str) -> str:
+    """The config key of a field that the model calls `name`."""
     return field.alias or name
 
 
-def _of(field: FieldInfo) -> Any:
-    """The type of a field with all that annotates it, the field itself too."""
+def hint_of(field: FieldInfo) -> Any:
+    """The type of a field, annotated with its metadata and with the field itself."""
     hint: Any = field.annotation
     for item in (*field.metadata, field):
         hint = Annotated[hint, item]
     return hint
 
 
-def _parts(hint: Any) -> tuple[Any, list[Any]]:
-    """A type without Annotated and without None, and all metadata passed on the way."""
+def parts_of(hint: Any) -> tuple[Any, list[Any]]:
+    """A type without Annotated and without None, and the metadata that annotated it."""
     metadata: list[Any] = []
     while True:
         if get_origin(hint) is Annotated:
@@ -202,14 +204,15 @@ def _parts(hint: Any) -> tuple[Any, list[Any]]:
             return hint, metadata
 
 
-def _models(hint: Any) -> list[type[BaseModel]]:
-    bare, _ = _parts(hint)
+def models_of(hint: Any) -> list[type[BaseModel]]:
+    """The section that a type is, or the members of a union of sections; none for other types."""
+    bare, _ = parts_of(hint)
     members = get_args(bare) if get_origin(bare) in (Union, UnionType) else (bare,)
     return [m for m in members if isinstance(m, type) and issubclass(m, BaseModel)]
 
 
-def _discriminator(models: list[type[BaseModel]]) -> str:
-    """The field that all members have with one literal value each."""
+def discriminator_of(models: list[type[BaseModel]]) -> str:
+    """The field whose literal value distinguishes the members of a union: `kind` or `mode`."""
 
     def tags(model: type[BaseModel], name: str) -> bool:
         field = model.model_fields.get(name)

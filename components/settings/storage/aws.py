@@ -110,7 +110,6 @@ class AccessKey(Section):
     """An IAM user of the registry's own, and its access key."""
 
     mode: Literal["access-key"] = "access-key"
-    """An IAM user of the registry's own, and its access key."""
     epoch: Epoch = 1
     """Raising the number makes a new key. The old key is deleted once the registry has the new
     one."""
@@ -119,10 +118,9 @@ class AccessKey(Section):
 
 
 class NodeRole(Section):
-    """No key: the registry uses the role of the node it runs on."""
+    """No key: the registry uses the role of the node it runs on, by IMDSv1."""
 
     mode: Literal["node-role"]
-    """No key: the registry uses the role of the node it runs on, by IMDSv1."""
     role: Annotated[str, _ROLE]
     """IAM role of the nodes' instance profile. The registry's policy is attached to it."""
 
@@ -142,7 +140,6 @@ class AwsStorage(BucketSettings):
     """Amazon S3. This program makes the bucket and the registry's access to it."""
 
     kind: Literal["aws"] = "aws"
-    """Amazon S3."""
     region: Annotated[str, _REGION]
     """Region of the bucket."""
     bucket: Annotated[str, _BUCKET]

@@ -70,7 +70,6 @@ class AzureStorage(ExistingContainer):
     }
 
     kind: Literal["azure"] = "azure"
-    """Azure Blob Storage."""
     account: Annotated[str, _ACCOUNT]
     """Name of a storage account that exists."""
     container: Annotated[str, _CONTAINER]

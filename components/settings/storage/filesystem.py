@@ -12,7 +12,6 @@ class FilesystemStorage(StorageKind):
     is_remote: ClassVar[bool] = False
 
     kind: Literal["filesystem"] = "filesystem"
-    """A volume of the cluster."""
     size: StorageSize
     """Size of the volume."""
     storage_class: Annotated[str, STORAGE_CLASS] | None = None

@@ -101,7 +101,6 @@ class GcsStorage(ExistingContainer):
     }
 
     kind: Literal["gcs"] = "gcs"
-    """Google Cloud Storage."""
     bucket: Annotated[str, _BUCKET]
     """Name of a bucket that exists."""
     root_directory: Annotated[str, ROOT_DIRECTORY] = ""

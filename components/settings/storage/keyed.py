@@ -77,7 +77,6 @@ class HetznerStorage(KeyedBucket):
     """Hetzner Object Storage. Keys are made in its Console; no API makes them."""
 
     kind: Literal["hetzner"] = "hetzner"
-    """Hetzner Object Storage."""
     region: Annotated[
         str,
         SettingRule(
@@ -118,7 +117,6 @@ class S3Storage(KeyedBucket):
     """Any other S3-compatible store: Ceph, MinIO, a gateway."""
 
     kind: Literal["s3"] = "s3"
-    """Any S3-compatible store."""
     endpoint: Annotated[str, ENDPOINT]
     """URL of the S3 API; https outside the sandbox."""
     path_style: bool = True
