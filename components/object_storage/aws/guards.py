@@ -1,4 +1,4 @@
-"""What guards a bucket of kind aws: private, encrypted, versioned, tidied, reached by TLS."""
+"""The guards of a bucket of kind aws: it is private, encrypted, versioned, tidied, TLS only."""
 
 from __future__ import annotations
 
