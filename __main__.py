@@ -10,7 +10,7 @@ from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
 from components.preflight import run as preflight
 
-gc.freeze()  # What is imported stays: to walk it again, at exit too, takes 0.4 s of a run.
+gc.freeze()  # Imported modules stay: without it the collector walks them for 0.4 s of a run.
 config = stack_config.load()
 settings = config.settings
 adopted = preflight.run(config)

@@ -21,9 +21,9 @@ from components.unknown import unknown
 def provider(settings: ClusterSettings) -> k8s.Provider:
     """The one provider of this stack.
 
-    The kubeconfig stays where it is ($KUBECONFIG or ~/.kube/config): no path and no credential of
-    it enters the state. The identifier keeps a changed kubeconfig from replacing everything
-    (pulumi-kubernetes #4019).
+    It reads the kubeconfig from $KUBECONFIG or ~/.kube/config, so that neither its path nor a
+    credential enters the state. With an identifier of the cluster a changed kubeconfig does not
+    replace every resource (pulumi-kubernetes #4019).
     """
     return k8s.Provider(
         "cluster",
@@ -55,7 +55,7 @@ def create(config: StackConfig, adopted: Adopted) -> Context:
 def _harbor_namespace(
     settings: Settings, adopted: Adopted, options: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
-    """Harbor's namespace; deleting it would take claims and database along, so it is data."""
+    """Harbor's namespace. It counts as data: its deletion would delete claims and database."""
     namespace = k8s.core.v1.Namespace(
         "namespace",
         metadata={
@@ -82,7 +82,7 @@ def _harbor_namespace(
 def sealing_certificate(settings: SealingSettings, cluster: ClusterSettings) -> pulumi.Output[str]:
     """PEM of the certificate to seal with: the pinned one, or the controller's.
 
-    Raises RunError when it is malformed, expired, or cannot be had in an update.
+    Raises RunError if it is malformed or expired, or if an update cannot fetch it.
     """
     if settings.certificate is None:
         return _fetched_certificate(settings, cluster)

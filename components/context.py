@@ -15,11 +15,11 @@ from components.sealing.sealed_secret import SealedSecret, SealedSecretArgs
 class Context:
     """What is the same for all components of a Sovereign.
 
-    `registry`: where its registry answers. `kube_context`: of the kubeconfig; None for its current
-    one. `namespace`: Harbor's, known once it is there. `certificate`: PEM to seal with.
+    `registry`: the address of its registry. `kube_context`: a context of the kubeconfig; None for
+    the current one. `namespace`: Harbor's, known once it exists. `certificate`: PEM to seal with.
     `unseal_seconds`: how long the controller may take to unseal a Secret. `protect`: refuse to
-    delete what holds data. `retain`: leave it in place on destroy. `options`: of every component,
-    with the one provider of the stack's cluster.
+    delete resources that hold data. `retain`: leave them in place on destroy. `options`: resource
+    options of every component, with the one provider of the stack's cluster.
     """
 
     registry: RegistryAddress
@@ -36,7 +36,7 @@ class Context:
         return naming.labels(self.registry.fqdn, component)
 
     def data_options(self, parent: pulumi.Resource) -> pulumi.ResourceOptions:
-        """Options of a resource that holds data which cannot be made again."""
+        """Resource options of a child of `parent` that holds data which cannot be made again."""
         return pulumi.ResourceOptions(
             parent=parent, protect=self.protect, retain_on_delete=self.retain
         )

@@ -1,5 +1,7 @@
-"""What Harbor's chart is told of the parts that Harbor stands on. Pure, and a leaf: the components
-that make those parts and the builder of the values both import it.
+"""What the values of Harbor's chart say about storage, database, cache, Secrets and exposure.
+
+Pure, and imports nothing of the project: the components that make those parts and the builder of
+the values both import it.
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 RELEASE: Final = "harbor"
-"""Release name; since it contains "harbor" the chart prefixes its objects with it alone."""
+"""Name of the release. It contains "harbor", so the chart names its objects by it alone."""
 
 MINTED_SECRET_KEY: Final = "harbor-minted-secret-key"
-"""Secret with the AES key of the stored credentials; its name marks a release of ours."""
+"""Secret with the AES key of the credentials in Harbor's database. A release whose values name this
+Secret is one of this program's."""
 
 GIVEN_SECRET_KEY: Final = "harbor-given-secret-key"
 """Secret with the same key, where an adopted Harbor brought it along. The Secret's name tells that
@@ -36,11 +39,11 @@ class RemoteStorage:
     driver: str
     options: Mapping[str, Any]
     redirect: bool = False
-    """Send clients to the store by 307. Off: the registry passes blobs through, so that clients,
-    scanner and network policies need to know one host only (harbor #23050, #15542)."""
+    """Send clients to the store by 307. Off: the registry passes blobs through, and clients,
+    scanner and network policies have to do with one host only (harbor #23050, #15542)."""
     ca_bundle_secret: str | None = None
     service_account: str | None = None
-    """ServiceAccount of the registry's pods, where it stands for a key."""
+    """ServiceAccount of the registry's pods, if they get access by it instead of by a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,10 +116,10 @@ class Ingress:
 
 
 def cache_secret(cache: Cache, password: str) -> dict[str, str]:
-    """What the Secret of the cache holds: the password as it is, escaped for URLs, and Trivy's URL.
+    """Data of the cache's Secret: the password, the password escaped for URLs, and Trivy's URL.
 
-    Somebody else's password may hold any character (harbor #20638). Trivy's pod has no variable
-    that could be put into a URL, so it gets a whole one.
+    The password of a shared cache may contain any character (harbor #20638). The chart cannot put a
+    variable into the URL for Trivy's pod, so Trivy gets a whole one.
     """
     escaped = quote(password, safe="")
     return {

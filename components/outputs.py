@@ -1,4 +1,4 @@
-"""The stack's outputs: what people and other stacks read."""
+"""The stack's outputs, for people and other stacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def export(
     credentials: Credentials,
     image_policy: ImagePolicy,
 ) -> None:
-    """Exports the outputs; adminPassword is a secret and shown by --show-secrets only."""
+    """Exports the outputs. adminPassword is a secret: only --show-secrets shows it."""
     pulumi.export("registryFqdn", settings.registry_address.host)
     pulumi.export("registryUrl", settings.registry_address.url)
     pulumi.export("imagePrefix", settings.registry_address.image_prefix)

@@ -1,4 +1,4 @@
-"""A value that a preview cannot know yet, as the engine's own unknown outputs are."""
+"""An output that a preview cannot know yet, like those of resources that do not exist yet."""
 
 from __future__ import annotations
 

@@ -17,16 +17,16 @@ from components.settings.valkey import DedicatedValkey
 
 @dataclass(frozen=True, kw_only=True)
 class CacheAccess:
-    """A cache that is ready, as Harbor reaches it; `revision` changes with its password."""
+    """How Harbor reaches the cache, known once it is ready; `revision`: of its password."""
 
     cache: pulumi.Output[Cache]
     revision: pulumi.Output[str]
 
 
 def create(settings: Settings, context: Context, credentials: Credentials) -> CacheAccess:
-    """Valkey by `valkey.mode`; the minted password is a dedicated one's only.
+    """Valkey by `valkey.mode`: the Sovereign's own, with the minted password, or a shared one.
 
-    Raises RunError where a shared one's password cannot be read.
+    Raises RunError if the password of a shared one cannot be read.
     """
     section = settings.valkey
     if isinstance(section, DedicatedValkey):

@@ -17,7 +17,7 @@ from components.settings.model import Settings, max_open_connections
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAccess:
-    """A database that is ready, as Harbor reaches it; `revision` changes with its password."""
+    """How Harbor reaches the database, known once it is ready; `revision`: of its password."""
 
     database: pulumi.Output[Database]
     revision: pulumi.Output[str]
@@ -30,9 +30,10 @@ def create(
     *,
     adopted_id: str | None = None,
 ) -> DatabaseAccess:
-    """PostgreSQL by `database.mode`; password and `adopted_id` are a dedicated one's only.
+    """PostgreSQL by `database.mode`: the Sovereign's own, with the minted password, or a shared.
 
-    Raises RunError where a shared one's password cannot be read.
+    `adopted_id`: ID of an existing Cluster that becomes the Sovereign's own. Raises RunError if the
+    password of a shared one cannot be read.
     """
     section = settings.database
     if isinstance(section, DedicatedDatabase):

@@ -16,7 +16,7 @@ from components.settings.database import DedicatedDatabase
 
 CLUSTER: Final = "harbor-pg"
 SECRET: Final = "harbor-pg-credentials"
-"""Secret with its owner's password; a Cluster that names it is ours."""
+"""Secret with the owner's password; a Cluster that names it is one of this program's."""
 DATABASE: Final = "registry"
 OWNER: Final = "harbor"
 PORT: Final = 5432
@@ -33,10 +33,10 @@ class PostgresArgs:
 
 
 class Postgres(pulumi.ComponentResource):
-    """A Cluster that is Ready, and the Secret with its owner's password.
+    """A Cluster, and the Secret with its owner's password.
 
-    `host` is known once the Cluster is Ready. Use the read-write Service directly: Harbor's
-    migrations hold advisory locks, which a transaction-mode pooler breaks.
+    `host` is known once the Cluster is Ready. It is the read-write Service, without a pooler before
+    it: Harbor's migrations hold advisory locks, which a pooler in transaction mode breaks.
     """
 
     host: pulumi.Output[str]
@@ -53,7 +53,7 @@ class Postgres(pulumi.ComponentResource):
             {"username": OWNER, "password": args.password},
             parent=self,
             kind="kubernetes.io/basic-auth",
-            # With this label the operator sets a rotated password at once.
+            # With this label the operator sets a rotated password in the database at once.
             labels={"cnpg.io/reload": "true"},
         )
         cluster = CustomResource(
@@ -96,7 +96,7 @@ def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
             "initdb": {"database": DATABASE, "owner": OWNER, "secret": {"name": secret_name}}
         },
         "postgresql": {"parameters": {"max_connections": str(section.max_connections)}},
-        # A budget over a single instance would block every node drain for ever.
+        # A disruption budget over a single instance would block every drain of its node.
         "enablePDB": section.instances > 1,
         "primaryUpdateStrategy": "unsupervised",
         "primaryUpdateMethod": "switchover" if section.instances > 1 else "restart",

@@ -1,8 +1,8 @@
-"""SharedCredentials: the password of somebody else's service, brought into Harbor's namespace.
+"""SharedCredentials: the password of a service of the estate, copied into Harbor's namespace.
 
-The estate keeps it in a Secret beside the service (valkey-primary.valkey: Secret `valkey`, key
-valkey-password; CNPG: `<cluster>-app`, key password). Pods can only read Secrets of their own
-namespace, so a sealed copy is made (docs/decisions/0006).
+The estate keeps the password in a Secret in the service's namespace (valkey-primary.valkey: Secret
+`valkey`, key valkey-password; CNPG: `<cluster>-app`, key password). Pods can read Secrets of their
+own namespace only, so a sealed copy is made (docs/decisions/0006).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Data = dict[str, pulumi.Input[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class SharedCredentialsArgs:
-    """`source`: where the password stands. `data`: password → keys of the copy."""
+    """`source`: the Secret that has the password. `data`: password → data of the copy."""
 
     source: SecretRef
     secret_name: str
@@ -30,7 +30,7 @@ class SharedCredentialsArgs:
 
 
 class SharedCredentials(pulumi.ComponentResource):
-    """The sealed copy. A password that changed at its source is followed by the next `up`."""
+    """The sealed copy. The next `up` follows a password that changed at its source."""
 
     secret_name: pulumi.Output[str]
     revision: pulumi.Output[str]

@@ -32,7 +32,7 @@ class ValkeyArgs:
 
 
 class Valkey(pulumi.ComponentResource):
-    """`cache` is known once the pod is Ready and the Secret unsealed."""
+    """The server. `cache` is known once the pod is Ready and the Secret is unsealed."""
 
     cache: pulumi.Output[Cache]
     revision: pulumi.Output[str]
@@ -58,19 +58,19 @@ class Valkey(pulumi.ComponentResource):
             "selector": _selector(),
             "ports": [{"name": "valkey", "port": PORT, "targetPort": "valkey"}],
         }
-        # The StatefulSet below is awaited; waiting for its endpoints too takes 10 s more.
+        # The StatefulSet below is awaited; to await the Service's endpoints too takes 10 s more.
         unawaited: Any = {
             **metadata,
             "annotations": {**FIELD_MANAGER, "pulumi.com/skipAwait": "true"},
         }
         Service(f"{name}-service", metadata=unawaited, spec=service, opts=child)
         workload: Any = pulumi.Output.all(secret.secret_name, secret.revision).apply(
-            lambda found: stateful_set_spec(args, secret_name=found[0], revision=found[1])
+            lambda known: stateful_set_spec(args, secret_name=known[0], revision=known[1])
         )
         server = StatefulSet(f"{name}-server", metadata=metadata, spec=workload, opts=child)
         self.revision = secret.revision
         self.cache = pulumi.Output.all(secret.secret_name, server.id).apply(
-            lambda found: _cache(found[0])
+            lambda known: _cache(known[0])
         )
         self.register_outputs({})
 
@@ -80,10 +80,10 @@ def _cache(secret_name: str) -> Cache:
 
 
 def cache_secret_data(cache: Cache, password: pulumi.Input[str]) -> dict[str, pulumi.Input[str]]:
-    """The keys that Harbor's pods read, for an own and for a shared Valkey alike."""
-    whole = pulumi.Output.from_input(password).apply(lambda plain: cache_secret(cache, plain))
+    """The Secret that Harbor's pods read, for an own and for a shared Valkey alike."""
+    data = pulumi.Output.from_input(password).apply(lambda plain: cache_secret(cache, plain))
     keys = cache_secret(cache, "")
-    return {key: whole.apply(lambda found, key=key: found[key]) for key in keys}
+    return {key: data.apply(lambda data, key=key: data[key]) for key in keys}
 
 
 def _selector() -> dict[str, str]:
@@ -132,8 +132,8 @@ def _container(args: ValkeyArgs, secret_name: str) -> dict[str, Any]:
     return {
         "name": "valkey",
         "image": versions.VALKEY_IMAGE,
-        # `exec` hands over signals; the shell puts the password in after the start, so it stands
-        # in no argument list of the pod's spec.
+        # `exec` lets the server get signals. The shell inserts the password when it runs, so that
+        # no argument in the pod's spec contains it.
         "command": ["sh", "-c", _START.format(max_memory=args.settings.max_memory_bytes)],
         "env": [_password("VALKEY_PASSWORD", secret_name), _password("REDISCLI_AUTH", secret_name)],
         "ports": [{"name": "valkey", "containerPort": PORT}],
@@ -164,4 +164,4 @@ maxmemory {max_memory}
 maxmemory-policy noeviction
 EOF
 """
-"""Evicting a key would lose a queued job of Harbor's jobservice."""
+"""The shell command. noeviction: an evicted key would be a lost job of Harbor's job service."""

@@ -1,1 +1,1 @@
-"""What several components need of Kubernetes: a client, names, quantities."""
+"""Kubernetes for several components: a client, names and quantities."""

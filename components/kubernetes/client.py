@@ -1,4 +1,4 @@
-"""Plain calls to the Sovereign's API server, for what the engine cannot ask or await by itself.
+"""Requests to the Sovereign's API server, for what the engine can neither read nor await.
 
 lightkube reads the kubeconfig and does the authentication; paths are the API's own.
 """
@@ -13,9 +13,9 @@ import httpx2
 from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig
 
-# The engine calls a dynamic provider from several threads. lightkube reads a kubeconfig by msgspec,
-# which describes a type to itself at its first use; a second thread that meets it half described
-# ends the whole process (segmentation fault in msgspec 0.22.0).
+# The engine calls a dynamic provider in several threads. lightkube reads a kubeconfig by msgspec,
+# which builds its description of a type at the first use. A second thread that uses a description
+# before it is complete crashes the process (segmentation fault in msgspec 0.22.0).
 _READING_KUBECONFIG = threading.Lock()
 
 
@@ -29,23 +29,23 @@ class ClusterClient:
     def __init__(self, context: str | None) -> None:
         try:
             with _READING_KUBECONFIG:
-                found = KubeConfig.from_env().get(context_name=context)
+                config = KubeConfig.from_env().get(context_name=context)
         except Exception as error:
             raise ClusterUnreachable(f"kubeconfig: {error}") from None
-        if found is None:
+        if config is None:
             raise ClusterUnreachable(f"kubeconfig has no context {context or '(current)'}")
-        self.cluster_name: str = found.context.cluster
+        self.cluster_name: str = config.context.cluster
         """Name of the cluster entry in the kubeconfig."""
         parameters = ConnectionParams(timeout=httpx2.Timeout(10.0), trust_env=True)
-        self._http = Client(found, parameters)
+        self._http = Client(config, parameters)
 
     def get(self, path: str) -> Any:
-        """The object at an API path; None when there is none. Raises ClusterUnreachable."""
+        """The object at an API path; None if it does not exist. Raises ClusterUnreachable."""
         answer = self._request("GET", path)
         return None if answer.status_code == 404 else answer.json()
 
     def text(self, path: str) -> str:
-        """The body at an API path as text. Raises ClusterUnreachable, also when there is none."""
+        """The body at an API path as text. Raises ClusterUnreachable, also if there is none."""
         answer = self._request("GET", path)
         if answer.status_code == 404:
             raise ClusterUnreachable(f"{path} is not there")
@@ -66,7 +66,7 @@ class ClusterClient:
 
 
 def dig(tree: Any, *keys: str) -> Any:
-    """What stands at `keys` in nested objects; None where one of them is missing."""
+    """The value under `keys` in nested objects; None where one of the keys is missing."""
     for key in keys:
         tree = tree.get(key) if tree else None
     return tree
@@ -93,11 +93,11 @@ def secret_value(client: ClusterClient, *, namespace: str, name: str, key: str) 
 
 
 def sealed_secret_condition(client: ClusterClient, *, namespace: str, name: str) -> str:
-    """What the sealed-secrets controller last said of a SealedSecret, for an error message."""
-    found = client.get(f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}")
-    if found is None:
+    """The sealed-secrets controller's last message on a SealedSecret, for an error message."""
+    sealed = client.get(f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}")
+    if sealed is None:
         return "the SealedSecret is gone"
-    conditions: list[dict[str, Any]] = dig(found, "status", "conditions") or []
+    conditions: list[dict[str, Any]] = dig(sealed, "status", "conditions") or []
     for condition in conditions:
         if condition.get("type") == "Synced":
             return str(condition.get("message") or f"Synced={condition.get('status')}")

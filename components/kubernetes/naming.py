@@ -6,7 +6,7 @@ from typing import Final
 
 SEAM_NAMESPACE: Final = "flux-system"
 SEAM_SECRET: Final = "object-storage"
-"""The estate's vendor-neutral seam: flux-system/object-storage, five keys."""
+"""The estate's seam: by this Secret other programs find the bucket (object_storage/seam.py)."""
 
 SOVEREIGN_LABEL: Final = "catalyst.openova.io/sovereign"
 """The estate's label on namespaces; its value is the Sovereign's FQDN."""

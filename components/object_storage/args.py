@@ -1,4 +1,4 @@
-"""What every kind of storage is made of."""
+"""Arguments of the component ObjectStorage, which every kind of storage gets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from components.stack_config import Secrets
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectStorageArgs:
-    """`owner` names the stack in the bucket's owner object. `secrets`: those the kind needs."""
+    """`owner`: the stack, as the bucket's owner object names it. `secrets`: those that the kind of
+    storage needs, by config key."""
 
     settings: StorageSettings
     secrets: Secrets

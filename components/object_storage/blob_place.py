@@ -1,11 +1,12 @@
-"""Where the blobs are, remembered, so that a change of mind is not taken for a move.
+"""The place of the blobs, kept in the state, so that a changed setting is not taken for a move.
 
-Harbor's database knows blobs by digest and the registry looks for them in one place. Another
-place in the config moves nothing: images would still be listed, and every pull would fail. So the
-place is kept in the state, and a preview that finds another one in the config is refused, unless
-the config says that the blobs were moved there.
+Harbor's database knows blobs by digest, and the registry looks for them in one place: a bucket,
+container or volume, and a directory in it. To name another place in the config moves no blob:
+images would still be listed, and every pull would fail. So a preview compares the place in the
+config with the one in the state and refuses a change, unless the config says that the blobs were
+moved (`storage.movedTo`).
 
-Nothing outside the state is read or written.
+The provider reads and writes nothing outside the state.
 
 This module's path and its provider's name are part of every existing state: they never change
 (tests/unit/test_state_memory.py).
@@ -30,10 +31,10 @@ from components.settings.storage.base import BlobLocation, StorageKind, location
 
 
 class BlobPlaceProvider(ResourceProvider):
-    """Keeps `place`, config keys of the section `storage` and their values.
+    """Keeps `place` (see settings.storage.base.Place).
 
-    `name` is the place's, and `movedTo` the one that was agreed to. `check` sees the inputs of the
-    last run, in previews too.
+    Inputs: `place`, its `name`, and `movedTo`, the name of the place to which the blobs were moved.
+    `check` gets the inputs of the last run, in previews too.
     """
 
     serialize_as_secret_always = False
@@ -58,9 +59,9 @@ class BlobPlaceProvider(ResourceProvider):
 
 
 def refusal(before: BlobLocation, after: BlobLocation, name: str) -> str:
-    """Why the change is refused: each key, its value before and now, and the ways out.
+    """Why the change is refused: each key, its value before and now, and what to do.
 
-    `name`: of the place `after`.
+    `name`: that of the place `after`.
     """
     changed = sorted(key for key in {**before, **after} if before.get(key) != after.get(key))
     values = "\n".join(
@@ -87,7 +88,7 @@ def _shown(place: BlobLocation, key: str) -> str:
 
 
 class BlobPlace(Resource, module="storage", name="BlobPlace"):
-    """The place as a resource. What must not happen after a refusal depends on it."""
+    """The place as a resource. All of the storage depends on it, so a refusal stops that too."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class BlobPlace(Resource, module="storage", name="BlobPlace"):
         settings: StorageKind,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """`settings` say where blobs are, and to where they were moved, if they were."""
+        """`settings`: their place, and the place to which the blobs were moved, if they were."""
         props = {
             "place": settings.blob_location,
             "name": location_name(settings.blob_location),

@@ -21,9 +21,9 @@ from components.stack_config import StackConfig
 class ObjectStorage(pulumi.ComponentResource):
     """Where blobs are kept: a bucket, or (kind filesystem) a volume of Harbor's own.
 
-    `storage` is known once the bucket is there and its Secret is unsealed, and so are `bucket` and
-    `endpoint`, None where there is none. `location` is None without a bucket that speaks S3;
-    `revision` changes with the credentials.
+    `storage`, `bucket` and `endpoint` are known once the bucket exists and its Secret is unsealed;
+    the last two are None for a volume. `location` is None unless the storage is a bucket that
+    speaks S3. `revision` changes with the credentials.
     """
 
     storage: pulumi.Output[RemoteStorage | VolumeStorage]
@@ -55,7 +55,7 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
             )
             return Store(storage=parent.urn.apply(lambda _: volume))
         case AwsStorage() as settings:
-            # Here, so that no other stack pays for the import of this vendor's SDK.
+            # Imported here, so that stacks of other kinds do not wait for this vendor's SDK.
             from components.object_storage.aws.bucket import aws_bucket
 
             return aws_bucket(name, args, settings, parent)
@@ -75,8 +75,8 @@ def create(config: StackConfig, context: Context) -> ObjectStorage:
         owner=f"{pulumi.get_project()}/{pulumi.get_stack()}",
         context=context,
     )
-    # The component waits for the place, and all of the storage for the component: nothing is made
-    # elsewhere before a move is agreed to.
+    # The component depends on the place, and each of its resources on the component: a refused
+    # place stops everything before it is made somewhere else.
     after_place = pulumi.ResourceOptions(depends_on=[place])
     options = pulumi.ResourceOptions.merge(context.options, after_place)
     return ObjectStorage("object-storage", args, options)

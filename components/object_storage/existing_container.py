@@ -24,7 +24,7 @@ def own_container(
         parent=parent,
     )
     return Store(
-        storage=credentials.secret_name.apply(lambda found: _remote(settings, found)),
+        storage=credentials.secret_name.apply(lambda secret_name: _remote(settings, secret_name)),
         revision=credentials.revision,
     )
 

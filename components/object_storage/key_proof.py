@@ -1,8 +1,8 @@
 """Proof that a key pair works, before anything is sealed with it.
 
-What is in the state: the bucket's place and a salted revision of the pair. The pair itself is read
-from the stack's configuration in `configure`, as for the bucket: it is kept neither as an input
-nor as an output, and a proof that fails leaves the last proven revision in the state.
+The state holds the bucket's address and a salted revision of the pair. The pair itself is read from
+the stack's configuration in `configure`, as for the bucket: it is neither an input nor an output,
+and a proof that fails leaves the last proven revision in the state.
 
 This module's path and its provider's name are part of every existing state: they never change
 (tests/unit/test_state_memory.py).
@@ -27,8 +27,8 @@ from components.object_storage.s3.probe import probe
 from components.object_storage.s3.provider import S3Provider
 from components.sealing.crypto import revision
 
-PLACE = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirectory")
-"""A change of these wants a new proof."""
+ADDRESS = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirectory")
+"""Inputs that say where the key pair is used. A change of one of them needs a new proof."""
 
 _UNCHANGED = (
     "Nothing was sealed with this key pair: the Secrets in the cluster, and Harbor, still have the "
@@ -46,9 +46,9 @@ class KeyProofProvider(S3Provider):
     """Lists, puts, gets and deletes a probe object whenever the key pair or the bucket is new."""
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        # Nothing is the same as "": the root directory is newer than some states.
-        moved = any((_olds.get(key) or "") != (_news.get(key) or "") for key in PLACE)
-        # Without a key pair this is a preview by somebody who has none.
+        # A missing value counts as "": states of earlier versions have no root directory.
+        moved = any((_olds.get(key) or "") != (_news.get(key) or "") for key in ADDRESS)
+        # Without the stack's key pair this is a preview by somebody who does not have it.
         known = self._credentials is not None and self._revision(_olds["salt"])
         return DiffResult(changes=moved or known != _olds["revision"], replaces=[])
 
@@ -63,8 +63,8 @@ class KeyProofProvider(S3Provider):
         afterwards = f"{_LOCKED_DOWN} {_UNCHANGED}" if props.get("lockdown") else _UNCHANGED
         with reached(location, self._credentials, afterwards) as client:
             probe(client, location.bucket, location.root_directory, afterwards=afterwards)
-        place = {key: props.get(key) for key in PLACE}
-        return {**place, "salt": salt, "revision": self._revision(salt)}
+        address = {key: props.get(key) for key in ADDRESS}
+        return {**address, "salt": salt, "revision": self._revision(salt)}
 
     def _revision(self, salt: str) -> str:
         assert self._credentials is not None  # `reached` demands them
@@ -88,7 +88,7 @@ class KeyProof(Resource, module="storage", name="KeyProof"):
     ) -> None:
         """`bucket`: the name, known once the bucket is there. `location`: how it is reached.
 
-        `lockdown`: whether a policy lets only some key pairs in, which a failure then tells.
+        `lockdown`: whether a policy lets only some key pairs in; the message of a failure says so.
         """
         super().__init__(
             KeyProofProvider(),
@@ -108,4 +108,4 @@ class KeyProof(Resource, module="storage", name="KeyProof"):
 
     def proven(self, key: pulumi.Input[str]) -> pulumi.Output[str]:
         """`key` of the stack's pair, known only once the pair has passed; as secret as it was."""
-        return pulumi.Output.all(self.revision, key).apply(lambda found: str(found[1]))
+        return pulumi.Output.all(self.revision, key).apply(lambda known: str(known[1]))

@@ -19,12 +19,12 @@ def keyed_bucket(
     name: str, args: ObjectStorageArgs, settings: KeyedBucket, parent: pulumi.Resource
 ) -> Store:
     """The bucket, its key pair proven and sealed for Harbor and for the seam."""
-    wanted = bucket_location(settings)
+    location = bucket_location(settings)
     bucket = S3Bucket(
         f"{name}-bucket",
         {
-            **location_props(wanted),
-            "rootDirectory": wanted.root_directory,
+            **location_props(location),
+            "rootDirectory": location.root_directory,
             "owner": args.owner,
             "adopt": settings.adopt,
             "versioning": settings.versioning.enabled,
@@ -38,7 +38,7 @@ def keyed_bucket(
     proof = KeyProof(
         f"{name}-key-proof",
         bucket=bucket.bucket,
-        location=wanted,
+        location=location,
         lockdown=settings.locked_to is not None,
         opts=pulumi.ResourceOptions(parent=parent),
     )
@@ -46,33 +46,37 @@ def keyed_bucket(
         S3Lockdown(
             f"{name}-lockdown",
             bucket=bucket.bucket,
-            location=wanted,
+            location=location,
             owner=args.owner,
             project_id=settings.locked_to.project_id,
             more_access_keys=settings.locked_to.more_access_keys,
-            # A key pair that does not work is told by the proof, not by a policy.
+            # A key pair that does not work is reported by the proof, not by this policy.
             opts=pulumi.ResourceOptions(parent=parent, depends_on=[proof]),
         )
     # Sealing waits for the proof: a new key pair that does not work changes nothing.
     access_key, secret_key = proof.proven(access_key), proof.proven(secret_key)
 
-    seam(f"{name}-seam", wanted, access_key, secret_key, context=args.context, parent=parent)
+    seam(f"{name}-seam", location, access_key, secret_key, context=args.context, parent=parent)
     data = registry_keys(access_key, secret_key)
-    if wanted.ca_bundle is not None:
+    if location.ca_bundle is not None:
         # Beside the keys, so that the registry restarts on either.
-        data["ca.crt"] = wanted.ca_bundle
+        data["ca.crt"] = location.ca_bundle
     credentials = args.context.sealed(f"{name}-credentials", HARBOR_SECRET, data, parent=parent)
-    location = bucket.bucket.apply(lambda _: wanted)
+
+    def for_harbor(secret_name: str) -> RemoteStorage:
+        return RemoteStorage(
+            driver="s3",
+            options=s3_driver(location, secret_name),
+            redirect=settings.redirect,
+            ca_bundle_secret=secret_name if location.ca_bundle is not None else None,
+        )
+
+    known_location = bucket.bucket.apply(lambda _: location)
     return Store(
-        location=location,
+        location=known_location,
         revision=credentials.revision,
-        storage=pulumi.Output.all(location, credentials.secret_name).apply(
-            lambda found: RemoteStorage(
-                driver="s3",
-                options=s3_driver(found[0], found[1]),
-                redirect=settings.redirect,
-                ca_bundle_secret=found[1] if wanted.ca_bundle is not None else None,
-            )
+        storage=pulumi.Output.all(known_location, credentials.secret_name).apply(
+            lambda known: for_harbor(known[1])
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Where the registry's blobs live: one value that every consumer of the bucket reads. Pure."""
+"""Where a bucket is and how it is reached: one value for everything that uses the bucket. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.settings.storage.base import BucketSettings
 
 @dataclass(frozen=True, kw_only=True)
 class BucketLocation:
-    """A bucket as its consumers see it, whatever the vendor.
+    """A bucket as those that use it see it, whatever the vendor.
 
     `endpoint` is a URL without path (`https://fsn1.example.com`), or None where the vendor's own
     SDK derives it from the region. Holds no credential.
@@ -35,7 +35,7 @@ class BucketLocation:
 
 
 def bucket_location(settings: BucketSettings) -> BucketLocation:
-    """The one description of the bucket that all its consumers share."""
+    """The location of the bucket that the settings declare."""
     return BucketLocation(
         bucket=settings.bucket,
         region=settings.region,
@@ -50,7 +50,7 @@ def bucket_location(settings: BucketSettings) -> BucketLocation:
 def location_props(location: BucketLocation) -> dict[str, Any]:
     """The properties by which a resource reaches the bucket; `location_of` reads them again.
 
-    Without the root directory: it is part of what some resources keep, not of how all get there.
+    The root directory is not among them: only some resources keep it.
     """
     return {
         "bucket": location.bucket,
@@ -62,7 +62,7 @@ def location_props(location: BucketLocation) -> dict[str, Any]:
 
 
 def location_of(props: Mapping[str, Any]) -> BucketLocation:
-    """The location that the properties of a resource tell."""
+    """The location that the properties of a resource describe."""
     return BucketLocation(
         bucket=props["bucket"],
         region=props["region"],

@@ -53,14 +53,14 @@ from components.object_storage.s3.sharing import (
 )
 
 INTERRUPTED_CREATE_WINDOW = dt.timedelta(hours=1)
-"""A bucket that is empty and younger than this is taken for our own, interrupted creation: between
-CreateBucket and the owner object lies an instant in which the engine may be killed."""
+"""An empty bucket that is younger than this counts as this stack's own, of a creation that was
+interrupted: the engine may be killed after CreateBucket and before the owner object is written."""
 
 IDENTITY = ("bucket", "endpoint", "region")
-"""A change of these is another bucket."""
+"""Inputs that identify the bucket: a change of one of them is another bucket."""
 
 FEATURES = {"versioning": "versioning", "lifecycle": "lifecycle", "tags": "tagging"}
-"""Output that tells a feature of the living bucket → the feature's name in `unsupported`."""
+"""Output that describes a feature of the bucket → the feature's name in `unsupported`."""
 
 
 class S3BucketProvider(S3Provider):
@@ -76,12 +76,12 @@ class S3BucketProvider(S3Provider):
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         replaces = [key for key in IDENTITY if _olds.get(key) != _news.get(key)]
-        wanted = {
+        expected = {
             **{key: _news.get(key) for key in ("pathStyle", "caBundle", "owner")},
             **_kept_features(declared(_news), _olds),
             "claimedBy": _news["owner"],
         }
-        changes = any(_olds.get(key) != value for key, value in wanted.items())
+        changes = any(_olds.get(key) != value for key, value in expected.items())
         changes |= root_of(_olds) != root_of(_news)
         return DiffResult(changes=bool(replaces) or changes, replaces=replaces, stables=["bucket"])
 
@@ -94,7 +94,7 @@ class S3BucketProvider(S3Provider):
             keeps = is_new or is_ours or bool(keeper is None and props["adopt"])
             if not (keeps or may_share(keeper, props)):
                 raise taken_already(keeper, props)
-            # From here on it is this stack's, and a creation that breaks off goes on from here.
+            # The mark makes the bucket this stack's: an interrupted creation goes on from here.
             owner = Owner(stack=props["owner"], claim=secrets.token_hex(8))
             mark(client, props, owner, keeps=keeps, own={owner.stack})
             return CreateResult(
@@ -102,7 +102,7 @@ class S3BucketProvider(S3Provider):
             )
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        # Dropping a bucket from the state here would make the next `up` create a second truth.
+        # A missing bucket stays in the state: without it the next `up` would make an empty one.
         afterwards = (
             "The state is left as it was. Check the key pair first. If the bucket is really gone, "
             "restore it, or forget it with `pulumi state delete` and run `pulumi up`."
@@ -117,7 +117,8 @@ class S3BucketProvider(S3Provider):
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         with self._reached(_news) as client:
             keeper = read_owner(client, _id)
-            # `owner` of old: the stack was renamed. No owner at all: the object was deleted.
+            # The mark has the old name where the stack was renamed; it is missing where somebody
+            # deleted the owner object.
             own = {_olds["owner"], _news["owner"]}
             shares = bool(not keeps_bucket(_olds) and root_of(_news))
             keeps = not shares if keeper is None else keeper.stack in own
@@ -133,15 +134,15 @@ class S3BucketProvider(S3Provider):
             try:
                 self._delete(client, _id, _props)
             except ClientError as error:
-                # Gone, perhaps by this very call: the answer to the first try may have been lost.
+                # It may have been this call that deleted the bucket, its first answer being lost.
                 if error_code(error) != "NoSuchBucket":
                     raise
 
     def _delete(self, client: Any, bucket: str, props: dict[str, Any]) -> None:
         keeps, root = keeps_bucket(props), root_of(props)
-        found = read_owner(client, bucket, marked_roots(props)[0])
-        if found not in (None, Owner(stack=props["owner"], claim=props.get("claim"))):
-            tell(f"bucket {bucket} is kept by {found.stack} now; forgotten here, left as it is")
+        keeper = read_owner(client, bucket, marked_roots(props)[0])
+        if keeper not in (None, Owner(stack=props["owner"], claim=props.get("claim"))):
+            tell(f"bucket {bucket} is kept by {keeper.stack} now; forgotten here, left as it is")
             return
         if holds_data(client, bucket, marked_roots(props), under="" if keeps else f"{root}/"):
             raise BucketError(
@@ -162,7 +163,7 @@ class S3BucketProvider(S3Provider):
 
 
 def _make(client: Any, props: dict[str, Any]) -> bool:
-    """Makes the bucket unless it is there; whether it was this call. Raises BucketError."""
+    """Makes the bucket unless it exists; whether this call made it. Raises BucketError."""
     bucket = props["bucket"]
     try:
         if _exists(client, bucket):
@@ -228,7 +229,7 @@ def _outputs(client: Any, props: dict[str, Any], owner: Owner, *, keeps: bool) -
     """Puts the declared features on the bucket, if the stack keeps it; returns the outputs."""
     return {
         **inputs_of(props),
-        **(_put(client, props) if keeps else _found(client, props)),
+        **(_put(client, props) if keeps else _observed(client, props)),
         "keeps": keeps,
         "claimedBy": owner.stack,
         "claim": owner.claim,
@@ -249,19 +250,19 @@ def _put(client: Any, props: dict[str, Any]) -> dict[str, Any]:
     return {**declared(props), "unsupported": unsupported}
 
 
-def _found(client: Any, props: dict[str, Any]) -> dict[str, Any]:
-    found = observed(client, props["bucket"])
-    different = [key for key, value in declared(props).items() if found[key] != value]
+def _observed(client: Any, props: dict[str, Any]) -> dict[str, Any]:
+    features = observed(client, props["bucket"])
+    different = [key for key, value in declared(props).items() if features[key] != value]
     if different:
         tell(
             f"bucket {props['bucket']} is shared, and the stack that keeps it decides on "
             f"{', '.join(different)}: not as declared here"
         )
-    return {**found, "unsupported": []}
+    return {**features, "unsupported": []}
 
 
 def _kept_features(features: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
-    """Those that this stack answers for: none of a bucket that another one keeps."""
+    """Those that this stack decides on: none of a bucket that another stack keeps."""
     unsupported: list[str] = state.get("unsupported") or []
     return {
         key: value

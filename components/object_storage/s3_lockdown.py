@@ -1,7 +1,7 @@
-"""The lockdown of a bucket as a resource: as long as it is there, only some keys are let in.
+"""The lockdown of a bucket as a resource: as long as it exists, only some keys reach the bucket.
 
-Digests of those keys are in the state, never the key of the stack's own pair: that one is read
-from the stack's configuration in `configure`, as for the bucket.
+The state holds digests of those keys. The stack's own key pair is read from its configuration in
+`configure`, as for the bucket.
 
 This module's path and its provider's name are part of every existing state: they never change
 (tests/unit/test_state_memory.py).
@@ -60,8 +60,8 @@ _STILL_IN_USE = (
 class S3LockdownProvider(S3Provider):
     """Puts the policy on, keeps it as declared, takes it off.
 
-    Outputs are the inputs and: `letIn`, digests of those whom the policy in force lets in, empty
-    when there is none or another; `by`, the digest of the key that wrote it.
+    Outputs are the inputs and: `letIn`, digests of the keys that the policy in force lets in, empty
+    if the bucket has no policy or another one; `by`, the digest of the key that wrote the policy.
     """
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
@@ -71,14 +71,14 @@ class S3LockdownProvider(S3Provider):
         replaces = [key for key in IDENTITY if _olds.get(key) != _news.get(key)]
         transport = ("pathStyle", "caBundle", "owner")
         changes = any(_olds.get(key) != _news.get(key) for key in transport)
-        if self._credentials is None:  # a preview by somebody who has none
+        if self._credentials is None:  # a preview by somebody without the key pair
             declared = ("projectId", "moreAccessKeys")
             changes |= not _olds["letIn"] or any(_olds[key] != _news[key] for key in declared)
         else:
-            wanted, own = fingerprints(self._principals(_news)), self._by(_news)
+            let_in, own = fingerprints(self._principals(_news)), self._by(_news)
             if not replaces and _olds["letIn"]:
-                _refuse_a_rotation_that_locks_out(_olds, wanted, own)
-            changes |= wanted != _olds["letIn"] or own != _olds["by"]
+                _refuse_a_rotation_that_locks_out(_olds, let_in, own)
+            changes |= let_in != _olds["letIn"] or own != _olds["by"]
         return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -95,10 +95,10 @@ class S3LockdownProvider(S3Provider):
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         with reached(location_of(_props), self._credentials, _HELP) as client:
             try:
-                found = read_policy(client, _id)
-                if found is not None and is_ours(found):
+                policy = read_policy(client, _id)
+                if policy is not None and is_ours(policy):
                     client.delete_bucket_policy(Bucket=_id)
-                elif found is not None:
+                elif policy is not None:
                     tell(f"bucket {_id} has a policy that this program did not write; it is left")
             except ClientError as error:
                 if error_code(error) != "NoSuchBucket":
@@ -116,19 +116,19 @@ class S3LockdownProvider(S3Provider):
                     "storage.lockdown.moreAccessKeys there"
                 )
             principals = self._principals(props)
-            wanted = lockdown_policy(bucket, principals)
-            if not is_locked(client, bucket, wanted):
+            policy = lockdown_policy(bucket, principals)
+            if not is_locked(client, bucket, policy):
                 tell(f"bucket {bucket}: its lockdown is tried out and proven for some minutes")
                 try:
                     with reached(location, self._credentials) as careful:
-                        lock(careful, bucket, wanted, principals[0])
+                        lock(careful, bucket, policy, principals[0])
                 except BucketError as error:
                     outcome = _LEFT_OPEN if take_off(client, bucket) else _LEFT_LOCKED
                     raise BucketError(f"{error} {outcome}") from None
         return {**inputs_of(props), "letIn": fingerprints(principals), "by": self._by(props)}
 
     def _principals(self, props: dict[str, Any]) -> list[str]:
-        """Whom the policy lets in, the stack's own key first."""
+        """The keys that the policy lets in, as it names them; the stack's own is the first."""
         assert self._credentials is not None  # `reached` demands them
         keys = [self._credentials.access_key, *props["moreAccessKeys"]]
         return [principal(props["projectId"], key) for key in keys]
@@ -137,11 +137,11 @@ class S3LockdownProvider(S3Provider):
         return fingerprints(self._principals(props)[:1])[0]
 
 
-def _refuse_a_rotation_that_locks_out(olds: dict[str, Any], wanted: list[str], own: str) -> None:
-    """Raises BucketError in the preview already: afterwards nobody could help."""
+def _refuse_a_rotation_that_locks_out(olds: dict[str, Any], let_in: list[str], own: str) -> None:
+    """Raises BucketError, in the preview already: a stack that is locked out cannot undo it."""
     if own not in olds["letIn"]:
         raise BucketError(f"bucket {olds['bucket']}: {_NOT_LET_IN}")
-    if own != olds["by"] and olds["by"] not in wanted:
+    if own != olds["by"] and olds["by"] not in let_in:
         raise BucketError(f"bucket {olds['bucket']}: {_STILL_IN_USE}")
 
 

@@ -1,4 +1,5 @@
-"""The estate's neutral seam: five keys in flux-system/object-storage, the same for every vendor."""
+"""The estate's seam: the Secret flux-system/object-storage, with the same five keys whatever the
+vendor. By it other programs of the cluster find the bucket."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from components.kubernetes.naming import SEAM_NAMESPACE, SEAM_SECRET
 from components.object_storage.location import BucketLocation
 
 KEYLESS = {"sovereign-harbor/keyless": "true"}
-"""Label of a seam whose two keys are empty: whoever uses the bucket needs a role of its own."""
+"""Label of a seam whose access key and secret key are empty: whoever uses the bucket needs a role
+of its own."""
 
 
 def seam(
@@ -22,7 +24,7 @@ def seam(
     parent: pulumi.Resource,
     keyless: bool = False,
 ) -> None:
-    """Seals the seam into the cluster. `keyless`: the bucket is used without a key, say so."""
+    """Seals the seam into the cluster. `keyless`: it has no key pair, and a label that says so."""
     context.sealed(
         name,
         SEAM_SECRET,

@@ -1,4 +1,4 @@
-"""Store: what each kind of storage comes to, whoever keeps it."""
+"""Store: what the component ObjectStorage learns from each kind of storage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def _no_credentials() -> pulumi.Output[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """`storage` and `revision` as of ObjectStorage; `location` where it is an S3 bucket."""
+    """The outputs of the same names of ObjectStorage.
+
+    Defaults are those of a kind without S3 bucket and without credentials."""
 
     storage: pulumi.Output[RemoteStorage | VolumeStorage]
     location: pulumi.Output[BucketLocation | None] = field(default_factory=_nothing)

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 SESSION_KEY_BYTES: Final = 32
 ZERO_NONCE: Final = bytes(12)
-"""Safe only since each session key seals exactly one message."""
+"""Safe because each session key seals exactly one message."""
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -34,11 +34,11 @@ def load_certificate(pem: str, *, now: dt.datetime | None = None) -> x509.Certif
     not valid yet. The controller opens what an expired certificate sealed; kubeseal refuses one
     all the same, since an expired certificate is most often one of a cluster that is gone.
     """
-    found = _PEM.search(pem)
-    if found is None:
+    match = _PEM.search(pem)
+    if match is None:
         raise SealingError("no PEM certificate in it")
     try:
-        certificate = x509.load_pem_x509_certificate(found.group().encode())
+        certificate = x509.load_pem_x509_certificate(match.group().encode())
         key = certificate.public_key()
     except ValueError as error:
         raise SealingError(f"malformed certificate ({error})") from None

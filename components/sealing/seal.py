@@ -1,4 +1,4 @@
-"""Ciphertext that is made once and kept: sealing as a resource with a state.
+"""Sealing as a resource: the ciphertext is made once and kept in the state.
 
 This module's path and its provider's name are part of every existing state: they never change
 (tests/unit/test_state_memory.py).

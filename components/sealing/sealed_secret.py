@@ -1,4 +1,4 @@
-"""SealedSecret: a Secret that travels as ciphertext and counts as there once it is unsealed."""
+"""SealedSecret: a Secret that is sent as ciphertext, and that exists once it is unsealed."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class SealedSecretArgs:
 
 
 class SealedSecret(pulumi.ComponentResource):
-    """Seals in the program, applies the SealedSecret, waits until the controller opened it.
+    """Seals in the program, applies the SealedSecret, waits until the controller has opened it.
 
-    `secret_name` and `revision` are known only once the Secret is there with this content, so
+    `secret_name` and `revision` are known only once the Secret exists with this content, so
     whatever takes them as input waits for it. `revision` changes with the plaintext alone: as a
     pod annotation it restarts exactly the pods that read the Secret.
     """
@@ -68,7 +68,7 @@ class SealedSecret(pulumi.ComponentResource):
         unsealed = Unsealed(
             f"{name}-unsealed",
             namespace=args.namespace,
-            # The applied object's name, so that the wait begins after it was applied.
+            # By way of the manifest's ID, so that the wait begins after it was applied.
             secret_name=manifest.id.apply(lambda _: args.secret_name),
             revision=sealed.revision,
             timeout_seconds=args.timeout_seconds,

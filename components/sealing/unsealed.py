@@ -20,11 +20,11 @@ from pulumi.dynamic import (
 )
 
 REVISION_ANNOTATION = "sovereign-harbor/revision"
-"""On the Secret's template: the controller writes it together with the data it belongs to."""
+"""Annotation of the Secret's template: the controller writes it together with the data."""
 
 
 class NotUnsealed(Exception):
-    """The Secret did not appear in time; the text repeats the controller's own words."""
+    """The Secret did not appear in time; the text quotes the controller."""
 
 
 class UnsealedProvider(ResourceProvider):
@@ -65,8 +65,8 @@ class UnsealedProvider(ResourceProvider):
         deadline = time.monotonic() + float(props["timeoutSeconds"])
         pause = 0.05
         while True:
-            found = secret_annotations(client, **where).get(REVISION_ANNOTATION)
-            if found == props["revision"]:
+            revision = secret_annotations(client, **where).get(REVISION_ANNOTATION)
+            if revision == props["revision"]:
                 return {k: v for k, v in props.items() if not k.startswith("__")}
             if time.monotonic() > deadline:
                 raise NotUnsealed(
@@ -80,7 +80,7 @@ class UnsealedProvider(ResourceProvider):
 
 
 class Unsealed(Resource, module="sealing", name="Unsealed"):
-    """A Secret that exists with the wanted content. Output `secret_name` says its name."""
+    """A Secret that exists with the declared content. The output `name` is its name."""
 
     name: pulumi.Output[str]
     revision: pulumi.Output[str]

@@ -25,6 +25,7 @@ from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase
 from components.settings.image_policy import (
     ImagePolicySettings,
+    RewriteSettings,
     namespaces_harbor_needs,
 )
 from components.settings.proxy_projects import PROXY_PROJECTS

@@ -31,8 +31,8 @@ def key_pair(
         policy=json.dumps(registry_policy(settings)),
         opts=options,
     )
-    # By its name another epoch is another key. The engine removes the one before at the end of the
-    # update, when Harbor's pods have the new one.
+    # The epoch is part of the name, so that another epoch makes another key. The engine removes the
+    # key before at the end of the update, when Harbor's pods have the new one.
     key = aws.iam.AccessKey(
         f"{name}-access-key-{access.epoch}",
         user=user.name,

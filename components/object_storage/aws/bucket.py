@@ -1,4 +1,4 @@
-"""A bucket of kind aws, and who is told of it: Harbor, and the seam."""
+"""A bucket of kind aws, and how Harbor and the seam learn of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def aws_bucket(
     name: str, args: ObjectStorageArgs, settings: AwsStorage, parent: pulumi.Resource
 ) -> Store:
     """The bucket as declared, and access to it for Harbor and the seam."""
-    # The credentials are those of whoever runs this; where they lead to is the stack's to say.
+    # Whoever runs this brings the credentials; the stack says for which account they must be.
     provider = aws.Provider(
         f"{name}-provider",
         region=settings.region,
@@ -35,32 +35,32 @@ def aws_bucket(
     )
     options = pulumi.ResourceOptions(parent=parent, provider=provider)
     location = _guarded_bucket(name, args.context, settings, options)
-    wanted, context = bucket_location(settings), args.context
+    declared, context = bucket_location(settings), args.context
     if isinstance(settings.access, NodeRole):
         policy = allow_nodes(name, settings, settings.access, options)
         location = _after(policy.id, location)
         no_key = _after(location, "")
-        seam(f"{name}-seam", wanted, no_key, no_key, keyless=True, context=context, parent=parent)
+        seam(f"{name}-seam", declared, no_key, no_key, keyless=True, context=context, parent=parent)
         return Store(
             location=location, storage=location.apply(lambda at: _for_harbor(settings, at, None))
         )
     pair = key_pair(name, settings, settings.access, options)
     access_key, secret_key = (_after(location, key) for key in pair)
-    seam(f"{name}-seam", wanted, access_key, secret_key, context=context, parent=parent)
+    seam(f"{name}-seam", declared, access_key, secret_key, context=context, parent=parent)
     keys = registry_keys(access_key, secret_key)
     credentials = context.sealed(f"{name}-credentials", HARBOR_SECRET, keys, parent=parent)
     return Store(
         location=location,
         revision=credentials.revision,
         storage=pulumi.Output.all(location, credentials.secret_name).apply(
-            lambda found: _for_harbor(settings, *found)
+            lambda known: _for_harbor(settings, *known)
         ),
     )
 
 
 def _after(before: pulumi.Output[Any], value: pulumi.Input[T]) -> pulumi.Output[T]:
     """`value`, known only once `before` is; as secret as it was."""
-    return pulumi.Output.all(before, value).apply(lambda found: found[1])
+    return pulumi.Output.all(before, value).apply(lambda known: known[1])
 
 
 def _for_harbor(
@@ -76,7 +76,7 @@ def _for_harbor(
 def _guarded_bucket(
     name: str, context: Context, settings: AwsStorage, options: pulumi.ResourceOptions
 ) -> pulumi.Output[BucketLocation]:
-    """Where the bucket is, known once it is there with all that guards it."""
+    """Where the bucket is, known once it exists with all its guards."""
     assert options.parent is not None
     adopted = pulumi.ResourceOptions(import_=settings.bucket if settings.adopt else None)
     data = pulumi.ResourceOptions.merge(context.data_options(options.parent), adopted)
@@ -86,7 +86,7 @@ def _guarded_bucket(
         tags=settings.tags,
         opts=pulumi.ResourceOptions.merge(options, data),
     )
-    # A bucket that stays behind keeps what guards it.
+    # A bucket that a destroy leaves in place keeps its guards.
     stays = pulumi.ResourceOptions(retain_on_delete=context.retain)
     there = guards(name, bucket, settings, pulumi.ResourceOptions.merge(options, stays))
     return pulumi.Output.all(*[guard.id for guard in there]).apply(

@@ -1,14 +1,20 @@
-"""What guards a bucket of kind aws: private, encrypted, versioned, tidied, reached by TLS."""
+"""The guards of a bucket of kind aws: it is private, encrypted, versioned, tidied, TLS only."""
 
 from __future__ import annotations
 
 import json
+import re
+from typing import Any, cast
 
 import pulumi
 import pulumi_aws as aws
 
 from components.object_storage.aws.policy import tls_only_policy
+from components.object_storage.lifecycle import abort_uploads, expire_versions
 from components.settings.storage.aws import AwsStorage
+
+_WORD = re.compile(r"(?<!^)(?=[A-Z][a-z])")
+"""Between two words of a name in CamelCase."""
 
 
 def guards(
@@ -79,26 +85,21 @@ def _encryption(
     }
 
 
-def _lifecycle(settings: AwsStorage) -> list[aws.s3.BucketLifecycleConfigurationRuleArgsDict]:
+def _lifecycle(settings: AwsStorage) -> Any:
+    # Also while versioning is suspended: versions from before are still there.
+    expire = expire_versions(settings.versioning.noncurrent_days)
+    expire["Expiration"] = {"ExpiredObjectDeleteMarker": True}
     return [
-        {
-            # Harbor never aborts a broken upload; its parts are billed for ever (harbor #17651).
-            "id": "abort-incomplete-uploads",
-            "status": "Enabled",
-            "filter": {"prefix": ""},
-            "abort_incomplete_multipart_upload": {
-                "days_after_initiation": settings.abort_incomplete_upload_days
-            },
-        },
-        {
-            # Garbage collection only hides blobs in a versioned bucket; this frees the space.
-            # Also while versioning is suspended: versions from before are still there.
-            "id": "expire-noncurrent-versions",
-            "status": "Enabled",
-            "filter": {"prefix": ""},
-            "noncurrent_version_expiration": {
-                "noncurrent_days": settings.versioning.noncurrent_days
-            },
-            "expiration": {"expired_object_delete_marker": True},
-        },
+        _in_snake_case(rule)
+        for rule in (abort_uploads(settings.abort_incomplete_upload_days), expire)
     ]
+
+
+def _in_snake_case(names: dict[str, Any]) -> dict[str, Any]:
+    """Names of S3's API as pulumi-aws spells them: NoncurrentDays becomes noncurrent_days."""
+    return {
+        _WORD.sub("_", name).lower(): _in_snake_case(cast("dict[str, Any]", value))
+        if isinstance(value, dict)
+        else value
+        for name, value in names.items()
+    }

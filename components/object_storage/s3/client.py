@@ -1,4 +1,4 @@
-"""The S3 client of this package's providers: AWS's own SDK, set up for stores that are not AWS."""
+"""The S3 client of the dynamic providers: AWS's own SDK, set up for stores that are not AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ READ_SECONDS = 60.0
 """How long a store may be silent before the request is tried again."""
 
 _MAKING = threading.Lock()
-"""The engine asks in several threads, and a session makes one client at a time."""
+"""The engine calls providers in several threads, and a session makes one client at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def reached(
 ) -> Generator[Any]:
     """A client for `location`, within which errors of the SDK become a BucketError.
 
-    `afterwards`: what holds after an error and what to do. Raises BucketError also when the stack
+    `afterwards`: see errors.explained. Raises BucketError also when the stack
     has no key pair.
     """
     if credentials is None:

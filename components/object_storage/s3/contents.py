@@ -16,16 +16,16 @@ OWN_PREFIX = ".sovereign-harbor/"
 """Under it lies all that this program itself writes into a bucket; it never counts as data."""
 
 OWNER_KEY = OWN_PREFIX + "owner.json"
-"""Object that names the stack that keeps the bucket. Tags would do; not every store has them."""
+"""Object that names the stack that keeps the bucket. Not a tag: some stores have none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """`stack` keeps the bucket, or a root directory in it; `claim` tells its resource from an
-    earlier or later one.
+    """`stack` keeps the bucket, or has a root directory in it. `claim` is random and marks one
+    resource of that stack.
 
-    Without `claim`, a replacement that turns out to be the same bucket under another address
-    would be deleted together with the resource that it replaces.
+    A replacement may turn out to be the same bucket under another address. By `claim` the resource
+    that it replaces sees that, and does not delete the bucket.
     """
 
     stack: str
@@ -43,16 +43,16 @@ def owner_key(root: str) -> str:
 
 
 def read_owner(client: Any, bucket: str, root: str = "") -> Owner | None:
-    """Who keeps the bucket, or uses `root` in it; None when nobody said so. Raises ClientError."""
+    """The owner of the bucket, or of `root`; None without owner object. Raises ClientError."""
     key = owner_key(root)
     try:
-        found: Any = json.loads(read_object(client, bucket, key))
-        return Owner(stack=str(found["owner"]), claim=found.get("claim"))
+        content: Any = json.loads(read_object(client, bucket, key))
+        return Owner(stack=str(content["owner"]), claim=content.get("claim"))
     except ClientError as error:
         if error_code(error) == "NoSuchKey":
             return None
-        # Some stores answer 403 for an object that is not there. One that is there but cannot be
-        # read must not be taken for none, or its owner would be written over.
+        # Some stores answer 403 for a missing object. An owner object that exists and cannot be
+        # read must not be taken for a missing one, or it would be overwritten.
         if error_code(error) == "AccessDenied" and not _lists(client, bucket, key):
             return None
         raise
@@ -61,7 +61,7 @@ def read_owner(client: Any, bucket: str, root: str = "") -> Owner | None:
 
 
 def write_owner(client: Any, bucket: str, owner: Owner, root: str = "") -> None:
-    """Says who keeps the bucket, or uses `root` in it, unless it is said. Raises ClientError."""
+    """Writes the owner object of the bucket, or of `root`, if it differs. Raises ClientError."""
     if read_owner(client, bucket, root) != owner:
         text = {"owner": owner.stack, "claim": owner.claim, "madeBy": "sovereign-harbor"}
         client.put_object(Bucket=bucket, Key=owner_key(root), Body=json.dumps(text).encode())
@@ -70,18 +70,18 @@ def write_owner(client: Any, bucket: str, owner: Owner, root: str = "") -> None:
 def holds_data(client: Any, bucket: str, roots: Iterable[str], *, under: str = "") -> bool:
     """Whether there is any object, object version, delete marker or unfinished upload of others.
 
-    What this program itself put into one of the directories `roots` is no data. Looks only below
-    the prefix `under`.
+    This program's own objects in the directories `roots` do not count. Looks only below the prefix
+    `under`.
     """
     own = tuple(own_prefix(root) for root in roots)
-    found = [
+    listings = [
         ("list_object_versions", ("Versions", "DeleteMarkers")),
         ("list_objects_v2", ("Contents",)),
         ("list_multipart_uploads", ("Uploads",)),
     ]
     return any(
         not entry["Key"].startswith(own)
-        for operation, kinds in found
+        for operation, kinds in listings
         for entry in _listed(client, operation, kinds, Bucket=bucket, Prefix=under)
     )
 
@@ -98,7 +98,7 @@ def delete_own(client: Any, bucket: str, prefix: str = OWN_PREFIX) -> None:
     where = {"Bucket": bucket, "Prefix": prefix}
     for entry in list(_listed(client, "list_object_versions", kinds, **where)):
         client.delete_object(Bucket=bucket, Key=entry["Key"], VersionId=entry["VersionId"])
-    # What is left where a store does not list versions.
+    # Objects that are left where a store does not list versions.
     for entry in list(_listed(client, "list_objects_v2", ("Contents",), **where)):
         client.delete_object(Bucket=bucket, Key=entry["Key"])
 
@@ -110,11 +110,11 @@ def _listed(client: Any, operation: str, kinds: tuple[str, ...], **where: str) -
             for kind in kinds:
                 yield from page.get(kind, [])
     except ClientError as error:
-        # Every store lists objects: a refusal of that is no missing feature.
+        # Every store lists objects: if it refuses, that is no missing feature.
         if operation == "list_objects_v2" or error_code(error) not in NOT_OFFERED:
             raise
 
 
 def _lists(client: Any, bucket: str, key: str) -> bool:
-    found = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
-    return any(entry["Key"] == key for entry in found)
+    entries = client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+    return any(entry["Key"] == key for entry in entries)

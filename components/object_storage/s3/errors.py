@@ -1,4 +1,4 @@
-"""What a store's refusals mean, in words that hold no key."""
+"""What a store's refusals mean, in words without any key."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 NOT_OFFERED = frozenset(
     {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
 )
-"""How stores say that they lack a feature."""
+"""Codes by which stores say that they lack a feature."""
 
 _KEY_REFUSED = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "ExpiredToken"}
 )
-"""How stores say that a key pair is wrong, whatever it asked for."""
+"""Codes by which stores say that a key pair is wrong, whatever the request."""
 
 
 class BucketError(Exception):
@@ -32,7 +32,7 @@ def explained(subject: str, *, hidden: tuple[str, ...], afterwards: str = "") ->
     """Turns every error of the SDK in its body into a BucketError about `subject`.
 
     `hidden`: texts that stores may repeat in their messages and that are blotted out.
-    `afterwards`: what holds now and what to do.
+    `afterwards`: the state of things after the error, and what to do.
     """
     try:
         yield

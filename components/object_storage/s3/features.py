@@ -7,9 +7,15 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from components.object_storage.lifecycle import (
+    ABORT,
+    EVERYTHING,
+    EXPIRE,
+    LifecycleRule,
+    abort_uploads,
+    expire_versions,
+)
 from components.object_storage.s3.errors import NOT_OFFERED, error_code
-
-EVERYTHING = {"Prefix": ""}
 
 
 def put_features(client: Any, props: dict[str, Any]) -> list[str]:
@@ -33,75 +39,55 @@ def put_features(client: Any, props: dict[str, Any]) -> list[str]:
 
 
 def declared(props: dict[str, Any]) -> dict[str, Any]:
-    """The features as `props` want them, in the shape in which `observed` tells them."""
+    """The features as `props` declare them, in the shape in which `observed` returns them."""
     return {
         "versioning": bool(props["versioning"]),
-        "lifecycle": _described(_lifecycle_rules(props)),
+        "lifecycle": _effects(_lifecycle_rules(props)),
         "tags": dict(props["tags"]),
     }
 
 
 def observed(client: Any, bucket: str) -> dict[str, Any]:
-    """The features as they are. Raises ClientError."""
+    """The features as the bucket has them. Raises ClientError."""
     return {
         "versioning": _versioning(client, bucket) == "Enabled",
-        "lifecycle": _described(_lifecycle(client, bucket)),
+        "lifecycle": _effects(_lifecycle(client, bucket)),
         "tags": _tags(client, bucket),
     }
 
 
 def foreign_rules(client: Any, bucket: str) -> list[str]:
     """IDs of the lifecycle rules in force that are not this program's."""
-    own = {_ABORT, _EXPIRE}
-    return sorted({rule.get("ID", "?") for rule in _lifecycle(client, bucket)} - own)
+    return sorted({rule.get("ID", "?") for rule in _lifecycle(client, bucket)} - {ABORT, EXPIRE})
 
 
-_ABORT = "abort-incomplete-uploads"
-_EXPIRE = "expire-noncurrent-versions"
-
-
-def _lifecycle_rules(props: dict[str, Any]) -> list[dict[str, Any]]:
+def _lifecycle_rules(props: dict[str, Any]) -> list[LifecycleRule]:
     # Numbers come back from the engine as floats, and S3 refuses 7.0.
-    rules: list[dict[str, Any]] = [
-        {
-            # Harbor never aborts a broken upload; its parts are billed for ever (harbor #17651).
-            "ID": _ABORT,
-            "Status": "Enabled",
-            "Filter": EVERYTHING,
-            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": int(props["abortDays"])},
-        }
-    ]
+    rules = [abort_uploads(int(props["abortDays"]))]
     if props["versioning"]:
-        rules.append(
-            {
-                # Garbage collection only hides blobs in a versioned bucket; this frees the space.
-                "ID": _EXPIRE,
-                "Status": "Enabled",
-                "Filter": EVERYTHING,
-                "NoncurrentVersionExpiration": {"NoncurrentDays": int(props["noncurrentDays"])},
-            }
-        )
+        rules.append(expire_versions(int(props["noncurrentDays"])))
     return rules
 
 
-def _described(rules: list[dict[str, Any]]) -> list[str]:
-    """What the rules in force do, one text each: equal exactly when they do the same.
+def _effects(rules: list[LifecycleRule]) -> list[str]:
+    """What the rules in force do, one text each: the same text exactly for the same effect.
 
-    All of them count, not only our own: a rule that somebody adds may expire the blobs.
+    Rules of others count too: one that somebody adds may expire the blobs.
     """
-    return sorted(_does(rule) for rule in rules if rule.get("Status") == "Enabled")
+    return sorted(_effect(rule) for rule in rules if rule.get("Status") == "Enabled")
 
 
-def _does(rule: dict[str, Any]) -> str:
-    act = {key: value for key, value in rule.items() if key not in ("ID", "Status", "Filter")}
-    # Stores tell "everything" in four ways; Hetzner's is the old <Prefix/> without a <Filter>.
-    where = rule.get("Filter") or {"Prefix": act.get("Prefix", "")}
-    act.pop("Prefix", None)
-    return json.dumps(act if where == EVERYTHING else {**act, "Filter": where}, sort_keys=True)
+def _effect(rule: LifecycleRule) -> str:
+    action = {key: value for key, value in rule.items() if key not in ("ID", "Status", "Filter")}
+    # Stores say "everything" in four ways; Hetzner's is the old <Prefix/> without a <Filter>.
+    scope = rule.get("Filter") or {"Prefix": action.get("Prefix", "")}
+    action.pop("Prefix", None)
+    effect = action if scope == EVERYTHING else {**action, "Filter": scope}
+    return json.dumps(effect, sort_keys=True)
 
 
 def _put_versioning(client: Any, props: dict[str, Any]) -> None:
-    # Suspending what was never on would switch it to a third state.
+    # Versioning that was never on stays off: suspending it would be a third state.
     if props["versioning"] or _versioning(client, props["bucket"]) is not None:
         client.put_bucket_versioning(
             Bucket=props["bucket"],
@@ -130,20 +116,20 @@ def _versioning(client: Any, bucket: str) -> str | None:
     return _asked(lambda: client.get_bucket_versioning(Bucket=bucket)).get("Status")
 
 
-def _lifecycle(client: Any, bucket: str) -> list[dict[str, Any]]:
-    found = _asked(
+def _lifecycle(client: Any, bucket: str) -> list[LifecycleRule]:
+    answer = _asked(
         lambda: client.get_bucket_lifecycle_configuration(Bucket=bucket),
         none=frozenset({"NoSuchLifecycleConfiguration"}),
     )
-    return found.get("Rules", [])
+    return answer.get("Rules", [])
 
 
 def _tags(client: Any, bucket: str) -> dict[str, str]:
-    found = _asked(
+    answer = _asked(
         lambda: client.get_bucket_tagging(Bucket=bucket),
         none=frozenset({"NoSuchTagSet", "NoSuchTagSetError"}),
     )
-    return {tag["Key"]: tag["Value"] for tag in found.get("TagSet", [])}
+    return {tag["Key"]: tag["Value"] for tag in answer.get("TagSet", [])}
 
 
 def _asked(ask: Any, *, none: frozenset[str] = frozenset()) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Puts a lockdown on a bucket and takes it off, so that the key that does it keeps its access.
+"""Puts a lockdown on a bucket and takes it off, without locking out the key that does it.
 
-A policy that does not let this very key in could be taken off by the vendor's support alone. So:
-the key must work; then a trial, which can lock out nobody, shows that the policy's name for the
-key is right; then the policy is written, read back, and the key is used for about a minute, for as
-long as policies take to reach all gateways. If it fails meanwhile, the policy is taken off while
-some gateways still allow that.
+Only the vendor's support could take off a policy that does not let this key in. So the key is first
+shown to work. Then a trial, which cannot lock anybody out, shows that the policy names the key
+rightly. Then the policy is written and read back, and the key is used for about a minute, which is
+how long a policy takes to reach all gateways. If the key fails meanwhile, the policy is taken off
+while some gateways still allow that.
 """
 
 from __future__ import annotations
@@ -51,37 +51,37 @@ def read_policy(client: Any, bucket: str) -> Policy | None:
         raise
 
 
-def is_locked(client: Any, bucket: str, wanted: Policy) -> bool:
-    """Whether `wanted` is the bucket's policy already; says whether it may be written at all.
+def is_locked(client: Any, bucket: str, policy: Policy) -> bool:
+    """Whether `policy` is the bucket's already.
 
-    Raises BucketError when there is a policy of others, and ClientError when the key of `client`
-    does not work.
+    Raises BucketError when the bucket has a policy that this program did not write, and ClientError
+    when the key of `client` does not work.
     """
-    found = read_policy(client, bucket)
-    if found is not None and not is_ours(found):
+    current = read_policy(client, bucket)
+    if current is not None and not is_ours(current):
         raise BucketError(
             f"bucket {bucket} has a policy that this program did not write, and it is left as it "
             "is. Take it off yourself if it is not needed (`aws s3api delete-bucket-policy`), or "
             "do without storage.lockdown."
         )
     probe(client, bucket)
-    return found == wanted
+    return current == policy
 
 
-def lock(client: Any, bucket: str, wanted: Policy, own: str) -> None:
-    """Puts the policy `wanted`, in which `own` names the key of `client`, on the bucket.
+def lock(client: Any, bucket: str, policy: Policy, own: str) -> None:
+    """Puts `policy`, in which `own` names the key of `client`, on the bucket.
 
     After any error the policy has to be taken off again. Raises ClientError, and BucketError when
     the trial is not in force or the policy does not read back.
     """
-    found = read_policy(client, bucket)
-    if own not in exempted(found, bucket):
-        _try_out(client, bucket, found, own)
-    _put(client, bucket, wanted)
+    current = read_policy(client, bucket)
+    if own not in exempted(current, bucket):
+        _try_out(client, bucket, current, own)
+    _put(client, bucket, policy)
     for pause in PROOF_PAUSES:
         time.sleep(pause)
         probe(client, bucket)
-    if read_policy(client, bucket) != wanted:
+    if read_policy(client, bucket) != policy:
         raise BucketError(f"bucket {bucket}: its policy does not read back as it was written.")
 
 
@@ -95,12 +95,12 @@ def take_off(client: Any, bucket: str) -> bool:
     return False
 
 
-def _try_out(client: Any, bucket: str, found: Policy | None, own: str) -> None:
-    key = _TRIAL + secrets.token_hex(8)  # that of an interrupted trial may still be denied
+def _try_out(client: Any, bucket: str, current: Policy | None, own: str) -> None:
+    key = _TRIAL + secrets.token_hex(8)  # a policy may still deny the key of an interrupted trial
     client.put_object(Bucket=bucket, Key=key, Body=b"")
     try:
         read_object(client, bucket, key)
-        _put(client, bucket, with_trial(found, bucket, key, own))
+        _put(client, bucket, with_trial(current, bucket, key, own))
         for pause in TRIAL_PAUSES:
             time.sleep(pause)
             try:

@@ -1,4 +1,4 @@
-"""The policy that denies a bucket to every key but those that it names. Pure.
+"""The policy that denies a bucket to every key that it does not name. Pure.
 
 Keys of a Hetzner project reach each of its buckets, and a policy that allows takes nothing away:
 only Deny does. A key is named `arn:aws:iam:::user/p<project>:<access key>`; in AWS's own form it
@@ -42,10 +42,10 @@ def lockdown_policy(bucket: str, principals: Iterable[str]) -> Policy:
 
 
 def with_trial(policy: Policy | None, bucket: str, key: str, named: str) -> Policy:
-    """`policy`, and one object that `named` may not read.
+    """`policy`, and a statement by which `named` may not read one object.
 
-    Being denied that object proves that the name is the key's own and that policies are in force.
-    Under a wrong name nobody loses anything.
+    A key that is denied that object is the one that `named` stands for, and policies are in force.
+    If `named` stands for no key, nobody loses anything.
     """
     statement = {
         "Sid": _TRIAL,
@@ -59,10 +59,10 @@ def with_trial(policy: Policy | None, bucket: str, key: str, named: str) -> Poli
 
 
 def parsed(text: str) -> Policy:
-    """A policy as a store tells it, in the spelling of this module: lists, sorted."""
-    found: Any = json.loads(text)
-    statements: list[Policy] = _as_list(found.get("Statement", []))
-    return {**found, "Statement": [_spelled(statement) for statement in statements]}
+    """A policy as a store returns it, in the spelling of this module: lists, sorted."""
+    policy: Any = json.loads(text)
+    statements: list[Policy] = _as_list(policy.get("Statement", []))
+    return {**policy, "Statement": [_spelled(statement) for statement in statements]}
 
 
 def is_ours(policy: Policy) -> bool:
@@ -71,7 +71,7 @@ def is_ours(policy: Policy) -> bool:
 
 
 def exempted(policy: Policy | None, bucket: str) -> list[str]:
-    """Whom it lets in, if it is a lockdown of `bucket` and nothing else; nobody otherwise."""
+    """The keys that `policy` lets in; none unless it is a lockdown of `bucket` and nothing else."""
     if policy is None or len(policy["Statement"]) != 1:
         return []
     whom: dict[str, list[str]] = policy["Statement"][0].get("NotPrincipal", {})
@@ -80,9 +80,9 @@ def exempted(policy: Policy | None, bucket: str) -> list[str]:
 
 
 def fingerprints(principals: Iterable[str]) -> list[str]:
-    """One digest each, sorted: a state keeps these, since a principal holds an access key.
+    """A digest of each, sorted, for the state: a principal itself contains an access key.
 
-    Access keys are 20 random characters, too many to guess.
+    Access keys have 20 random characters, too many to guess from a digest.
     """
     return sorted({hashlib.sha256(name.encode()).hexdigest() for name in principals})
 

@@ -27,7 +27,7 @@ def root_of(props: dict[str, Any]) -> str:
 
 
 def keeps_bucket(state: dict[str, Any]) -> bool:
-    """Whether the stack keeps the bucket; sharing is newer than some states."""
+    """Whether the stack keeps the bucket. States of versions without sharing do not say it: yes."""
     return state.get("keeps") is not False
 
 
@@ -42,16 +42,16 @@ def may_share(keeper: Owner | None, props: dict[str, Any]) -> bool:
 
 
 def taken_already(keeper: Owner | None, props: dict[str, Any]) -> BucketError:
-    """Why the bucket is neither made nor taken, and the ways out."""
-    bucket, place = props["bucket"], where(props)
+    """Why the bucket is neither made nor adopted, and what to do."""
+    bucket, store = props["bucket"], where(props)
     adopt = "`pulumi config set --path 'storage.adopt' true`"
     if keeper is None:
         return BucketError(
-            f"bucket {bucket} exists already at {place} and was not made by this stack. To take "
-            f"it over as it is, with all that it holds: {adopt}."
+            f"bucket {bucket} exists already at {store} and was not made by this stack. To "
+            f"adopt it as it is, with all that it holds: {adopt}."
         )
     return BucketError(
-        f"bucket {bucket} exists already at {place} and belongs to {keeper.stack}. To share it, "
+        f"bucket {bucket} exists already at {store} and belongs to {keeper.stack}. To share it, "
         f"use a directory of its own in it: {adopt} and `pulumi config set --path "
         "'storage.rootDirectory' <name>`. If that stack is gone for good, remove its mark, the "
         f"object {OWNER_KEY} (`aws s3api delete-object`), and adopt the bucket."
@@ -59,17 +59,17 @@ def taken_already(keeper: Owner | None, props: dict[str, Any]) -> BucketError:
 
 
 def mark(client: Any, props: dict[str, Any], owner: Owner, *, keeps: bool, own: set[str]) -> None:
-    """Says whose the bucket and the root directory are.
+    """Writes the owner objects of the bucket, if the stack keeps it, and of the root directory.
 
     `own`: the names of this stack. Raises ClientError, and BucketError when the root directory is
     somebody else's.
     """
     bucket, root = props["bucket"], root_of(props)
     if root:
-        found = read_owner(client, bucket, root)
-        if found is not None and found.stack not in own:
+        user = read_owner(client, bucket, root)
+        if user is not None and user.stack not in own:
             raise BucketError(
-                f"directory {root} of bucket {bucket} belongs to {found.stack}; choose another: "
+                f"directory {root} of bucket {bucket} belongs to {user.stack}; choose another: "
                 "`pulumi config set --path 'storage.rootDirectory' <name>`"
             )
     for marked in marked_roots({**props, "keeps": keeps}):
@@ -77,7 +77,10 @@ def mark(client: Any, props: dict[str, Any], owner: Owner, *, keeps: bool, own: 
 
 
 def refuse_an_empty_root(client: Any, olds: dict[str, Any], news: dict[str, Any]) -> None:
-    """A move that was agreed to (blob_place.py), but not made: Harbor would find no blob."""
+    """Refuses a move that the config says was made (blob_place.py), if the new directory is empty.
+
+    Harbor would find no blob. Raises ClientError and BucketError.
+    """
     before, after, bucket = root_of(olds), root_of(news), news["bucket"]
     if before == after:
         return

@@ -565,15 +565,15 @@ def test_a_refresh_without_drift_changes_nothing(store: Store, bucket: str) -> N
 
 
 def test_lifecycle_rules_in_the_old_spelling_are_the_same_rules() -> None:
-    from components.object_storage.s3.features import _described
+    from components.object_storage.s3.features import _effects
 
     new = {"ID": "a", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}
     act = {"Status": "Enabled", "Expiration": {"Days": 1}}
     for spelling in ({"Prefix": ""}, {"Filter": {}}, {"Filter": {"Prefix": ""}}, {}):
-        assert _described([{**act, **spelling}]) == _described([new])
+        assert _effects([{**act, **spelling}]) == _effects([new])
     for other in ({"Prefix": "x"}, {"Filter": {"Prefix": "x"}}, {"Filter": {"Tag": {"Key": "k"}}}):
-        assert _described([{**act, **other}]) != _described([new])
-    assert _described([{**act, "Prefix": "x"}]) == _described([{**act, "Filter": {"Prefix": "x"}}])
+        assert _effects([{**act, **other}]) != _effects([new])
+    assert _effects([{**act, "Prefix": "x"}]) == _effects([{**act, "Filter": {"Prefix": "x"}}])
 
 
 def test_a_bucket_that_another_stack_took_over_is_not_taken_back_unasked(
