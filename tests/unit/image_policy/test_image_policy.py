@@ -1,4 +1,4 @@
-"""The image policies as data, their settings, and what waits for what. test_settings.py has the
+"""The image policies as data, their settings, and what waits for what. tests/unit/settings has the
 words of the refusals; tests/sandbox/test_image_policy.py asks a real Kyverno."""
 
 from dataclasses import replace

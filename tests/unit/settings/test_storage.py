@@ -16,13 +16,13 @@ from components.settings.storage.base import ROOT_DIRECTORY
 from components.settings.storage.gcs import GcsStorage
 from tests.support.builders import ACCOUNT_KEY, AZURE, FILESYSTEM, KEY_FILE, KEYED_GCS, KEYLESS_GCS
 from tests.support.mocks import MARK
+from tests.support.raw_settings import GOOD, set_path
 
 Object = dict[str, Any]
 
 
 def read(storage: Object, **sections: Any) -> Reading:
-    raw = {"fqdn": "omantel.omani.works", "cluster": {"name": "omantel"}, "storage": storage}
-    return refusals.read({**raw, **sections}, stack="omantel")
+    return refusals.read({**GOOD, "storage": storage, **sections}, stack="omantel")
 
 
 def accepted(storage: Object, **sections: Any) -> Settings:
@@ -36,10 +36,6 @@ def refused(storage: Object, **sections: Any) -> Refusal:
     assert reading.settings is None
     (refusal,) = reading.refusals
     return refusal
-
-
-def set_path(key: str, value: str) -> str:
-    return f"pulumi config set --path '{key}' {value} -s omantel"
 
 
 # --- Accepted ----------------------------------------------------------------------------------

@@ -1,0 +1,899 @@
+"""Settings that are refused: what a person is shown, and the commands that mend it."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.settings.reading import refusals, spec
+from components.settings.reading.refusals import SettingsRefused
+from components.settings.schema.rules import REMOVE, is_for_the_shell
+from tests.support.raw_settings import (
+    ACCESS_KEY,
+    AWS,
+    DNS,
+    DNS_TOKEN,
+    GOOD,
+    PRIVATE_KEY,
+    S3,
+    SECRET_KEY,
+    SHARED_DATABASE,
+    SHARED_VALKEY,
+    merged,
+    read,
+    set_path,
+)
+
+
+def set_secret(key: str) -> str:
+    return f"pulumi config set --secret {key} -s omantel"
+
+
+def remove(key: str) -> str:
+    path = f"--path '{key}'" if "." in key else key
+    return f"pulumi config rm {path} -s omantel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bad:
+    """A value at `path` of a config, and the refusal of `key` that a person is shown."""
+
+    path: str
+    value: Any
+    sections: dict[str, Any]
+    key: str
+    shown: str
+    allowed: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.path}={self.value!r}"[:60]
+
+
+def bad(
+    path: str,
+    value: Any,
+    allowed: str,
+    fix: str | list[str],
+    *,
+    key: str = "",
+    shown: str = "",
+    **sections: Any,
+) -> Bad:
+    """A row: `value` at `path` is refused by a text that contains `allowed`.
+
+    `fix`: the value that the mending command sets at the key, REMOVE, or the commands themselves.
+    `key`: the key that is refused, if it is not `path`. `shown`: the value in the refusal, if it is
+    not that of the config as JSON. `sections` replace those of the good config.
+    """
+    key = key or path
+    if fix == REMOVE:
+        commands = remove(key)
+    elif isinstance(fix, str):
+        commands = set_path(key, fix) if "." in key else f"pulumi config set {key} {fix} -s omantel"
+    else:
+        commands = "\n".join(fix)
+    return Bad(
+        path=path,
+        value=value,
+        sections=sections,
+        key=key,
+        shown=shown or as_json(merged(path, value, sections), key),
+        allowed=allowed,
+        fix=commands,
+    )
+
+
+def each(
+    path: str, fix: str | list[str], reasons: dict[str, list[Any]], **sections: Any
+) -> list[Bad]:
+    """Rows of one key and one fix. `reasons`: text that the refusal contains → values refused."""
+    return [
+        bad(path, value, allowed, fix, **sections)
+        for allowed, values in reasons.items()
+        for value in values
+    ]
+
+
+def as_json(raw: dict[str, Any], key: str) -> str:
+    """The value at a dotted key as a refusal shows it."""
+    value: Any = raw
+    for segment in re.findall(r"[^.\[\]]+", key):
+        try:
+            value = value[int(segment) if segment.isdigit() else segment]
+        except (KeyError, IndexError):
+            return "(not set)"
+    kinds = {dict: "(an object)", list: "(a list)"}
+    return kinds.get(type(value)) or json.dumps(value)
+
+
+# Sections of a valid config with an Ingress. Rows take keys away from it.
+INGRESS: dict[str, Any] = {
+    "exposure": {
+        "kind": "ingress",
+        "className": "traefik",
+        "clusterIssuer": "letsencrypt-dns01-prod",
+    },
+    "networkPolicies": {
+        "gateway": {"kind": "namespace", "namespace": "traefik"},
+        "apiServer": {"cidr": "10.0.0.2/32"},
+    },
+}
+GATEWAY: dict[str, Any] = {"kind": "gateway"}
+NODE_ROLE: dict[str, Any] = {"mode": "node-role"}
+LOCKED: dict[str, Any] = {**GOOD["storage"], "lockdown": {"projectId": "1234567"}}
+KMS_KEY = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+API_SERVER = (
+    "$(kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes "
+    "-o jsonpath='{.items[0].endpoints[0].addresses[0]}')/32"
+)
+KEYLESS = (
+    "one of access-key, node-role (Harbor's registry cannot get credentials that way "
+    "(docs/decisions/0008-keyless-on-aws.md)"
+)
+LISTENER = [
+    remove("exposure.parentRefs"),
+    set_path("exposure.parentRefs[0].name", "cilium-gateway"),
+    set_path("exposure.parentRefs[0].namespace", "kube-system"),
+]
+SMALLEST_STORAGE = [
+    set_path("storage.kind", "hetzner"),
+    set_path("storage.region", "fsn1"),
+    set_path("storage.bucket", "omantel-harbor"),
+]
+
+REFUSED: list[Bad] = [
+    # fqdn
+    *each(
+        "fqdn",
+        "omantel.omani.works",
+        {
+            "one label is not": ["omantel"],
+            "upper-case": ["Omantel.omani.works"],
+            "a name, not a URL": ["https://a.b"],
+            "puts 'registry.' in front": ["registry.a.b"],
+            "lower-case DNS name": ["a..b", "a.b.", "a_b.c", "10.0.0.1"],
+            "DNS name": [...],
+        },
+    ),
+    bad(
+        "fqdn",
+        "a." * 122 + "works",
+        "253 characters",
+        "omantel.omani.works",
+        shown=f'"{"a." * 39}…',
+    ),
+    # sandbox
+    bad("sandbox", "maybe", "true or false", "false"),
+    # cluster
+    bad(
+        "cluster.name",
+        ...,
+        "required: it keeps this stack from being applied to another cluster",
+        "omantel",
+    ),
+    # storage
+    bad(
+        "storage",
+        ...,
+        "an object with kind: hetzner or s3 or aws or gcs or azure or filesystem",
+        SMALLEST_STORAGE,
+    ),
+    *each(
+        "storage.kind",
+        "hetzner",
+        {"one of hetzner, s3, aws, gcs, azure, filesystem": ["hetzne", ...]},
+    ),
+    bad("storage", "fsn1", "an object with kind", [remove("storage"), *SMALLEST_STORAGE]),
+    *each(
+        "storage.region",
+        "fsn1",
+        {
+            "one of fsn1, nbg1, hel1 (ash is a compute-only location without object storage)": [
+                "ash"
+            ],
+            "hil is a compute-only": ["hil"],
+            "sin is a compute-only": ["sin"],
+            "one of fsn1, nbg1, hel1": ["fra1"],
+            "one of fsn1": [...],
+        },
+    ),
+    *each(
+        "storage.bucket",
+        "omantel-harbor",
+        {
+            "no dots": ["omantel.harbor"],
+            "3 to 63": ["ab", ["x"]],
+            "would not read a text": ["123e4"],
+            "lower-case letters": ["Omantel"],
+            "ending with a letter": ["omantel-"],
+            "only a sandbox's stack may refer to the environment": ["${SANDBOX_BUCKET}"],
+        },
+    ),
+    bad(
+        "storage.endpoint",
+        "https://nbg1.your-objectstorage.com",
+        "the endpoint of region fsn1 is https://fsn1.your-objectstorage.com",
+        "https://fsn1.your-objectstorage.com",
+    ),
+    bad(
+        "storage.endpoint",
+        "http://s3.example.com:9000",
+        "https outside the sandbox",
+        "https://s3.example.com:9000",
+        storage=S3,
+    ),
+    *each(
+        "storage.endpoint",
+        "https://s3.example.com",
+        {
+            "without path": ["https://s3.example.com/bucket"],
+            "a URL https://host[:port]": ["s3.example.com"],
+            "a URL": ["https://s3.example.com:99999"],
+        },
+        storage=S3,
+    ),
+    bad(
+        "storage.endpoint",
+        "https://me:hunter2@s3.example.com",
+        "credentials do not belong into a URL",
+        "https://s3.example.com",
+        shown='"https://<hidden>@s3.example.com"',
+        storage=S3,
+    ),
+    bad("storage.caBundle", "ca.crt", "certificates in PEM", "< ca.pem", storage=S3),
+    *each(
+        "storage.chunkSize",
+        "10485760",
+        {"from 5242880 (5 MiB) to 5368709120 (5 GiB)": ["5242879"], "digits only": ["10Mi"]},
+    ),
+    bad("storage.multipartCopyMaxConcurrency", "0", "a number from 1 to 1000", "10"),
+    bad("storage.rootDirectory", "../other", "without '..'", "harbor"),
+    *each(
+        "storage.region",
+        "eu-central-1",
+        {
+            "the name of an AWS region": [
+                "fsn1",
+                "eu-central-1a",
+                "EU-CENTRAL-1",
+                "eu-central",
+                "us-iso-east-1",
+            ]
+        },
+        storage=AWS,
+    ),
+    bad(
+        "storage.accountId",
+        "1111-2222-3333",
+        "the 12 digits of an AWS account",
+        "111122223333",
+        storage=AWS,
+    ),
+    *each(
+        "storage.kmsKeyArn",
+        KMS_KEY,
+        {
+            "cannot name an alias": ["arn:aws:kms:eu-central-1:111122223333:alias/harbor"],
+            "keys of the bucket's own region, here eu-central-1": [
+                "arn:aws:kms:us-east-1:111122223333:key/1"
+            ],
+        },
+        storage=AWS,
+    ),
+    *each(
+        "storage.bucket",
+        "omantel-harbor",
+        {
+            "nor what Amazon S3 keeps for itself": [
+                "xn--omantel",
+                "sthree-harbor",
+                "amzn-s3-demo-harbor",
+                "omantel-s3alias",
+                "omantel--ol-s3",
+                "omantel--x-s3",
+                "omantel--table-s3",
+            ]
+        },
+        storage=AWS,
+    ),
+    *each(
+        "storage.access.mode",
+        "access-key",
+        {
+            KEYLESS: [
+                "irsa",
+                "pod-identity",
+            ],
+            "one of access-key, node-role": ["none"],
+        },
+        storage=AWS,
+    ),
+    bad(
+        "storage.access",
+        "node-role",
+        "an object with mode: access-key or node-role",
+        [remove("storage.access"), set_path("storage.access.mode", "access-key")],
+        storage=AWS,
+    ),
+    bad(
+        "storage.access.role",
+        ...,
+        "the name of an IAM role, not its ARN",
+        "omantel-nodes",
+        storage={**AWS, "access": {**NODE_ROLE, "role": "x"}},
+    ),
+    bad(
+        "storage.access.role",
+        "arn:aws:iam::111122223333:role/omantel-nodes",
+        "the name of an IAM role, not its ARN",
+        "omantel-nodes",
+        storage={**AWS, "access": NODE_ROLE},
+    ),
+    bad(
+        "storage.access.permissionsBoundary",
+        "boundary",
+        "the ARN of an IAM policy",
+        "arn:aws:iam::111122223333:policy/boundary",
+        storage=AWS,
+    ),
+    bad(
+        "storage.movedTo",
+        "hetzner/fsn1/other",
+        "the location of this section, hetzner/fsn1/omantel-harbor, and only after a move",
+        REMOVE,
+    ),
+    bad(
+        "storage.lockdown",
+        {"moreAccessKeys": []},
+        "the number of the project in the Console's address, digits only",
+        "1234567",
+        key="storage.lockdown.projectId",
+    ),
+    bad("storage.lockdown.projectId", "my-project", "digits only", "1234567"),
+    bad(
+        "storage.lockdown.moreAccessKeys",
+        ["short"],
+        "16 to 31 upper-case letters and digits (never the secret key)",
+        "0123456789ABCDEFGHIJ",
+        key="storage.lockdown.moreAccessKeys[0]",
+        shown="<secret, 5 characters>",
+        storage=LOCKED,
+    ),
+    bad(
+        "storage.lockdown.moreAccessKeys",
+        [SECRET_KEY.upper().replace("-", "0")],
+        "never the secret key",
+        "0123456789ABCDEFGHIJ",
+        key="storage.lockdown.moreAccessKeys[0]",
+        shown="<secret, 40 characters>",
+        storage=LOCKED,
+    ),
+    bad("storage.size", "50GB", "a Kubernetes quantity", "10Gi", storage={"kind": "filesystem"}),
+    # sealing
+    bad("sealing.certificate", "MIIB", "a certificate in PEM", "sealing-omantel.pem"),
+    bad(
+        "sealing.certificate",
+        PRIVATE_KEY,
+        "this is a private key",
+        "sealing-omantel.pem",
+        shown=f"<private key, {len(PRIVATE_KEY)} characters>",
+    ),
+    bad("sealing.timeoutSeconds", 3600, "a whole number from 5 to 900", "120"),
+    # harbor
+    *each(
+        "harbor.namespace",
+        "harbor",
+        {
+            "a Kubernetes name": ["Harbor"],
+            "Kubernetes keeps those that begin with kube-": ["kube-system"],
+        },
+    ),
+    *each(
+        "harbor.chart.version",
+        "1.18.3",
+        {"one exact version": ["^1.18"], "a leading v": ["v1.18.3"]},
+    ),
+    bad(
+        "harbor.chart.sha256",
+        "abc",
+        "64 lower-case hexadecimal digits",
+        "$(sha256sum harbor-1.18.3.tgz | cut -d' ' -f1)",
+    ),
+    bad(
+        "harbor.chart.source",
+        "http://helm.goharbor.io",
+        "not fetched over plain http",
+        "https://helm.goharbor.io",
+    ),
+    bad(
+        "harbor.chart.source",
+        "oci://me:hunter2@registry.example.com/harbor",
+        "credentials do not belong into a URL",
+        "https://helm.goharbor.io",
+        shown='"oci://<hidden>@registry.example.com/harbor"',
+    ),
+    bad("harbor.logLevel", "trace", "one of debug, info, warning, error, fatal", "info"),
+    bad("harbor.replicas.core", 0, "a whole number from 1 to 50", "2"),
+    bad("harbor.resources.trivy.memory", "512m", "m means thousandths of a byte", "512Mi"),
+    bad("harbor.resources.core.cpu", "half", "a Kubernetes quantity of processors", "500m"),
+    bad(
+        "harbor.tolerations",
+        [{"effect": "NoRun"}],
+        "one of NoSchedule, PreferNoSchedule, NoExecute",
+        "NoSchedule",
+        key="harbor.tolerations[0].effect",
+    ),
+    bad(
+        "harbor.nodeSelector",
+        "amd64",
+        "an object of label values",
+        [remove("harbor.nodeSelector"), set_path("harbor.nodeSelector.KEY", "amd64")],
+    ),
+    # database
+    bad("database.mode", "internal", "one of dedicated, shared", "dedicated"),
+    bad("database.storageSize", "10", "less than one mebibyte", "10Gi"),
+    bad(
+        "database.maxConnections", 39, "at least 40: 3 pods of core, jobservice and exporter", "40"
+    ),
+    bad("database.reservedConnections", 100, "leave nothing to Harbor", "10"),
+    *each(
+        "database.sslmode",
+        "require",
+        {
+            "one of disable, require, verify-ca, verify-full": ["prefer"],
+            "disable is for the sandbox": ["disable"],
+        },
+        database=SHARED_DATABASE,
+    ),
+    bad(
+        "database.poolMode",
+        "transaction",
+        "Harbor's migrations take advisory locks and its driver prepares statements",
+        "session",
+        database=SHARED_DATABASE,
+    ),
+    bad("database.port", 70000, "a whole number from 1 to 65535", "5432", database=SHARED_DATABASE),
+    bad(
+        "database.host",
+        "postgres://pg:5432",
+        "without scheme and port",
+        "valkey-primary.valkey.svc.cluster.local",
+        database=SHARED_DATABASE,
+    ),
+    bad(
+        "database.secret",
+        "hunter2",
+        "an object with the keys namespace, name, key",
+        [
+            remove("database.secret"),
+            set_path("database.secret.namespace", "harbor"),
+            set_path("database.secret.name", "harbor-database"),
+        ],
+        shown="<secret, 7 characters>",
+        database=SHARED_DATABASE,
+    ),
+    bad(
+        "database.secret.key",
+        "hunter 2",
+        "never the password itself",
+        "password",
+        shown="<secret, 8 characters>",
+        database=SHARED_DATABASE,
+    ),
+    # valkey
+    bad("valkey.maxMemory", "256Mi", "less than valkey.memory (256Mi)", "192Mi"),
+    bad("valkey.indexes.core", 16, "a whole number from 0 to 15", "3", valkey=SHARED_VALKEY),
+    bad(
+        "valkey.indexes.registry", 1, "1 is already taken by jobservice", "2", valkey=SHARED_VALKEY
+    ),
+    # exposure
+    bad("exposure.kind", "nodePort", "one of gateway, ingress", "gateway"),
+    *each(
+        "exposure.parentRefs",
+        LISTENER,
+        {
+            "without one the route belongs to no Gateway": [[]],
+            "the same listener twice": [
+                [{"name": "g", "namespace": "n"}, {"name": "g", "namespace": "n"}]
+            ],
+        },
+        exposure=GATEWAY,
+    ),
+    bad(
+        "exposure.parentRefs",
+        [{"name": "cilium-gateway"}],
+        "a Kubernetes name",
+        "kube-system",
+        key="exposure.parentRefs[0].namespace",
+        exposure=GATEWAY,
+    ),
+    bad(
+        "exposure.certificate",
+        {"clusterIssuer": "letsencrypt-dns01-prod"},
+        "a Kubernetes object name",
+        "harbor-tls",
+        key="exposure.certificate.secretName",
+        exposure=GATEWAY,
+    ),
+    bad(
+        "exposure.clusterIssuer",
+        ...,
+        "without a certificate the controller answers with one of its own",
+        "letsencrypt-dns01-prod",
+        **INGRESS,
+    ),
+    bad("exposure.className", ..., "a Kubernetes object name", "traefik", **INGRESS),
+    bad(
+        "exposure.annotations",
+        {"proxy body size": "0"},
+        "proxy body size is not the name of one",
+        [remove("exposure.annotations"), set_path("exposure.annotations.KEY", "VALUE")],
+        **INGRESS,
+    ),
+    # networkPolicies
+    bad(
+        "networkPolicies.gateway",
+        {"kind": "cilium"},
+        "the controller of class traefik: as cilium its pods could not reach Harbor",
+        "namespace",
+        key="networkPolicies.gateway.kind",
+        exposure=INGRESS["exposure"],
+    ),
+    bad(
+        "networkPolicies.gateway",
+        {"kind": "namespace"},
+        "a Kubernetes name",
+        "traefik",
+        key="networkPolicies.gateway.namespace",
+    ),
+    bad("networkPolicies.gateway.kind", "calico", "one of cilium, namespace", "cilium"),
+    bad(
+        "networkPolicies.apiServer",
+        ...,
+        "its pods ask the API server who leads",
+        [set_path("networkPolicies.apiServer.cidr", API_SERVER)],
+        **INGRESS,
+    ),
+    bad(
+        "networkPolicies.apiServer", {"cidr": "10.0.0.2/32"}, "not with gateway.kind cilium", REMOVE
+    ),
+    bad(
+        "networkPolicies.apiServer.cidr",
+        "10.0.0.2",
+        "without a prefix length",
+        API_SERVER,
+        **INGRESS,
+    ),
+    bad(
+        "networkPolicies.outside",
+        ["10.0.0.1/8"],
+        "it has bits set behind the prefix",
+        "10.20.0.0/16",
+        key="networkPolicies.outside[0]",
+    ),
+    bad("networkPolicies.monitoringNamespace", "Monitoring", "a Kubernetes name", "harbor"),
+    # dns
+    *each(
+        "dns.zone",
+        "omantel.omani.works",
+        {"registry.omantel.omani.works is not in this zone": ["example.com", "ani.works"]},
+        dns=DNS,
+    ),
+    bad("dns.zone", "omani.works.", "none at the end", "omani.works", dns=DNS),
+    bad(
+        "dns.loadBalancer",
+        ...,
+        "either dns.loadBalancer or dns.addresses",
+        [set_path("dns.loadBalancer.name", "omantel")],
+        dns=DNS,
+    ),
+    bad(
+        "dns.addresses",
+        {"ipv4": "203.0.113.7"},
+        "either dns.loadBalancer or dns.addresses",
+        REMOVE,
+        key="dns.loadBalancer",
+        dns=DNS,
+    ),
+    bad(
+        "dns.loadBalancer.selector",
+        "role=gateway",
+        "either dns.loadBalancer.name or dns.loadBalancer.selector",
+        REMOVE,
+        key="dns.loadBalancer.name",
+        dns=DNS,
+    ),
+    bad(
+        "dns.addresses",
+        {"ipv4": "2001:db8::7"},
+        "an IPv4 address",
+        "203.0.113.10",
+        key="dns.addresses.ipv4",
+        dns={"kind": "hetzner", "zone": "omani.works"},
+    ),
+    bad("dns.ttl", 5, "a whole number from 60 to 86400", "300", dns=DNS),
+    # imagePolicy
+    bad("imagePolicy.kind", "Policy", "one of ValidatingPolicy, ClusterPolicy", "ValidatingPolicy"),
+    bad("imagePolicy.enforcement", "enforce", "one of Audit, Enforce", "Audit"),
+    bad(
+        "imagePolicy.extraPrefixes",
+        ["harbor.mct1.omani.works"],
+        "with the slash: without it, images of longer host names begin with it too",
+        "harbor.mct1.omani.works/",
+        key="imagePolicy.extraPrefixes[0]",
+    ),
+    bad(
+        "imagePolicy.excludedNamespaces",
+        ["kube-system", "kyverno", "cnpg-system"],
+        "Enforce needs harbor among the excluded namespaces",
+        "harbor",
+        key="imagePolicy.extraExcludedNamespaces[0]",
+        imagePolicy={"enforcement": "Enforce"},
+    ),
+    bad(
+        "imagePolicy.rewrite.projects",
+        {"dockerhub": "proxy"},
+        "'dockerhub' is not the host of a registry",
+        [
+            remove("imagePolicy.rewrite.projects"),
+            set_path("imagePolicy.rewrite.projects.KEY", "proxy-dockerhub"),
+        ],
+    ),
+    # trivy
+    bad(
+        "trivy.severity",
+        ["HIGH", "critical"],
+        "one of UNKNOWN, LOW, MEDIUM, HIGH, CRITICAL",
+        "UNKNOWN",
+        key="trivy.severity[1]",
+    ),
+    bad(
+        "trivy.severity",
+        [],
+        "at least one",
+        [remove("trivy.severity"), set_path("trivy.severity[0]", "UNKNOWN")],
+    ),
+    bad("trivy.blockSeverity", "UNKNOWN", "one of NONE, LOW, MEDIUM, HIGH, CRITICAL", "CRITICAL"),
+    bad(
+        "trivy.scanOnPush",
+        False,
+        "an image that has not been scanned",
+        "NONE",
+        key="trivy.blockSeverity",
+    ),
+    bad(
+        "trivy.severity",
+        ["UNKNOWN", "LOW"],
+        "trivy.severity leaves MEDIUM, HIGH, CRITICAL out of reports",
+        "NONE",
+        key="trivy.blockSeverity",
+        trivy={"blockSeverity": "MEDIUM"},
+    ),
+    bad("trivy.timeout", "300", "such as 5m0s", "5m0s"),
+    bad(
+        "trivy.dbRepositories",
+        ["https://mirror.gcr.io/aquasec/trivy-db"],
+        "without scheme",
+        "mirror.gcr.io/aquasec/trivy-db",
+        key="trivy.dbRepositories[0]",
+    ),
+    # metrics
+    bad("metrics.serviceMonitor", True, "it needs metrics.enabled true", "false"),
+    # rotation
+    bad("rotation.valkeyPassword", 0, "a whole number from 1", "2"),
+    bad("rotation.secretKey", 2, "which a new key cannot decrypt", "1"),
+    bad("rotation.adminPassword", 2, "Harbor reads it only at its first start", "1"),
+    # Unknown keys
+    bad(
+        "storage.access.role",
+        "omantel-nodes",
+        "no such setting; known here: epoch, mode, permissionsBoundary",
+        REMOVE,
+        storage=AWS,
+    ),
+    bad(
+        "storage.endpoint",
+        "https://s3.eu-central-1.amazonaws.com",
+        "no such setting; known here",
+        REMOVE,
+        storage=AWS,
+    ),
+    bad("storage.lockdown", {"projectId": "1234567"}, "no such setting", REMOVE, storage=S3),
+    bad("storage.regoin", "fsn1", "no such setting; did you mean storage.region?", REMOVE),
+    bad(
+        "storage.chunksize",
+        "5242880",
+        "did you mean storage.chunkSize?",
+        [set_path("storage.chunkSize", "5242880"), remove("storage.chunksize")],
+    ),
+    bad(
+        "storage.versioning.noncurrent_days",
+        3,
+        "did you mean storage.versioning.noncurrentDays?",
+        [
+            set_path("storage.versioning.noncurrentDays", "3"),
+            remove("storage.versioning.noncurrent_days"),
+        ],
+    ),
+    bad(
+        "harbour",
+        {"namespace": "harbor"},
+        "did you mean harbor?",
+        [set_path("harbor.namespace", "harbor"), remove("harbour")],
+    ),
+    bad("wireguard", "on", "no such setting; known here: cluster, database, ", REMOVE),
+    bad(
+        "storage.secretKey",
+        SECRET_KEY,
+        "did you mean the top-level secret s3SecretKey?",
+        [set_secret("s3SecretKey"), remove("storage.secretKey")],
+        shown="<secret, 40 characters>",
+    ),
+    bad(
+        "s3accesskey",
+        ACCESS_KEY,
+        "did you mean the top-level secret s3AccessKey?",
+        [set_secret("s3AccessKey"), remove("s3accesskey")],
+        shown="<secret, 20 characters>",
+    ),
+    bad(
+        "dns.token",
+        DNS_TOKEN,
+        "did you mean the top-level secret dnsToken?",
+        [set_secret("dnsToken"), remove("dns.token")],
+        shown="<secret, 64 characters>",
+        dns=DNS,
+    ),
+]
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=str)
+def test_refused(row: Bad) -> None:
+    reading = read(merged(row.path, row.value, row.sections))
+    assert reading.settings is None
+    (refusal,) = reading.refusals
+    assert (refusal.key, refusal.value, refusal.fix) == (row.key, row.shown, row.fix)
+    assert row.allowed in refusal.allowed
+
+
+def test_the_refused_table_covers_every_section() -> None:
+    assert {bad.path.split(".")[0] for bad in REFUSED} >= set(spec.keys_at((), {})) - {
+        "protect",
+        "retainData",
+    }
+
+
+def test_all_problems_are_told_at_once() -> None:
+    raw = merged("storage.region", "ash")
+    raw |= {
+        "fqdn": "Omantel",
+        "cluster": {},
+        "database": {"maxConnections": 20},
+        "valkey": {"memory": "lots", "memorry": "256Mi"},
+        "unheard": "of",
+    }
+    keys = {refusal.key for refusal in read(raw).refusals}
+    # Rules between sections ran too: cluster.name and database.maxConnections are two of them.
+    assert keys == {
+        "fqdn",
+        "cluster.name",
+        "storage.region",
+        "database.maxConnections",
+        "valkey.memory",
+        "valkey.memorry",
+        "unheard",
+    }
+
+
+def test_the_text_reads_as_a_list_of_repairs() -> None:
+    reading = read(merged("storage.region", "ash", {"fqdn": "omantel"}))
+    text = str(SettingsRefused(stack="omantel", refusals=reading.refusals))
+    assert text.startswith("2 settings of stack omantel are refused; nothing was touched\n")
+    assert text.endswith(
+        'sovereign-harbor:storage.region = "ash"\n'
+        "  allowed: one of fsn1, nbg1, hel1 (ash is a compute-only location without object "
+        "storage)\n"
+        "  fix:     pulumi config set --path 'storage.region' fsn1 -s omantel"
+    )
+
+
+def test_obeying_every_fix_of_an_empty_config_makes_it_valid() -> None:
+    raw: dict[str, Any] = {}
+    for refusal in read(raw).refusals:
+        for command in refusal.fix.splitlines():
+            match = re.fullmatch(r"pulumi config set (?:--path )?'?([^' ]+)'? (\S+) -s .*", command)
+            assert match is not None, command
+            raw = merged(match[1], match[2], {**raw})
+    assert read(raw).refusals == ()
+
+
+def test_a_setting_given_encrypted_is_refused_and_not_shown() -> None:
+    raw = merged("fqdn", "omantel.omani.works")
+    reading = refusals.read(raw, stack="omantel", encrypted=["fqdn", "storage"])
+    assert [refusal.key for refusal in reading.refusals] == ["fqdn", "storage"]
+    assert "omani" not in reading.refusals[0].value
+    assert reading.refusals[0].fix.startswith("pulumi config rm fqdn -s omantel\n")
+
+
+def leaves(path: tuple[str, ...], raw: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for key in spec.keys_at(path, raw):
+        here = (*path, key)
+        try:
+            spec.keys_at(here, raw)
+        except (IndexError, KeyError):
+            yield here
+        else:
+            yield from leaves(here, raw)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        {},
+        {"storage": S3},
+        {"database": SHARED_DATABASE, "valkey": SHARED_VALKEY},
+        {"storage": {"kind": "filesystem", "size": "50Gi"}},
+        {"storage": AWS},
+        {"storage": {**AWS, "access": {"mode": "node-role", "role": "omantel-nodes"}}},
+        INGRESS | {"dns": DNS},
+    ],
+    ids=["hetzner", "s3", "shared", "filesystem", "aws", "aws keyless", "perimeter"],
+)
+def test_every_setting_says_what_is_allowed_with_an_example_that_is(
+    base: dict[str, Any],
+) -> None:
+    raw = {**GOOD, **base}
+    for path in leaves((), raw):
+        at = spec.spec_at(path, raw)
+        assert at.allowed != "a text", path
+        for below, example in at.examples:
+            if (
+                not below
+                and not is_for_the_shell(example)
+                and at.rule is not None
+                and not example.isdigit()
+            ):
+                assert at.accepts(example), path
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("${SANDBOX_X}"),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=6), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+known_paths = st.sampled_from(sorted({bad.path for bad in REFUSED}))
+
+
+@given(path=known_paths, value=json_values, shared=st.booleans())
+def test_no_value_anywhere_breaks_the_messages(path: str, value: Any, shared: bool) -> None:
+    base = {"database": SHARED_DATABASE, "valkey": SHARED_VALKEY, "storage": S3} if shared else {}
+    reading = read(merged(path, value, base))
+    assert (reading.settings is None) == bool(reading.refusals)
+    assert all(refusal.fix and refusal.allowed for refusal in reading.refusals)
+
+
+# With a letter that stands in no number's notation.
+@given(st.from_regex(r"[a-z0-9][a-z0-9-]{0,30}[g-n][a-z0-9-]{0,29}[a-z0-9]", fullmatch=True))
+def test_every_name_of_the_bucket_rule_is_accepted(name: str) -> None:
+    assert read(merged("storage.bucket", name)).refusals == ()
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True),
+        min_size=2,
+        max_size=5,
+    )
+)
+def test_every_name_of_the_fqdn_rule_is_accepted(labels: list[str]) -> None:
+    refused = read(merged("fqdn", ".".join(labels))).refusals
+    assert bool(refused) == (labels[0] == "registry")

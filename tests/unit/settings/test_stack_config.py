@@ -1,0 +1,351 @@
+"""The config of the running stack, and of the committed files: settings, secrets, warnings."""
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+from pulumi.runtime import mocks
+from pulumi.runtime.settings import reset_options
+from pulumi.runtime.stack import wait_for_rpcs
+
+from components import stack_config
+from components.settings.database import SharedDatabase
+from components.settings.reading import spec
+from components.settings.reading.refusals import Refusal, SettingsRefused
+from components.settings.reading.secrets import SECRETS
+from components.settings.storage.keyed import HetznerStorage
+from components.stack_config import StackConfig
+from tests.support.project import ROOT
+from tests.support.raw_settings import (
+    ACCESS_KEY,
+    DNS,
+    DNS_TOKEN,
+    GOOD,
+    SANDBOX_ENVIRONMENT,
+    SECRET_KEY,
+    SHARED_DATABASE,
+    merged,
+    read,
+)
+
+PROJECT = "sovereign-harbor"
+
+
+class NoResources(mocks.Mocks):
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        raise AssertionError(f"{args.name} was registered")
+
+    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"{args.token} was called")
+
+
+class Stack:
+    """A stack under Pulumi's mocks, with the warnings it logged."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._monkeypatch = monkeypatch
+        self.warnings: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", self.warnings.append)
+        for name in ("HARBOR_CHART", *SANDBOX_ENVIRONMENT):
+            monkeypatch.delenv(name, raising=False)
+
+    def load(
+        self,
+        config: dict[str, Any],
+        *,
+        secrets: dict[str, str] | None = None,
+        preview: bool = False,
+        stack: str = "omantel",
+        environ: dict[str, str] | None = None,
+    ) -> StackConfig:
+        for name, value in (environ or {}).items():
+            self._monkeypatch.setenv(name, value)
+        mocks.set_mocks(NoResources(), project=PROJECT, stack=stack, preview=preview)
+        texts = {
+            f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in {**config, **(secrets or {})}.items()
+        }
+        encrypted = [f"{PROJECT}:{key}" for key in secrets or {}]
+        pulumi.runtime.set_all_config({**texts, "other:key": "x"}, encrypted)
+        return stack_config.load()
+
+    def resolve(self, output: pulumi.Output[str] | None) -> tuple[str | None, bool, bool]:
+        """Value (None if unknown), whether it is known, whether it is secret."""
+        assert output is not None
+
+        async def parts() -> tuple[str | None, bool, bool]:
+            known = await output.is_known()
+            return await output.future(), known, await output.is_secret()
+
+        return self._loop.run_until_complete(parts())
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield Stack(monkeypatch, loop)
+    loop.run_until_complete(wait_for_rpcs())
+    reset_options()
+    pulumi.runtime.set_all_config({}, [])
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+BOTH = {"s3AccessKey": ACCESS_KEY, "s3SecretKey": SECRET_KEY}
+
+
+def test_secrets_stay_secret_outputs(stack: Stack) -> None:
+    config = stack.load(GOOD, secrets=BOTH)
+    assert config.settings.fqdn == "omantel.omani.works"
+    assert stack.resolve(config.secrets["s3AccessKey"]) == (ACCESS_KEY, True, True)
+    assert stack.resolve(config.secrets["s3SecretKey"]) == (SECRET_KEY, True, True)
+    assert SECRET_KEY not in repr(config)
+    assert stack.warnings == []
+
+
+def test_a_preview_without_secrets_goes_on_with_unknown_ones_and_one_warning(
+    stack: Stack,
+) -> None:
+    config = stack.load(GOOD, preview=True)
+    for output in (config.secrets["s3AccessKey"], config.secrets["s3SecretKey"]):
+        _, known, secret = stack.resolve(output)
+        assert (known, secret) == (False, True)
+    (warning,) = stack.warnings
+    assert "s3AccessKey, s3SecretKey" in warning
+    assert "pulumi config set --secret s3SecretKey -s omantel" in warning
+
+
+def test_an_update_without_secrets_is_refused_beside_all_other_problems(
+    stack: Stack,
+) -> None:
+    with pytest.raises(pulumi.RunError) as raised:
+        stack.load(merged("fqdn", "Omantel"), secrets={"s3AccessKey": ACCESS_KEY})
+    assert isinstance(raised.value, SettingsRefused)
+    fqdn, secret = raised.value.refusals
+    assert fqdn.key == "fqdn"
+    assert secret == Refusal(
+        key="s3SecretKey",
+        value="(not set)",
+        allowed="32 to 128 characters without spaces, encrypted",
+        fix="pulumi config set --secret s3SecretKey -s omantel",
+    )
+    assert stack.warnings == []
+
+
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("s3AccessKey", "fifteen-letters", "16 to 64 characters"),
+        ("s3AccessKey", "x" * 65, "16 to 64 characters"),
+        ("s3SecretKey", "x" * 31, "32 to 128 characters"),
+        ("s3SecretKey", "x" * 129, "32 to 128 characters"),
+        ("s3SecretKey", "topmost-" * 5 + "\n", "white space"),
+        ("s3SecretKey", "${SANDBOX_S3_SECRET_KEY}", "only a sandbox's stack"),
+        ("harborSecretKey", "x" * 15, "exactly 16 characters"),
+        ("harborSecretKey", "x" * 17, "exactly 16 characters"),
+        ("harborAdminPassword", "x" * 7, "8 to 128 characters"),
+        ("databasePassword", "a password of several words", "white space"),
+    ],
+)
+def test_a_bad_secret_is_refused_without_being_shown(
+    stack: Stack, *, key: str, value: str, reason: str, preview: bool
+) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(GOOD, secrets={**BOTH, key: value}, preview=preview)
+    (refusal,) = raised.value.refusals
+    assert refusal.key == key
+    assert reason in refusal.allowed
+    assert refusal.fix == f"pulumi config set --secret {key} -s omantel"
+    if not value.startswith("$"):
+        assert refusal.value == f"<secret, {len(value)} characters>"
+        assert value.strip() not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "needed"),
+    [
+        ({"harbor": {"adopt": True}}, ["harborAdminPassword", "harborSecretKey"]),
+        ({"database": {"adopt": True}}, ["databasePassword"]),
+        ({"harbor": {"adopt": False}, "database": {"adopt": False}}, list[str]()),
+    ],
+    ids=str,
+)
+def test_what_is_taken_over_needs_the_secrets_that_it_is_bound_to(
+    stack: Stack, section: dict[str, Any], needed: list[str]
+) -> None:
+    if not needed:
+        assert stack.load({**GOOD, **section}, secrets=BOTH).secrets.keys() == BOTH.keys()
+        return
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load({**GOOD, **section}, secrets=BOTH)
+    assert sorted(refusal.key for refusal in raised.value.refusals) == needed
+
+
+def test_a_given_key_is_a_secret_output_that_can_be_compared(stack: Stack) -> None:
+    key = "sixteen-letters!"
+    config = stack.load(GOOD, secrets={**BOTH, "harborSecretKey": key})
+    assert stack.resolve(config.secrets["harborSecretKey"]) == (key, True, True)
+    is_key = config.is_secret["harborSecretKey"]
+    assert is_key(key)
+    assert not is_key(key.upper())
+    assert not is_key("")
+    assert key not in repr(config)
+
+
+def test_a_given_database_password_is_not_rotated_by_a_number(stack: Stack) -> None:
+    given = {**BOTH, "databasePassword": "of-the-estate"}
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load({**GOOD, "rotation": {"databasePassword": 2}}, secrets=given)
+    (refusal,) = raised.value.refusals
+    assert refusal.key == "rotation.databasePassword"
+    assert "pulumi config rm databasePassword -s omantel" in refusal.fix
+    assert stack.load({**GOOD, "rotation": {"databasePassword": 2}}, secrets=BOTH)
+
+
+def test_a_secret_in_plain_text_is_refused_without_being_shown(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load({**GOOD, **{key: f'{{"secret of": "{key}"}}' for key in SECRETS}})
+    assert [refusal.key for refusal in raised.value.refusals] == list(SECRETS)
+    for refusal in raised.value.refusals:
+        assert "it stands readable in the stack's file" in refusal.allowed
+    assert "secret of" not in str(raised.value)
+
+
+def test_no_refusal_shows_a_secret_wherever_it_was_put(stack: Stack) -> None:
+    raw = merged("storage.secretKey", SECRET_KEY, {"database": SHARED_DATABASE})
+    raw["database"]["secret"] = SECRET_KEY
+    raw |= {
+        "s3_secret_key": SECRET_KEY,
+        "adminPassword": SECRET_KEY,
+        "harbour": {"a": SECRET_KEY},
+    }
+    raw["storage"]["endpoint"] = f"https://{ACCESS_KEY}:{SECRET_KEY}@s3.example.com"
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(raw, secrets={**BOTH, "somethingElse": SECRET_KEY, "valkeyy": SECRET_KEY})
+    assert len(raised.value.refusals) == 8
+    assert SECRET_KEY not in str(raised.value)
+
+
+def test_storage_on_a_volume_needs_no_keys(stack: Stack) -> None:
+    config = stack.load({**GOOD, "storage": {"kind": "filesystem", "size": "50Gi"}})
+    assert config.secrets == {}
+
+
+def test_records_of_a_vendor_need_its_token(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load({**GOOD, "dns": DNS}, secrets=BOTH)
+    (refusal,) = raised.value.refusals
+    assert refusal == Refusal(
+        key="dnsToken",
+        value="(not set)",
+        allowed="32 to 256 characters without spaces, encrypted",
+        fix="pulumi config set --secret dnsToken -s omantel",
+    )
+    config = stack.load({**GOOD, "dns": DNS}, secrets={**BOTH, "dnsToken": DNS_TOKEN})
+    assert stack.resolve(config.secrets["dnsToken"]) == (DNS_TOKEN, True, True)
+
+
+def test_a_preview_without_the_token_goes_on_with_an_unknown_one(stack: Stack) -> None:
+    config = stack.load({**GOOD, "dns": DNS}, secrets=BOTH, preview=True)
+    _, known, secret = stack.resolve(config.secrets["dnsToken"])
+    assert (known, secret) == (False, True)
+    (warning,) = stack.warnings
+    assert "dnsToken" in warning
+
+
+def test_empty_defaults_of_the_project_file_mean_not_set(stack: Stack) -> None:
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    defaults = {key: declared["default"] for key, declared in project["config"].items()}
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(defaults)
+    assert {refusal.key for refusal in raised.value.refusals} == {
+        "fqdn",
+        "cluster.name",
+        "storage",
+    }
+    assert stack.load({**defaults, **GOOD}, secrets=BOTH).settings == read(GOOD).settings
+
+
+def test_harbor_chart_replaces_the_source_of_the_chart(stack: Stack) -> None:
+    config = stack.load(GOOD, secrets=BOTH, environ={"HARBOR_CHART": "/charts/harbor"})
+    assert config.settings.harbor.chart.source == "/charts/harbor"
+
+
+def test_a_bad_harbor_chart_is_mended_where_it_was_set(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(GOOD, secrets=BOTH, environ={"HARBOR_CHART": "http://charts"})
+    (refusal,) = raised.value.refusals
+    assert (refusal.key, refusal.fix) == ("harbor.chart.source", "unset HARBOR_CHART")
+
+
+def test_an_address_like_that_of_a_pooler_is_a_warning_only(stack: Stack) -> None:
+    database = {**SHARED_DATABASE, "host": "gitlab-postgres-pooler"}
+    config = stack.load({**GOOD, "database": database}, secrets=BOTH)
+    assert isinstance(config.settings.database, SharedDatabase)
+    (warning,) = stack.warnings
+    assert "database.poolMode" in warning
+    stack.load({**GOOD, "database": {**database, "poolMode": "session"}}, secrets=BOTH)
+    assert len(stack.warnings) == 1
+
+
+# --- The committed files -----------------------------------------------------------------------
+
+
+def committed(name: str) -> dict[str, Any]:
+    config = yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
+    assert config["pulumi:disable-default-providers"] == ["kubernetes"]
+    prefix = f"{PROJECT}:"
+    return {
+        key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)
+    }
+
+
+@pytest.mark.parametrize("name", ["omantel", "otech"])
+def test_a_sovereign_previews_with_nothing_but_its_committed_file(stack: Stack, name: str) -> None:
+    config = committed(name)
+    secrets = {key: config.pop(key)["secure"] for key in SECRETS if key in config}
+    settings = stack.load(config, preview=True, stack=name).settings
+    assert settings.fqdn == f"{name}.omani.works"
+    assert settings.cluster.name == name
+    assert isinstance(settings.storage, HetznerStorage)
+    assert (settings.storage.bucket, settings.storage.region) == (
+        f"{name}-harbor",
+        "fsn1",
+    )
+    assert settings.protect
+    assert len(stack.warnings) == 1
+    assert secrets == {} or set(secrets) >= set(settings.storage.needed_secrets)
+
+
+def test_the_sandbox_takes_everything_else_from_its_environment(stack: Stack) -> None:
+    config = stack.load(committed("local"), stack="local", environ=SANDBOX_ENVIRONMENT)
+    assert config.settings.sandbox
+    assert config.settings.storage.endpoint_url == "http://127.0.0.1:7070"
+    assert config.settings.cluster.context == "kwok-sandbox"
+    assert config.settings.sealing.certificate_is_path
+    assert stack.resolve(config.secrets["s3SecretKey"]) == ("sandbox-secret", True, True)
+
+
+def test_the_sandbox_that_does_not_run_says_so(stack: Stack) -> None:
+    assert not any(name in os.environ for name in SANDBOX_ENVIRONMENT)
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(committed("local"), stack="local", preview=True)
+    assert len(raised.value.refusals) == 5
+    assert {refusal.fix for refusal in raised.value.refusals} == {'eval "$(make -s env)"'}
+
+
+def test_the_project_file_declares_every_setting_and_requires_none_by_itself() -> None:
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    assert set(declared) == {*spec.keys_at((), {}), *SECRETS}
+    for key, about in declared.items():
+        assert about["description"], key
+        # Without a default the engine would refuse the stack itself, one key at a time.
+        assert about["default"] in ("", {}), key
