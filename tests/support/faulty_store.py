@@ -300,8 +300,8 @@ class Enforcing:
         resource = f"arn:aws:s3:::{bucket}" + (f"/{object_key}" if object_key else "")
         return (
             is_meant
-            and any(fnmatch.fnmatchcase(action, wanted) for wanted in statement["Action"])
-            and any(fnmatch.fnmatchcase(resource, wanted) for wanted in statement["Resource"])
+            and any(fnmatch.fnmatchcase(action, pattern) for pattern in statement["Action"])
+            and any(fnmatch.fnmatchcase(resource, pattern) for pattern in statement["Resource"])
         )
 
 
@@ -437,20 +437,20 @@ def fresh(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 def whole_life(store: Store, bucket: str) -> None:
     """Create, prove the key, drift, heal, change, refuse to delete, delete: right at every step."""
-    wanted = store.inputs(bucket)
-    state = store.create(wanted)
+    props = store.inputs(bucket)
+    state = store.create(props)
     assert store.buckets() >= {bucket}
-    assert not store.differs(state, wanted)
+    assert not store.differs(state, props)
     assert store.read(state) == state
 
-    proof = store.key_proof().create(wanted).outs
+    proof = store.key_proof().create(props).outs
     assert proof is not None and proof["revision"]
     assert store.keys(bucket) == {".sovereign-harbor/owner.json"}
 
     store.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
     drifted = store.read(state)
-    assert store.differs(drifted, wanted)
-    healed = store.update(drifted, wanted)
+    assert store.differs(drifted, props)
+    healed = store.update(drifted, props)
     assert healed == state
     assert store.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
 

@@ -1,4 +1,4 @@
-"""Every kind of storage, and the least that each must be told."""
+"""Every kind of storage, and the smallest config of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.settings.storage.section import StorageSettings
 from tests.support import builders
 
 KINDS: tuple[type[StorageKind], ...] = get_args(get_args(StorageSettings)[0])
-"""The members of the union."""
+"""Members of the union StorageSettings."""
 
 _MINIMAL: dict[str, dict[str, Any]] = {
     "hetzner": {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"},
@@ -24,7 +24,7 @@ _MINIMAL: dict[str, dict[str, Any]] = {
 
 
 def minimal(kind: type[StorageKind]) -> dict[str, Any]:
-    """Config of that kind. KeyError for a new kind that has no place above yet."""
+    """Config of that kind. KeyError for a kind that is missing above."""
     return _MINIMAL[kind.model_fields["kind"].default]
 
 

@@ -41,7 +41,7 @@ UNSEALED = "pulumi-python:dynamic/sealing:Unsealed"
 BUCKET = "pulumi-python:dynamic/storage:S3Bucket"
 KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
 LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
-PLACE = "pulumi-python:dynamic/storage:BlobPlace"
+BLOB_PLACE = "pulumi-python:dynamic/storage:BlobPlace"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 CERTIFICATE = "tls:index/selfSignedCert:SelfSignedCert"
@@ -139,7 +139,7 @@ class Provider:
             BUCKET: lambda: {"unsupported": []},
             KEY_PROOF: lambda: {"revision": "proven", "salt": MARK},
             LOCKDOWN: dict,
-            PLACE: dict,
+            BLOB_PLACE: dict,
             KUBERNETES_PROVIDER: dict,
             AWS_PROVIDER: dict,
             AWS_ACCESS_KEY: lambda: {"secret": minted(name, 40)},
@@ -197,7 +197,7 @@ class Recorder(mocks.MockMonitor):
             return resource_pb2.RegisterResourceResponse(urn=urn)
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
         hooks = {kind.name: list(names) for kind, names in request.hooks.ListFields()}
-        found = Registered(
+        registered = Registered(
             typ=request.type,
             name=request.name,
             urn=urn,
@@ -213,7 +213,7 @@ class Recorder(mocks.MockMonitor):
         )
         with self._lock:
             assert urn not in {other.urn for other in self.registered}, f"{urn} is there twice"
-            self.registered.append(found)
+            self.registered.append(registered)
         if self._preview or not request.custom:
             return resource_pb2.RegisterResourceResponse(urn=urn)
         outputs = self._provider.outputs(request.type, request.name, inputs)
@@ -320,24 +320,24 @@ class Engine:
 
     def all(self, typ: str) -> list[Registered]:
         """All resources of a type."""
-        return [found for found in self.resources if found.typ == typ]
+        return [resource for resource in self.resources if resource.typ == typ]
 
     def one(self, typ: str, name: str | None = None) -> Registered:
         """The only resource of a type, or the one of that logical name."""
-        found = [r for r in self.all(typ) if name in (None, r.name)]
-        assert len(found) == 1, f"{len(found)} of {typ} {name or ''} in {self.names}"
-        return found[0]
+        named = [resource for resource in self.all(typ) if name in (None, resource.name)]
+        assert len(named) == 1, f"{len(named)} of {typ} {name or ''} in {self.names}"
+        return named[0]
 
     @property
     def names(self) -> list[str]:
         """Type and name of everything that was registered."""
-        return [str(found) for found in self.resources]
+        return [str(resource) for resource in self.resources]
 
     def sealed(self, secret_name: str) -> dict[str, Any]:
         """The plaintext that was sealed for the Secret of that name."""
-        found = [seal for seal in self.all(SEAL) if seal["name"] == secret_name]
-        assert len(found) == 1, f"{secret_name} is not among {[s['name'] for s in self.all(SEAL)]}"
-        return found[0]["data"]
+        seals = [seal for seal in self.all(SEAL) if seal["name"] == secret_name]
+        assert len(seals) == 1, f"{secret_name} is not among {[s['name'] for s in self.all(SEAL)]}"
+        return seals[0]["data"]
 
 
 @contextlib.contextmanager

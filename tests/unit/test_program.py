@@ -1,6 +1,6 @@
 """The program as it stands, `__main__.py` with a stack's own file, under mocks.
 
-tests/unit/golden/<stack>.txt lists what a stack is made of. After a wanted change:
+tests/unit/golden/<stack>.txt lists what a stack is made of. After an intended change:
 
     UPDATE_GOLDEN=1 .venv/bin/pytest tests/unit/test_program.py
 
@@ -20,17 +20,22 @@ import pytest
 import yaml
 
 from components.kubernetes import naming
-from components.kubernetes.naming import FIELD_MANAGER
 from components.settings.database import SecretRef
 from tests.support import builders
 from tests.support.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
+from tests.support.contract import (
+    DATA,
+    assert_data_is_kept,
+    assert_labelled,
+    assert_no_secret_in_the_clear,
+    assert_one_cluster,
+)
 from tests.support.mocks import (
+    BLOB_PLACE,
     BUCKET,
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
-    PASSWORD,
-    PLACE,
     POSTGRES_CLUSTER,
     PROJECT,
     RELEASE,
@@ -38,7 +43,6 @@ from tests.support.mocks import (
     STATEFUL_SET,
     Engine,
     fresh_engine,
-    is_secret,
     text,
     unknown_inputs,
 )
@@ -209,10 +213,10 @@ def config_of(stack: str) -> Sections:
 def listing(engine: Engine) -> str:
     """Type, name and parent of everything, the same for two stacks that are alike."""
     lines: list[str] = []
-    for found in engine.resources:
-        is_top = found.parent.split("::")[2] == "pulumi:pulumi:Stack"
-        parent = "stack" if is_top else found.parent_name
-        lines.append(f"{found.typ}  {found.name}  < {parent}\n")
+    for resource in engine.resources:
+        is_top = resource.parent.split("::")[2] == "pulumi:pulumi:Stack"
+        parent = "stack" if is_top else resource.parent_name
+        lines.append(f"{resource.typ}  {resource.name}  < {parent}\n")
     return "".join(lines)
 
 
@@ -222,7 +226,7 @@ def test_a_stack_is_made_of_what_was_agreed(stack: str, program: Program) -> Non
     golden = GOLDEN / f"{stack}.txt"
     if os.environ.get("UPDATE_GOLDEN"):
         golden.write_text(made)
-    assert made == golden.read_text(), "UPDATE_GOLDEN=1 if it is wanted"
+    assert made == golden.read_text(), "UPDATE_GOLDEN=1 if this is intended"
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -241,8 +245,8 @@ def test_a_preview_says_what_it_goes_on_without(program: Program) -> None:
 
 
 def test_every_golden_file_is_of_a_stack() -> None:
-    assert {found.stem for found in GOLDEN.glob("*.txt")} == set(STACKS)
-    assert {found.suffixes[0][1:] for found in ROOT.glob("Pulumi.*.yaml")} == set(STACKS)
+    assert {file.stem for file in GOLDEN.glob("*.txt")} == set(STACKS)
+    assert {file.suffixes[0][1:] for file in ROOT.glob("Pulumi.*.yaml")} == set(STACKS)
 
 
 VARIANTS: list[tuple[str, Sections]] = [
@@ -281,23 +285,17 @@ def test_there_is_one_provider_and_every_object_uses_it(stack: str, program: Pro
     assert provider["enableServerSideApply"] in (True, "true")
     # Neither a path nor a credential of whoever runs it enters the state.
     assert "kubeconfig" not in provider.inputs
-    for found in engine.resources:
-        if found.typ.startswith("kubernetes:"):
-            assert found.provider == f"{provider.urn}::id-of-{provider.name}", found
+    assert_one_cluster(engine)
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_object_is_labelled_for_its_own_sovereign(stack: str, program: Program) -> None:
-    for found in program.run(stack).resources:
-        if found.is_manifest:
-            metadata = found["metadata"]
-            assert metadata["labels"][naming.SOVEREIGN_LABEL] == FQDN[stack], found
-            assert FIELD_MANAGER.items() <= metadata["annotations"].items(), found
+    assert_labelled(program.run(stack), FQDN[stack])
 
 
 @pytest.mark.parametrize(("stack", "other"), [("omantel", "otech"), ("otech", "omantel")])
 def test_a_sovereign_knows_nothing_of_another(stack: str, other: str, program: Program) -> None:
-    inputs = text([found.inputs for found in program.run(stack).resources])
+    inputs = text([resource.inputs for resource in program.run(stack).resources])
     assert stack in inputs
     assert other not in inputs
 
@@ -306,32 +304,25 @@ def test_harbor_and_all_that_is_its_go_to_the_namespace_of_the_settings(program:
     engine = program.run("otech", **REGISTRY_NAMESPACE)
     assert engine.one(NAMESPACE)["metadata"]["name"] == "registry"
     assert engine.one(RELEASE)["namespace"] == "registry"
-    for found in (engine.one(POSTGRES_CLUSTER), engine.one(STATEFUL_SET)):
-        assert found["metadata"]["namespace"] == "registry"
+    for resource in (engine.one(POSTGRES_CLUSTER), engine.one(STATEFUL_SET)):
+        assert resource["metadata"]["namespace"] == "registry"
     assert {seal["namespace"] for seal in engine.all(SEAL)} == {"registry", naming.SEAM_NAMESPACE}
 
 
 # --- Data --------------------------------------------------------------------------------------
-
-DATA = {
-    (NAMESPACE, "namespace"),
-    (BUCKET, "object-storage-bucket"),
-    (POSTGRES_CLUSTER, "database-cluster"),
-    (PASSWORD, "credentials-secret-key"),
-}
 
 
 @pytest.mark.parametrize("stack", ["omantel", "otech"])
 def test_a_sovereign_s_data_is_protected_and_outlives_the_stack(
     stack: str, program: Program
 ) -> None:
-    for found in program.run(stack).resources:
-        holds_data = (found.typ, found.name) in DATA
-        assert (found.protect, found.retain) == (holds_data, holds_data), found
+    engine = program.run(stack)
+    assert_data_is_kept(engine)
+    assert {(resource.typ, resource.name) for resource in engine.resources} >= DATA
 
 
 def test_the_sandbox_can_be_thrown_away(program: Program) -> None:
-    assert [str(found) for found in program.run("local").resources if found.protect] == []
+    assert [str(resource) for resource in program.run("local").resources if resource.protect] == []
 
 
 # --- Secrets -----------------------------------------------------------------------------------
@@ -347,28 +338,22 @@ def test_no_secret_goes_anywhere_in_the_clear(
     stack: str, sections: Sections, program: Program
 ) -> None:
     engine = program.run(stack, **sections)
-    for found in engine.resources:
-        for key, value in found.inputs.items():
-            if MARK in text(value):
-                assert is_secret(value), f"{key} of {found} shows a secret"
-        if found.typ.startswith("kubernetes:"):
-            assert MARK not in text(found.inputs), found
-            assert not is_secret(found.inputs), found
-    for seal in engine.all(SEAL):
-        assert is_secret(seal.inputs["data"]), seal
+    assert_no_secret_in_the_clear(engine)
     assert MARK not in "".join(engine.log)
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: Program) -> None:
-    found = program.run(stack).outputs
-    assert {key for key, output in found.items() if output.is_secret} == {"adminPassword"}
-    assert {key for key, output in found.items() if MARK in text(output.value)} == {"adminPassword"}
-    assert found["registryFqdn"].value == f"registry.{FQDN[stack]}"
-    assert found["registryUrl"].value == f"https://registry.{FQDN[stack]}"
-    assert found["imagePrefix"].value == f"registry.{FQDN[stack]}/"
-    assert found["bucket"].value == f"{stack}-harbor"
-    assert found["harborVersion"].value == "2.14.3"
+    outputs = program.run(stack).outputs
+    assert {key for key, output in outputs.items() if output.is_secret} == {"adminPassword"}
+    assert {key for key, output in outputs.items() if MARK in text(output.value)} == {
+        "adminPassword"
+    }
+    assert outputs["registryFqdn"].value == f"registry.{FQDN[stack]}"
+    assert outputs["registryUrl"].value == f"https://registry.{FQDN[stack]}"
+    assert outputs["imagePrefix"].value == f"registry.{FQDN[stack]}/"
+    assert outputs["bucket"].value == f"{stack}-harbor"
+    assert outputs["harborVersion"].value == "2.14.3"
 
 
 @pytest.mark.parametrize(
@@ -474,7 +459,7 @@ def test_nothing_of_the_storage_is_made_before_its_place_is_agreed_to(
 ) -> None:
     engine = program.run("otech", **sections)
     storage = engine.one("sovereign-harbor:index:ObjectStorage")
-    assert engine.one(PLACE).urn in storage.dependencies
+    assert engine.one(BLOB_PLACE).urn in storage.dependencies
     assert all(bucket.parent == storage.urn for bucket in engine.all(BUCKET))
 
 
@@ -554,7 +539,9 @@ def test_what_exists_is_imported_where_the_settings_say_so(preview: bool, progra
     engine = program.run(
         "omantel", objects=estate(), secrets=ESTATES_SECRETS, preview=preview, **ADOPT
     )
-    imported = {found.typ: found.import_id for found in engine.resources if found.import_id}
+    imported = {
+        resource.typ: resource.import_id for resource in engine.resources if resource.import_id
+    }
     assert imported == {
         NAMESPACE: "harbor",
         POSTGRES_CLUSTER: "harbor/harbor-pg",
@@ -564,7 +551,7 @@ def test_what_exists_is_imported_where_the_settings_say_so(preview: bool, progra
         assert engine.one(typ)["metadata"]["annotations"]["pulumi.com/patchForce"] == "true"
 
 
-def test_what_is_taken_over_keeps_its_key_and_its_passwords(program: Program) -> None:
+def test_what_is_adopted_keeps_its_key_and_its_passwords(program: Program) -> None:
     engine = program.run("omantel", objects=estate(), secrets=ESTATES_SECRETS, **ADOPT)
     name = values_of(engine)["existingSecretSecretKey"]
     assert engine.sealed(name) == {"secretKey": ESTATES_KEY}
@@ -573,7 +560,7 @@ def test_what_is_taken_over_keeps_its_key_and_its_passwords(program: Program) ->
 
 
 def test_nothing_is_imported_unless_the_settings_say_so(program: Program) -> None:
-    assert not [found for found in program.run("omantel").resources if found.import_id]
+    assert not [resource for resource in program.run("omantel").resources if resource.import_id]
 
 
 def test_another_key_than_harbor_s_is_refused_before_anything_is_created(program: Program) -> None:
@@ -589,17 +576,17 @@ def test_a_release_of_the_stack_s_own_may_change_its_address(program: Program) -
     assert program.run("omantel", objects={listed: {"items": [record]}}).one(RELEASE)
 
 
-def test_a_takeover_of_nothing_is_refused_before_anything_is_created(program: Program) -> None:
+def test_an_adoption_of_nothing_is_refused_before_anything_is_created(program: Program) -> None:
     words = program.refusal("omantel", secrets=ESTATES_SECRETS, **ADOPT)
     assert "no Helm release harbor" in words
     assert "no Cluster harbor-pg" in words
 
 
-def test_a_takeover_previewed_without_its_cluster_shows_all_as_new_and_says_so(
+def test_an_adoption_previewed_without_its_cluster_shows_all_as_new_and_says_so(
     program: Program,
 ) -> None:
     engine = program.preview_offline("omantel", **ADOPT)
-    assert not [found for found in engine.resources if found.import_id]
+    assert not [resource for resource in engine.resources if resource.import_id]
     assert "what this stack adopts was not looked at" in "\n".join(engine.log)
     assert listing(engine) == listing(
         program.run("omantel", objects=estate(), secrets=ESTATES_SECRETS, **ADOPT)

@@ -90,13 +90,13 @@ def built(
     retain: bool = True,
 ) -> tuple[RemoteStorage | None, BucketLocation | None]:
     """What Harbor and others are told of the storage; None while it is not known."""
-    found = engine.run(
+    blobs = engine.run(
         lambda: builders.object_storage(
             context_of(certificate, protect=protect, retain=retain), storage
         ),
         preview=preview,
     )
-    return engine.resolve(found.storage).value, engine.resolve(found.location).value
+    return engine.resolve(blobs.storage).value, engine.resolve(blobs.location).value
 
 
 # --- Least privilege ---------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def regions() -> list[tuple[str, str, str]]:
     ]
 
 
-OFFERED = [found for found in regions() if not found[1].startswith("aws-iso")]
+OFFERED = [region for region in regions() if not region[1].startswith("aws-iso")]
 
 
 @pytest.mark.parametrize(("region", "partition", "domain"), OFFERED)
@@ -224,29 +224,29 @@ def test_the_bucket_is_guarded_as_declared(engine: Engine, sealing_certificate: 
     bucket = engine.one(AWS_BUCKET)
     assert (bucket["bucket"], bucket["tags"]) == ("omantel-harbor", {"team": "platform"})
     assert "forceDestroy" not in bucket.inputs
-    found = {guard.typ.rpartition(":")[2]: guard for guard in guards(engine)}
-    assert {guard["bucket"] for guard in found.values()} == {"omantel-harbor"}
-    private = found["BucketPublicAccessBlock"]
+    by_type = {guard.typ.rpartition(":")[2]: guard for guard in guards(engine)}
+    assert {guard["bucket"] for guard in by_type.values()} == {"omantel-harbor"}
+    private = by_type["BucketPublicAccessBlock"]
     for switch in ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls"):
         assert private[switch] is True
     assert private["restrictPublicBuckets"] is True
-    assert found["BucketOwnershipControls"]["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
-    assert found["BucketVersioning"]["versioningConfiguration"] == {"status": "Enabled"}
-    abort, expire = found["BucketLifecycleConfiguration"]["rules"]
+    assert by_type["BucketOwnershipControls"]["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
+    assert by_type["BucketVersioning"]["versioningConfiguration"] == {"status": "Enabled"}
+    abort, expire = by_type["BucketLifecycleConfiguration"]["rules"]
     assert abort["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 2}
     assert expire["noncurrentVersionExpiration"] == {"noncurrentDays": 3}
     assert expire["expiration"] == {"expiredObjectDeleteMarker": True}
     for rule in (abort, expire):
         assert (rule["status"], rule["filter"]) == ("Enabled", {"prefix": ""})
-    assert json.loads(found["BucketPolicy"]["policy"]) == tls_only_policy(aws())
-    assert private.urn in found["BucketPolicy"].dependencies
-    assert found["BucketVersioning"].urn in found["BucketLifecycleConfiguration"].dependencies
+    assert json.loads(by_type["BucketPolicy"]["policy"]) == tls_only_policy(aws())
+    assert private.urn in by_type["BucketPolicy"].dependencies
+    assert by_type["BucketVersioning"].urn in by_type["BucketLifecycleConfiguration"].dependencies
 
 
 def guards(engine: Engine) -> list[Registered]:
-    found = [resource for resource in engine.resources if resource.typ in GUARDS]
-    assert {guard.typ for guard in found} == GUARDS
-    return found
+    guards_of_it = [resource for resource in engine.resources if resource.typ in GUARDS]
+    assert {guard.typ for guard in guards_of_it} == GUARDS
+    return guards_of_it
 
 
 @pytest.mark.parametrize(
@@ -278,9 +278,9 @@ def test_suspended_versioning_still_frees_what_it_kept(
     engine: Engine, sealing_certificate: str
 ) -> None:
     built(engine, sealing_certificate, {**AWS, "versioning": {"enabled": False}})
-    found = {guard.typ.rpartition(":")[2]: guard for guard in guards(engine)}
-    assert found["BucketVersioning"]["versioningConfiguration"] == {"status": "Suspended"}
-    assert len(found["BucketLifecycleConfiguration"]["rules"]) == 2
+    by_type = {guard.typ.rpartition(":")[2]: guard for guard in guards(engine)}
+    assert by_type["BucketVersioning"]["versioningConfiguration"] == {"status": "Suspended"}
+    assert len(by_type["BucketLifecycleConfiguration"]["rules"]) == 2
 
 
 @pytest.mark.parametrize(("protect", "retain"), [(True, True), (False, True), (False, False)])
@@ -292,21 +292,21 @@ def test_the_bucket_stays_and_what_guards_it_stays_with_it(
     assert (bucket.protect, bucket.retain) == (protect, retain)
     for guard in guards(engine):
         assert (guard.protect, guard.retain) == (False, retain), guard
-    for found in engine.resources:
-        if found.typ.startswith("aws:iam"):
-            assert not found.protect, found
-            assert not found.retain, found
+    for resource in engine.resources:
+        if resource.typ.startswith("aws:iam"):
+            assert not resource.protect, resource
+            assert not resource.retain, resource
 
 
 @pytest.mark.parametrize(("adopt", "import_id"), [(True, "omantel-harbor"), (False, "")])
-def test_a_bucket_that_exists_is_imported_only_when_that_is_asked_for(
+def test_a_bucket_that_exists_is_adopted_only_when_that_is_asked_for(
     adopt: bool, import_id: str, engine: Engine, sealing_certificate: str
 ) -> None:
     built(engine, sealing_certificate, {**AWS, "adopt": adopt})
     bucket = engine.one(AWS_BUCKET)
     assert bucket.import_id == import_id
     assert bucket.protect
-    assert {found.import_id for found in engine.resources if found is not bucket} == {""}
+    assert {each.import_id for each in engine.resources if each is not bucket} == {""}
 
 
 def test_everything_goes_to_the_region_and_the_account_of_the_settings(
@@ -318,9 +318,9 @@ def test_everything_goes_to_the_region_and_the_account_of_the_settings(
     assert json.loads(provider["allowedAccountIds"]) == ["111122223333"]
     # Keys of whoever runs it do not enter the state.
     assert not {"accessKey", "secretKey", "token", "profile"} & set(provider.inputs)
-    found = [resource for resource in engine.resources if resource.typ.startswith("aws:")]
-    assert len(found) == 10
-    for resource in found:
+    of_aws = [resource for resource in engine.resources if resource.typ.startswith("aws:")]
+    assert len(of_aws) == 10
+    for resource in of_aws:
         assert resource.provider == f"{provider.urn}::id-of-{provider.name}", resource
         assert resource.parent_name == "object-storage", resource
         assert resource.name.startswith("object-storage-"), resource
@@ -345,9 +345,9 @@ def test_the_key_reaches_harbor_and_the_seam_and_nothing_else(
         "s3-access-key": access,
         "s3-secret-key": secret,
     }
-    for found in engine.resources:
-        if found.typ != SEAL:
-            assert secret not in json.dumps(found.inputs, default=str), found
+    for resource in engine.resources:
+        if resource.typ != SEAL:
+            assert secret not in json.dumps(resource.inputs, default=str), resource
     for seal in engine.all(SEAL):
         assert is_secret(seal.inputs["data"])
     assert told is not None
@@ -357,9 +357,9 @@ def test_the_key_reaches_harbor_and_the_seam_and_nothing_else(
     assert not any(KEYLESS.items() <= labels(seal) for seal in engine.all(SEALED_SECRET))
 
 
-def labels(found: Registered) -> Any:
+def labels(manifest: Registered) -> Any:
     """Those that the Secret gets."""
-    return found["spec"]["template"]["metadata"]["labels"].items()
+    return manifest["spec"]["template"]["metadata"]["labels"].items()
 
 
 def test_nothing_is_sealed_before_the_bucket_is_guarded_and_the_user_may_use_it(
@@ -415,9 +415,9 @@ def test_before_anything_exists_a_preview_shows_what_an_update_makes(
         assert built(engine, sealing_certificate, storage, preview=True) == (None, None)
         assert engine.names == names
         # What reviewers and the policy pack have to see.
-        for found in engine.resources:
-            if found.typ in (USER_POLICY, ROLE_POLICY) or "bucketPolicy" in found.typ:
-                assert "policy" not in unknown_inputs(found), found
+        for resource in engine.resources:
+            if resource.typ in (USER_POLICY, ROLE_POLICY) or "bucketPolicy" in resource.typ:
+                assert "policy" not in unknown_inputs(resource), resource
 
 
 # --- Access without a key ----------------------------------------------------------------------

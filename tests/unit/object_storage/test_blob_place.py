@@ -1,4 +1,4 @@
-"""Where blobs are is remembered: another place is refused until a move is said to be made."""
+"""The place of the blobs: another one is refused until the config says that they were moved."""
 
 from __future__ import annotations
 
@@ -150,11 +150,11 @@ def test_a_consent_holds_for_one_move_only() -> None:
 
 def test_a_consent_to_another_place_is_none() -> None:
     # Settings refuse it already; the place does not rely on that.
-    wanted = {
+    props = {
         **inputs(changed(HETZNER, rootDirectory="b")),
         "movedTo": location_name(HETZNER.blob_location),
     }
-    assert len(BlobPlaceProvider().check(inputs(HETZNER), wanted).failures) == 1
+    assert len(BlobPlaceProvider().check(inputs(HETZNER), props).failures) == 1
 
 
 def test_the_refusal_names_each_key_with_both_values_and_the_ways_out() -> None:

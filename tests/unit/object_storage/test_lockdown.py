@@ -54,7 +54,7 @@ def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def place(store: Store, bucket: str) -> str:
+def existing(store: Store, bucket: str) -> str:
     """A bucket of nobody known, which costs fewer requests than one of a stack."""
     where = {"LocationConstraint": store.region}
     store.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
@@ -62,10 +62,10 @@ def place(store: Store, bucket: str) -> str:
 
 
 @pytest.fixture
-def policies(store: Store, place: str) -> Enforcing:
+def policies(store: Store, existing: str) -> Enforcing:
     """From here on the store enforces policies."""
-    store.proxy.plan = found = Enforcing(PROJECT)
-    return found
+    store.proxy.plan = enforcing = Enforcing(PROJECT)
+    return enforcing
 
 
 def inputs(store: Store, bucket: str, **changes: Any) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def as_locked(store: Store, bucket: str, *more: str) -> dict[str, Any]:
     """The state after `locked`, without a store; the same as a test below finds."""
     let_in = fingerprints(names(CREDENTIALS.access_key, *more))
     by = fingerprints(names(CREDENTIALS.access_key))[0]
-    wanted = inputs(store, bucket, moreAccessKeys=list(more))
-    return state_after({**wanted, "letIn": let_in, "by": by})
+    props = inputs(store, bucket, moreAccessKeys=list(more))
+    return state_after({**props, "letIn": let_in, "by": by})
 
 
 def in_force(store: Store, policies: Enforcing, bucket: str, *more: str) -> dict[str, Any]:
@@ -99,10 +99,10 @@ def in_force(store: Store, policies: Enforcing, bucket: str, *more: str) -> dict
 def updated(
     store: Store, state: dict[str, Any], credentials: S3Credentials | None = None, **changes: Any
 ) -> dict[str, Any]:
-    wanted = inputs(store, state["bucket"], **changes)
+    props = inputs(store, state["bucket"], **changes)
     provider = store.lockdown(credentials)
-    assert provider.diff(state["bucket"], state, wanted).changes
-    return state_after(provider.update(state["bucket"], state, wanted).outs)
+    assert provider.diff(state["bucket"], state, props).changes
+    return state_after(provider.update(state["bucket"], state, props).outs)
 
 
 def names(*keys: str) -> list[str]:
@@ -137,27 +137,29 @@ FOREIGN = {
 
 
 def test_only_the_stack_s_own_key_reaches_a_locked_bucket(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    assert reaches(store, place, NEXT)
-    state = locked(store, place)
-    assert policies.written == lockdown_policy(place, names(CREDENTIALS.access_key))
-    assert reaches(store, place, CREDENTIALS)
-    assert not reaches(store, place, NEXT)
+    assert reaches(store, existing, NEXT)
+    state = locked(store, existing)
+    assert policies.written == lockdown_policy(existing, names(CREDENTIALS.access_key))
+    assert reaches(store, existing, CREDENTIALS)
+    assert not reaches(store, existing, NEXT)
     assert state["letIn"] == fingerprints(names(CREDENTIALS.access_key))
-    assert store.keys(place) == set(), "neither probe nor trial stays behind"
+    assert store.keys(existing) == set(), "neither probe nor trial stays behind"
 
 
-def test_keys_that_are_listed_reach_it_too(store: Store, place: str, policies: Enforcing) -> None:
-    locked(store, place, moreAccessKeys=[NEXT.access_key])
-    assert reaches(store, place, CREDENTIALS)
-    assert reaches(store, place, NEXT)
+def test_keys_that_are_listed_reach_it_too(
+    store: Store, existing: str, policies: Enforcing
+) -> None:
+    locked(store, existing, moreAccessKeys=[NEXT.access_key])
+    assert reaches(store, existing, CREDENTIALS)
+    assert reaches(store, existing, NEXT)
 
 
 def test_the_key_is_used_before_and_after_and_the_policy_read_back(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    locked(store, place)
+    locked(store, existing)
     calls = [seen.what for seen in store.proxy.seen]
     first, second = (n for n, call in enumerate(calls) if call == "PUT policy")
 
@@ -176,17 +178,17 @@ def test_the_real_pauses_outlast_a_policy_s_way_to_all_gateways() -> None:
 
 
 @pytest.mark.parametrize("lag", [1, 3])
-def test_a_policy_that_takes_a_while_is_waited_for(store: Store, place: str, lag: int) -> None:
+def test_a_policy_that_takes_a_while_is_waited_for(store: Store, existing: str, lag: int) -> None:
     store.proxy.plan = Enforcing(PROJECT, lag=lag)
-    locked(store, place)
-    assert reaches(store, place, CREDENTIALS)
-    assert not reaches(store, place, NEXT)
+    locked(store, existing)
+    assert reaches(store, existing, CREDENTIALS)
+    assert not reaches(store, existing, NEXT)
 
 
-def test_locking_again_writes_nothing(store: Store, place: str, policies: Enforcing) -> None:
-    state = in_force(store, policies, place)
+def test_locking_again_writes_nothing(store: Store, existing: str, policies: Enforcing) -> None:
+    state = in_force(store, policies, existing)
     store.proxy.seen.clear()
-    assert locked(store, place) == state
+    assert locked(store, existing) == state
     assert "PUT policy" not in {seen.what for seen in store.proxy.seen}
 
 
@@ -194,34 +196,34 @@ def test_locking_again_writes_nothing(store: Store, place: str, policies: Enforc
 
 
 def test_the_wrong_project_is_found_out_before_anybody_is_locked_out(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
     with pytest.raises(BucketError) as refused:
-        locked(store, place, projectId="7654321")
+        locked(store, existing, projectId="7654321")
     assert "storage.lockdown.projectId is not the project of this key" in str(refused.value)
     assert "The policy was taken off again" in str(refused.value)
     put = [json.loads(s.body) for s in store.proxy.seen if s.what == "PUT policy"]
     assert not any("NotPrincipal" in statement for p in put for statement in p["Statement"])
     assert policies.written is None
-    assert reaches(store, place, CREDENTIALS)
-    assert store.keys(place) == set()
+    assert reaches(store, existing, CREDENTIALS)
+    assert store.keys(existing) == set()
 
 
 def test_a_store_that_enforces_no_policies_gets_none(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
     store.proxy.plan = policies = Enforcing(PROJECT, lag=1000)
     with pytest.raises(BucketError, match="or the store does not enforce policies"):
-        locked(store, place)
+        locked(store, existing)
     assert policies.written is None
 
 
 def test_a_key_that_does_not_work_touches_nothing(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
     store.proxy.plan = lambda s: DENIED if s.method == "PUT" and "/probe-" in s.path else None
     with pytest.raises(BucketError, match="PutObject was answered AccessDenied"):
-        locked(store, place)
+        locked(store, existing)
     assert "PUT policy" not in {seen.what for seen in store.proxy.seen}
 
 
@@ -237,18 +239,18 @@ def once_locked(policies: Enforcing, plan: Any) -> Any:
 
 @pytest.mark.parametrize("call", ["PUT probe-", "GET probe-", "DELETE probe-", "GET policy"])
 def test_a_key_that_loses_its_access_gets_it_back_at_once(
-    store: Store, place: str, policies: Enforcing, call: str
+    store: Store, existing: str, policies: Enforcing, call: str
 ) -> None:
     policies.plan = once_locked(
         policies, lambda seen: DENIED if seen.what.startswith(call) else None
     )
     with pytest.raises(BucketError, match=r"AccessDenied.*The policy was taken off again"):
-        locked(store, place)
+        locked(store, existing)
     assert policies.written is None
 
 
 def test_it_is_taken_off_as_long_as_any_gateway_still_allows_it(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
     tries = 0
 
@@ -259,29 +261,31 @@ def test_it_is_taken_off_as_long_as_any_gateway_still_allows_it(
 
     policies.plan = once_locked(policies, plan)
     with pytest.raises(BucketError, match="The policy was taken off again"):
-        locked(store, place)
+        locked(store, existing)
     assert policies.written is None
 
 
-def test_a_policy_that_stays_is_said_to_stay(store: Store, place: str, policies: Enforcing) -> None:
+def test_a_policy_that_stays_is_said_to_stay(
+    store: Store, existing: str, policies: Enforcing
+) -> None:
     policies.plan = once_locked(policies, lambda _: DENIED)
     with pytest.raises(BucketError, match=r"could not be taken off.*lock-down-a-bucket\.md"):
-        locked(store, place)
+        locked(store, existing)
     tries = [seen for seen in store.proxy.seen if seen.what == "DELETE policy"]
     assert len(tries) == len(s3_policy.REMOVAL_PAUSES)
 
 
 def test_a_policy_that_reads_back_otherwise_is_taken_off(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
     def plan(seen: Seen) -> None:
         if seen.what == "GET policy":
             keys = CREDENTIALS.access_key, "SOMEBODYELSE00000001"
-            policies.written = lockdown_policy(place, names(*keys))
+            policies.written = lockdown_policy(existing, names(*keys))
 
     policies.plan = once_locked(policies, plan)
     with pytest.raises(BucketError, match="does not read back as it was written"):
-        locked(store, place)
+        locked(store, existing)
     assert policies.written is None
 
 
@@ -291,7 +295,7 @@ def test_a_policy_that_reads_back_otherwise_is_taken_off(
 @pytest.mark.parametrize("executed", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("policy", ["trial", "lockdown"])
 def test_killed_while_it_writes_a_policy_the_next_run_ends_in_the_same_state(
-    store: Store, place: str, policies: Enforcing, policy: str, executed: bool
+    store: Store, existing: str, policies: Enforcing, policy: str, executed: bool
 ) -> None:
     number = {"trial": 1, "lockdown": 2}[policy]
     dead, puts = dead_from(1, executed=executed), itertools.count(1)
@@ -304,25 +308,25 @@ def test_killed_while_it_writes_a_policy_the_next_run_ends_in_the_same_state(
 
     policies.plan = plan
     with pytest.raises(BucketError):
-        locked(store, place)
+        locked(store, existing)
     policies.plan = calm
-    state = locked(store, place)
-    assert policies.written == lockdown_policy(place, names(CREDENTIALS.access_key))
-    assert reaches(store, place, CREDENTIALS)
+    state = locked(store, existing)
+    assert policies.written == lockdown_policy(existing, names(CREDENTIALS.access_key))
+    assert reaches(store, existing, CREDENTIALS)
     assert state["letIn"] == fingerprints(names(CREDENTIALS.access_key))
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_lockdown_gets_over_a_store_in_trouble(
-    store: Store, place: str, policies: Enforcing, seed: int
+    store: Store, existing: str, policies: Enforcing, seed: int
 ) -> None:
     policies.plan = storm(seed, share=0.3)
-    state = locked(store, place)
+    state = locked(store, existing)
     state = updated(store, state, moreAccessKeys=[NEXT.access_key])
     assert len(store.proxy.injected) >= 10
     policies.plan = calm
-    assert reaches(store, place, NEXT)
-    store.lockdown().delete(place, state)
+    assert reaches(store, existing, NEXT)
+    store.lockdown().delete(existing, state)
     assert policies.written is None
 
 
@@ -330,24 +334,24 @@ def test_a_lockdown_gets_over_a_store_in_trouble(
 
 
 def test_a_policy_of_others_is_neither_replaced_nor_taken_off(
-    store: Store, place: str, policies: Enforcing, capfd: pytest.CaptureFixture[str]
+    store: Store, existing: str, policies: Enforcing, capfd: pytest.CaptureFixture[str]
 ) -> None:
     policies.written = FOREIGN
     with pytest.raises(BucketError, match="has a policy that this program did not write"):
-        locked(store, place)
+        locked(store, existing)
     assert policies.written == FOREIGN
-    state = state_after({**inputs(store, place), "letIn": [], "by": ""})
-    store.lockdown().delete(place, state)
+    state = state_after({**inputs(store, existing), "letIn": [], "by": ""})
+    store.lockdown().delete(existing, state)
     assert "did not write; it is left" in capfd.readouterr().err
     assert policies.written == FOREIGN
 
 
 def test_a_bucket_that_another_stack_keeps_is_not_locked(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    store.create(store.inputs(place, adopt=True))
+    store.create(store.inputs(existing, adopt=True))
     with pytest.raises(BucketError, match=r"kept by sovereign-harbor/omantel.*moreAccessKeys"):
-        locked(store, place, owner="sovereign-harbor/otech")
+        locked(store, existing, owner="sovereign-harbor/otech")
     assert policies.written is None
 
 
@@ -356,52 +360,52 @@ def test_a_bucket_that_another_stack_keeps_is_not_locked(
 
 @pytest.mark.parametrize("drift", ["removed", "widened", "replaced"])
 def test_drift_is_found_by_a_refresh_and_healed_by_the_next_update(
-    store: Store, place: str, policies: Enforcing, drift: str
+    store: Store, existing: str, policies: Enforcing, drift: str
 ) -> None:
-    state = in_force(store, policies, place)
+    state = in_force(store, policies, existing)
     if drift == "removed":
         policies.written = None
     else:
         keys = [CREDENTIALS.access_key, "SOMEBODYELSE00000001"]
-        policy = lockdown_policy(place, names(*keys))
+        policy = lockdown_policy(existing, names(*keys))
         if drift == "replaced":
             policy["Statement"][0]["Action"] = ["s3:DeleteObject"]
         policies.written = policy
     provider = store.lockdown()
-    drifted = state_after(provider.read(place, state).outs)
+    drifted = state_after(provider.read(existing, state).outs)
     assert drifted["letIn"] != state["letIn"]
     assert updated(store, drifted) == state
-    assert policies.written == lockdown_policy(place, names(CREDENTIALS.access_key))
+    assert policies.written == lockdown_policy(existing, names(CREDENTIALS.access_key))
 
 
 def test_a_refresh_without_drift_changes_nothing(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = in_force(store, policies, place)
-    assert state_after(store.lockdown().read(place, state).outs) == state
-    assert not store.lockdown().diff(place, state, inputs(store, place)).changes
+    state = in_force(store, policies, existing)
+    assert state_after(store.lockdown().read(existing, state).outs) == state
+    assert not store.lockdown().diff(existing, state, inputs(store, existing)).changes
 
 
 def test_a_refresh_by_a_key_that_is_locked_out_names_who_can_help(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = in_force(store, policies, place)
+    state = in_force(store, policies, existing)
     with pytest.raises(BucketError, match=r"AccessDenied.*lock-down-a-bucket\.md"):
-        store.lockdown(NEXT).read(place, state)
+        store.lockdown(NEXT).read(existing, state)
 
 
 def test_taking_it_off_lets_everybody_in_again(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = in_force(store, policies, place)
-    store.lockdown().delete(place, state)
+    state = in_force(store, policies, existing)
+    store.lockdown().delete(existing, state)
     assert policies.written is None
-    assert reaches(store, place, NEXT)
-    store.lockdown().delete(place, state)  # once more is no error
+    assert reaches(store, existing, NEXT)
+    store.lockdown().delete(existing, state)  # once more is no error
 
 
 def test_taking_it_off_a_bucket_that_is_gone_is_no_error(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
     state = state_after({**inputs(store, "gone"), "letIn": [], "by": ""})
     store.lockdown().delete("gone", state)
@@ -418,11 +422,11 @@ def test_taking_it_off_a_bucket_that_is_gone_is_no_error(
     ids=str,
 )
 def test_what_is_another_lockdown_and_what_changes_this_one(
-    store: Store, place: str, policies: Enforcing, change: dict[str, Any], replaces: list[str]
+    store: Store, existing: str, policies: Enforcing, change: dict[str, Any], replaces: list[str]
 ) -> None:
-    state = as_locked(store, place)
+    state = as_locked(store, existing)
     state["letIn"] = change.pop("letIn", state["letIn"])
-    result = store.lockdown().diff(place, state, {**inputs(store, place), **change})
+    result = store.lockdown().diff(existing, state, {**inputs(store, existing), **change})
     assert (result.changes, result.replaces) == (True, replaces)
 
 
@@ -435,20 +439,20 @@ def test_check_fills_in_what_the_engine_leaves_out(store: Store) -> None:
 
 
 def test_the_state_shows_no_key_and_is_what_the_tests_start_from(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = locked(store, place, moreAccessKeys=[NEXT.access_key])
-    assert state == as_locked(store, place, NEXT.access_key)
+    state = locked(store, existing, moreAccessKeys=[NEXT.access_key])
+    assert state == as_locked(store, existing, NEXT.access_key)
     assert CREDENTIALS.access_key not in str(state)
     assert CREDENTIALS.secret_key not in str(state)
 
 
 def test_a_new_key_pair_that_is_not_let_in_is_refused_in_preview(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = as_locked(store, place)
+    state = as_locked(store, existing)
     with pytest.raises(BucketError) as refused:
-        store.lockdown(NEXT).diff(place, state, inputs(store, place))
+        store.lockdown(NEXT).diff(existing, state, inputs(store, existing))
     assert "does not let this key pair in" in str(refused.value)
     assert "storage.lockdown.moreAccessKeys" in str(refused.value)
     assert NEXT.access_key not in str(refused.value)
@@ -456,32 +460,32 @@ def test_a_new_key_pair_that_is_not_let_in_is_refused_in_preview(
 
 
 def test_the_key_pair_before_is_not_shut_out_while_harbor_uses_it(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = as_locked(store, place, NEXT.access_key)
+    state = as_locked(store, existing, NEXT.access_key)
     for more in ([], [NEXT.access_key]):
         with pytest.raises(BucketError, match="would be shut out while Harbor still uses it"):
-            store.lockdown(NEXT).diff(place, state, inputs(store, place, moreAccessKeys=more))
+            store.lockdown(NEXT).diff(existing, state, inputs(store, existing, moreAccessKeys=more))
 
 
 def test_a_rotation_in_three_runs_never_shuts_anybody_out(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = in_force(store, policies, place)
+    state = in_force(store, policies, existing)
     state = updated(store, state, moreAccessKeys=[NEXT.access_key])
-    assert reaches(store, place, NEXT)
+    assert reaches(store, existing, NEXT)
     state = updated(store, state, NEXT, moreAccessKeys=[CREDENTIALS.access_key])
-    assert reaches(store, place, CREDENTIALS), "Harbor has it until its pods are new"
+    assert reaches(store, existing, CREDENTIALS), "Harbor has it until its pods are new"
     state = updated(store, state, NEXT)
-    assert policies.written == lockdown_policy(place, names(NEXT.access_key))
-    assert not reaches(store, place, CREDENTIALS)
-    assert not store.lockdown(NEXT).diff(place, state, inputs(store, place)).changes
+    assert policies.written == lockdown_policy(existing, names(NEXT.access_key))
+    assert not reaches(store, existing, CREDENTIALS)
+    assert not store.lockdown(NEXT).diff(existing, state, inputs(store, existing)).changes
 
 
 def test_a_lockdown_that_is_in_force_is_not_lifted_for_a_trial(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = in_force(store, policies, place)
+    state = in_force(store, policies, existing)
     store.proxy.seen.clear()
     updated(store, state, moreAccessKeys=[NEXT.access_key])
     put = [json.loads(seen.body) for seen in store.proxy.seen if seen.what == "PUT policy"]
@@ -490,46 +494,46 @@ def test_a_lockdown_that_is_in_force_is_not_lifted_for_a_trial(
 
 
 def test_after_an_emergency_a_new_key_pair_locks_the_bucket_again(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state = in_force(store, policies, place)
+    state = in_force(store, policies, existing)
     policies.written = None
-    drifted = state_after(store.lockdown(NEXT).read(place, state).outs)
+    drifted = state_after(store.lockdown(NEXT).read(existing, state).outs)
     updated(store, drifted, NEXT)
-    assert not reaches(store, place, CREDENTIALS)
+    assert not reaches(store, existing, CREDENTIALS)
 
 
 def test_a_preview_without_keys_compares_what_is_declared(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    state, provider = as_locked(store, place), S3LockdownProvider()
+    state, provider = as_locked(store, existing), S3LockdownProvider()
     provider.configure(ConfigureRequest({}))  # type: ignore[arg-type]
-    assert not provider.diff(place, state, inputs(store, place)).changes
-    more = inputs(store, place, moreAccessKeys=[NEXT.access_key])
-    assert provider.diff(place, state, more).changes
-    assert provider.diff(place, {**state, "letIn": []}, inputs(store, place)).changes
+    assert not provider.diff(existing, state, inputs(store, existing)).changes
+    more = inputs(store, existing, moreAccessKeys=[NEXT.access_key])
+    assert provider.diff(existing, state, more).changes
+    assert provider.diff(existing, {**state, "letIn": []}, inputs(store, existing)).changes
 
 
 def test_a_proof_of_a_key_that_is_locked_out_names_the_lockdown(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
-    in_force(store, policies, place)
+    in_force(store, policies, existing)
     for lockdown in (True, False):
-        wanted = store.inputs(place, lockdown=lockdown)
+        props = store.inputs(existing, lockdown=lockdown)
         with pytest.raises(BucketError, match="AccessDenied") as failed:
-            store.key_proof(NEXT).create(wanted)
+            store.key_proof(NEXT).create(props)
         assert ("storage.lockdown is on" in str(failed.value)) is lockdown
         assert "Nothing was sealed with this key pair" in str(failed.value)
 
 
 def test_no_error_shows_a_key_even_if_the_store_repeats_it(
-    store: Store, place: str, policies: Enforcing
+    store: Store, existing: str, policies: Enforcing
 ) -> None:
     keys = f"{CREDENTIALS.access_key} and {CREDENTIALS.secret_key}"
     repeated = Fault(status=403, code="AccessDenied", message=f"no: {keys}")
     policies.plan = once_locked(policies, lambda _: repeated)
     with pytest.raises(BucketError) as failed:
-        locked(store, place)
+        locked(store, existing)
     assert "<hidden>" in str(failed.value)
     for key in (CREDENTIALS.access_key, CREDENTIALS.secret_key):
         assert key not in str(failed.value)

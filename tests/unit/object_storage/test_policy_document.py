@@ -87,9 +87,9 @@ def policy_of(**changes: Any) -> dict[str, Any]:
     ids=["same", "one principal", "one action", "other order", "one statement"],
 )
 def test_other_spellings_are_the_same_policy(told: dict[str, Any]) -> None:
-    found = parsed(json.dumps(told))
-    assert found == LOCKDOWN
-    assert exempted(found, BUCKET) == [OWN]
+    policy = parsed(json.dumps(told))
+    assert policy == LOCKDOWN
+    assert exempted(policy, BUCKET) == [OWN]
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_a_policy_is_ours_when_all_of_it_is(sids: list[str | None], ours: bool) 
 
 
 def test_fingerprints_show_no_key_and_tell_keys_and_projects_apart() -> None:
-    found = fingerprints([OWN, OTHER, OWN])
-    assert len(found) == 2
-    assert found == fingerprints([OTHER, OWN])
-    assert "ACCESSKEY" not in str(found)
-    assert fingerprints([principal("7654321", "OWNACCESSKEY00000001")])[0] not in found
+    digests = fingerprints([OWN, OTHER, OWN])
+    assert len(digests) == 2
+    assert digests == fingerprints([OTHER, OWN])
+    assert "ACCESSKEY" not in str(digests)
+    assert fingerprints([principal("7654321", "OWNACCESSKEY00000001")])[0] not in digests

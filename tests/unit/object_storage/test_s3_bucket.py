@@ -226,7 +226,7 @@ def test_killed_at_any_call_the_next_creation_ends_in_the_same_state(
     call: int,
     executed: bool,
 ) -> None:
-    wanted, wanted_world = undisturbed
+    expected, expected_world = undisturbed
     store.proxy.plan = dead_from(call, executed=executed)
     with pytest.raises(BucketError):
         store.create(store.inputs(bucket))
@@ -234,9 +234,9 @@ def test_killed_at_any_call_the_next_creation_ends_in_the_same_state(
     state = store.create(store.inputs(bucket))
     differing = {"bucket", "claim"}
     assert {k: v for k, v in state.items() if k not in differing} == {
-        k: v for k, v in wanted.items() if k not in differing
+        k: v for k, v in expected.items() if k not in differing
     }
-    assert world(store, bucket) == wanted_world
+    assert world(store, bucket) == expected_world
     store.delete(state)
     assert bucket not in store.buckets()
 
@@ -292,12 +292,12 @@ def test_adoption_takes_a_bucket_of_nobody_over_and_touches_no_object(
 ) -> None:
     make_foreign(store, bucket)
     before = store.s3.head_object(Bucket=bucket, Key="precious")
-    wanted = store.inputs(bucket, adopt=True)
-    state = store.create(wanted)
+    props = store.inputs(bucket, adopt=True)
+    state = store.create(props)
     after = store.s3.head_object(Bucket=bucket, Key="precious")
     assert (after["ETag"], after["LastModified"]) == (before["ETag"], before["LastModified"])
     assert owner_of(store, bucket) == "sovereign-harbor/omantel"
-    assert not store.differs(state, wanted)
+    assert not store.differs(state, props)
     touched = {seen.what for seen in store.proxy.seen if seen.method in ("PUT", "DELETE")}
     assert touched == {"PUT owner.json", "PUT versioning", "PUT lifecycle", "PUT tagging"}
 
@@ -380,17 +380,17 @@ def test_a_feature_the_store_does_not_offer_is_named_and_done_without(
 ) -> None:
     missing = Fault(status=501 if code == "NotImplemented" else 405, code=code)
     store.proxy.plan = lambda seen: missing if seen.what.endswith(f" {feature}") else None
-    wanted = store.inputs(bucket)
-    state = store.create(wanted)
+    props = store.inputs(bucket)
+    state = store.create(props)
     assert state["unsupported"] == [feature]
     assert f"does not offer {feature}" in capfd.readouterr().err
-    assert not store.differs(state, wanted)
+    assert not store.differs(state, props)
     refreshed = store.read(state)
     assert refreshed == state
-    assert not store.differs(refreshed, wanted)
+    assert not store.differs(refreshed, props)
 
 
-def test_tags_are_not_missed_where_none_are_wanted(
+def test_tags_are_not_missed_where_none_are_declared(
     store: Store, bucket: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     missing = Fault(status=501, code="NotImplemented")
@@ -419,13 +419,13 @@ def test_what_cannot_be_done_without_fails_even_where_it_is_not_offered(
         store.create(store.inputs(bucket))
 
 
-def test_tags_that_are_no_longer_wanted_are_removed(store: Store, bucket: str) -> None:
+def test_tags_that_are_no_longer_declared_are_removed(store: Store, bucket: str) -> None:
     state = store.create(store.inputs(bucket))
     state = store.update(state, store.inputs(bucket, tags={}))
     assert store.read(state)["tags"] == {}
 
 
-def test_versioning_that_is_no_longer_wanted_is_suspended(store: Store, bucket: str) -> None:
+def test_versioning_that_is_no_longer_declared_is_suspended(store: Store, bucket: str) -> None:
     state = store.create(store.inputs(bucket))
     state = store.update(state, store.inputs(bucket, versioning=False))
     assert store.s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Suspended"
@@ -436,7 +436,7 @@ def test_versioning_that_is_no_longer_wanted_is_suspended(store: Store, bucket: 
 
 
 def as_made(store: Store, bucket: str, **changes: Any) -> dict[str, Any]:
-    """The state after a creation, without a store; the same as the first test of all found."""
+    """The state after a creation, without a store: what the first test of this file asserts."""
     inputs = store.inputs(bucket, **changes)
     own = {"unsupported": [], "keeps": True, "claimedBy": inputs["owner"], "claim": "0123"}
     return state_after({**inputs, **declared(inputs), **own})
@@ -486,8 +486,8 @@ def test_new_keys_and_adoption_of_what_is_kept_already_change_nothing(
 ) -> None:
     state = as_made(store, bucket)
     rotated = S3Credentials(access_key="ANOTHERACCESSKEY01", secret_key="other" * 8)
-    for wanted in (store.inputs(bucket), store.inputs(bucket, adopt=True)):
-        assert not store.provider(rotated).diff(bucket, state, wanted).changes
+    for props in (store.inputs(bucket), store.inputs(bucket, adopt=True)):
+        assert not store.provider(rotated).diff(bucket, state, props).changes
     assert store.proxy.seen == [], "a diff asks nobody"
 
 
@@ -509,8 +509,8 @@ def _suspend(store: Store, bucket: str) -> None:
 
 
 def _rules(store: Store, bucket: str, *, add: dict[str, Any] | None = None, **changes: Any) -> None:
-    found = store.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-    rules = [{**rule, **changes} for rule in found] + ([add] if add else [])
+    before = store.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    rules = [{**rule, **changes} for rule in before] + ([add] if add else [])
     store.s3.put_bucket_lifecycle_configuration(
         Bucket=bucket, LifecycleConfiguration={"Rules": rules}
     )
@@ -543,16 +543,16 @@ DRIFTS: dict[str, Any] = {
 def test_drift_is_found_by_a_refresh_and_healed_by_the_next_update(
     store: Store, bucket: str, drift: str
 ) -> None:
-    wanted = store.inputs(bucket)
-    state = store.create(wanted)
+    props = store.inputs(bucket)
+    state = store.create(props)
     seen_before = world(store, bucket)
     DRIFTS[drift](store, bucket)
     drifted = store.read(state)
     assert drifted != state
-    assert store.differs(drifted, wanted)
-    healed = store.update(drifted, wanted)
+    assert store.differs(drifted, props)
+    healed = store.update(drifted, props)
     assert healed == state
-    assert not store.differs(healed, wanted)
+    assert not store.differs(healed, props)
     assert world(store, bucket) == seen_before
     assert store.read(healed) == healed
 
@@ -579,14 +579,14 @@ def test_lifecycle_rules_in_the_old_spelling_are_the_same_rules() -> None:
 def test_a_bucket_that_another_stack_took_over_is_not_taken_back_unasked(
     store: Store, bucket: str
 ) -> None:
-    wanted = store.inputs(bucket)
-    state = store.create(wanted)
+    props = store.inputs(bucket)
+    state = store.create(props)
     theirs = take_over(store, bucket)
     drifted = store.read(state)
     assert drifted["claimedBy"] == STRANGER
-    assert store.differs(drifted, wanted)
+    assert store.differs(drifted, props)
     with pytest.raises(BucketError, match=f"belongs to {STRANGER}"):
-        store.update(drifted, wanted)
+        store.update(drifted, props)
     assert store.read(theirs) == theirs
 
 
@@ -799,16 +799,16 @@ def test_an_endpoint_where_nobody_answers_is_named(store: Store, bucket: str) ->
 def test_no_error_shows_a_key_even_if_the_store_repeats_it(
     store: Store, bucket: str, operation: str, code: str
 ) -> None:
-    wanted = store.inputs(bucket)
-    state = store.create(wanted)
+    props = store.inputs(bucket)
+    state = store.create(props)
     keys = f"{CREDENTIALS.access_key} and {CREDENTIALS.secret_key}"
     store.proxy.plan = lambda _: Fault(status=403, code=code, message=f"no: {keys}")
     operations: dict[str, Any] = {
-        "create": lambda: store.create(wanted),
+        "create": lambda: store.create(props),
         "read": lambda: store.read(state),
-        "update": lambda: store.update(state, wanted),
+        "update": lambda: store.update(state, props),
         "delete": lambda: store.delete(state),
-        "prove": lambda: store.key_proof().create(wanted),
+        "prove": lambda: store.key_proof().create(props),
     }
     with pytest.raises(BucketError) as failed:
         operations[operation]()

@@ -48,14 +48,14 @@ def test_the_mark_lies_in_the_directory_as_the_registry_reads_it(root: str, key:
 
 
 def test_a_directory_of_one_s_own_is_marked_beside_the_bucket(store: Store, bucket: str) -> None:
-    wanted = store.inputs(bucket, rootDirectory="omantel")
-    state = store.create(wanted)
+    props = store.inputs(bucket, rootDirectory="omantel")
+    state = store.create(props)
     assert owners(store, bucket) == {
         OWNER_KEY: OMANTEL,
         "omantel/.sovereign-harbor/owner.json": OMANTEL,
     }
     assert store.read(state) == state
-    assert not store.differs(state, wanted)
+    assert not store.differs(state, props)
 
 
 @pytest.mark.parametrize("root", ["", "omantel"])
@@ -69,10 +69,10 @@ def test_a_second_stack_shares_the_bucket_and_takes_nothing_from_the_first(
     touched = {seen.path.partition("?")[0] for seen in store.proxy.seen if seen.method != "GET"}
     assert touched == {f"/{bucket}/otech/.sovereign-harbor/owner.json"}
     assert owners(store, bucket)[OWNER_KEY] == OMANTEL
-    for state, wanted in ((first, ours), (second, theirs(store, bucket))):
+    for state, props in ((first, ours), (second, theirs(store, bucket))):
         refreshed = store.read(state)
         assert refreshed == state
-        assert not store.differs(refreshed, wanted)
+        assert not store.differs(refreshed, props)
     assert (first["keeps"], second["keeps"]) == (True, False)
 
 
@@ -142,25 +142,25 @@ def test_what_the_keeper_changes_is_no_drift_of_the_others(store: Store, bucket:
 def test_a_mark_that_is_deleted_is_put_back_by_whose_it_is(
     store: Store, bucket: str, mark: str
 ) -> None:
-    wanted = {OMANTEL: store.inputs(bucket), OTECH: theirs(store, bucket)}
-    states = {stack: store.create(props) for stack, props in wanted.items()}
+    declared = {OMANTEL: store.inputs(bucket), OTECH: theirs(store, bucket)}
+    states = {stack: store.create(props) for stack, props in declared.items()}
     before = owners(store, bucket)
     store.s3.delete_object(Bucket=bucket, Key=mark)
-    for stack, props in wanted.items():
+    for stack, props in declared.items():
         drifted = store.read(states[stack])
         assert store.differs(drifted, props) is (before[mark] == stack)
     # Whoever comes first: the keeper's mark is the keeper's.
     for stack in (OTECH, OMANTEL):
-        assert store.update(store.read(states[stack]), wanted[stack]) == states[stack]
+        assert store.update(store.read(states[stack]), declared[stack]) == states[stack]
     assert owners(store, bucket) == before
 
 
 def test_sharing_goes_on_when_adoption_is_no_longer_said(store: Store, bucket: str) -> None:
     store.create(store.inputs(bucket))
     state = store.create(theirs(store, bucket))
-    wanted = theirs(store, bucket, adopt=False, pathStyle=True)
-    assert not store.differs(state, wanted)
-    assert store.update(state, wanted)["keeps"] is False
+    props = theirs(store, bucket, adopt=False, pathStyle=True)
+    assert not store.differs(state, props)
+    assert store.update(state, props)["keeps"] is False
 
 
 def test_who_shares_may_not_spread_over_the_whole_bucket(store: Store, bucket: str) -> None:
@@ -231,10 +231,10 @@ def as_of_0_1_0(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_an_older_state_without_a_directory_needs_no_change(store: Store, bucket: str) -> None:
-    wanted = store.inputs(bucket)
-    state = as_of_0_1_0(store.create(wanted))
+    props = store.inputs(bucket)
+    state = as_of_0_1_0(store.create(props))
     assert store.read(state) == state
-    assert not store.differs(state, wanted)
+    assert not store.differs(state, props)
 
 
 def test_an_older_state_with_a_directory_marks_it_and_keeps_the_bucket(
@@ -242,9 +242,9 @@ def test_an_older_state_with_a_directory_marks_it_and_keeps_the_bucket(
 ) -> None:
     state = as_of_0_1_0(store.create(store.inputs(bucket)))
     put(store, bucket, "images/docker/registry/v2/blob")
-    wanted = store.inputs(bucket, rootDirectory="images")
-    assert store.differs(state, wanted)
-    state = store.update(state, wanted)
+    props = store.inputs(bucket, rootDirectory="images")
+    assert store.differs(state, props)
+    state = store.update(state, props)
     assert owners(store, bucket) == {OWNER_KEY: OMANTEL, owner_key("images"): OMANTEL}
     assert state["keeps"] is True
     assert store.read(state) == state
@@ -258,12 +258,12 @@ def test_a_directory_without_the_images_is_refused_even_after_consent(
 ) -> None:
     state = store.create(store.inputs(bucket))
     put(store, bucket, "docker/registry/v2/blob")
-    wanted = store.inputs(bucket, rootDirectory="images")
+    props = store.inputs(bucket, rootDirectory="images")
     with pytest.raises(BucketError, match=r"its root and none in images: copy them first.*\.md"):
-        store.update(state, wanted)
+        store.update(state, props)
     put(store, bucket, "images/docker/registry/v2/blob")
-    state = store.update(state, wanted)
-    assert not store.differs(state, wanted)
+    state = store.update(state, props)
+    assert not store.differs(state, props)
     with pytest.raises(BucketError, match="in images and none in other"):
         store.update(state, store.inputs(bucket, rootDirectory="other"))
 

@@ -84,8 +84,8 @@ def test_a_certificate_may_come_with_text_around_it_and_in_a_chain(
     sealing_certificate: str,
 ) -> None:
     other = certificate_of(ec.generate_private_key(ec.SECP256R1()))
-    found = load_certificate(f"subject: sealed-secrets\n{sealing_certificate}{other}")
-    assert found == x509.load_pem_x509_certificate(sealing_certificate.encode())
+    certificate = load_certificate(f"subject: sealed-secrets\n{sealing_certificate}{other}")
+    assert certificate == x509.load_pem_x509_certificate(sealing_certificate.encode())
 
 
 def test_an_expired_certificate_is_refused_with_its_date(sealing_key: rsa.RSAPrivateKey) -> None:
@@ -159,9 +159,9 @@ def test_a_revision_tells_where_a_key_ends_and_its_value_begins() -> None:
 
 
 @given(data)
-def test_the_order_of_keys_does_not_matter(found: dict[str, str]) -> None:
-    backwards = dict(reversed(found.items()))
-    assert revision(found, salt=SALT) == revision(backwards, salt=SALT)
+def test_the_order_of_keys_does_not_matter(forwards: dict[str, str]) -> None:
+    backwards = dict(reversed(forwards.items()))
+    assert revision(forwards, salt=SALT) == revision(backwards, salt=SALT)
 
 
 def test_without_the_salt_nobody_can_try_out_guesses() -> None:
@@ -219,8 +219,8 @@ def test_two_secrets_with_the_same_content_do_not_have_the_same_revision(
 
 
 def test_unchanged_inputs_are_no_change(state: State, inputs: State) -> None:
-    found = SealProvider().diff("registry/harbor", state, inputs)
-    assert (found.changes, found.replaces) == (False, [])
+    result = SealProvider().diff("registry/harbor", state, inputs)
+    assert (result.changes, result.replaces) == (False, [])
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_unchanged_inputs_are_no_change(state: State, inputs: State) -> None:
 def test_a_change_is_seen_and_another_secret_is_a_replacement(
     change: State, replaces: list[str], state: State, inputs: State
 ) -> None:
-    found = SealProvider().diff("registry/harbor", state, {**inputs, **change})
-    assert (found.changes, found.replaces) == (True, replaces)
+    result = SealProvider().diff("registry/harbor", state, {**inputs, **change})
+    assert (result.changes, result.replaces) == (True, replaces)
 
 
 def test_a_new_value_is_sealed_alone_and_changes_the_revision(
@@ -292,7 +292,7 @@ def test_a_provider_is_serialized_to_the_same_bytes_each_time(
 
 SECRET = "/api/v1/namespaces/registry/secrets/harbor"
 SEALED = "/apis/bitnami.com/v1alpha1/namespaces/registry/sealedsecrets/harbor"
-WANTED: State = {
+INPUTS: State = {
     "namespace": "registry",
     "name": "harbor",
     "revision": "new",
@@ -301,8 +301,8 @@ WANTED: State = {
 }
 
 
-def secret_of(found: str) -> State:
-    return {"metadata": {"annotations": {REVISION_ANNOTATION: found}}}
+def secret_of(revision: str) -> State:
+    return {"metadata": {"annotations": {REVISION_ANNOTATION: revision}}}
 
 
 def synced(message: str | None, status: str = "False") -> State:
@@ -333,15 +333,15 @@ def configured(cluster_section: str) -> UnsealedProvider:
     return provider
 
 
-def test_it_waits_until_the_secret_has_the_wanted_revision(
+def test_it_waits_until_the_secret_has_the_new_revision(
     cluster: Cluster, clock: list[float]
 ) -> None:
     # No Secret, then the old content beside a Synced=True of old, then the new content.
     answers = iter([None, secret_of("old"), secret_of("old"), secret_of("new")])
     cluster.objects = {SECRET: lambda: next(answers), SEALED: synced(None, "True")}
-    found = configured('{"context": "admin@omantel"}').create(WANTED)
-    assert found.id == "registry/harbor"
-    assert found.outs == {k: v for k, v in WANTED.items() if k != "__provider"}
+    created = configured('{"context": "admin@omantel"}').create(INPUTS)
+    assert created.id == "registry/harbor"
+    assert created.outs == {k: v for k, v in INPUTS.items() if k != "__provider"}
     assert cluster.asked == [SECRET] * 4
     assert cluster.contexts == ["admin@omantel"]
     assert clock == sorted(clock)
@@ -350,7 +350,7 @@ def test_it_waits_until_the_secret_has_the_wanted_revision(
 def test_an_update_waits_in_the_same_way(cluster: Cluster, clock: list[float]) -> None:
     answers = iter([secret_of("old"), secret_of("new")])
     cluster.objects = {SECRET: lambda: next(answers)}
-    outs = UnsealedProvider().update("registry/harbor", {**WANTED, "revision": "old"}, WANTED).outs
+    outs = UnsealedProvider().update("registry/harbor", {**INPUTS, "revision": "old"}, INPUTS).outs
     assert outs is not None
     assert outs["revision"] == "new"
     assert len(clock) == 1
@@ -372,14 +372,14 @@ def test_when_time_is_up_the_controller_has_the_word(
 ) -> None:
     cluster.objects = {SECRET: secret_of("old"), SEALED: sealed}
     with pytest.raises(NotUnsealed, match=words) as refusal:
-        UnsealedProvider().create(WANTED)
+        UnsealedProvider().create(INPUTS)
     assert "registry/harbor was not unsealed within 2 s" in str(refusal.value)
     assert 2.0 <= sum(clock) <= 3.1
 
 
 def test_the_secret_is_looked_at_at_least_once(cluster: Cluster, clock: list[float]) -> None:
     cluster.objects = {SECRET: secret_of("new")}
-    UnsealedProvider().create({**WANTED, "timeoutSeconds": 0.0})
+    UnsealedProvider().create({**INPUTS, "timeoutSeconds": 0.0})
     assert clock == []
 
 
@@ -397,5 +397,5 @@ def test_the_secret_is_looked_at_at_least_once(cluster: Cluster, clock: list[flo
 def test_only_new_content_or_another_secret_is_waited_for(
     change: State, changes: bool, replaces: list[str]
 ) -> None:
-    found = UnsealedProvider().diff("registry/harbor", WANTED, {**WANTED, **change})
-    assert (found.changes, found.replaces) == (changes, replaces)
+    result = UnsealedProvider().diff("registry/harbor", INPUTS, {**INPUTS, **change})
+    assert (result.changes, result.replaces) == (changes, replaces)
