@@ -87,7 +87,8 @@ def backend_workplace(environment: Mapping[str, str]) -> Workplace:
     """Where a stack is changed. Raises EngineError without a backend."""
     if not has_backend(environment):
         raise EngineError(
-            "no backend: set PULUMI_BACKEND_URL, or PULUMI_ACCESS_TOKEN (docs/state-backends.md)"
+            "no backend: set PULUMI_BACKEND_URL, or PULUMI_ACCESS_TOKEN "
+            "(docs/howto/state-backends.md)"
         )
     return Workplace(folder=ROOT, environment={**environment, **DEBUG}, is_scratch=False)
 

@@ -1,7 +1,7 @@
 """`Stack` resources of the Pulumi Kubernetes Operator, one for each Sovereign's stack file. Pure.
 
-For fleets that one machine or a CI matrix cannot carry: docs/fleet.md says when. The fields are
-those of pulumi.com/v1 in the operator's v2.9.0.
+For fleets that one machine or a CI matrix cannot carry: docs/howto/fleet.md says when. The fields
+are those of pulumi.com/v1 in the operator's v2.9.0.
 """
 
 from __future__ import annotations

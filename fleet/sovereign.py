@@ -119,7 +119,7 @@ def main(name: str, fqdn: str, region: str, *, root: Path = stacks.ROOT) -> int:
 
 
 def next_steps(name: str) -> str:
-    """From the file to the first push; docs/new-sovereign.md tells the whole way."""
+    """From the file to the first push; docs/howto/new-sovereign.md tells the whole way."""
     secrets = [
         f"  {refusals.set_secret(key, name)}   # {SECRETS[key].description}"
         for key in ("s3AccessKey", "s3SecretKey")
@@ -129,7 +129,7 @@ def next_steps(name: str) -> str:
             "Now, without any of it:",
             f"  make preview STACK={name}",
             "",
-            "The backend and the stack in it (docs/state-backends.md):",
+            "The backend and the stack in it (docs/howto/state-backends.md):",
             "  pulumi login <backend>",
             f"  pulumi stack init {name}",
             "",

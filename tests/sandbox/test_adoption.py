@@ -254,14 +254,14 @@ def test_without_the_settings_of_a_takeover_up_is_refused(estate: Estate) -> Non
 
 
 def test_without_the_key_it_is_refused(estate: Estate) -> None:
-    estate.follow("2. Tell the stack")
+    estate.follow("2. Say so in the stack's file")
     said = estate.refused("up", "--yes", "--skip-preview")
     for key in ("harborSecretKey", "harborAdminPassword", "databasePassword"):
         assert f"pulumi config set --secret {key} -s {STACK}" in said
 
 
 def test_with_another_key_it_is_refused(estate: Estate) -> None:
-    estate.follow("3. Give it what the data hangs on")
+    estate.follow("3. Set the secrets that the data depends on")
     file = estate.stack.folder / f"Pulumi.{STACK}.yaml"
     right = file.read_text()
     estate.stack.run("config", "set", "--secret", "harborSecretKey", "x" * 16, "-s", STACK)
@@ -279,7 +279,7 @@ def test_with_values_in_helm_s_record_it_is_refused(estate: Estate) -> None:
 
 def test_leaving_the_values_out_changes_no_object(estate: Estate) -> None:
     before = estate.lasting()
-    estate.follow("4. Leave the values out of Helm's newest revision")
+    estate.follow("4. Make a Helm revision without values")
     assert estate.lasting() == before
     assert estate.revisions() == [1, 2]
     assert not list(estate.stack.folder.glob("harbor-manifest*"))
@@ -288,7 +288,7 @@ def test_leaving_the_values_out_changes_no_object(estate: Estate) -> None:
 def test_the_same_harbor_is_taken_over(estate: Estate) -> None:
     before, image = estate.lasting(), estate.image()
     assert estate.secret_key_in_use() == SECRET_KEY
-    said = estate.follow("5. Preview and take over")
+    said = estate.follow("5. Preview and adopt")
 
     previewed, _, updated = said.partition("\nUpdating (")
     operations = set(re.findall(r"^ +\S+ \S+: \((\w+)\)$", previewed, flags=re.MULTILINE))

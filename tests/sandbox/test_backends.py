@@ -1,4 +1,4 @@
-"""The state in a bucket, as docs/state-backends.md tells to keep it."""
+"""The state in a bucket, as docs/howto/state-backends.md tells to keep it."""
 
 from __future__ import annotations
 

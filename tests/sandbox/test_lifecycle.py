@@ -289,7 +289,7 @@ def test_a_real_sovereign_previews_without_cluster_and_without_secrets(
     assert f"not set on stack {stack}: s3AccessKey, s3SecretKey" in shown.text
     assert shown.text.count("not set on stack") == 2, "once while running, once in the summary"
     assert "error" not in shown.text
-    # Measured figures are in docs/benchmarks.md; this is the hang, not the speed.
+    # Measured figures are in docs/reference/benchmarks.md; this is the hang, not the speed.
     assert elapsed < 60
 
 

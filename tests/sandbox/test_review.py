@@ -99,10 +99,10 @@ def test_what_breaks_a_rule_fails_the_preview_with_the_rule_s_name(
 
 @pytest.fixture
 def on_aws(copy: Path) -> Path:
-    """A copy whose stack salalah is the example of docs/storage-aws.md."""
+    """A copy whose stack salalah is the example of docs/howto/storage-aws.md."""
     (example, *_) = re.findall(
         r"^```yaml\n(.*?)^```",
-        (ROOT / "docs" / "storage-aws.md").read_text(),
+        (ROOT / "docs" / "howto" / "storage-aws.md").read_text(),
         re.DOTALL | re.MULTILINE,
     )
     (copy / "Pulumi.salalah.yaml").write_text(example)

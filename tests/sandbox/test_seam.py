@@ -1,4 +1,4 @@
-"""A second consumer, wired from the seam alone, as docs/seam.md says."""
+"""A second consumer, wired from the seam alone, as docs/howto/seam.md says."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.stack import Stack
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 
-TEMPLATE = ROOT / "docs" / "seam-velero.gotmpl"
+TEMPLATE = ROOT / "docs" / "howto" / "seam-velero.gotmpl"
 
 
 @pytest.fixture
