@@ -12,19 +12,18 @@ from components.preflight import run as preflight
 
 gc.freeze()  # Imported modules stay: without it the collector walks them for 0.4 s of a run.
 config = stack_config.load()
-settings = config.settings
 adopted = preflight.run(config)
 context = cluster.create(config, adopted)
 
 blobs = object_storage.create(config, context)
-policies.create(settings, context)
-dns.create(config)
-exposure.create(settings, context)
+policies.create(config, context)
+dns.create(config, context)
+exposure.create(config, context)
 minted = credentials.create(config, context)
-postgres = database.create(settings, context, minted, adopted_id=adopted.database)
-valkey = cache.create(settings, context, minted)
+postgres = database.create(config, context, minted, adopted_id=adopted.database)
+valkey = cache.create(config, context, minted)
 harbor = release.create(
-    settings, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
+    config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
-guards = image_policy.create(settings, context, harbor.version)
-outputs.export(settings, blobs, harbor, minted, guards)
+guards = image_policy.create(config, context, harbor.version)
+outputs.export(config, context, blobs, harbor, minted, guards)

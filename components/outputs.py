@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import pulumi
 
+from components.context import Context
 from components.credentials import Credentials
 from components.harbor.release import HarborRegistry
 from components.image_policy.component import ImagePolicy
 from components.object_storage.component import ObjectStorage
-from components.settings.model import Settings
+from components.stack_config import StackConfig
 
 
 def export(
-    settings: Settings,
+    config: StackConfig,
+    context: Context,
     storage: ObjectStorage,
     harbor: HarborRegistry,
     credentials: Credentials,
     image_policy: ImagePolicy,
 ) -> None:
     """Exports the outputs. adminPassword is a secret: only --show-secrets shows it."""
-    pulumi.export("registryFqdn", settings.registry_address.host)
-    pulumi.export("registryUrl", settings.registry_address.url)
-    pulumi.export("imagePrefix", settings.registry_address.image_prefix)
+    settings = config.settings
+    pulumi.export("registryFqdn", context.registry.host)
+    pulumi.export("registryUrl", context.registry.url)
+    pulumi.export("imagePrefix", context.registry.image_prefix)
     pulumi.export("bucket", storage.bucket)
     pulumi.export("bucketEndpoint", storage.endpoint)
     pulumi.export("harborVersion", harbor.version)

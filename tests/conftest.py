@@ -6,6 +6,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's affair: no test judges times.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _READ_ON_PURPOSE = {"SANDBOX_KILL_SEED"}
 """By tests/sandbox/test_interruptions.py, to repeat a run."""

@@ -11,8 +11,8 @@ from components.credentials import Credentials
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.data_services.valkey import Valkey, ValkeyArgs, cache_secret_data
 from components.harbor_inputs import Cache
-from components.settings.model import Settings
 from components.settings.valkey import DedicatedValkey
+from components.stack_config import StackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +23,12 @@ class CacheAccess:
     revision: pulumi.Output[str]
 
 
-def create(settings: Settings, context: Context, credentials: Credentials) -> CacheAccess:
+def create(config: StackConfig, context: Context, credentials: Credentials) -> CacheAccess:
     """Valkey by `valkey.mode`: the Sovereign's own, with the minted password, or a shared one.
 
     Raises RunError if the password of a shared one cannot be read.
     """
+    settings = config.settings
     section = settings.valkey
     if isinstance(section, DedicatedValkey):
         args = ValkeyArgs(settings=section, password=credentials.valkey_password, context=context)

@@ -12,7 +12,8 @@ from components.data_services.postgres import DATABASE, OWNER, PORT, Postgres, P
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.harbor_inputs import Database
 from components.settings.database import DedicatedDatabase
-from components.settings.model import Settings, max_open_connections
+from components.settings.model import max_open_connections
+from components.stack_config import StackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class DatabaseAccess:
 
 
 def create(
-    settings: Settings,
+    config: StackConfig,
     context: Context,
     credentials: Credentials,
     *,
@@ -35,6 +36,7 @@ def create(
     `adopted_id`: ID of an existing Cluster that becomes the Sovereign's own. Raises RunError if the
     password of a shared one cannot be read.
     """
+    settings = config.settings
     section = settings.database
     if isinstance(section, DedicatedDatabase):
         args = PostgresArgs(

@@ -27,6 +27,7 @@ from components.harbor_inputs import (
 from components.network.exposure import chart_exposure
 from components.object_storage.component import ObjectStorage
 from components.settings.model import Settings
+from components.stack_config import StackConfig
 
 POST_RENDERER = "./components/harbor/post-render"
 """Relative to the project's folder. post_render.py says what it changes and why."""
@@ -114,7 +115,7 @@ def _values(args: HarborArgs) -> pulumi.Output[dict[str, Any]]:
 
 
 def create(
-    settings: Settings,
+    config: StackConfig,
     context: Context,
     storage: ObjectStorage,
     credentials: Credentials,
@@ -124,6 +125,7 @@ def create(
     adopted_id: str | None = None,
 ) -> HarborRegistry:
     """Harbor on the parts that it stands on. Raises RunError."""
+    settings = config.settings
     chart = settings.harbor.chart
     try:
         reference = chart_reference(chart.source, chart.version, chart.sha256)

@@ -17,6 +17,7 @@ from components.kubernetes.naming import FIELD_MANAGER
 from components.settings.image_policy import namespaces_harbor_needs
 from components.settings.model import Settings
 from components.settings.network_policies import NamespaceGateway
+from components.stack_config import StackConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +131,9 @@ class ImagePolicy(pulumi.ComponentResource):
         )
 
 
-def create(settings: Settings, context: Context, harbor: pulumi.Input[str]) -> ImagePolicy:
+def create(config: StackConfig, context: Context, harbor: pulumi.Input[str]) -> ImagePolicy:
     """The policies that the setting `imagePolicy` asks for. `harbor`: see ImagePolicyArgs."""
+    settings = config.settings
     return ImagePolicy(
         "image-policy", image_policy_args(settings, context, harbor), context.options
     )

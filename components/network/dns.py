@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from components.context import Context
 from components.settings.dns import HetznerDns
 from components.stack_config import StackConfig
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from components.network.dns_records import DnsRecords
 
 
-def create(config: StackConfig) -> DnsRecords | None:
+def create(config: StackConfig, context: Context) -> DnsRecords | None:
     """The records that the setting `dns` asks for; None where somebody else writes them."""
     settings = config.settings
     if not isinstance(settings.dns, HetznerDns):
@@ -24,4 +25,4 @@ def create(config: StackConfig) -> DnsRecords | None:
     from components.network.dns_records import hetzner_records
 
     token = config.secrets["dnsToken"]
-    return hetzner_records(settings.registry_address.host, settings.dns, token)
+    return hetzner_records(context.registry.host, settings.dns, token)

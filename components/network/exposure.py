@@ -16,6 +16,7 @@ from components.harbor_inputs import Gateway, Ingress
 from components.kubernetes.naming import FIELD_MANAGER
 from components.settings.exposure import GatewayExposure, IngressExposure
 from components.settings.model import Settings
+from components.stack_config import StackConfig
 
 LARGE_LAYERS: Final = {
     "nginx.ingress.kubernetes.io/proxy-body-size": "0",
@@ -89,8 +90,9 @@ class RegistryCertificate(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def create(settings: Settings, context: Context) -> RegistryCertificate | None:
+def create(config: StackConfig, context: Context) -> RegistryCertificate | None:
     """The certificate that the setting `exposure` asks for; None where somebody else makes it."""
+    settings = config.settings
     section = settings.exposure
     if isinstance(section, IngressExposure):
         if "traefik" in section.class_name:

@@ -12,7 +12,7 @@ from components.data_services.postgres import CLUSTER
 from components.data_services.valkey import NAME as VALKEY
 from components.kubernetes.naming import FIELD_MANAGER
 from components.network.rules import DataServices, Policy, network_policies, perimeter
-from components.settings.model import Settings
+from components.stack_config import StackConfig
 
 DATA_SERVICES = DataServices(
     # CloudNativePG puts this label on the pods of its Cluster and of its jobs.
@@ -56,8 +56,9 @@ class NetworkPolicies(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def create(settings: Settings, context: Context) -> NetworkPolicies:
+def create(config: StackConfig, context: Context) -> NetworkPolicies:
     """The policies that the setting `networkPolicies` asks for."""
+    settings = config.settings
     is_enabled = settings.network_policies.enabled
     policies = network_policies(perimeter(settings, DATA_SERVICES)) if is_enabled else []
     args = NetworkPoliciesArgs(policies=policies, context=context)

@@ -139,7 +139,7 @@ def test_what_the_registry_may_do_there_is_seen_by_the_rules(
 ) -> None:
     (on_aws / "components").unlink()
     shutil.copytree(ROOT / "components", on_aws / "components")
-    policy = on_aws / "components" / "object_storage" / "aws_policy.py"
+    policy = on_aws / "components" / "object_storage" / "aws" / "policy.py"
     policy.write_text(policy.read_text().replace('"s3:PutObject",', '"s3:*",'))
     done = preview.preview("salalah")
     assert done.code != 0

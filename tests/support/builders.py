@@ -232,9 +232,9 @@ def shared_credentials(context: Context) -> SharedCredentials:
 
 def harbor(context: Context, **sections: Any) -> HarborRegistry:
     """With all that it stands on, put together as the program does it."""
-    all_settings = settings(**sections)
+    stack = config(**sections)
     storage = object_storage(context, sections.get("storage"))
     minted = credentials(context)
-    postgres = database.create(all_settings, context, minted)
-    valkey = cache.create(all_settings, context, minted)
-    return release.create(all_settings, context, storage, minted, postgres, valkey)
+    postgres = database.create(stack, context, minted)
+    valkey = cache.create(stack, context, minted)
+    return release.create(stack, context, storage, minted, postgres, valkey)

@@ -14,6 +14,7 @@ from components.data_services import cache, database
 from components.harbor_inputs import Cache, Database, RemoteStorage, SecretNames, VolumeStorage
 from components.object_storage.location import BucketLocation
 from components.settings.model import Settings
+from components.stack_config import StackConfig
 from tests.support import builders
 from tests.support.mocks import SEAL, Provider, fresh_engine, plain
 
@@ -61,8 +62,9 @@ def created(settings: Settings) -> Created:
         context = builders.context_of()
         storage = builders.object_storage(context, settings.storage.model_dump(by_alias=True))
         credentials = builders.credentials(context)
-        postgres = database.create(settings, context, credentials)
-        valkey = cache.create(settings, context, credentials)
+        config = StackConfig(settings=settings, secrets={}, is_secret={})
+        postgres = database.create(config, context, credentials)
+        valkey = cache.create(config, context, credentials)
         revisions = {
             **credentials.revisions,
             "object-storage": storage.revision,

@@ -19,7 +19,7 @@ from components.image_policy.component import ImagePolicy
 from components.network import dns, exposure, policies
 from components.network.policies import NetworkPolicies
 from tests.support import builders
-from tests.support.builders import FQDN, Cluster, context_of, settings
+from tests.support.builders import FQDN, Cluster, context_of
 from tests.support.contract import (
     DATA,
     assert_data_is_kept,
@@ -45,23 +45,23 @@ DNS = {"kind": "hetzner", "zone": "omani.works", "loadBalancer": {"name": "ingre
 INGRESS = {"kind": "ingress", "className": "cilium", "clusterIssuer": "letsencrypt"}
 
 
-def dns_records(_: Context) -> Any:
+def dns_records(context: Context) -> Any:
     token = pulumi.Output.secret(f"{MARK}-token")
-    return dns.create(builders.config(secrets={"dnsToken": token}, dns=DNS))
+    return dns.create(builders.config(secrets={"dnsToken": token}, dns=DNS), context)
 
 
 def certificate(context: Context) -> Any:
-    return exposure.create(settings(exposure=INGRESS), context)
+    return exposure.create(builders.config(exposure=INGRESS), context)
 
 
 def image_policies(context: Context) -> ImagePolicy:
     section = {"rewrite": {"enabled": True}}
     harbor = pulumi.Output.from_input("2.14.3")
-    return image_policy.create(settings(imagePolicy=section), context, harbor)
+    return image_policy.create(builders.config(imagePolicy=section), context, harbor)
 
 
 def network_policies(context: Context) -> NetworkPolicies:
-    return policies.create(settings(), context)
+    return policies.create(builders.config(), context)
 
 
 def sealed_secret(context: Context) -> Any:

@@ -8,7 +8,7 @@ from pulumi.runtime import rpc
 
 from components.network import dns
 from components.network.dns_records import public_address
-from tests.support.builders import config
+from tests.support.builders import config, context_of
 from tests.support.mocks import (
     DNS_PROVIDER,
     DNS_RECORD,
@@ -60,7 +60,9 @@ def invocations(monkeypatch: pytest.MonkeyPatch) -> Invocations:
 def build(engine: Engine, section: dict[str, Any]) -> dict[str, Any]:
     """Type of record → (name, value)."""
     token = pulumi.Output.secret(f"{MARK}token")
-    engine.run(lambda: dns.create(config(secrets={"dnsToken": token}, dns=section)))
+    stack = config(secrets={"dnsToken": token}, dns=section)
+    options = pulumi.ResourceOptions()
+    engine.run(lambda: dns.create(stack, context_of(options=options)))
     return {
         record["type"]: (record["name"], *[one["value"] for one in record["records"]])
         for record in engine.all(DNS_RECORD)
@@ -131,7 +133,8 @@ def test_where_nobody_could_be_asked_the_addresses_are_unknown(
     monkeypatch.setattr(engine.provider, "call", lambda token: {})
     engine.run(
         lambda: dns.create(
-            config(secrets={"dnsToken": pulumi.Output.secret("token")}, dns=TO_A_LOAD_BALANCER)
+            config(secrets={"dnsToken": pulumi.Output.secret("token")}, dns=TO_A_LOAD_BALANCER),
+            context_of(options=pulumi.ResourceOptions()),
         ),
         preview=True,
     )
@@ -141,5 +144,6 @@ def test_where_nobody_could_be_asked_the_addresses_are_unknown(
 def test_where_somebody_else_writes_them_there_is_neither_record_nor_provider(
     engine: Engine,
 ) -> None:
-    assert engine.run(lambda: dns.create(config())) is None
+    context = context_of(options=pulumi.ResourceOptions())
+    assert engine.run(lambda: dns.create(config(), context)) is None
     assert engine.resources == []

@@ -9,7 +9,7 @@ from components.harbor_inputs import Gateway, Ingress
 from components.network import exposure
 from components.network.exposure import TRAEFIK_HINT, chart_exposure
 from components.preflight.requirements import requirements
-from tests.support.builders import context_of, harbor, settings
+from tests.support.builders import config, context_of, harbor, settings
 from tests.support.mocks import RELEASE, Engine, Registered
 
 CERTIFICATE = "kubernetes:cert-manager.io/v1:Certificate"
@@ -23,7 +23,7 @@ POLICIES: dict[str, Any] = {
 
 def certificates(engine: Engine, pem: str, **sections: Any) -> list[Registered]:
     def build() -> None:
-        exposure.create(settings(**sections), context_of(pem))
+        exposure.create(config(**sections), context_of(pem))
 
     engine.run(build)
     return engine.all(CERTIFICATE)

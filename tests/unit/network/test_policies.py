@@ -11,7 +11,16 @@ from components.kubernetes.naming import FIELD_MANAGER
 from components.network import policies
 from components.network.policies import DATA_SERVICES
 from components.network.rules import Addresses, Edge, Party, Pods, network_policies, perimeter
-from tests.support.builders import AZURE, BUCKET, FQDN, KEYED_GCS, KEYLESS_GCS, context_of, settings
+from tests.support.builders import (
+    AZURE,
+    BUCKET,
+    FQDN,
+    KEYED_GCS,
+    KEYLESS_GCS,
+    config,
+    context_of,
+    settings,
+)
 from tests.support.mocks import Engine, Registered
 
 PLAIN = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -24,7 +33,7 @@ BEHIND_TRAEFIK: dict[str, Any] = {
 
 def registered(engine: Engine, certificate: str, **sections: Any) -> list[Registered]:
     def build() -> None:
-        policies.create(settings(**sections), context_of(certificate))
+        policies.create(config(**sections), context_of(certificate))
 
     engine.run(build)
     return [*engine.all(PLAIN), *engine.all(CILIUM)]
