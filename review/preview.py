@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.public_passphrase import way_out
 from engine import workplace as engine
 from engine.pulumi import Watch
 from policy import rules as pack_rules
+from policy.plaintext import PUBLIC
 from policy.resource import Sovereign
 from review import plan, rules, summary
 from review.plan import Plan, Violation
@@ -53,10 +55,13 @@ def preview(
         command = ["preview", "-s", stack, "--json", "--show-sames", *packs]
         ran = place.run(command, watch=keep)
         previewed = plan.read(stack, digest(ran.output, ran.errors), events)
-        sovereign = Sovereign.of(engine.config(stack))
+        sovereign = Sovereign.of(engine.config(stack), salt=engine.salt(stack))
         broken = tuple(rules.violations(previewed, sandbox=sovereign.sandbox))
         if not packs:
             broken += tuple(_by_digest(previewed, sovereign))
+        if place.is_scratch and sovereign.has_public_secrets:
+            # The pack sees the copy's file, from which the salt is removed.
+            broken += (_encrypted_for_everybody(stack),)
         note = EMPTY_STATE if place.is_scratch else ""
         return Preview(
             plan=previewed,
@@ -64,6 +69,15 @@ def preview(
             markdown=summary.markdown(previewed, broken, note=note),
             code=ran.code or int(bool(broken)),
         )
+
+
+def _encrypted_for_everybody(stack: str) -> Violation:
+    steps = "; ".join(line for line in way_out(stack).splitlines())
+    return Violation(
+        rule="no-plaintext-secret",
+        resource=engine.stack_file(stack).name,
+        message=f"{PUBLIC}. The way out: {steps}",
+    )
 
 
 def has_policy_sdk() -> bool:
