@@ -23,7 +23,8 @@ from review import preview, rules
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 
-STACKS = [*engine.sovereigns(), "local"]
+STACKS = ["local", "omantel", "otech"]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 SECRETS = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "KUBECONFIG")
 
 
@@ -62,6 +63,16 @@ def test_every_stack_is_previewed_without_backend_cluster_and_secret(
     assert "```mermaid" in done.markdown
     assert "RandomPassword `credentials-secret-key`**" in done.markdown
     assert engine.stack_file(stack).read_bytes() == committed
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
+def test_every_example_is_previewed_and_keeps_every_rule(
+    example: Path, copy: Path, sandbox: Sandbox
+) -> None:
+    shutil.copyfile(example, copy / "Pulumi.example.yaml")
+    done = preview.preview("example")
+    assert done.code == 0, done.markdown
+    assert (done.violations, done.plan.violations) == ((), ())
 
 
 OFFENCES = {
