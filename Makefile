@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
-.PHONY: help up down status env smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
+.PHONY: help up down status env tools smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
 	reference lock
 
 help: ## List the targets
@@ -28,6 +28,9 @@ status: $(VENV)/program ## Show what runs and where the tools are
 
 env: $(VENV)/program ## Print what eval needs to put tools and sandbox into a shell
 	@$(RUN) -m sandbox env
+
+tools: $(VENV)/program ## Print what eval needs to put pulumi, as it is here, into a shell
+	@$(RUN) -m engine.tools
 
 smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it back
 	@$(RUN) -m sandbox smoke
