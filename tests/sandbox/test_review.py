@@ -68,16 +68,16 @@ OFFENCES = {
     "no-plaintext-secret": """
 from pulumi_kubernetes.helm.v3 import Release
 Release("more", chart="a", version="1.0.0", namespace="harbor", values={"adminPassword": "x"},
-        opts=opts)
+        opts=context.options)
 """,
     "no-wildcard-access": """
 from pulumi_kubernetes.rbac.v1 import Role
-Role("more", metadata={"namespace": "harbor"}, opts=opts,
+Role("more", metadata={"namespace": "harbor"}, opts=context.options,
      rules=[{"apiGroups": ["*"], "resources": ["pods"], "verbs": ["get"]}])
 """,
     "objects-are-at-home": """
 from pulumi_kubernetes.core.v1 import ConfigMap
-ConfigMap("more", metadata={"namespace": "kube-system"}, data={"a": "b"}, opts=opts)
+ConfigMap("more", metadata={"namespace": "kube-system"}, data={"a": "b"}, opts=context.options)
 """,
 }
 
