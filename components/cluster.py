@@ -109,7 +109,8 @@ def _refused(value: str, reason: str) -> pulumi.RunError:
 
 
 def _fetched_certificate(settings: SealingSettings, cluster: ClusterSettings) -> pulumi.Output[str]:
-    from components.kubernetes.client import ClusterClient, ClusterUnreachable, fetch_certificate
+    from components.kubernetes.client import ClusterClient, fetch_certificate
+    from components.kubernetes.unreachable import ClusterUnreachable
 
     try:
         pem = fetch_certificate(

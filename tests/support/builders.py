@@ -19,7 +19,7 @@ from components.data_services.valkey import Valkey, ValkeyArgs
 from components.harbor import recovery, release
 from components.harbor.release import HarborRegistry
 from components.kubernetes import client
-from components.kubernetes.client import ClusterUnreachable
+from components.kubernetes.unreachable import ClusterUnreachable
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.component import ObjectStorage
 from components.preflight import run as preflight
@@ -85,10 +85,12 @@ class Cluster:
     """
 
     objects: dict[str, Any] = field(default_factory=dict)
-    cluster_name: str = "omantel"
+    cluster_name: str | None = "omantel"
     contexts: list[str | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     is_up: bool = True
+    refused: dict[str, int | None] = field(default_factory=dict)
+    """Path → the status that it is refused with; None for no answer."""
     has_everything: bool = False
 
     def __call__(self, context: str | None) -> "Cluster":
@@ -99,6 +101,8 @@ class Cluster:
 
     def get(self, path: str) -> Any:
         self.asked.append(path)
+        if path in self.refused:
+            raise ClusterUnreachable(f"{path}: forbidden", self.refused[path])
         answer = self.objects.get(path, {} if self.has_everything else None)
         return answer() if callable(answer) else answer
 

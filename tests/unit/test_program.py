@@ -148,12 +148,14 @@ class Program:
         is_up: bool = True,
         is_equipped: bool = True,
         objects: Sections | None = None,
+        refused: dict[str, int | None] | None = None,
         **sections: Any,
     ) -> None:
         """`secrets`: those that are set. `sections`: what replaces those of the stack's file.
 
         `reaches`: the cluster of the kubeconfig, the stack's own unless said; `is_equipped`:
-        whether it has all that any stack needs; `objects`: what else it has, by path.
+        whether it has all that any stack needs; `objects`: what else it has, by path; `refused`:
+        the status of what it refuses, by path.
         """
         given = SECRETS if secrets is None else secrets
         # The sandbox's file names variables where the others have encrypted values.
@@ -167,6 +169,7 @@ class Program:
             cluster_name=reaches or stack,
             is_up=is_up,
             has_everything=is_equipped,
+            refused=refused or {},
             objects={
                 CERTIFICATE_PATH: self._certificate,
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
@@ -242,6 +245,47 @@ def test_a_preview_says_what_it_goes_on_without(program: Program) -> None:
     for missing in ("s3AccessKey", "s3SecretKey", "dnsToken", "no sealing certificate"):
         assert missing in told
     assert program.run("omantel").log == []
+
+
+CHECKS = (
+    "whether this is the stack's cluster",
+    "whether image policies may refuse pods yet",
+    "whether something exists that must not be touched",
+    "whether the cluster has what the stack needs",
+)
+
+
+def test_a_preview_without_its_cluster_says_which_checks_were_not_made(program: Program) -> None:
+    (line,) = [line for line in program.preview_offline("omantel").log if "not checked" in line]
+    assert line == (
+        f"not checked in this preview: {', '.join(CHECKS)}. pulumi up checks it. connection refused"
+    )
+
+
+RECORDS = "/api/v1/namespaces/harbor/secrets?labelSelector=owner%3Dhelm%2Cname%3Dharbor"
+
+
+def test_a_preview_that_may_not_ask_one_thing_makes_the_other_checks(program: Program) -> None:
+    (line,) = program.run("omantel", preview=True, refused={RECORDS: 403}).log
+    assert line == (
+        f"not checked in this preview: {CHECKS[2]}. pulumi up checks it. {RECORDS}: forbidden"
+    )
+    words = program.refusal("omantel", preview=True, refused={RECORDS: 403}, is_equipped=False)
+    assert "missing: " in words
+
+
+@pytest.mark.parametrize("status", [403, 401, None])
+def test_a_check_that_could_not_be_made_ends_an_update(
+    status: int | None, program: Program
+) -> None:
+    words = program.refusal("omantel", refused={RECORDS: status})
+    assert f"is not reached: {RECORDS}: forbidden" in words
+    assert "nothing was touched" in words
+
+
+def test_without_an_answer_the_later_checks_do_not_wait_for_one(program: Program) -> None:
+    (line,) = program.run("omantel", preview=True, refused={RECORDS: None}).log
+    assert f"{CHECKS[2]}, {CHECKS[3]}. pulumi up" in line
 
 
 def test_every_golden_file_is_of_a_stack() -> None:

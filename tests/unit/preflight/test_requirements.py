@@ -23,7 +23,7 @@ SHARED = {
 }
 
 
-def cluster_with(objects: dict[str, Any], name: str = "omantel") -> Any:
+def cluster_with(objects: dict[str, Any], name: str | None = "omantel") -> Any:
     """In place of a ClusterClient."""
     return builders.Cluster(objects, cluster_name=name)
 
@@ -89,3 +89,20 @@ def test_a_stack_touches_only_the_cluster_that_it_names(
     problems = identity.problems(cluster_with(system, reached), cluster)
     assert len(problems) == (0 if word is None else 1)
     assert word is None or word in problems[0]
+
+
+POD = cluster_with({"/api/v1/namespaces/kube-system": {"metadata": {"uid": UID}}}, name=None)
+"""The account of the pod in which the program runs: it names no cluster."""
+
+
+def test_the_account_of_a_pod_is_no_proof_of_a_cluster_s_name() -> None:
+    (line,) = identity.problems(POD, ClusterSettings(name="default"))
+    assert "cluster.name = default" in line
+    assert "it names no cluster" in line
+    assert "pulumi config set --path 'cluster.uid'" in line
+
+
+def test_the_account_of_a_pod_is_accepted_for_the_cluster_of_that_uid() -> None:
+    assert identity.problems(POD, ClusterSettings(name="omantel", uid=UID)) == []
+    (line,) = identity.problems(POD, ClusterSettings(name="omantel", uid=UID.replace("1", "9")))
+    assert "it is another cluster" in line
