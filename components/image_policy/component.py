@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from components.stack_config import StackConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePolicyArgs:
-    """The three policies, each None where the settings leave it out.
+    """The policies, each None where the settings leave it out.
 
     `harbor`: Harbor's version, known once Harbor is Ready.
     """
@@ -80,8 +81,8 @@ class ImagePolicy(pulumi.ComponentResource):
         self._policy(
             f"{name}-rewrite",
             args,
-            api_version="policies.kyverno.io/v1",
-            kind="MutatingPolicy",
+            api_version=rewrite.API_VERSION,
+            kind=rewrite.KIND,
             called=rewrite.NAME,
             annotations={},
             # The images that it writes into pods are pulled from Harbor, so it waits for Harbor.
@@ -92,6 +93,7 @@ class ImagePolicy(pulumi.ComponentResource):
 
     def _verify(self, name: str, args: ImagePolicyArgs, images: SignedImages) -> None:
         policy = signatures.signature_policy(args.kind, images)
+        pin = self._pin(name, args, images)
         self._policy(
             f"{name}-verify",
             args,
@@ -104,7 +106,24 @@ class ImagePolicy(pulumi.ComponentResource):
             },
             # Kyverno reads signatures from Harbor, in Audit too, so it waits for Harbor.
             spec=pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"]),
+            # Until tags are pinned, it would refuse every pod that names one.
+            after=pin,
         )
+
+    def _pin(self, name: str, args: ImagePolicyArgs, images: SignedImages) -> list[CustomResource]:
+        spec = signatures.pin_policy(images) if args.kind == "ValidatingPolicy" else None
+        if spec is None:
+            return []
+        pinned = self._policy(
+            f"{name}-pin",
+            args,
+            api_version=require_harbor.API_VERSIONS[args.kind],
+            kind=signatures.KINDS[args.kind],
+            called=signatures.PIN_NAME,
+            annotations={"pulumi.com/waitFor": require_harbor.READY[args.kind]},
+            spec=pulumi.Output.from_input(args.harbor).apply(lambda _: spec),
+        )
+        return [pinned]
 
     def _policy(
         self,
@@ -116,8 +135,9 @@ class ImagePolicy(pulumi.ComponentResource):
         called: str,
         annotations: dict[str, str],
         spec: pulumi.Input[dict[str, Any]],
-    ) -> None:
-        CustomResource(
+        after: Sequence[CustomResource] = (),
+    ) -> CustomResource:
+        return CustomResource(
             name,
             api_version=api_version,
             kind=kind,
@@ -127,7 +147,7 @@ class ImagePolicy(pulumi.ComponentResource):
                 "annotations": {**FIELD_MANAGER, **annotations},
             },
             spec=spec,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
 
 
@@ -145,22 +165,31 @@ def image_policy_args(
     """The args that `settings` amount to."""
     section = settings.image_policy
     prefixes, excluded = _prefixes(settings), _exclusions(settings)
-    required = HarborImages(
-        prefixes=prefixes, excluded_namespaces=excluded, enforcement=section.enforcement
-    )
     rewritten = RewrittenImages(
         settings=section.rewrite,
         registry=settings.registry_address,
         prefixes=prefixes,
         excluded_namespaces=excluded,
+        unchanged=section.unchanged_pods,
     )
     return ImagePolicyArgs(
         kind=section.kind,
-        required=required if section.enabled else None,
+        required=harbor_images(settings) if section.enabled else None,
         rewritten=rewritten if section.enabled and section.rewrite.enabled else None,
         signed=signed_images(settings),
         harbor=harbor,
         context=context,
+    )
+
+
+def harbor_images(settings: Settings) -> HarborImages:
+    """The images that may run."""
+    signed = signed_images(settings)
+    return HarborImages(
+        prefixes=_prefixes(settings),
+        excluded_namespaces=_exclusions(settings),
+        enforcement=settings.image_policy.enforcement,
+        signed_prefixes=signed.signed_prefixes if signed is not None and signed.refuses else (),
     )
 
 
@@ -176,6 +205,7 @@ def signed_images(settings: Settings) -> SignedImages | None:
         settings=section,
         prefixes=_prefixes(settings),
         excluded_namespaces=tuple(sorted({*_exclusions(settings), *in_between})),
+        unchanged=settings.image_policy.unchanged_pods,
     )
 
 

@@ -10,6 +10,7 @@ from components.settings.exclusions import ESTATE, needed_for_harbor
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.schema.rules import DNS_LABEL, Section, SettingRule, refuse
 from components.settings.signatures import SignaturesSettings
+from components.settings.unchanged_pods import UnchangedPodsSettings
 from components.settings.valkey import SharedValkey, ValkeySettings
 
 _HOST = r"(?=[^/]*[.:]|localhost)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
@@ -86,6 +87,8 @@ class ImagePolicySettings(Section):
     """Enforce although Audit's reports say that something that runs would be refused."""
     rewrite: RewriteSettings = RewriteSettings()
     """Pull images of other registries through Harbor's proxy caches."""
+    unchanged_pods: UnchangedPodsSettings = UnchangedPodsSettings()
+    """Pods whose images are neither rewritten nor pinned."""
     signatures: SignaturesSettings | None = None
     """Verify images of our own projects with our Cosign key. No image is verified when unset."""
 

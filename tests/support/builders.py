@@ -76,10 +76,29 @@ AZURE: dict[str, Any] = {"kind": "azure", "account": "omantelharbor", "container
 FILESYSTEM: dict[str, Any] = {"kind": "filesystem", "size": "50Gi", "storageClass": "fast"}
 
 
+KINDS = (
+    "Certificate",
+    "CiliumNetworkPolicy",
+    "Cluster",
+    "ClusterPolicy",
+    "HTTPRoute",
+    "ImageValidatingPolicy",
+    "MutatingPolicy",
+    "SealedSecret",
+    "ServiceMonitor",
+    "ValidatingPolicy",
+)
+
+
+def serving(*kinds: str) -> dict[str, Any]:
+    """What an API server answers about a version of an API with these kinds."""
+    return {"resources": [{"kind": kind} for kind in kinds]}
+
+
 @dataclass
 class Cluster:
     """An API server: what GET answers by path; anything else is not there, or (has_everything)
-    there and empty.
+    there and empty. A version of an API has all kinds that any stack needs.
 
     Takes the place of ClusterClient, class and instance in one.
     """
@@ -103,7 +122,9 @@ class Cluster:
         self.asked.append(path)
         if path in self.refused:
             raise ClusterUnreachable(f"{path}: forbidden", self.refused[path])
-        answer = self.objects.get(path, {} if self.has_everything else None)
+        is_version = path.startswith("/apis/") and path.count("/") == 3
+        everything = serving(*KINDS) if is_version else {}
+        answer = self.objects.get(path, everything if self.has_everything else None)
         return answer() if callable(answer) else answer
 
     def text(self, path: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.image_policy import require_harbor, rewrite
+from components.image_policy import require_harbor, rewrite, unchanged
 from components.image_policy.component import ImagePolicy, image_policy_args
 from components.image_policy.require_harbor import HarborImages, PolicyKind, image_policy
 from components.image_policy.rewrite import RewrittenImages, rewritten
@@ -19,6 +19,7 @@ from components.settings.image_policy import RewriteSettings
 from components.settings.model import Settings
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.reading import refusals
+from components.settings.unchanged_pods import UnchangedPodsSettings
 from components.unknown import unknown
 from tests.support.builders import context_of
 from tests.support.mocks import Engine, unknown_inputs
@@ -110,6 +111,112 @@ def test_excluded_namespaces_are_known_to_the_api_server(kind: PolicyKind) -> No
     else:
         (condition,) = spec["webhookConfiguration"]["matchConditions"]
         assert condition["expression"] == '!(request.namespace in ["harbor", "kube-system"])'
+
+
+SIGNED = replace(IMAGES, signed_prefixes=(f"{HOST}/platform/",))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_are_counted_where_signatures_are_enforced(kind: PolicyKind) -> None:
+    most = "at most 10 different images"
+    counted = [any(most in str(v) for v in cel(kind, images)[1]) for images in (IMAGES, SIGNED)]
+    assert counted == [False, True]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_of_images_is_looked_at_before_they_are_compared(kind: PolicyKind) -> None:
+    first = cel(kind, SIGNED)[1][0]
+    assert first["expression"].startswith("variables.images.size() <= 100")
+
+
+LONG = "a" * (255 - len(f"{HOST}/"))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("a", True),
+        ("team/app", True),
+        ("team/app:1", True),
+        (f"team/app:1@{'sha256:' + '0' * 64}", True),
+        ("a/b__c/d-e--f/g.h:A_1.x-y", True),
+        (LONG, True),
+        (f"app:{'t' * 128}", True),
+        (f"{LONG}a", False),
+        (f"app:{'t' * 129}", False),
+        ("team/App:x", False),
+        ("a//b", False),
+        ("a:b:c", False),
+        ("..", False),
+        ("a/../b", False),
+        ("a/", False),
+        ("", False),
+        ("a b", False),
+        ("a\n", False),
+        ("a/{{x}}", False),
+        ("a/*", False),
+        ("a@sha256:0", False),
+        (f"a@sha512:{'0' * 128}", False),
+        (f"a@sha256:{'0' * 64}@sha256:{'0' * 64}", False),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_only_a_name_that_is_a_reference_may_run(name: str, is_one: bool) -> None:
+    assert IMAGES.allow(f"{HOST}/{name}") == is_one
+    assert not IMAGES.allow(f"evil.com/{name}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_policy_allows_can_be_read_back(kind: PolicyKind) -> None:
+    images = replace(SIGNED, prefixes=(f"{HOST}/", "h.x:5000/team/"))
+    assert require_harbor.allowances(image_policy(kind, images)["spec"]) == (
+        require_harbor.Allowances(
+            prefixes=images.prefixes, excluded_namespaces=images.excluded_namespaces
+        )
+    )
+    for strange in ({}, {"rules": []}, {"variables": [], "matchConstraints": {}}):
+        assert require_harbor.allowances(strange) is None
+
+
+# --- Pods whose operator compares images -------------------------------------------------------
+
+
+def test_images_that_an_operator_compares_stay_unless_the_settings_say_otherwise() -> None:
+    cases = {
+        "operators and Zalando": UnchangedPodsSettings(),
+        "operators": UnchangedPodsSettings(labels=()),
+        "a label": UnchangedPodsSettings(of_operators=False, labels=("example.com/a=b",)),
+        "none": UnchangedPodsSettings(of_operators=False, labels=()),
+    }
+    told = {name: unchanged.expression(pods) for name, pods in cases.items()}
+    older = {name: unchanged.jmespath(pods) or "" for name, pods in cases.items()}
+    for name, has_owners, label in (
+        ("operators and Zalando", True, "spilo"),
+        ("operators", True, None),
+        ("a label", False, "example.com/a"),
+        ("none", False, None),
+    ):
+        for text in (told[name], older[name]):
+            assert ("ownerReferences" in text) == has_owners
+            assert ("labels" in text) == (label is not None)
+            assert label is None or label in text
+    assert (told["none"], older["none"]) == ("true", "")
+
+
+@pytest.mark.parametrize(
+    ("pods", "key"),
+    [
+        ({"labels": ["spilo"]}, "labels[0]"),
+        ({"labels": ["a=b,c=d"]}, "labels[0]"),
+        ({"labels": ["a='b'"]}, "labels[0]"),
+        ({"labels": ["a={{x}}"]}, "labels[0]"),
+    ],
+)
+def test_labels_that_are_refused(pods: dict[str, Any], key: str) -> None:
+    by_key = refused({"unchangedPods": pods})
+    refusal = by_key[f"imagePolicy.unchangedPods.{key}"]
+    assert "a label KEY=VALUE" in refusal.allowed
+    assert "application=spilo" in refusal.fix
 
 
 # --- Rewriting ---------------------------------------------------------------------------------

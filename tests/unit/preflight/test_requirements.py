@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from components.kubernetes.client import ClusterClient
 from components.preflight import identity, requirements
 from components.settings.cluster import ClusterSettings
 from components.settings.model import Settings
 from tests.support import builders
 from tests.support.builders import BUCKET, FILESYSTEM, settings
+from tests.support.signing import Key
+
+KEY = Key().public
 
 UID = "11111111-2222-3333-4444-555555555555"
 
@@ -34,8 +38,67 @@ def paths(stack: Settings) -> set[str]:
 
 def test_a_cluster_that_has_everything_is_accepted() -> None:
     stack = settings(storage=BUCKET)
-    client = cluster_with({path: {} for path in paths(stack)})
-    assert requirements.problems(client, stack) == []
+    client = builders.Cluster(has_everything=True)
+    assert requirements.problems(cast("ClusterClient", client), stack) == []
+
+
+ALL: dict[str, Any] = {
+    "imagePolicy": {
+        "rewrite": {"enabled": True},
+        "signatures": {"projects": ["platform"], "publicKey": KEY},
+    },
+    "exposure": {
+        "kind": "gateway",
+        "parentRefs": [{"name": "g", "namespace": "g"}],
+        "certificate": {"clusterIssuer": "letsencrypt", "secretName": "harbor-tls"},
+    },
+    "metrics": {"enabled": True, "serviceMonitor": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/apis/bitnami.com/v1alpha1", "SealedSecret"),
+        ("/apis/postgresql.cnpg.io/v1", "Cluster"),
+        ("/apis/policies.kyverno.io/v1", "ValidatingPolicy"),
+        ("/apis/policies.kyverno.io/v1", "ImageValidatingPolicy"),
+        ("/apis/policies.kyverno.io/v1", "MutatingPolicy"),
+        ("/apis/gateway.networking.k8s.io/v1", "HTTPRoute"),
+        ("/apis/cert-manager.io/v1", "Certificate"),
+        ("/apis/cilium.io/v2", "CiliumNetworkPolicy"),
+        ("/apis/monitoring.coreos.com/v1", "ServiceMonitor"),
+    ],
+)
+def test_a_kind_that_is_gone_is_missed_though_its_api_version_answers(path: str, kind: str) -> None:
+    others = [each for each in builders.KINDS if each != kind]
+    client = builders.Cluster({path: builders.serving(*others)}, has_everything=True)
+    (problem,) = requirements.problems(cast("ClusterClient", client), settings(**ALL))
+    assert f"kind {kind} ({path.removeprefix('/apis/')})" in problem
+    assert "pulumi up --refresh makes them again" in problem
+
+
+@pytest.mark.parametrize(
+    ("policy", "kinds"),
+    [
+        ({}, {"ValidatingPolicy"}),
+        ({"kind": "ClusterPolicy"}, {"ClusterPolicy"}),
+        (
+            {"kind": "ClusterPolicy", "rewrite": {"enabled": True}},
+            {"ClusterPolicy", "MutatingPolicy"},
+        ),
+        (
+            {"kind": "ClusterPolicy", "signatures": {"projects": ["a"], "publicKey": KEY}},
+            {"ClusterPolicy"},
+        ),
+        ({"enabled": False, "rewrite": {"enabled": True}}, set()),
+    ],
+)
+def test_only_the_policies_that_are_asked_for_need_their_kind(
+    policy: dict[str, Any], kinds: set[str]
+) -> None:
+    needed = requirements.policy_kinds(settings(imagePolicy=policy).image_policy)
+    assert {kind for _, kind in needed} == kinds
 
 
 def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
