@@ -14,6 +14,7 @@ from components.image_policy.require_harbor import HarborImages, PolicyKind
 from components.image_policy.rewrite import RewrittenImages
 from components.image_policy.signatures import SignedImages
 from components.kubernetes.naming import FIELD_MANAGER
+from components.ordering import after
 from components.settings.image_policy import namespaces_harbor_needs
 from components.settings.model import Settings
 from components.settings.network_policies import NamespaceGateway
@@ -62,7 +63,7 @@ class ImagePolicy(pulumi.ComponentResource):
         policy = require_harbor.image_policy(args.kind, images)
         spec: pulumi.Input[dict[str, Any]] = policy["spec"]
         if images.refuses:
-            spec = pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"])
+            spec = after(pulumi.Output.from_input(args.harbor), policy["spec"])
         self._policy(
             f"{name}-require",
             args,
@@ -85,9 +86,7 @@ class ImagePolicy(pulumi.ComponentResource):
             called=rewrite.NAME,
             annotations={},
             # The images that it writes into pods are pulled from Harbor, so it waits for Harbor.
-            spec=pulumi.Output.from_input(args.harbor).apply(
-                lambda _: rewrite.mutating_policy(images)
-            ),
+            spec=after(pulumi.Output.from_input(args.harbor), rewrite.mutating_policy(images)),
         )
 
     def _verify(self, name: str, args: ImagePolicyArgs, images: SignedImages) -> None:
@@ -103,7 +102,7 @@ class ImagePolicy(pulumi.ComponentResource):
                 "pulumi.com/waitFor": require_harbor.READY[args.kind],
             },
             # Kyverno reads signatures from Harbor, in Audit too, so it waits for Harbor.
-            spec=pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"]),
+            spec=after(pulumi.Output.from_input(args.harbor), policy["spec"]),
         )
 
     def _policy(
