@@ -10,6 +10,7 @@ import pulumi_kubernetes as k8s
 from components.adopted import Adopted
 from components.context import Context
 from components.kubernetes import naming
+from components.ordering import after
 from components.sealing.crypto import SealingError, load_certificate
 from components.settings.cluster import ClusterSettings
 from components.settings.model import Settings
@@ -76,7 +77,7 @@ def _harbor_namespace(
             ),
         ),
     )
-    return namespace.metadata.apply(lambda metadata: str(metadata.name))
+    return after(namespace.id, settings.harbor.namespace)
 
 
 def sealing_certificate(settings: SealingSettings, cluster: ClusterSettings) -> pulumi.Output[str]:

@@ -11,6 +11,7 @@ from components.credentials import Credentials
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.data_services.valkey import Valkey, ValkeyArgs, cache_secret_data
 from components.harbor_inputs import Cache
+from components.ordering import after
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
 
@@ -56,4 +57,4 @@ def create(config: StackConfig, context: Context, credentials: Credentials) -> C
         ),
         context.options,
     )
-    return CacheAccess(cache=shared.secret_name.apply(lambda _: cache), revision=shared.revision)
+    return CacheAccess(cache=after(shared.secret_name, cache), revision=shared.revision)

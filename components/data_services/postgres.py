@@ -12,6 +12,7 @@ from components import versions
 from components.context import Context
 from components.kubernetes.naming import adopting
 from components.kubernetes.quantities import requests_and_limits
+from components.ordering import after
 from components.settings.database import DedicatedDatabase
 
 CLUSTER: Final = "harbor-pg"
@@ -70,14 +71,14 @@ class Postgres(pulumi.ComponentResource):
                     "pulumi.com/waitFor": "condition=Ready",
                 },
             },
-            spec=secret.secret_name.apply(lambda known: cluster_spec(args, known)),
+            spec=after(secret.secret_name, cluster_spec(args, SECRET)),
             opts=pulumi.ResourceOptions.merge(
                 args.context.data_options(self), pulumi.ResourceOptions(import_=args.adopted_id)
             ),
         )
         self.secret_name = secret.secret_name
         self.revision = secret.revision
-        self.host = cluster.id.apply(lambda _: f"{CLUSTER}-rw")
+        self.host = after(cluster.id, f"{CLUSTER}-rw")
         self.register_outputs({"host": self.host, "secretName": self.secret_name})
 
 

@@ -14,6 +14,7 @@ from components.context import Context
 from components.harbor_inputs import VALKEY_PASSWORD_KEY, Cache, cache_secret
 from components.kubernetes.naming import FIELD_MANAGER
 from components.kubernetes.quantities import requests_and_limits
+from components.ordering import after
 from components.settings.valkey import DedicatedValkey
 
 NAME: Final = "harbor-valkey"
@@ -64,14 +65,14 @@ class Valkey(pulumi.ComponentResource):
             "annotations": {**FIELD_MANAGER, "pulumi.com/skipAwait": "true"},
         }
         Service(f"{name}-service", metadata=unawaited, spec=service, opts=child)
-        workload: Any = pulumi.Output.all(secret.secret_name, secret.revision).apply(
-            lambda known: stateful_set_spec(args, secret_name=known[0], revision=known[1])
+        # By its revision the server waits for the Secret. Nothing else is an output: were the whole
+        # spec unknown, a preview would show a rotation as a replacement of the volume.
+        workload: Any = stateful_set_spec(
+            args, secret_name=f"{NAME}-credentials", revision=secret.revision
         )
         server = StatefulSet(f"{name}-server", metadata=metadata, spec=workload, opts=child)
         self.revision = secret.revision
-        self.cache = pulumi.Output.all(secret.secret_name, server.id).apply(
-            lambda known: _cache(known[0])
-        )
+        self.cache = after(server.id, _cache(f"{NAME}-credentials"))
         self.register_outputs({})
 
 
@@ -90,7 +91,9 @@ def _selector() -> dict[str, str]:
     return {"app.kubernetes.io/name": NAME}
 
 
-def stateful_set_spec(args: ValkeyArgs, *, secret_name: str, revision: str) -> dict[str, Any]:
+def stateful_set_spec(
+    args: ValkeyArgs, *, secret_name: str, revision: pulumi.Input[str]
+) -> dict[str, Any]:
     """spec of the StatefulSet. The password reaches the server by its environment only."""
     claim: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],

@@ -26,6 +26,7 @@ from components.harbor_inputs import (
 )
 from components.network.exposure import chart_exposure
 from components.object_storage.component import ObjectStorage
+from components.ordering import after
 from components.settings.model import Settings
 from components.stack_config import StackConfig
 
@@ -35,7 +36,7 @@ POST_RENDERER = "./components/harbor/post-render"
 
 @dataclass(frozen=True, kw_only=True)
 class HarborArgs:
-    """What Harbor stands on, as outputs that are known once the parts are there.
+    """What Harbor stands on, as outputs that wait until the parts are there.
 
     `revisions`: component of Harbor → revision of the Secrets that its pods read. `guard`: hooks
     that remove what an interrupted run left, see recovery.py. `adopted_id`: ID of a release that
@@ -89,7 +90,7 @@ class HarborRegistry(pulumi.ComponentResource):
             ),
         )
         self.version = release.status.apply(lambda status: str(status.app_version))
-        self.namespace = release.status.apply(lambda status: str(status.namespace))
+        self.namespace = after(release.id, args.settings.harbor.namespace)
         self.register_outputs({"version": self.version, "namespace": self.namespace})
 
 
@@ -103,14 +104,12 @@ def _values(args: HarborArgs) -> pulumi.Output[dict[str, Any]]:
             cache=known["cache"],
             secrets=known["secrets"],
         )
-        return harbor_values(values, revisions=known["revisions"])
+        # The revisions stay outputs of their own: one that a preview does not know yet is unknown
+        # in one annotation, and not in all values.
+        return harbor_values(values, revisions=args.revisions)
 
     return pulumi.Output.all(
-        storage=args.storage,
-        database=args.database,
-        cache=args.cache,
-        secrets=args.secrets,
-        revisions=dict(args.revisions),
+        storage=args.storage, database=args.database, cache=args.cache, secrets=args.secrets
     ).apply(build)
 
 

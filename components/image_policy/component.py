@@ -15,6 +15,7 @@ from components.image_policy.require_harbor import HarborImages, PolicyKind
 from components.image_policy.rewrite import RewrittenImages
 from components.image_policy.signatures import SignedImages
 from components.kubernetes.naming import FIELD_MANAGER
+from components.ordering import after
 from components.settings.image_policy import namespaces_harbor_needs
 from components.settings.model import Settings
 from components.settings.network_policies import NamespaceGateway
@@ -63,7 +64,7 @@ class ImagePolicy(pulumi.ComponentResource):
         policy = require_harbor.image_policy(args.kind, images)
         spec: pulumi.Input[dict[str, Any]] = policy["spec"]
         if images.refuses:
-            spec = pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"])
+            spec = after(pulumi.Output.from_input(args.harbor), policy["spec"])
         self._policy(
             f"{name}-require",
             args,
@@ -86,9 +87,7 @@ class ImagePolicy(pulumi.ComponentResource):
             called=rewrite.NAME,
             annotations={},
             # The images that it writes into pods are pulled from Harbor, so it waits for Harbor.
-            spec=pulumi.Output.from_input(args.harbor).apply(
-                lambda _: rewrite.mutating_policy(images)
-            ),
+            spec=after(pulumi.Output.from_input(args.harbor), rewrite.mutating_policy(images)),
         )
 
     def _verify(self, name: str, args: ImagePolicyArgs, images: SignedImages) -> None:
@@ -105,9 +104,9 @@ class ImagePolicy(pulumi.ComponentResource):
                 "pulumi.com/waitFor": require_harbor.READY[args.kind],
             },
             # Kyverno reads signatures from Harbor, in Audit too, so it waits for Harbor.
-            spec=pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"]),
+            spec=after(pulumi.Output.from_input(args.harbor), policy["spec"]),
             # Until tags are pinned, it would refuse every pod that names one.
-            after=pin,
+            depends_on=pin,
         )
 
     def _pin(self, name: str, args: ImagePolicyArgs, images: SignedImages) -> list[CustomResource]:
@@ -121,7 +120,7 @@ class ImagePolicy(pulumi.ComponentResource):
             kind=signatures.KINDS[args.kind],
             called=signatures.PIN_NAME,
             annotations={"pulumi.com/waitFor": require_harbor.READY[args.kind]},
-            spec=pulumi.Output.from_input(args.harbor).apply(lambda _: spec),
+            spec=after(pulumi.Output.from_input(args.harbor), spec),
         )
         return [pinned]
 
@@ -135,7 +134,7 @@ class ImagePolicy(pulumi.ComponentResource):
         called: str,
         annotations: dict[str, str],
         spec: pulumi.Input[dict[str, Any]],
-        after: Sequence[CustomResource] = (),
+        depends_on: Sequence[CustomResource] = (),
     ) -> CustomResource:
         return CustomResource(
             name,
@@ -147,7 +146,7 @@ class ImagePolicy(pulumi.ComponentResource):
                 "annotations": {**FIELD_MANAGER, **annotations},
             },
             spec=spec,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
         )
 
 

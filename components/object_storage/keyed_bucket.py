@@ -12,6 +12,7 @@ from components.object_storage.s3_bucket import S3Bucket
 from components.object_storage.s3_lockdown import S3Lockdown
 from components.object_storage.seam import seam
 from components.object_storage.store import HARBOR_SECRET, Store
+from components.ordering import after
 from components.settings.storage.keyed import KeyedBucket
 
 
@@ -71,12 +72,12 @@ def keyed_bucket(
             ca_bundle_secret=secret_name if location.ca_bundle is not None else None,
         )
 
-    known_location = bucket.bucket.apply(lambda _: location)
+    at_bucket = after(bucket.bucket, location)
     return Store(
-        location=known_location,
+        location=at_bucket,
         revision=credentials.revision,
-        storage=pulumi.Output.all(known_location, credentials.secret_name).apply(
-            lambda known: for_harbor(known[1])
+        storage=after(
+            pulumi.Output.all(at_bucket, credentials.secret_name), for_harbor(HARBOR_SECRET)
         ),
     )
 

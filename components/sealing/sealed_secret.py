@@ -9,6 +9,7 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.kubernetes.naming import FIELD_MANAGER
+from components.ordering import after
 from components.sealing.seal import Seal
 from components.sealing.unsealed import REVISION_ANNOTATION, Unsealed
 
@@ -29,8 +30,9 @@ class SealedSecretArgs:
 class SealedSecret(pulumi.ComponentResource):
     """Seals in the program, applies the SealedSecret, waits until the controller has opened it.
 
-    `secret_name` and `revision` are known only once the Secret exists with this content, so
-    whatever takes them as input waits for it. `revision` changes with the plaintext alone: as a
+    Whatever takes `secret_name` or `revision` as an input waits until the Secret exists with this
+    content. A preview knows the name; it knows the revision unless the content changes. `revision`
+    changes with the plaintext alone: as a
     pod annotation it restarts exactly the pods that read the Secret.
     """
 
@@ -69,12 +71,12 @@ class SealedSecret(pulumi.ComponentResource):
             f"{name}-unsealed",
             namespace=args.namespace,
             # By way of the manifest's ID, so that the wait begins after it was applied.
-            secret_name=manifest.id.apply(lambda _: args.secret_name),
+            secret_name=after(manifest.id, args.secret_name),
             revision=sealed.revision,
             timeout_seconds=args.timeout_seconds,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.secret_name = unsealed.name
+        self.secret_name = after(unsealed.name, args.secret_name)
         self.revision = unsealed.revision
         self.register_outputs({"secretName": self.secret_name, "revision": self.revision})
 

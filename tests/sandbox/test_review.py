@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.credentials import CREDENTIALS
 from engine import scratch
 from engine import workplace as engine
 from engine.project import ROOT
@@ -253,6 +255,37 @@ def test_up_of_a_stack_that_is_up_changes_nothing(
     outcome = connected("up")
     assert outcome.ok, outcome.error
     assert outcome.changes == {}
+
+
+def test_the_documented_rotation_of_valkey_is_an_update_of_one_annotation(
+    connected: Callable[[str], fleet.Outcome], sandbox: Sandbox, sovereign: Stack
+) -> None:
+    """And no rule refuses it: the volume with the job queues stays."""
+    runbook = (ROOT / "docs" / "runbooks" / "rotate-a-credential.md").read_text()
+    (command,) = re.findall(r"`pulumi (config set --path 'rotation.valkeyPassword') 2`", runbook)
+    epoch = (sandbox.section("rotation") or {}).get("valkeyPassword", 1) + 1
+    sovereign.run(*shlex.split(command), str(epoch), "-s", sovereign.name)
+
+    planned = preview.preview("local").plan
+    assert planned.errors == ()
+    assert list(rules.violations(planned, sandbox=False)) == []
+    (server,) = [change for change in planned.changes if change.name == "cache-server"]
+    assert server.act == "update"
+    assert [difference.path for difference in server.differences] == [
+        'spec.template.metadata.annotations["sovereign-harbor/secrets"]'
+    ]
+    (release,) = [change for change in planned.changes if change.name == "harbor-release"]
+    hidden = {difference.path for difference in release.differences}
+    assert hidden == {
+        f'values.{component}.podAnnotations["sovereign-harbor/secrets"]'
+        for component in CREDENTIALS["valkey-password"].readers
+    }
+    changed = {change.name for change in planned.changes if change.act != "same"}
+    assert {name for name in changed if not name.startswith("c")} == {"harbor-release"}
+
+    outcome = connected("up")
+    assert outcome.ok, outcome.error
+    assert connected("up").changes == {}
 
 
 def test_drift_is_found_named_and_left_alone(

@@ -362,12 +362,17 @@ def fresh_engine() -> Iterator[Engine]:
 
 def unknown_inputs(resource: Registered) -> set[str]:
     """Properties that hold something not known yet."""
+    return {path[0] for path in unknown_paths(resource)}
 
-    def is_unknown(value: Any) -> bool:
-        if isinstance(value, dict):
-            return any(is_unknown(item) for item in value.values())
-        if isinstance(value, list):
-            return any(is_unknown(item) for item in value)
-        return isinstance(value, Unknown)
 
-    return {key for key, value in resource.inputs.items() if is_unknown(plain(value))}
+def unknown_paths(resource: Registered) -> set[tuple[str, ...]]:
+    """The paths of the inputs that are not known yet."""
+
+    def unknown(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        if isinstance(value, Unknown):
+            yield path
+        items = enumerate(value) if isinstance(value, list) else ()
+        for key, item in value.items() if isinstance(value, dict) else items:
+            yield from unknown(item, (*path, str(key)))
+
+    return set(unknown({key: plain(value) for key, value in resource.inputs.items()}, ()))

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from components.kubernetes import naming
+from components.sealing.unsealed import REVISION_ANNOTATION
 from components.settings.database import SecretRef
 from tests.support import builders
 from tests.support.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
@@ -40,11 +41,13 @@ from tests.support.mocks import (
     PROJECT,
     RELEASE,
     SEAL,
+    SEALED_SECRET,
     STATEFUL_SET,
     Engine,
     fresh_engine,
     text,
     unknown_inputs,
+    unknown_paths,
 )
 from tests.support.project import ROOT
 from tests.unit.harbor.test_recovery import helm_record
@@ -81,6 +84,10 @@ LOCKED: dict[str, Any] = {
     }
 }
 FILESYSTEM: dict[str, Any] = {"storage": {"kind": "filesystem", "size": "50Gi"}}
+POLICIES: dict[str, Any] = {
+    "enforcement": "Enforce",
+    "rewrite": {"enabled": True, "projects": {"docker.io": "dockerhub"}},
+}
 KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
 AZURE: dict[str, Any] = {"storage": builders.AZURE}
@@ -466,10 +473,27 @@ def test_a_kind_s_own_secret_is_asked_for_and_no_other(
 def test_in_a_preview_what_is_not_known_stays_so(program: Program) -> None:
     engine = program.preview_offline("omantel")
     assert "values" in unknown_inputs(engine.one(RELEASE))
+    assert {path[-1] for path in unknown_paths(engine.one(RELEASE))} == {"sovereign-harbor/secrets"}
     for seal in engine.all(SEAL):
         assert "certificate" in unknown_inputs(seal)
     admin = engine.outputs["adminPassword"]
     assert (admin.is_known, admin.is_secret) == (False, True)
+
+
+@pytest.mark.parametrize("sections", [{}, SHARED, FILESYSTEM], ids=["own", "shared", "volume"])
+def test_a_preview_without_cluster_hides_nothing_that_the_settings_decide(
+    sections: Sections, program: Program
+) -> None:
+    """Of objects in the cluster only ciphertexts, revisions and addresses are unknown."""
+    engine = program.preview_offline("omantel", imagePolicy=POLICIES, **sections)
+    hidden = {
+        (resource.typ, ".".join(path))
+        for resource in engine.resources
+        if resource.typ.startswith("kubernetes:")
+        for path in unknown_paths(resource)
+        if path[-1] not in ("sovereign-harbor/secrets", REVISION_ANNOTATION)
+    }
+    assert hidden == {(SEALED_SECRET, "spec.encryptedData")}
 
 
 # --- Storage and data services -----------------------------------------------------------------

@@ -8,6 +8,7 @@ import pulumi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.image_policy import require_harbor, rewrite, unchanged
 from components.image_policy.component import ImagePolicy, image_policy_args
@@ -20,7 +21,6 @@ from components.settings.model import Settings
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.reading import refusals
 from components.settings.unchanged_pods import UnchangedPodsSettings
-from components.unknown import unknown
 from tests.support.builders import context_of
 from tests.support.mocks import Engine, unknown_inputs
 
@@ -429,21 +429,27 @@ def run(engine: Engine, policy: dict[str, Any], *, harbor_is_there: bool = True)
     def build() -> ImagePolicy:
         args = args_of(policy)
         if not harbor_is_there:
-            never: pulumi.Output[str] = unknown()
-            args = replace(args, harbor=never)
+            release = CustomResource("harbor", api_version="v1", kind="ConfigMap")
+            args = replace(args, harbor=release.id)
         return ImagePolicy("image-policy", args)
 
     return engine.run(build, preview=not harbor_is_there)
 
 
+RELEASED = "kubernetes:v1:ConfigMap"
+"""Stands for the Release: what the policies wait for."""
+
+
 def test_enforce_is_not_applied_before_harbor_is_ready(engine: Engine) -> None:
     run(engine, {"enforcement": "Enforce"}, harbor_is_there=False)
-    assert unknown_inputs(engine.one(VALIDATING)) == {"spec"}
+    policy = engine.one(VALIDATING)
+    assert engine.one(RELEASED).urn in policy.dependencies
+    assert unknown_inputs(policy) == set(), "a preview shows the policy all the same"
 
 
 def test_audit_waits_for_nothing(engine: Engine) -> None:
     run(engine, {}, harbor_is_there=False)
-    assert unknown_inputs(engine.one(VALIDATING)) == set()
+    assert engine.one(RELEASED).urn not in engine.one(VALIDATING).dependencies
 
 
 @pytest.mark.parametrize(

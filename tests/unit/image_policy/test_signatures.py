@@ -10,6 +10,7 @@ import pulumi
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.image_policy import require_harbor, signatures
 from components.image_policy.component import ImagePolicy, image_policy_args, signed_images
@@ -19,7 +20,6 @@ from components.preflight import evidence
 from components.settings.model import Settings
 from components.settings.reading import refusals
 from components.settings.signatures import SignaturesSettings
-from components.unknown import unknown
 from tests.support.builders import Cluster, context_of
 from tests.support.certificates import certificate_of
 from tests.support.mocks import Engine, unknown_inputs
@@ -367,8 +367,8 @@ def run(engine: Engine, policy: dict[str, Any], *, harbor_is_there: bool = True)
     def build() -> ImagePolicy:
         args = image_policy_args_of(policy)
         if not harbor_is_there:
-            never: pulumi.Output[str] = unknown()
-            args = replace(args, harbor=never)
+            release = CustomResource("harbor", api_version="v1", kind="ConfigMap")
+            args = replace(args, harbor=release.id)
         return ImagePolicy("image-policy", args)
 
     return engine.run(build, preview=not harbor_is_there)
@@ -415,8 +415,9 @@ def test_signatures_are_not_asked_for_before_harbor_is_ready(
     engine: Engine, policy: dict[str, Any]
 ) -> None:
     run(engine, policy, harbor_is_there=False)
-    for policy_of_images in engine.all(IMAGE_VALIDATING):
-        assert unknown_inputs(policy_of_images) == {"spec"}
+    for signed in engine.all(IMAGE_VALIDATING):
+        assert engine.one("kubernetes:v1:ConfigMap").urn in signed.dependencies
+        assert unknown_inputs(signed) == set(), "a preview shows the policy all the same"
 
 
 # --- Evidence ----------------------------------------------------------------------------------
