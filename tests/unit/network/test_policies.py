@@ -3,6 +3,8 @@
 What they allow together is compared with the traffic matrix in tests/render/.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from tests.support.builders import (
     context_of,
     settings,
 )
+from tests.support.golden import compare
 from tests.support.mocks import Engine, Registered
 
 PLAIN = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -29,6 +32,38 @@ BEHIND_TRAEFIK: dict[str, Any] = {
     "gateway": {"kind": "namespace", "namespace": "traefik"},
     "apiServer": {"cidr": "10.0.0.0/24"},
 }
+
+
+SHARED: dict[str, Any] = {
+    "database": {
+        "mode": "shared",
+        "host": "pg-rw.databases",
+        "username": "harbor",
+        "secret": {"namespace": "databases", "name": "pg"},
+    },
+    "valkey": {
+        "mode": "shared",
+        "host": "10.1.2.3",
+        "secret": {"namespace": "valkey", "name": "valkey"},
+    },
+}
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("estate", "sections"),
+    [
+        ("cilium", {"metrics": {"enabled": True}}),
+        ("traefik", {"networkPolicies": BEHIND_TRAEFIK}),
+        ("shared", {**SHARED, "trivy": {"offline": True}}),
+    ],
+)
+def test_a_stack_that_says_nothing_new_keeps_its_policies(
+    estate: str, sections: dict[str, Any]
+) -> None:
+    made = network_policies(perimeter(settings(**sections), DATA_SERVICES))
+    policies = [{"kind": each.kind, "name": each.name, "spec": each.spec} for each in made]
+    compare(json.loads(json.dumps(policies)), GOLDEN / f"{estate}.yaml")
 
 
 def registered(engine: Engine, certificate: str, **sections: Any) -> list[Registered]:
