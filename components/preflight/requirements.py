@@ -10,7 +10,6 @@ from components.kubernetes.naming import SEAM_NAMESPACE
 from components.settings.database import DedicatedDatabase
 from components.settings.exposure import GatewayExposure
 from components.settings.model import Settings
-from components.settings.network_policies import CiliumGateway
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +93,14 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
                 "and leave the issuer out of `exposure`",
             )
         )
-    if policies.enabled and isinstance(policies.gateway, CiliumGateway):
+    if policies.enabled and policies.is_cilium:
         needed.append(
             Requirement(
                 path="/apis/cilium.io/v2",
                 what="Cilium (cilium.io/v2)",
                 remedy="set networkPolicies.gateway.kind namespace, and "
-                "networkPolicies.gateway.namespace to where the gateway's pods run",
+                "networkPolicies.gateway.namespace to where the gateway's pods run; and remove "
+                "networkPolicies.cni",
             )
         )
     if settings.metrics.service_monitor:

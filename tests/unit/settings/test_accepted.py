@@ -87,6 +87,25 @@ KEPT: list[tuple[str, Any]] = [
     ("networkPolicies.enabled", False),
     ("networkPolicies.outside", []),
     ("networkPolicies.outside", ["0.0.0.0/0", "10.20.0.0/16", "2001:db8::/32"]),
+    ("networkPolicies.apiServer", {"port": 443, "extraCidrs": ["203.0.113.0/24"]}),
+    (
+        "networkPolicies",
+        {"cni": "cilium", "gateway": {"kind": "namespace", "namespace": "traefik"}},
+    ),
+    ("networkPolicies", {"cni": "cilium", "gateway": {"kind": "host"}}),
+    (
+        "networkPolicies.extraRules",
+        [
+            {"party": "core", "direction": "egress", "cidr": "10.9.0.0/16", "ports": [8443]},
+            {
+                "party": "cache",
+                "direction": "ingress",
+                "namespace": "backup",
+                "podLabels": {"app": "redis-dump"},
+                "ports": [6379],
+            },
+        ],
+    ),
     ("dns", {"kind": "none"}),
     ("dns", {"kind": "hetzner", "zone": "omani.works", "addresses": {"ipv6": "2001:db8::1"}}),
     ("dns", {"kind": "hetzner", "zone": "omantel.omani.works", "loadBalancer": {"name": "lb-1"}}),
