@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.registry_address import RegistryAddress
 from components.settings.cluster import ClusterSettings
 from components.settings.database import (
     CommonDatabaseSettings,
@@ -15,7 +16,7 @@ from components.settings.database import (
     SharedDatabase,
 )
 from components.settings.dns import DnsKind
-from components.settings.exposure import GatewayExposure, IngressExposure
+from components.settings.exposure import CommonExposure, GatewayExposure, IngressExposure
 from components.settings.harbor import HarborReplicas, HarborSettings
 from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
 from components.settings.metrics import MetricsSettings
@@ -211,10 +212,13 @@ def _pods_share_the_volume(*, storage: StorageKind, harbor: HarborSettings) -> I
         )
 
 
-def _zone_holds_the_registry(*, dns: DnsKind, fqdn: str) -> Iterator[Problem]:
-    reason = dns.problem_with(f"registry.{fqdn}")
+def _zone_holds_the_registry(
+    *, dns: DnsKind, fqdn: str, exposure: CommonExposure
+) -> Iterator[Problem]:
+    reason = dns.problem_with(RegistryAddress(fqdn, exposure.host).host)
     if reason is not None:
-        yield Problem(path=("dns", "zone"), reason=reason, example=fqdn)
+        example = fqdn if exposure.host is None else exposure.host.partition(".")[2]
+        yield Problem(path=("dns", "zone"), reason=reason, example=example)
 
 
 RULES: tuple[CrossRule, ...] = (
@@ -228,7 +232,7 @@ RULES: tuple[CrossRule, ...] = (
         needs=("network_policies", "database", "valkey", "trivy", "metrics"),
         check=_extra_rules_have_pods,
     ),
-    CrossRule(needs=("dns", "fqdn"), check=_zone_holds_the_registry),
+    CrossRule(needs=("dns", "fqdn", "exposure"), check=_zone_holds_the_registry),
     CrossRule(needs=("storage", "harbor"), check=_pods_share_the_volume),
     CrossRule(
         needs=("image_policy", "harbor", "sealing", "database", "valkey"),

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from components.settings.schema.labels import LABELS
 from components.settings.schema.rules import (
     DNS_LABEL,
     PORT,
@@ -14,7 +15,6 @@ from components.settings.schema.rules import (
     Check,
     Section,
     SettingRule,
-    matching,
     refuse,
 )
 
@@ -191,22 +191,6 @@ class Mesh(Section):
         return self
 
 
-_LABEL_KEY = matching(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-\w.]{0,61}\w)?")
-_LABEL_VALUE = matching(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?")
-
-
-_LABELS = SettingRule(
-    allowed="an object of labels and their values",
-    example="web",
-    check=lambda labels: next(
-        (
-            f"{key}: {value} is no label"
-            for key, value in labels.items()
-            if _LABEL_KEY(key) is not None or _LABEL_VALUE(value) is not None
-        ),
-        None,
-    ),
-)
 PartyName = Literal[
     "core", "portal", "jobservice", "registry", "trivy", "exporter", "database", "cache"
 ]
@@ -223,7 +207,7 @@ class ExtraRule(Section):
     """The other end, as a range of addresses. 0.0.0.0/0 and ::/0 leave private ranges out."""
     namespace: Annotated[str, replace(DNS_LABEL, example="keycloak")] | None = None
     """The other end, as the pods of a namespace."""
-    pod_labels: Annotated[dict[str, str], _LABELS] = Field(default_factory=dict)
+    pod_labels: Annotated[dict[str, str], LABELS] = Field(default_factory=dict)
     """Only those of its pods that have these labels; all of them when empty."""
     ports: tuple[Annotated[int, replace(PORT, example="8443")], ...]
     """Ports of the pods that take the connections, or of the addresses."""

@@ -40,6 +40,29 @@ KEPT: list[tuple[str, Any]] = [
     ("database.adopt", True),
     ("fqdn", "a.b"),
     ("fqdn", "x-1.omani.works"),
+    ("fqdn", "3cx.omani.works"),
+    ("fqdn", "1.2.example"),
+    ("exposure", {"kind": "gateway", "host": "harbor.example.com"}),
+    (
+        "exposure",
+        {
+            "kind": "gateway",
+            "parentRefs": [{"name": "registry", "namespace": "harbor", "kind": "ListenerSet"}],
+            "labels": {"expose": "public", "example.com/team": ""},
+            "certificate": {"secretName": "tls", "issuer": {"name": "ca", "kind": "Issuer"}},
+        },
+    ),
+    (
+        "exposure",
+        {
+            "kind": "gateway",
+            "certificate": {
+                "secretName": "tls",
+                "clusterIssuer": "ca",
+                "privateKey": {"algorithm": "RSA", "size": 4096},
+            },
+        },
+    ),
     ("cluster.context", "admin@omantel"),
     ("cluster.uid", "6f1ed002-ab5f-4b2c-9d1e-0242ac120002"),
     ("storage.bucket", "1-2"),

@@ -530,6 +530,116 @@ REFUSED: list[Bad] = [
     ),
     bad("exposure.className", ..., "a Kubernetes object name", "traefik", **INGRESS),
     bad(
+        "exposure.controller",
+        "traefik",
+        "one of default, gce, ncp, alb, f5-bigip",
+        "default",
+        **INGRESS,
+    ),
+    bad(
+        "exposure.issuer",
+        {"name": "vault"},
+        "either exposure.clusterIssuer or exposure.issuer",
+        REMOVE,
+        key="exposure.clusterIssuer",
+        **INGRESS,
+    ),
+    *[
+        bad(
+            "exposure.certificate",
+            {"secretName": "tls", **certificate},
+            allowed,
+            fix,
+            key=f"exposure.certificate.{key}",
+            exposure=GATEWAY,
+        )
+        for key, certificate, allowed, fix in (
+            (
+                "clusterIssuer",
+                {},
+                "either exposure.certificate.clusterIssuer or exposure.certificate.issuer",
+                "letsencrypt-dns01-prod",
+            ),
+            (
+                "clusterIssuer",
+                {"clusterIssuer": "a", "issuer": {"name": "b"}},
+                "either exposure.certificate.clusterIssuer or exposure.certificate.issuer",
+                REMOVE,
+            ),
+            (
+                "issuer.kind",
+                {"issuer": {"name": "b", "kind": "issuer"}},
+                "the kind of an issuer",
+                "Issuer",
+            ),
+            (
+                "issuer.group",
+                {"issuer": {"name": "b", "group": "Cert Manager"}},
+                "an API group",
+                "cert-manager.io",
+            ),
+            (
+                "privateKey.algorithm",
+                {"clusterIssuer": "a", "privateKey": {"algorithm": "DSA"}},
+                "one of ECDSA, RSA, Ed25519",
+                "ECDSA",
+            ),
+            (
+                "privateKey.size",
+                {"clusterIssuer": "a", "privateKey": {"algorithm": "RSA", "size": 256}},
+                "one of 2048, 3072, 4096, 8192 for RSA",
+                "2048",
+            ),
+            (
+                "privateKey.size",
+                {"clusterIssuer": "a", "privateKey": {"size": 2048}},
+                "one of 256, 384, 521 for ECDSA",
+                "256",
+            ),
+            (
+                "privateKey.size",
+                {"clusterIssuer": "a", "privateKey": {"algorithm": "Ed25519", "size": 256}},
+                "left out for Ed25519",
+                REMOVE,
+            ),
+        )
+    ],
+    bad(
+        "exposure.parentRefs",
+        [{"name": "g", "namespace": "n", "kind": "Service"}],
+        "one of Gateway, ListenerSet, XListenerSet",
+        "Gateway",
+        key="exposure.parentRefs[0].kind",
+        exposure=GATEWAY,
+    ),
+    bad(
+        "exposure.labels",
+        {"team": "x" * 64},
+        "is not the value of one",
+        [remove("exposure.labels"), set_path("exposure.labels.KEY", "web")],
+        exposure=GATEWAY,
+    ),
+    *each(
+        "exposure.host",
+        "registry.omantel.omani.works",
+        {
+            "a name, not a URL": ["https://harbor.example.com"],
+            "upper-case letters": ["Harbor.example.com"],
+            "one label is not": ["harbor"],
+            "a lower-case DNS name": ["harbor..example.com", "10.0.0.1"],
+        },
+        exposure=GATEWAY,
+    ),
+    bad(
+        "exposure.host",
+        "harbor.example.com",
+        "harbor.example.com is not in this zone",
+        "example.com",
+        key="dns.zone",
+        exposure=GATEWAY,
+        dns=DNS,
+    ),
+    bad(
         "exposure.annotations",
         {"proxy body size": "0"},
         "proxy body size is not the name of one",
@@ -685,7 +795,7 @@ REFUSED: list[Bad] = [
             (
                 "podLabels",
                 {"namespace": "keycloak", "podLabels": {"app": "x" * 64}},
-                "is no label",
+                "is not the value of one",
                 [
                     remove("networkPolicies.extraRules[0].podLabels"),
                     set_path("networkPolicies.extraRules[0].podLabels.KEY", "web"),
