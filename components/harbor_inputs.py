@@ -7,7 +7,7 @@ the values both import it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -104,6 +104,8 @@ class Gateway:
     """HTTPRoute through Gateway API; TLS ends at the gateway."""
 
     parent_refs: tuple[Mapping[str, str], ...]
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +115,7 @@ class Ingress:
     class_name: str
     tls_secret: str
     annotations: Mapping[str, str]
+    controller: str = "default"
 
 
 def cache_secret(cache: Cache, password: str) -> dict[str, str]:

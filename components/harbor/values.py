@@ -168,6 +168,7 @@ def _expose(spec: HarborValues) -> Values:
             },
             "ingress": {
                 "hosts": {"core": spec.settings.registry_address.host},
+                **_non_default(controller=(spec.exposure.controller, "default")),
                 "className": spec.exposure.class_name,
                 "annotations": dict(spec.exposure.annotations),
             },
@@ -180,8 +181,20 @@ def _expose(spec: HarborValues) -> Values:
         "route": {
             "parentRefs": [dict(ref) for ref in spec.exposure.parent_refs],
             "hosts": [spec.settings.registry_address.host],
+            **_non_default(
+                labels=(dict(spec.exposure.labels), {}),
+                annotations=(dict(spec.exposure.annotations), {}),
+            ),
         },
     }
+
+
+def _non_default(**values: tuple[Any, Any]) -> Values:
+    """Values that differ from the chart's defaults, by key: (value, default).
+
+    Existing releases have no others, and a key more would be an update of each of them.
+    """
+    return {key: value for key, (value, default) in values.items() if value != default}
 
 
 def _trivy(trivy: TrivySettings) -> Values:

@@ -13,7 +13,6 @@ from components.settings.database import DedicatedDatabase
 from components.settings.exposure import GatewayExposure
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.model import Settings
-from components.settings.network_policies import CiliumGateway
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,13 +130,14 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
             remedy="install it (https://cert-manager.io), or bring the certificate's Secret "
             "and leave the issuer out of `exposure`",
         )
-    if policies.enabled and isinstance(policies.gateway, CiliumGateway):
+    if policies.enabled and policies.is_cilium:
         needed += kinds(
             "cilium.io/v2",
             "CiliumNetworkPolicy",
             of="Cilium",
             remedy="set networkPolicies.gateway.kind namespace, and "
-            "networkPolicies.gateway.namespace to where the gateway's pods run",
+            "networkPolicies.gateway.namespace to where the gateway's pods run; and remove "
+            "networkPolicies.cni",
         )
     if settings.metrics.service_monitor:
         needed += kinds(

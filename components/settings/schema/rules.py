@@ -139,28 +139,34 @@ NON_EMPTY = SettingRule(
 )
 
 
-def _fqdn(text: str) -> str | None:
+def _dns_name(text: str) -> str | None:
     labels = text.split(".")
     if "://" in text:
         return "a name, not a URL"
     if text != text.lower():
         return "upper-case letters are not allowed"
-    if labels[0] == "registry":
-        return "the Sovereign's own name: the program puts 'registry.' in front of it"
     if len(labels) < 2:
         return "one label is not a fully qualified name"
+    if labels[-1].isdecimal():
+        return "an address is not a name"
+    is_name = all(re.fullmatch(_LABEL, label) for label in labels)
+    return None if is_name and len(text) <= 253 else ""
+
+
+def _fqdn(text: str) -> str | None:
+    if text.partition(".")[0] == "registry" and "://" not in text:
+        return "the Sovereign's own name: the program puts 'registry.' in front of it"
     if len(f"registry.{text}") > 253:
         return "with 'registry.' in front it would exceed the 253 characters of a DNS name"
-    good = all(re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", label) for label in labels)
-    return None if good else ""
+    return _dns_name(text)
 
 
-FQDN = SettingRule(
-    allowed="a lower-case DNS name of at least two labels (RFC 1035), each a letter and then "
-    "letters, digits and '-', at most 63 characters",
-    example="omantel.omani.works",
-    check=_fqdn,
+_DNS_NAME = (
+    "a lower-case DNS name of at least two labels (RFC 1123), each of letters, digits and '-', at "
+    "most 63 characters, the last one no number"
 )
+FQDN = SettingRule(allowed=_DNS_NAME, example="omantel.omani.works", check=_fqdn)
+DNS_NAME = SettingRule(allowed=_DNS_NAME, example="registry.omantel.omani.works", check=_dns_name)
 
 
 # --- Addresses -------------------------------------------------------------------------------

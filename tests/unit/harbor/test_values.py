@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,8 +22,10 @@ from components.harbor_inputs import (
     VolumeStorage,
     cache_secret,
 )
+from components.network.exposure import chart_exposure
 from components.object_storage.location import BucketLocation, s3_driver
 from tests.support.builders import settings
+from tests.support.golden import compare
 
 LOCATION = BucketLocation(
     bucket="omantel-harbor", region="fsn1", endpoint="https://fsn1.example.com"
@@ -403,6 +406,22 @@ def test_a_component_restarts_on_its_own_revision_alone() -> None:
     assert annotations["trivy"]["sovereign-harbor/secrets"] == "two"
     for name in set(COMPONENTS) - {"core", "trivy"}:
         assert annotations[name] == {}
+
+
+GOLDEN = Path(__file__).parent / "golden"
+INGRESS: dict[str, Any] = {
+    "exposure": {"kind": "ingress", "className": "nginx", "tlsSecret": "wildcard"},
+    "networkPolicies": {"enabled": False},
+}
+
+
+@pytest.mark.parametrize(("exposure", "sections"), [("gateway", {}), ("ingress", INGRESS)])
+def test_a_stack_that_says_nothing_new_keeps_its_values(
+    exposure: str, sections: dict[str, Any]
+) -> None:
+    stack = settings(**sections)
+    spec = dataclasses.replace(SPEC, settings=stack, exposure=chart_exposure(stack))
+    compare(json.loads(json.dumps(harbor_values(spec))), GOLDEN / f"{exposure}.yaml")
 
 
 # --- The whole ---------------------------------------------------------------------------------

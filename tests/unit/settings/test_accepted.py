@@ -40,6 +40,29 @@ KEPT: list[tuple[str, Any]] = [
     ("database.adopt", True),
     ("fqdn", "a.b"),
     ("fqdn", "x-1.omani.works"),
+    ("fqdn", "3cx.omani.works"),
+    ("fqdn", "1.2.example"),
+    ("exposure", {"kind": "gateway", "host": "harbor.example.com"}),
+    (
+        "exposure",
+        {
+            "kind": "gateway",
+            "parentRefs": [{"name": "registry", "namespace": "harbor", "kind": "ListenerSet"}],
+            "labels": {"expose": "public", "example.com/team": ""},
+            "certificate": {"secretName": "tls", "issuer": {"name": "ca", "kind": "Issuer"}},
+        },
+    ),
+    (
+        "exposure",
+        {
+            "kind": "gateway",
+            "certificate": {
+                "secretName": "tls",
+                "clusterIssuer": "ca",
+                "privateKey": {"algorithm": "RSA", "size": 4096},
+            },
+        },
+    ),
     ("cluster.context", "admin@omantel"),
     ("cluster.uid", "6f1ed002-ab5f-4b2c-9d1e-0242ac120002"),
     ("storage.bucket", "1-2"),
@@ -87,6 +110,25 @@ KEPT: list[tuple[str, Any]] = [
     ("networkPolicies.enabled", False),
     ("networkPolicies.outside", []),
     ("networkPolicies.outside", ["0.0.0.0/0", "10.20.0.0/16", "2001:db8::/32"]),
+    ("networkPolicies.apiServer", {"port": 443, "extraCidrs": ["203.0.113.0/24"]}),
+    (
+        "networkPolicies",
+        {"cni": "cilium", "gateway": {"kind": "namespace", "namespace": "traefik"}},
+    ),
+    ("networkPolicies", {"cni": "cilium", "gateway": {"kind": "host"}}),
+    (
+        "networkPolicies.extraRules",
+        [
+            {"party": "core", "direction": "egress", "cidr": "10.9.0.0/16", "ports": [8443]},
+            {
+                "party": "cache",
+                "direction": "ingress",
+                "namespace": "backup",
+                "podLabels": {"app": "redis-dump"},
+                "ports": [6379],
+            },
+        ],
+    ),
     ("dns", {"kind": "none"}),
     ("dns", {"kind": "hetzner", "zone": "omani.works", "addresses": {"ipv6": "2001:db8::1"}}),
     ("dns", {"kind": "hetzner", "zone": "omantel.omani.works", "loadBalancer": {"name": "lb-1"}}),
