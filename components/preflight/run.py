@@ -6,7 +6,7 @@ import pulumi
 
 from components.adopted import Adopted
 from components.kubernetes.client import ClusterClient, ClusterUnreachable
-from components.preflight import evidence, identity, requirements
+from components.preflight import evidence, identity, namespace, requirements
 from components.preflight.adoption import check
 from components.stack_config import StackConfig
 
@@ -23,7 +23,10 @@ def run(config: StackConfig) -> Adopted:
         problems = identity.problems(client, settings.cluster)
         # The contents of a cluster that is not the stack's are no evidence of anything.
         if not problems:
-            problems = evidence.problems(client, settings) + check.problems(client, config)
+            existing = check.problems(client, config)
+            # A Harbor of somebody else says the same as its namespace, with the better advice.
+            existing = existing or namespace.problems(client, settings, pulumi.get_stack())
+            problems = evidence.problems(client, settings) + existing
         problems += requirements.problems(client, settings)
     except ClusterUnreachable as error:
         if pulumi.runtime.is_dry_run():

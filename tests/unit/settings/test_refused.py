@@ -404,7 +404,16 @@ REFUSED: list[Bad] = [
         "harbor",
         {
             "a Kubernetes name": ["Harbor"],
-            "Kubernetes keeps those that begin with kube-": ["kube-system"],
+            "Kubernetes keeps those that begin with kube-": ["kube-system", "kube-public"],
+            "without retainData, deleted as a whole": ["default"],
+            "belongs to other software": [
+                "flux-system",
+                "cert-manager",
+                "kyverno",
+                "cnpg-system",
+                "cilium",
+                "longhorn-system",
+            ],
         },
     ),
     *each(
