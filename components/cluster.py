@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -22,15 +23,37 @@ from components.unknown import unknown
 def provider(settings: ClusterSettings) -> k8s.Provider:
     """The one provider of this stack.
 
-    It reads the kubeconfig from $KUBECONFIG or ~/.kube/config, so that neither its path nor a
-    credential enters the state. With an identifier of the cluster a changed kubeconfig does not
-    replace every resource (pulumi-kubernetes #4019).
+    It reads the kubeconfig from $KUBECONFIG or ~/.kube/config in each operation, so that neither
+    its path nor a credential enters the state. `cluster` is kept in the state instead: refresh and
+    destroy, which do not run this program, reach the cluster entry of that name or none. With an
+    identifier of the cluster a changed kubeconfig does not replace every resource
+    (pulumi-kubernetes #4019).
     """
     return k8s.Provider(
         "cluster",
         context=settings.context,
+        cluster=settings.name,
         cluster_identifier=settings.name or settings.context,
         enable_server_side_apply=True,
+        opts=pulumi.ResourceOptions(transformations=[_without_the_environment]),
+    )
+
+
+_PROVIDER_INPUTS: Final = {"context", "cluster", "cluster_identifier", "enable_server_side_apply"}
+
+
+def _without_the_environment(
+    args: pulumi.ResourceTransformationArgs,
+) -> pulumi.ResourceTransformationResult:
+    """Drops the inputs that the SDK takes from the environment where they are not given.
+
+    They would stay in the state: the path of this run's KUBECONFIG, which another machine does not
+    have, or PULUMI_K8S_DELETE_UNREACHABLE, with which a later refresh without cluster would empty
+    the state. The provider reads the same variables itself, in the run that sets them.
+    """
+    return pulumi.ResourceTransformationResult(
+        props={key: args.props[key] for key in args.props if key in _PROVIDER_INPUTS},
+        opts=args.opts,
     )
 
 

@@ -186,8 +186,8 @@ def _policy(change: Change, plan: Plan) -> Iterator[str]:
         yield f"**The policy `{name}` refuses no pods any more.** Any image may run."
     elif now and change.act == "update" and has_other_rules:
         yield (
-            f"**The policy `{name}` refuses by other rules from now on.** A pod that runs stays; one "
-            f"that does not keep to them is refused when it starts again. {_evidence(plan)}"
+            f"**The policy `{name}` refuses by other rules from now on.** A pod that runs stays; "
+            f"one that does not keep to them is refused when it starts again. {_evidence(plan)}"
         )
 
 

@@ -10,7 +10,7 @@ import pulumi
 from components.adopted import Adopted
 from components.kubernetes.client import ClusterClient
 from components.kubernetes.unreachable import ClusterUnreachable
-from components.preflight import evidence, identity, requirements
+from components.preflight import evidence, fixed, identity, namespace, requirements
 from components.preflight.adoption import check
 from components.stack_config import StackConfig
 
@@ -27,18 +27,18 @@ def run(config: StackConfig) -> Adopted:
     without an API server that answers: it says which checks were not made, and shows everything
     as new.
     """
-    settings = config.settings
+    settings, stack = config.settings, pulumi.get_stack()
     problems, unchecked = _answers(config)
     if unchecked and not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(
-            f"the cluster of stack {pulumi.get_stack()} is not reached: "
+            f"the cluster of stack {stack} is not reached: "
             f"{next(iter(unchecked.values()))}\n"
             "  nothing was touched. KUBECONFIG and cluster.context decide which cluster is meant:\n"
             "  kubectl config get-contexts"
         )
     if problems:
         raise pulumi.RunError(
-            f"the cluster is not ready for stack {pulumi.get_stack()}; nothing was touched\n"
+            f"the cluster is not ready for stack {stack}; nothing was touched\n"
             + "\n".join(problems)
         )
     for reason in dict.fromkeys(unchecked.values()):
@@ -57,7 +57,7 @@ def _answers(config: StackConfig) -> tuple[list[str], Mapping[str, str]]:
     checks: dict[str, Callable[[ClusterClient], list[str]]] = {
         _IDENTITY: lambda client: identity.problems(client, settings.cluster),
         _POLICIES: lambda client: evidence.problems(client, settings),
-        _EXISTING: lambda client: check.problems(client, config),
+        _EXISTING: lambda client: _existing(client, config),
         _REQUIREMENTS: lambda client: requirements.problems(client, settings),
     }
     problems: list[str] = []
@@ -89,3 +89,14 @@ def _answers(config: StackConfig) -> tuple[list[str], Mapping[str, str]]:
         if name == _IDENTITY:
             is_another = bool(problems)
     return problems, unchecked
+
+
+def _existing(client: ClusterClient, config: StackConfig) -> list[str]:
+    """Why what exists already is neither adopted nor changed."""
+    settings, stack = config.settings, pulumi.get_stack()
+    problems = check.problems(client, config)
+    # A Harbor of somebody else says the same as its namespace, with the better advice.
+    problems = problems or namespace.problems(client, settings, stack)
+    if not problems or check.is_asked_for(settings):
+        problems += fixed.problems(client, settings, stack)
+    return problems

@@ -124,7 +124,8 @@ class HarborSettings(AsksForSecrets):
     }
 
     namespace: Annotated[str, OWN_NAMESPACE] = "harbor"
-    """Namespace of Harbor, its database and its cache."""
+    """Namespace of Harbor, its database and its cache. One that exists has to be empty, or
+    adopted."""
     adopt: bool = False
     """Adopt the Helm release `harbor` that exists in the namespace instead of refusing it."""
     chart: Chart = Chart()

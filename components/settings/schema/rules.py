@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from components.kubernetes.quantities import bytes_of
+from components.settings.exclusions import CLUSTER, ESTATE
 
 Check = Callable[[Any], str | None]
 """Takes a value of the field's type. Returns None if it is allowed, else the reason against it: ""
@@ -102,10 +103,24 @@ DNS_LABEL = SettingRule(
     example="harbor",
     check=matching(_LABEL),
 )
+
+
+def _own_namespace(name: str) -> str | None:
+    if name == "default":
+        return (
+            "Harbor's namespace is labelled, restricted and, without retainData, deleted as a whole"
+        )
+    others = {**CLUSTER, **ESTATE}
+    if name in others and not name.startswith("kube-"):
+        return f"{name} belongs to other software ({others[name]})"
+    return matching(rf"(?!kube-){_LABEL}")(name)
+
+
 OWN_NAMESPACE = SettingRule(
-    allowed=f"{DNS_LABEL.allowed}; Kubernetes keeps those that begin with kube- for itself",
+    allowed=f"{DNS_LABEL.allowed}; not default, not the namespace of other software of the "
+    "platform; Kubernetes keeps those that begin with kube- for itself",
     example="harbor",
-    check=matching(rf"(?!kube-){_LABEL}"),
+    check=_own_namespace,
 )
 OBJECT_NAME = SettingRule(
     allowed="a Kubernetes object name: lower-case letters, digits, '-' and '.'",

@@ -2,7 +2,7 @@
 
 import re
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -68,10 +68,24 @@ REGION = SettingRule(
     example="us-east-1",
     check=matching(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"),
 )
+OWN_FOLDER: Final = ".sovereign-harbor"
+"""Folder in a bucket, or below a root directory, of the objects that this program itself writes."""
+
+_PREFIX = matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*")
+
+
+def _root_directory(prefix: str) -> str | None:
+    """Images below OWN_FOLDER would count as this program's own objects, which a deletion of the
+    bucket removes without asking. A store may read // and /./ as /, so such parts do not count."""
+    if OWN_FOLDER in prefix.split("/"):
+        return f"{OWN_FOLDER} is the folder of this program's own objects, which go with the bucket"
+    return _PREFIX(prefix)
+
+
 ROOT_DIRECTORY = SettingRule(
     allowed="a prefix of letters, digits, '.', '_', '-' and '/', without '..'",
     example="harbor",
-    check=written_unquoted(matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*")),
+    check=written_unquoted(_root_directory),
 )
 
 

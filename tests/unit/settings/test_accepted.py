@@ -71,6 +71,7 @@ KEPT: list[tuple[str, Any]] = [
     ("storage.chunkSize", "5242880"),
     ("storage.versioning", {"enabled": False}),
     ("storage.rootDirectory", "harbor/v2"),
+    ("storage.rootDirectory", "sovereign-harbor/.sovereign-harbor-images"),
     ("storage.movedTo", "hetzner/fsn1/omantel-harbor"),
     ("storage.lockdown", {"projectId": "1234567", "moreAccessKeys": ["NEXTACCESSKEY0000001"]}),
     ("sealing.certificate", PEM),

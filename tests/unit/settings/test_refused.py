@@ -255,6 +255,19 @@ REFUSED: list[Bad] = [
     bad("storage.multipartCopyMaxConcurrency", "0", "a number from 1 to 1000", "10"),
     bad("storage.rootDirectory", "../other", "without '..'", "harbor"),
     *each(
+        "storage.rootDirectory",
+        "harbor",
+        {
+            "this program's own objects, which go with the bucket": [
+                ".sovereign-harbor",
+                "/.sovereign-harbor/",
+                ".sovereign-harbor/images",
+                "./.sovereign-harbor//images",
+                "images/.sovereign-harbor",
+            ],
+        },
+    ),
+    *each(
         "storage.region",
         "eu-central-1",
         {
@@ -391,7 +404,16 @@ REFUSED: list[Bad] = [
         "harbor",
         {
             "a Kubernetes name": ["Harbor"],
-            "Kubernetes keeps those that begin with kube-": ["kube-system"],
+            "Kubernetes keeps those that begin with kube-": ["kube-system", "kube-public"],
+            "without retainData, deleted as a whole": ["default"],
+            "belongs to other software": [
+                "flux-system",
+                "cert-manager",
+                "kyverno",
+                "cnpg-system",
+                "cilium",
+                "longhorn-system",
+            ],
         },
     ),
     *each(
