@@ -114,8 +114,15 @@ fleet-operator: $(VENV)/program ## Stacks for the Kubernetes Operator (REPOSITOR
 	@$(RUN) -m fleet operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \
 		--commit "$(or $(COMMIT),$(shell git rev-parse HEAD))" --namespace "$(or $(NAMESPACE),pulumi)"
 
-sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=… REGION=…)
-	@$(RUN) -m fleet sovereign "$(NAME)" "$(FQDN)" "$(REGION)"
+# KIND=hetzner (unless set) takes REGION; s3: ENDPOINT REGION; aws: REGION ACCOUNTID; gcs: BUCKET;
+# azure: ACCOUNT CONTAINER; filesystem: SIZE STORAGECLASS. BUCKET is NAME-harbor unless set.
+sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=… KIND=… REGION=…)
+	@$(RUN) -m fleet sovereign "$(NAME)" "$(FQDN)" "$(REGION)" $(if $(KIND),--kind "$(KIND)") \
+		$(call PLACE,endpoint,$(ENDPOINT)) $(call PLACE,bucket,$(BUCKET)) \
+		$(call PLACE,account,$(ACCOUNT)) $(call PLACE,container,$(CONTAINER)) \
+		$(call PLACE,accountId,$(ACCOUNTID)) $(call PLACE,size,$(SIZE)) \
+		$(call PLACE,storageClass,$(STORAGECLASS))
+PLACE = $(if $(2),--set "$(1)=$(2)")
 
 stacks: ## The stacks that exist as files, as JSON
 	@$(PYTHON) -m engine.stacks

@@ -66,6 +66,12 @@ def config(stack: str, root: Path | None = None) -> dict[str, Any]:
     return (yaml.safe_load(stack_file(stack, root).read_text()) or {}).get("config") or {}
 
 
+def salt(stack: str) -> str:
+    """`encryptionsalt` of the stack's file, or nothing. Raises FileNotFoundError."""
+    document = yaml.safe_load(stack_file(stack).read_text()) or {}
+    return str(document.get("encryptionsalt") or "")
+
+
 def has_backend(environment: Mapping[str, str]) -> bool:
     return bool(environment.get("PULUMI_BACKEND_URL") or environment.get("PULUMI_ACCESS_TOKEN"))
 

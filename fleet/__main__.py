@@ -20,7 +20,10 @@ def main(arguments: list[str]) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         if chosen.command == "sovereign":
-            return scaffold.main(chosen.name, chosen.fqdn, chosen.region)
+            values = dict(pair.partition("=")[::2] for pair in chosen.set)
+            return scaffold.main(
+                chosen.name, chosen.fqdn, chosen.region, kind=chosen.kind, values=values
+            )
         if chosen.command == "operator":
             options = {name: getattr(chosen, name) for name in _OPERATOR}
             print(operator.manifests(stacks.sovereigns(), operator.Operator(**options)), end="")
@@ -50,8 +53,11 @@ def _parser() -> argparse.ArgumentParser:
         many.add_argument("--base", help="preview: branch or commit to compare with (git)")
         many.add_argument("--output", type=Path, help="folder for the previews' Markdown")
     new = commands.add_parser("sovereign", help="write the stack file of a new one")
-    for argument in ("name", "fqdn", "region"):
+    for argument in ("name", "fqdn"):
         new.add_argument(argument)
+    new.add_argument("region", nargs="?", default="")
+    new.add_argument("--kind", default=scaffold.DEFAULT_KIND, help=", ".join(scaffold.KINDS))
+    new.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of storage")
     stack = commands.add_parser("operator", help="Stack resources for the Kubernetes Operator")
     for argument in _OPERATOR:
         stack.add_argument(f"--{argument}", required=True)

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from components.public_passphrase import is_public_environment
 from engine import pulumi, tools
 from engine import workplace as engine
 from engine.pulumi import EngineError, Ran
@@ -71,6 +72,7 @@ def run(
     environment = dict(environment or tools.tools_environment())
     if verb != "preview":
         engine.backend_workplace(environment)
+        _refuse_sandbox_environment(names, environment)
 
     def turn(stack: str) -> Outcome:
         job = Job(stack=stack, environment=environment, board=board, base=base)
@@ -92,6 +94,15 @@ def run(
             pool.shutdown(wait=False, cancel_futures=True)
             pulumi.interrupt()
             raise
+
+
+def _refuse_sandbox_environment(names: Sequence[str], environment: Mapping[str, str]) -> None:
+    others = [name for name in names if not engine.is_sandbox(name)]
+    if others and is_public_environment(environment):
+        raise EngineError(
+            f"this shell has the sandbox's environment (make env); {', '.join(others)} is no "
+            "sandbox. Open a new shell without it (docs/howto/state-backends.md)"
+        )
 
 
 # --- The verbs ----------------------------------------------------------------------------------

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from components.credentials import CREDENTIALS
+from components.public_passphrase import way_out
 from engine import workplace as engine
 from engine.pulumi import Watch
 from policy import rules as pack_rules
+from policy.plaintext import PUBLIC
 from policy.resource import Sovereign
 from review import comparison, plan, rules, summary
 from review.base import Base, base_of
@@ -71,7 +73,7 @@ def preview(
         previewed = plan.read(stack, digest(ran.output, ran.errors), events)
         is_scratch = place.is_scratch
     config = engine.config(stack)
-    sovereign = Sovereign.of(config)
+    sovereign = Sovereign.of(config, salt=engine.salt(stack))
     before = base_of(stack, base, environment, previewed=is_scratch) if base else None
     if before is not None and before.plan is not None and not previewed.errors:
         readers = {name: credential.readers for name, credential in CREDENTIALS.items()}
@@ -83,6 +85,9 @@ def preview(
     broken = tuple(rules.violations(previewed, sandbox=sovereign.sandbox))
     if not packs or is_called_one:
         broken += tuple(_by_digest(previewed, sovereign))
+    if is_scratch and sovereign.has_public_secrets:
+        # The pack sees the copy's file, from which the salt is removed.
+        broken += (_encrypted_for_everybody(stack),)
     is_sandbox = sovereign.sandbox and (stack == _SANDBOX or before is not None)
     settings = comparison.settings(before.config, config) if before and before.config else ()
     return Preview(
@@ -110,6 +115,15 @@ def _note(base: Base | None, reference: str | None, *, is_scratch: bool) -> str:
     if base.plan is None:
         return f"There is nothing to compare with at {commit}: {base.problem}. {EMPTY_STATE}"
     return COMPARED.format(commit=commit)
+
+
+def _encrypted_for_everybody(stack: str) -> Violation:
+    steps = "; ".join(line for line in way_out(stack).splitlines())
+    return Violation(
+        rule="no-plaintext-secret",
+        resource=engine.stack_file(stack).name,
+        message=f"{PUBLIC}. The way out: {steps}",
+    )
 
 
 def has_policy_sdk() -> bool:

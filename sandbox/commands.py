@@ -14,7 +14,7 @@ from engine.project import ROOT
 from engine.stack import Stack
 from engine.terminal import Steps
 from sandbox import chart, cluster, kyverno, processes, sealing, smoke, storage
-from sandbox.environment import as_shell, environment
+from sandbox.environment import as_shell, environment, guarded
 from sandbox.processes import SandboxError
 from sandbox.state import STACK, State
 from toolchain import build
@@ -155,7 +155,12 @@ def env(state: State, _: argparse.Namespace) -> int:
     """Prints what `eval` needs to use the sandbox from a shell."""
     with contextlib.redirect_stdout(sys.stderr):
         tools = ensure(report=lambda _: None)
-    print(as_shell(environment(state, tools)))
+    print(as_shell(guarded(state, environment(state, tools))))
+    print(
+        f"This shell is for the sandbox's stack {STACK}: its passphrase is public, and `make "
+        "clean` removes its backend. `pulumi` refuses every other stack in it.",
+        file=sys.stderr,
+    )
     return 0
 
 

@@ -40,11 +40,11 @@ from toolchain.go import (
 
 def find_cli(cli: Cli) -> tuple[Path, str] | None:
     """The command on PATH and its version; None unless the sandbox can work with that version."""
-    cache = cache_dir().resolve()
+    own = [cache_dir().resolve(), *map(Path.resolve, sandbox_folders())]
     path = os.pathsep.join(
         folder
         for folder in os.environ.get("PATH", "").split(os.pathsep)
-        if folder and not Path(folder).resolve().is_relative_to(cache)
+        if folder and not any(Path(folder).resolve().is_relative_to(each) for each in own)
     )
     executable = shutil.which(cli.name, path=path)
     if not executable or (cli.needs and not shutil.which(cli.needs, path=path)):
@@ -59,6 +59,12 @@ def find_cli(cli: Cli) -> tuple[Path, str] | None:
     if version is None or not cli.at_least <= version < cli.below:
         return None
     return Path(executable), ".".join(map(str, version))
+
+
+def sandbox_folders() -> list[Path]:
+    """Where `make env` finds its commands: those were built here, whatever PATH they are on."""
+    chosen = os.environ.get("SANDBOX_DIR")
+    return [Path(__file__).parent.parent / ".sandbox", *([Path(chosen)] if chosen else [])]
 
 
 def required_go(tools: Iterable[Tool]) -> Version:

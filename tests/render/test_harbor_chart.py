@@ -2,7 +2,7 @@
 
 On the stand-in, or on the real chart:
 
-    HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_harbor_chart.py
+    TEST_HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_harbor_chart.py
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ The pods are the rendered chart's, with their labels and ports. What the policie
 them is computed here by the rules of NetworkPolicy, from the policies as they are sent to the API
 server, and compared with a matrix that was written by hand.
 
-    HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_traffic_matrix.py
+    TEST_HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_traffic_matrix.py
 """
 
 from __future__ import annotations

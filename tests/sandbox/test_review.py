@@ -25,7 +25,8 @@ from review import preview, rules
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 
-STACKS = [*engine.sovereigns(), "local"]
+STACKS = ["local", "omantel", "otech"]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 SECRETS = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "KUBECONFIG")
 
 
@@ -64,6 +65,16 @@ def test_every_stack_is_previewed_without_backend_cluster_and_secret(
     assert "```mermaid" in done.markdown
     assert "RandomPassword `credentials-secret-key`**" in done.markdown
     assert engine.stack_file(stack).read_bytes() == committed
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
+def test_every_example_is_previewed_and_keeps_every_rule(
+    example: Path, copy: Path, sandbox: Sandbox
+) -> None:
+    shutil.copyfile(example, copy / "Pulumi.example.yaml")
+    done = preview.preview("example")
+    assert done.code == 0, done.markdown
+    assert (done.violations, done.plan.violations) == ((), ())
 
 
 OFFENCES = {
@@ -179,11 +190,23 @@ def test_a_stack_file_with_somebody_s_secrets_is_previewed_without_their_key(
     file.write_text(
         file.read_text()
         + f"  sovereign-harbor:s3AccessKey:\n    secure: {encrypted}\n"
-        + "encryptionsalt: v1:LycdZFLBPqc=:v1:TWdsyIbrb5Gzyj05:bZH/HDUa0Eo490XkZFMcfywIEoPDZw==\n"
+        + "encryptionsalt: v1:AAAAAAAAAAA=:v1:AAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\n"
     )
     done = preview.preview("omantel")
     assert done.code == 0, done.markdown
     assert "s3AccessKey" in done.markdown
+
+
+def test_a_stack_file_that_the_sandbox_s_passphrase_decrypts_fails_the_preview(
+    copy: Path, sandbox: Sandbox
+) -> None:
+    file, local = copy / "Pulumi.omantel.yaml", copy / "Pulumi.local.yaml"
+    salt = yaml.safe_load(local.read_text())["encryptionsalt"]
+    file.write_text(f"{file.read_text()}encryptionsalt: {salt}\n")
+    done = preview.preview("omantel")
+    assert done.code != 0
+    assert "**no-plaintext-secret** — `Pulumi.omantel.yaml`" in done.markdown
+    assert "pulumi stack init omantel" in done.markdown
 
 
 def test_a_pull_request_that_drops_the_bucket_is_stopped(

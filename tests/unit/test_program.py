@@ -54,7 +54,9 @@ from tests.unit.harbor.test_recovery import helm_record
 from tests.unit.preflight.test_adoption import chart_objects
 
 GOLDEN = Path(__file__).parent / "golden"
-STACKS = ("local", "omantel", "otech")
+STACKS = tuple(sorted(file.stem for file in GOLDEN.glob("*.txt")))
+"""Those whose resources are written down, as examples. Any other Sovereign is its file alone: the
+preview of its pull request is its test."""
 
 SECRETS = {**builders.SECRETS, "dnsToken": f"{MARK}-token-of-forty-characters-"}
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
@@ -296,8 +298,8 @@ def test_without_an_answer_the_later_checks_do_not_wait_for_one(program: Program
 
 
 def test_every_golden_file_is_of_a_stack() -> None:
-    assert {file.stem for file in GOLDEN.glob("*.txt")} == set(STACKS)
-    assert {file.suffixes[0][1:] for file in ROOT.glob("Pulumi.*.yaml")} == set(STACKS)
+    assert set(STACKS) <= {file.suffixes[0][1:] for file in ROOT.glob("Pulumi.*.yaml")}
+    assert "local" in STACKS
 
 
 VARIANTS: list[tuple[str, Sections]] = [

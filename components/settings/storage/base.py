@@ -111,6 +111,8 @@ class StorageKind(AsksForSecrets):
     """Whether blobs are kept outside the cluster, on a host that pods must reach."""
     has_seam: ClassVar[bool] = False
     """Whether the store speaks S3, so that the estate's seam can announce the bucket to others."""
+    provider: ClassVar[str | None] = None
+    """Pulumi's package besides kubernetes whose default provider the stack's file switches off."""
 
     moved_to: Annotated[str, MOVED_TO] | None = None
     """Name of this section's location, once blobs were moved to it from another one."""

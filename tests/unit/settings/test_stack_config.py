@@ -286,6 +286,17 @@ def test_a_bad_harbor_chart_is_mended_where_it_was_set(stack: Stack) -> None:
     assert (refusal.key, refusal.fix) == ("harbor.chart.source", "unset HARBOR_CHART")
 
 
+@pytest.mark.parametrize("preview", [True, False])
+def test_the_sandbox_s_environment_serves_no_other_stack(stack: Stack, *, preview: bool) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(
+            GOOD, secrets=BOTH, preview=preview, environ={"PULUMI_CONFIG_PASSPHRASE": "sandbox"}
+        )
+    (refusal,) = raised.value.refusals
+    assert refusal.key == "(PULUMI_CONFIG_PASSPHRASE)"
+    assert "pulumi stack init omantel" in refusal.fix
+
+
 def test_an_address_like_that_of_a_pooler_is_a_warning_only(stack: Stack) -> None:
     database = {**SHARED_DATABASE, "host": "gitlab-postgres-pooler"}
     config = stack.load({**GOOD, "database": database}, secrets=BOTH)
