@@ -6,6 +6,7 @@ lightkube reads the kubeconfig and does the authentication; paths are the API's 
 from __future__ import annotations
 
 import base64
+import json
 import threading
 from typing import Any
 
@@ -55,9 +56,18 @@ class ClusterClient:
         """Deletes the object at an API path, if it is there. Raises ClusterUnreachable."""
         self._request("DELETE", path)
 
-    def _request(self, method: str, path: str) -> httpx2.Response:
+    def merge(self, path: str, change: dict[str, Any]) -> None:
+        """Merges `change` into the object at an API path, if it is there (JSON merge patch).
+
+        Raises ClusterUnreachable.
+        """
+        kind = {"Content-Type": "application/merge-patch+json"}
+        manager = f"{path}?fieldManager=sovereign-harbor"
+        self._request("PATCH", manager, content=json.dumps(change), headers=kind)
+
+    def _request(self, method: str, path: str, **body: Any) -> httpx2.Response:
         try:
-            answer = self._http.request(method, path)
+            answer = self._http.request(method, path, **body)
         except httpx2.HTTPError as error:
             raise ClusterUnreachable(str(error) or type(error).__name__) from None
         if answer.is_error and answer.status_code != 404:
@@ -79,29 +89,11 @@ def _message(answer: httpx2.Response) -> str:
         return answer.text[:200]
 
 
-def secret_annotations(client: ClusterClient, *, namespace: str, name: str) -> dict[str, str]:
-    """Annotations of a Secret; empty when it does not exist. Its data is never looked at."""
-    secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
-    return dig(secret, "metadata", "annotations") or {}
-
-
 def secret_value(client: ClusterClient, *, namespace: str, name: str, key: str) -> str | None:
     """The text under `key` of a Secret; None when Secret or key is missing."""
     secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     encoded = dig(secret, "data", key)
     return None if encoded is None else base64.b64decode(encoded).decode()
-
-
-def sealed_secret_condition(client: ClusterClient, *, namespace: str, name: str) -> str:
-    """The sealed-secrets controller's last message on a SealedSecret, for an error message."""
-    sealed = client.get(f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}")
-    if sealed is None:
-        return "the SealedSecret is gone"
-    conditions: list[dict[str, Any]] = dig(sealed, "status", "conditions") or []
-    for condition in conditions:
-        if condition.get("type") == "Synced":
-            return str(condition.get("message") or f"Synced={condition.get('status')}")
-    return "the controller has not looked at it: is sealed-secrets running?"
 
 
 def fetch_certificate(client: ClusterClient, *, namespace: str, name: str) -> str:

@@ -6,7 +6,7 @@ import pulumi
 
 from components.adopted import Adopted
 from components.kubernetes.client import ClusterClient, ClusterUnreachable
-from components.preflight import evidence, identity, requirements
+from components.preflight import evidence, identity, plain_secrets, requirements
 from components.preflight.adoption import check
 from components.stack_config import StackConfig
 
@@ -24,6 +24,7 @@ def run(config: StackConfig) -> Adopted:
         # The contents of a cluster that is not the stack's are no evidence of anything.
         if not problems:
             problems = evidence.problems(client, settings) + check.problems(client, config)
+            problems += plain_secrets.problems(client, config)
         problems += requirements.problems(client, settings)
     except ClusterUnreachable as error:
         if pulumi.runtime.is_dry_run():

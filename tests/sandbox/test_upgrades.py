@@ -29,8 +29,11 @@ from toolchain import build as toolchain
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 
+MARKS = ["create sealing-trust", "create state-mark", "create state-mark-record"]
+
 CHANGES: Mapping[str, list[str]] = {
-    "v0.1.0": ["create object-storage-place"],
+    "d8ee5dc": MARKS,
+    "v0.1.0": ["create object-storage-place", *MARKS],
 }
 """Version → all that an upgrade from it changes; nothing where no line is. A later feature that
 changes existing Sovereigns is added to each version."""

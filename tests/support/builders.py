@@ -88,6 +88,7 @@ class Cluster:
     cluster_name: str = "omantel"
     contexts: list[str | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    merged: list[tuple[str, Any]] = field(default_factory=list)
     is_up: bool = True
     has_everything: bool = False
 
@@ -101,6 +102,9 @@ class Cluster:
         self.asked.append(path)
         answer = self.objects.get(path, {} if self.has_everything else None)
         return answer() if callable(answer) else answer
+
+    def merge(self, path: str, change: dict[str, Any]) -> None:
+        self.merged.append((path, change))
 
     def text(self, path: str) -> str:
         return str(self.objects[path])
