@@ -8,6 +8,7 @@ from components.harbor import release
 from components.image_policy import component as image_policy
 from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
+from components.ownership import record as state_mark_record
 from components.preflight import run as preflight
 
 gc.freeze()  # Imported modules stay: without it the collector walks them for 0.4 s of a run.
@@ -20,6 +21,7 @@ policies.create(config, context)
 dns.create(config, context)
 exposure.create(config, context)
 minted = credentials.create(config, context)
+state_mark_record.create(context, after=minted)
 postgres = database.create(config, context, minted, adopted_id=adopted.database)
 valkey = cache.create(config, context, minted)
 harbor = release.create(

@@ -12,8 +12,11 @@ from components.adopted import Adopted
 from components.context import Context
 from components.kubernetes import naming
 from components.ordering import after
+from components.ownership.state_mark import StateMark
 from components.sealing.crypto import SealingError, load_certificate
+from components.sealing.trust import SealingTrust
 from components.settings.cluster import ClusterSettings
+from components.settings.database import DedicatedDatabase
 from components.settings.model import Settings
 from components.settings.sealing import SealingSettings
 from components.stack_config import StackConfig
@@ -63,12 +66,19 @@ def create(config: StackConfig, adopted: Adopted) -> Context:
     Raises RunError, see sealing_certificate.
     """
     settings = config.settings
-    options = pulumi.ResourceOptions(provider=provider(settings.cluster))
+    adopting = adopts_sovereign(settings)
+    mark = StateMark("state-mark", namespace=settings.harbor.namespace, adopting=adopting)
+    after_mark = pulumi.ResourceOptions(depends_on=[mark])
+    trust = _trust(settings, after_mark)
+    # Whatever this stack makes depends on these two, so that their refusals come before it.
+    options = pulumi.ResourceOptions(provider=provider(settings.cluster), depends_on=[mark, trust])
     return Context(
         registry=settings.registry_address,
         kube_context=settings.cluster.context,
         namespace=_harbor_namespace(settings, adopted, options),
-        certificate=sealing_certificate(settings.sealing, settings.cluster),
+        certificate=trust.certificate,
+        adopting=adopting,
+        mark=mark.mark,
         unseal_seconds=settings.sealing.timeout_seconds,
         protect=settings.protect,
         retain=settings.retain_data,
@@ -101,6 +111,26 @@ def _harbor_namespace(
         ),
     )
     return after(namespace.id, settings.harbor.namespace)
+
+
+def adopts_sovereign(settings: Settings) -> bool:
+    """Whether the settings adopt the Harbor and the database that live in the namespace."""
+    database = settings.database
+    return settings.harbor.adopt and not (
+        isinstance(database, DedicatedDatabase) and not database.adopt
+    )
+
+
+def _trust(settings: Settings, options: pulumi.ResourceOptions) -> SealingTrust:
+    section = settings.sealing
+    return SealingTrust(
+        "sealing-trust",
+        certificate=sealing_certificate(section, settings.cluster),
+        pinned=section.certificate is not None,
+        accepted=section.accepted_fingerprint,
+        controller_namespace=section.controller_namespace,
+        opts=options,
+    )
 
 
 def sealing_certificate(settings: SealingSettings, cluster: ClusterSettings) -> pulumi.Output[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 
@@ -14,6 +15,9 @@ from components.harbor_inputs import Cache
 from components.ordering import after
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
+
+SHARED_SECRET: Final = "harbor-shared-valkey"
+"""Secret with the copied password of a shared one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +36,19 @@ def create(config: StackConfig, context: Context, credentials: Credentials) -> C
     settings = config.settings
     section = settings.valkey
     if isinstance(section, DedicatedValkey):
-        args = ValkeyArgs(settings=section, password=credentials.valkey_password, context=context)
+        args = ValkeyArgs(
+            settings=section,
+            password=credentials.valkey_password,
+            context=context,
+            minted=credentials.minted.get("valkey-password"),
+        )
         own = Valkey("cache", args, context.options)
         return CacheAccess(cache=own.cache, revision=own.revision)
     indexes = section.indexes
     cache = Cache(
         host=section.host,
         port=section.port,
-        secret_name="harbor-shared-valkey",
+        secret_name=SHARED_SECRET,
         core_index=indexes.core,
         jobservice_index=indexes.jobservice,
         registry_index=indexes.registry,
@@ -51,7 +60,7 @@ def create(config: StackConfig, context: Context, credentials: Credentials) -> C
         "cache",
         SharedCredentialsArgs(
             source=section.secret,
-            secret_name=cache.secret_name,
+            secret_name=SHARED_SECRET,
             data=lambda password: cache_secret_data(cache, password),
             context=context,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 
@@ -14,6 +15,9 @@ from components.harbor_inputs import Database
 from components.settings.database import DedicatedDatabase
 from components.settings.model import max_open_connections
 from components.stack_config import StackConfig
+
+SHARED_SECRET: Final = "harbor-shared-database"
+"""Secret with the copied password of a shared one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,7 @@ def create(
             password=credentials.database_password,
             context=context,
             adopted_id=adopted_id,
+            minted=credentials.minted.get("database-password"),
         )
         own = Postgres("database", args, context.options)
         host, secret_name, revision = own.host, own.secret_name, own.revision
@@ -53,7 +58,7 @@ def create(
             "database",
             SharedCredentialsArgs(
                 source=section.secret,
-                secret_name="harbor-shared-database",
+                secret_name=SHARED_SECRET,
                 data=lambda password: {"password": password},
                 context=context,
             ),

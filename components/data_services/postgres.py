@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pulumi
@@ -13,6 +13,7 @@ from components.context import Context
 from components.kubernetes.naming import adopting
 from components.kubernetes.quantities import requests_and_limits
 from components.ordering import after
+from components.sealing.seal import Minted
 from components.settings.database import DedicatedDatabase
 
 CLUSTER: Final = "harbor-pg"
@@ -25,12 +26,14 @@ PORT: Final = 5432
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresArgs:
-    """`password` is a secret output. `adopted_id`: ID of an existing Cluster that is adopted."""
+    """`password` is a secret output. `adopted_id`: ID of an existing Cluster that is adopted.
+    `minted`: of the password; None where somebody gave it."""
 
     settings: DedicatedDatabase
     password: pulumi.Input[str]
     context: Context
     adopted_id: str | None = None
+    minted: Minted | None = None
 
 
 class Postgres(pulumi.ComponentResource):
@@ -56,6 +59,7 @@ class Postgres(pulumi.ComponentResource):
             kind="kubernetes.io/basic-auth",
             # With this label the operator sets a rotated password in the database at once.
             labels={"cnpg.io/reload": "true"},
+            minted=args.minted and replace(args.minted, keys=("password",)),
         )
         cluster = CustomResource(
             f"{name}-cluster",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pulumi
@@ -15,9 +15,11 @@ from components.harbor_inputs import VALKEY_PASSWORD_KEY, Cache, cache_secret
 from components.kubernetes.naming import FIELD_MANAGER
 from components.kubernetes.quantities import requests_and_limits
 from components.ordering import after
+from components.sealing.seal import Minted
 from components.settings.valkey import DedicatedValkey
 
 NAME: Final = "harbor-valkey"
+SECRET: Final = f"{NAME}-credentials"
 PORT: Final = 6379
 UID: Final = 999
 """User valkey of the official image."""
@@ -25,11 +27,12 @@ UID: Final = 999
 
 @dataclass(frozen=True, kw_only=True)
 class ValkeyArgs:
-    """`password` is a secret output."""
+    """`password` is a secret output. `minted`: of it; None where somebody gave it."""
 
     settings: DedicatedValkey
     password: pulumi.Input[str]
     context: Context
+    minted: Minted | None = None
 
 
 class Valkey(pulumi.ComponentResource):
@@ -45,9 +48,10 @@ class Valkey(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         secret = args.context.sealed(
             f"{name}-credentials",
-            f"{NAME}-credentials",
-            cache_secret_data(_cache(f"{NAME}-credentials"), args.password),
+            SECRET,
+            cache_secret_data(_cache(SECRET), args.password),
             parent=self,
+            minted=args.minted and replace(args.minted, keys=(VALKEY_PASSWORD_KEY,)),
         )
         metadata: Any = {
             "name": NAME,

@@ -171,29 +171,11 @@ def dig(tree: Any, *keys: str) -> Any:
     return tree
 
 
-def secret_annotations(client: ClusterClient, *, namespace: str, name: str) -> dict[str, str]:
-    """Annotations of a Secret; empty when it does not exist. Its data is never looked at."""
-    secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
-    return dig(secret, "metadata", "annotations") or {}
-
-
 def secret_value(client: ClusterClient, *, namespace: str, name: str, key: str) -> str | None:
     """The text under `key` of a Secret; None when Secret or key is missing."""
     secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     encoded = dig(secret, "data", key)
     return None if encoded is None else base64.b64decode(encoded).decode()
-
-
-def sealed_secret_condition(client: ClusterClient, *, namespace: str, name: str) -> str:
-    """The sealed-secrets controller's last message on a SealedSecret, for an error message."""
-    sealed = client.get(f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}")
-    if sealed is None:
-        return "the SealedSecret is gone"
-    conditions: list[dict[str, Any]] = dig(sealed, "status", "conditions") or []
-    for condition in conditions:
-        if condition.get("type") == "Synced":
-            return str(condition.get("message") or f"Synced={condition.get('status')}")
-    return "the controller has not looked at it: is sealed-secrets running?"
 
 
 def fetch_certificate(client: ClusterClient, *, namespace: str, name: str) -> str:

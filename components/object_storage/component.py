@@ -69,7 +69,8 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
 def create(config: StackConfig, context: Context) -> ObjectStorage:
     """The storage that the stack's config amounts to."""
     settings = config.settings.storage
-    place = BlobPlace("object-storage-place", settings=settings)
+    after_mark = pulumi.ResourceOptions(depends_on=context.options.depends_on)
+    place = BlobPlace("object-storage-place", settings=settings, opts=after_mark)
     args = ObjectStorageArgs(
         settings=settings,
         secrets=config.secrets,

@@ -10,7 +10,14 @@ import pulumi
 from components.adopted import Adopted
 from components.kubernetes.client import ClusterClient
 from components.kubernetes.unreachable import ClusterUnreachable
-from components.preflight import evidence, fixed, identity, namespace, requirements
+from components.preflight import (
+    evidence,
+    fixed,
+    identity,
+    namespace,
+    plain_secrets,
+    requirements,
+)
 from components.preflight.adoption import check
 from components.stack_config import StackConfig
 
@@ -99,4 +106,4 @@ def _existing(client: ClusterClient, config: StackConfig) -> list[str]:
     problems = problems or namespace.problems(client, settings, stack)
     if not problems or check.is_asked_for(settings):
         problems += fixed.problems(client, settings, stack)
-    return problems
+    return problems + plain_secrets.problems(client, config)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.kubernetes.naming import FIELD_MANAGER
 from components.ordering import after
-from components.sealing.seal import Seal
-from components.sealing.unsealed import REVISION_ANNOTATION, Unsealed
+from components.sealing.opened import REVISION_ANNOTATION
+from components.sealing.seal import Minted, Seal
+from components.sealing.unsealed import Unsealed
+from components.unknown import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealedSecretArgs:
-    """`data`: key → plaintext (secret outputs). `certificate`: PEM of the sealing certificate."""
+    """`data`: key → plaintext (secret outputs). `certificate`: PEM of the sealing certificate.
+
+    `minted`: of a value that the program made; None for those that somebody gave. `adopting`:
+    whether a Secret that another state wrote may be written over.
+    """
 
     namespace: pulumi.Input[str]
     secret_name: str
@@ -25,6 +31,8 @@ class SealedSecretArgs:
     type: str = "Opaque"
     timeout_seconds: int = 120
     labels: dict[str, str] | None = None
+    minted: Minted | None = None
+    adopting: bool = False
 
 
 class SealedSecret(pulumi.ComponentResource):
@@ -49,6 +57,9 @@ class SealedSecret(pulumi.ComponentResource):
             secret_name=args.secret_name,
             data=args.data,
             certificate=args.certificate,
+            minted=args.minted,
+            adopting=args.adopting,
+            stack=pulumi.get_stack(),
             opts=pulumi.ResourceOptions(parent=self),
         )
         manifest = CustomResource(
@@ -73,12 +84,25 @@ class SealedSecret(pulumi.ComponentResource):
             # By way of the manifest's ID, so that the wait begins after it was applied.
             secret_name=after(manifest.id, args.secret_name),
             revision=sealed.revision,
+            applied=cast("Any", manifest).metadata.apply(_applied),
+            stack=pulumi.get_stack(),
             timeout_seconds=args.timeout_seconds,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.secret_name = after(unsealed.name, args.secret_name)
         self.revision = unsealed.revision
         self.register_outputs({"secretName": self.secret_name, "revision": self.revision})
+
+
+def _applied(metadata: Any) -> Any:
+    """Names the SealedSecret as it is applied; another text after each change of it.
+
+    A preview of a change has no generation yet, so the text is unknown there.
+    """
+    known: dict[str, Any] = metadata or {}
+    if "generation" not in known:
+        return unknown() if pulumi.runtime.is_dry_run() else None
+    return f"{known['uid']}/{known['generation']:.0f}"
 
 
 def _template(args: SealedSecretArgs, revision: pulumi.Input[str]) -> dict[str, Any]:

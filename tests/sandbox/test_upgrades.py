@@ -29,9 +29,11 @@ from toolchain import build as toolchain
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 
+MARKS = ["create sealing-trust", "create state-mark", "create state-mark-record"]
+
 CHANGES: Mapping[str, list[str]] = {
-    "v0.1.0": ["create object-storage-place", "update cluster"],
-    "d8ee5dc": ["update cluster"],
+    "v0.1.0": ["create object-storage-place", *MARKS, "update cluster"],
+    "d8ee5dc": [*MARKS, "update cluster"],
 }
 """Version → all that an upgrade from it changes; nothing where no line is. A later feature that
 changes existing Sovereigns is added to each version."""

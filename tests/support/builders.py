@@ -107,6 +107,7 @@ class Cluster:
     cluster_name: str | None = "omantel"
     contexts: list[str | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    merged: list[tuple[str, Any]] = field(default_factory=list)
     is_up: bool = True
     refused: dict[str, int | None] = field(default_factory=dict)
     """Path → the status that it is refused with; None for no answer."""
@@ -126,6 +127,9 @@ class Cluster:
         everything = serving(*KINDS) if is_version else {}
         answer = self.objects.get(path, everything if self.has_everything else None)
         return answer() if callable(answer) else answer
+
+    def patch(self, path: str, merge: dict[str, Any]) -> None:
+        self.merged.append((path, change))
 
     def text(self, path: str) -> str:
         return str(self.objects[path])

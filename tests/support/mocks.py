@@ -38,6 +38,8 @@ MARK = "TOPSECRET"
 KUBERNETES_PROVIDER = "pulumi:providers:kubernetes"
 SEAL = "pulumi-python:dynamic/sealing:Seal"
 UNSEALED = "pulumi-python:dynamic/sealing:Unsealed"
+SEALING_TRUST = "pulumi-python:dynamic/sealing:SealingTrust"
+STATE_MARK = "pulumi-python:dynamic/ownership:StateMark"
 BUCKET = "pulumi-python:dynamic/storage:S3Bucket"
 KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
 LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
@@ -46,6 +48,7 @@ PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 CERTIFICATE = "tls:index/selfSignedCert:SelfSignedCert"
 RELEASE = "kubernetes:helm.sh/v3:Release"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 SERVICE = "kubernetes:core/v1:Service"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
@@ -136,6 +139,8 @@ class Provider:
             return SealProvider().create(props).outs or {}
         computed: Mapping[str, Callable[[], dict[str, Any]]] = {
             UNSEALED: dict,
+            SEALING_TRUST: dict,
+            STATE_MARK: lambda: {"mark": "mark-of-the-state"},
             BUCKET: lambda: {"unsupported": []},
             KEY_PROOF: lambda: {"revision": "proven", "salt": MARK},
             LOCKDOWN: dict,

@@ -34,6 +34,7 @@ from tests.support.contract import (
 from tests.support.mocks import (
     BLOB_PLACE,
     BUCKET,
+    CONFIG_MAP,
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
@@ -42,6 +43,8 @@ from tests.support.mocks import (
     RELEASE,
     SEAL,
     SEALED_SECRET,
+    SEALING_TRUST,
+    STATE_MARK,
     STATEFUL_SET,
     Engine,
     fresh_engine,
@@ -326,6 +329,42 @@ def test_a_variant_runs_and_previews_as_the_same_resources(
 ) -> None:
     made = listing(program.run("otech", **sections))
     assert listing(program.preview_offline("otech", **sections)) == made
+
+
+@pytest.mark.parametrize(
+    "sections", [sections for _, sections in VARIANTS], ids=[name for name, _ in VARIANTS]
+)
+def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
+    sections: Sections, program: Program
+) -> None:
+    seals = program.run("otech", **sections).all(SEAL)
+    in_the_way = {
+        f"/api/v1/namespaces/{seal['namespace']}/secrets/{seal['name']}": {
+            "metadata": {"name": seal["name"]}
+        }
+        for seal in seals
+    }
+    said = program.refusal("otech", objects=in_the_way, **sections)
+    for seal in seals:
+        assert f"kubectl annotate secret {seal['name']} -n {seal['namespace']} " in said
+    assert said.count("no SealedSecret made it") == len(seals)
+
+
+def test_everything_waits_until_the_state_and_the_certificate_are_accepted(
+    program: Program,
+) -> None:
+    engine = program.run("omantel")
+    accepted = {engine.one(STATE_MARK).urn, engine.one(SEALING_TRUST).urn}
+    parents = {resource.urn for resource in engine.resources}
+    for resource in engine.resources:
+        is_free = resource.urn in accepted or resource.typ.startswith("pulumi:providers:")
+        if not is_free and resource.parent not in parents:
+            assert accepted <= resource.dependencies, resource
+    assert engine.one(STATE_MARK).dependencies == frozenset()
+    record = engine.one(CONFIG_MAP)
+    assert record["data"] == {"mark": "mark-of-the-state"}
+    # Nothing can be lost before the credentials are there.
+    assert engine.one(SEALED_SECRET, "credentials-secret-key-manifest").urn in record.dependencies
 
 
 # --- Where it goes -----------------------------------------------------------------------------

@@ -236,6 +236,11 @@ SHA256 = SettingRule(
     example="$(sha256sum harbor-1.18.3.tgz | cut -d' ' -f1)",
     check=matching(r"[0-9a-f]{64}"),
 )
+FINGERPRINT = SettingRule(
+    allowed="64 lower-case hexadecimal digits, without colons",
+    example="$(openssl x509 -in sealing.pem -outform DER | sha256sum | cut -d' ' -f1)",
+    check=matching(r"[0-9a-f]{64}"),
+)
 IMAGE = SettingRule(
     allowed="an image reference with a tag or digest",
     example="ghcr.io/cloudnative-pg/postgresql:17.5",

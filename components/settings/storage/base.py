@@ -146,6 +146,11 @@ class StorageKind(AsksForSecrets):
         return None
 
     @property
+    def has_credentials(self) -> bool:
+        """Whether the registry reads credentials of the store from a Secret."""
+        return bool(self.needed_secrets)
+
+    @property
     def redirects(self) -> bool:
         """Whether the registry redirects clients to the store for blobs."""
         return False

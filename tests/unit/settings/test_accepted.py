@@ -74,6 +74,7 @@ KEPT: list[tuple[str, Any]] = [
     ("storage.rootDirectory", "sovereign-harbor/.sovereign-harbor-images"),
     ("storage.movedTo", "hetzner/fsn1/omantel-harbor"),
     ("storage.lockdown", {"projectId": "1234567", "moreAccessKeys": ["NEXTACCESSKEY0000001"]}),
+    ("sealing.acceptedFingerprint", "0a" * 32),
     ("sealing.certificate", PEM),
     ("sealing.certificate", "keys/sealing-omantel.pem"),
     ("harbor.chart.version", "1.18.3-rc.1"),

@@ -397,6 +397,12 @@ REFUSED: list[Bad] = [
         "sealing-omantel.pem",
         shown=f"<private key, {len(PRIVATE_KEY)} characters>",
     ),
+    bad(
+        "sealing.acceptedFingerprint",
+        "AB:CD",
+        "64 lower-case hexadecimal digits, without colons",
+        "$(openssl x509 -in sealing.pem -outform DER | sha256sum | cut -d' ' -f1)",
+    ),
     bad("sealing.timeoutSeconds", 3600, "a whole number from 5 to 900", "120"),
     # harbor
     *each(
