@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pulumi
 
 from components.adopted import Adopted
 from components.kubernetes.client import ClusterClient, ClusterUnreachable
-from components.preflight import evidence, identity, requirements
+from components.preflight import evidence, exclusions, identity, requirements
 from components.preflight.adoption import check
 from components.stack_config import StackConfig
 
@@ -25,6 +27,7 @@ def run(config: StackConfig) -> Adopted:
         if not problems:
             problems = evidence.problems(client, settings) + check.problems(client, config)
         problems += requirements.problems(client, settings)
+        namespaces = exclusions.existing(client, settings)
     except ClusterUnreachable as error:
         if pulumi.runtime.is_dry_run():
             if check.is_asked_for(settings):
@@ -43,4 +46,4 @@ def run(config: StackConfig) -> Adopted:
             f"the cluster is not ready for stack {pulumi.get_stack()}; nothing was touched\n"
             + "\n".join(problems)
         )
-    return check.adopted(settings)
+    return replace(check.adopted(settings), namespaces=namespaces)
