@@ -27,5 +27,5 @@ valkey = cache.create(config, context, minted)
 harbor = release.create(
     config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
-guards = image_policy.create(config, context, harbor.version)
+guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
 outputs.export(config, context, blobs, harbor, minted, guards)

@@ -150,20 +150,30 @@ class ImagePolicy(pulumi.ComponentResource):
         )
 
 
-def create(config: StackConfig, context: Context, harbor: pulumi.Input[str]) -> ImagePolicy:
-    """The policies that the setting `imagePolicy` asks for. `harbor`: see ImagePolicyArgs."""
-    settings = config.settings
-    return ImagePolicy(
-        "image-policy", image_policy_args(settings, context, harbor), context.options
-    )
+def create(
+    config: StackConfig,
+    context: Context,
+    harbor: pulumi.Input[str],
+    *,
+    existing: frozenset[str] | None = None,
+) -> ImagePolicy:
+    """The policies that the setting `imagePolicy` asks for. `harbor`: see ImagePolicyArgs.
+
+    `existing`: see Adopted.namespaces.
+    """
+    args = image_policy_args(config.settings, context, harbor, existing)
+    return ImagePolicy("image-policy", args, context.options)
 
 
 def image_policy_args(
-    settings: Settings, context: Context, harbor: pulumi.Input[str]
+    settings: Settings,
+    context: Context,
+    harbor: pulumi.Input[str],
+    existing: frozenset[str] | None = None,
 ) -> ImagePolicyArgs:
     """The args that `settings` amount to."""
     section = settings.image_policy
-    prefixes, excluded = _prefixes(settings), _exclusions(settings)
+    prefixes, excluded = _prefixes(settings), _exclusions(settings, existing)
     rewritten = RewrittenImages(
         settings=section.rewrite,
         registry=settings.registry_address,
@@ -173,26 +183,28 @@ def image_policy_args(
     )
     return ImagePolicyArgs(
         kind=section.kind,
-        required=harbor_images(settings) if section.enabled else None,
+        required=harbor_images(settings, existing) if section.enabled else None,
         rewritten=rewritten if section.enabled and section.rewrite.enabled else None,
-        signed=signed_images(settings),
+        signed=signed_images(settings, existing),
         harbor=harbor,
         context=context,
     )
 
 
-def harbor_images(settings: Settings) -> HarborImages:
+def harbor_images(settings: Settings, existing: frozenset[str] | None = None) -> HarborImages:
     """The images that may run."""
     signed = signed_images(settings)
     return HarborImages(
         prefixes=_prefixes(settings),
-        excluded_namespaces=_exclusions(settings),
+        excluded_namespaces=_exclusions(settings, existing),
         enforcement=settings.image_policy.enforcement,
         signed_prefixes=signed.signed_prefixes if signed is not None and signed.refuses else (),
     )
 
 
-def signed_images(settings: Settings) -> SignedImages | None:
+def signed_images(
+    settings: Settings, existing: frozenset[str] | None = None
+) -> SignedImages | None:
     """The images that have to be signed; None where none has to be."""
     section = settings.image_policy.signatures
     if section is None or not settings.image_policy.enabled:
@@ -203,7 +215,7 @@ def signed_images(settings: Settings) -> SignedImages | None:
     return SignedImages(
         settings=section,
         prefixes=_prefixes(settings),
-        excluded_namespaces=tuple(sorted({*_exclusions(settings), *in_between})),
+        excluded_namespaces=tuple(sorted({*_exclusions(settings, existing), *in_between})),
         unchanged=settings.image_policy.unchanged_pods,
     )
 
@@ -212,12 +224,15 @@ def _prefixes(settings: Settings) -> tuple[str, ...]:
     return (settings.registry_address.image_prefix, *settings.image_policy.extra_prefixes)
 
 
-def _exclusions(settings: Settings) -> tuple[str, ...]:
-    return settings.image_policy.exclusions(
-        namespaces_harbor_needs(
-            harbor=settings.harbor.namespace,
-            sealing=settings.sealing.controller_namespace,
-            database=settings.database,
-            valkey=settings.valkey,
-        )
+def _exclusions(settings: Settings, existing: frozenset[str] | None) -> tuple[str, ...]:
+    return settings.image_policy.exclusions(default_exclusions(settings), existing)
+
+
+def default_exclusions(settings: Settings) -> dict[str, str]:
+    """Namespace → why Harbor cannot start again while its pods are refused."""
+    return namespaces_harbor_needs(
+        harbor=settings.harbor.namespace,
+        sealing=settings.sealing.controller_namespace,
+        database=settings.database,
+        valkey=settings.valkey,
     )

@@ -109,20 +109,29 @@ class Demands:
     public_key: str
     log: str | None
 
-    def are_met_by(self, applied: Demands) -> bool:
+    def are_met_by(self, applied: Demands | None) -> bool:
         """Whether what `applied` admits meets these demands, too."""
         return (
-            set(self.images) <= set(applied.images)
+            applied is not None
+            and set(self.images) <= set(applied.images)
             and set(self.excluded_namespaces) >= set(applied.excluded_namespaces)
             and (self.public_key, self.log) == (applied.public_key, applied.log)
         )
 
 
-def demands(spec: dict[str, Any]) -> Demands:
+def demands(spec: dict[str, Any]) -> Demands | None:
     """The demands of a policy's `spec`, as built here or as the API server has it, with defaults.
 
-    Two policies with the same demands judge alike, whether they report or refuse.
+    Two policies with the same demands judge alike, whether they report or refuse. None where
+    somebody else wrote the policy.
     """
+    try:
+        return _demands(spec)
+    except (KeyError, IndexError, ValueError):
+        return None
+
+
+def _demands(spec: dict[str, Any]) -> Demands:
     excluded = _excluded(spec)
     if "attestors" in spec:
         cosign = spec["attestors"][0]["cosign"]

@@ -106,6 +106,7 @@ def _pods(client: ClusterClient) -> Iterator[dict[str, Any]]:
 def _signature_problems(client: ClusterClient, kind: PolicyKind, signed: SignedImages) -> list[str]:
     spec = _applied(client, kind=kind, served=signatures.KINDS[kind], name=signatures.NAME)
     declared = signatures.demands(signatures.signature_policy(kind, signed)["spec"])
+    assert declared is not None
     setting, accept = "imagePolicy.signatures.action", "imagePolicy.signatures.acceptRefusals"
     if spec is None or not declared.are_met_by(signatures.demands(spec)):
         so_far = (
@@ -153,7 +154,7 @@ def refuses(spec: dict[str, Any]) -> bool:
         return "Deny" in spec["validationActions"]
     rule = spec["rules"][0]
     (check,) = rule["verifyImages"] if "verifyImages" in rule else [rule["validate"]]
-    return check["failureAction"] == "Enforce"
+    return check.get("failureAction") == "Enforce"
 
 
 @dataclass(frozen=True, kw_only=True)

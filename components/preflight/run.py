@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import pulumi
@@ -12,6 +13,7 @@ from components.kubernetes.client import ClusterClient
 from components.kubernetes.unreachable import ClusterUnreachable
 from components.preflight import (
     evidence,
+    exclusions,
     fixed,
     identity,
     namespace,
@@ -25,6 +27,7 @@ _IDENTITY: Final = "whether this is the stack's cluster"
 _POLICIES: Final = "whether image policies may refuse pods yet"
 _EXISTING: Final = "whether something exists that must not be touched"
 _REQUIREMENTS: Final = "whether the cluster has what the stack needs"
+_EXCLUSIONS: Final = "which namespaces without an image policy exist"
 
 
 def run(config: StackConfig) -> Adopted:
@@ -35,7 +38,9 @@ def run(config: StackConfig) -> Adopted:
     as new.
     """
     settings, stack = config.settings, pulumi.get_stack()
-    problems, unchecked = _answers(config)
+    # What a check learns besides its problems.
+    learned: dict[str, frozenset[str]] = {}
+    problems, unchecked = _answers(config, learned)
     if unchecked and not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(
             f"the cluster of stack {stack} is not reached: "
@@ -51,21 +56,33 @@ def run(config: StackConfig) -> Adopted:
     for reason in dict.fromkeys(unchecked.values()):
         checks = ", ".join(name for name, why in unchecked.items() if why == reason)
         pulumi.log.warn(f"not checked in this preview: {checks}. pulumi up checks it. {reason}")
+    adopted = Adopted()
     if _EXISTING not in unchecked:
-        return check.adopted(settings)
-    if check.is_asked_for(settings):
+        adopted = check.adopted(settings)
+    elif check.is_asked_for(settings):
         pulumi.log.warn("what this stack adopts was not looked at; the preview shows it as new")
-    return Adopted()
+    return replace(adopted, namespaces=learned.get(_EXCLUSIONS))
 
 
-def _answers(config: StackConfig) -> tuple[list[str], Mapping[str, str]]:
-    """The problems, and the reason of each check that could not be made."""
+def _answers(
+    config: StackConfig, learned: dict[str, frozenset[str]]
+) -> tuple[list[str], Mapping[str, str]]:
+    """The problems, and the reason of each check that could not be made.
+
+    `learned` gets the existing namespaces of those that the image policy leaves out.
+    """
     settings = config.settings
+
+    def excluded(client: ClusterClient) -> list[str]:
+        learned[_EXCLUSIONS] = exclusions.existing(client, settings)
+        return []
+
     checks: dict[str, Callable[[ClusterClient], list[str]]] = {
         _IDENTITY: lambda client: identity.problems(client, settings.cluster),
         _POLICIES: lambda client: evidence.problems(client, settings),
         _EXISTING: lambda client: _existing(client, config),
         _REQUIREMENTS: lambda client: requirements.problems(client, settings),
+        _EXCLUSIONS: excluded,
     }
     problems: list[str] = []
     unchecked: dict[str, str] = {}
@@ -76,7 +93,7 @@ def _answers(config: StackConfig) -> tuple[list[str], Mapping[str, str]]:
         return [], dict.fromkeys(checks, str(error))
     is_another = False
     for name, problems_of in checks.items():
-        if name in (_POLICIES, _EXISTING):
+        if name in (_POLICIES, _EXISTING, _EXCLUSIONS):
             # The contents of a cluster that is not the stack's are no evidence of anything.
             if is_another:
                 continue

@@ -80,9 +80,10 @@ class ImagePolicySettings(Section):
     """What names of images may begin with, besides the registry's own host."""
     excluded_namespaces: tuple[Namespace, ...] | None = None
     """Namespaces where any image may run. Replaces the default: the namespaces that Harbor needs to
-    start (components/settings/exclusions.py)."""
+    start (components/settings/exclusions.py), as far as they exist."""
     extra_excluded_namespaces: tuple[Namespace, ...] = ()
-    """Namespaces where any image may run, in addition to excludedNamespaces."""
+    """Namespaces where any image may run, in addition to excludedNamespaces; whether they exist or
+    not."""
     accept_refusals: bool = False
     """Enforce although Audit's reports say that something that runs would be refused."""
     rewrite: RewriteSettings = RewriteSettings()
@@ -112,11 +113,22 @@ class ImagePolicySettings(Section):
             )
         return self
 
-    def exclusions(self, needed: dict[str, str]) -> tuple[str, ...]:
-        """All excluded namespaces, sorted; `needed` is part of the default."""
-        default = (*needed, *ESTATE)
+    def exclusions(
+        self, needed: dict[str, str], existing: frozenset[str] | None = None
+    ) -> tuple[str, ...]:
+        """All excluded namespaces, sorted; `needed` is part of the default.
+
+        `existing`: of the default, only these are left out, since whoever creates a namespace that
+        is left out may run any image in it. None: all of them.
+        """
+        default = [name for name in (*needed, *ESTATE) if existing is None or name in existing]
         chosen = default if self.excluded_namespaces is None else self.excluded_namespaces
         return tuple(sorted({*chosen, *self.extra_excluded_namespaces}))
+
+    @property
+    def listed_exclusions(self) -> tuple[str, ...]:
+        """Namespaces that the stack's file itself excludes."""
+        return (*(self.excluded_namespaces or ()), *self.extra_excluded_namespaces)
 
 
 def namespaces_harbor_needs(

@@ -129,7 +129,7 @@ class Cluster:
         return answer() if callable(answer) else answer
 
     def patch(self, path: str, merge: dict[str, Any]) -> None:
-        self.merged.append((path, change))
+        self.merged.append((path, merge))
 
     def text(self, path: str) -> str:
         return str(self.objects[path])

@@ -14,6 +14,7 @@ from components.image_policy import require_harbor, rewrite, unchanged
 from components.image_policy.component import ImagePolicy, image_policy_args
 from components.image_policy.require_harbor import HarborImages, PolicyKind, image_policy
 from components.image_policy.rewrite import RewrittenImages, rewritten
+from components.preflight.exclusions import existing
 from components.registry_address import RegistryAddress
 from components.settings.exclusions import CLUSTER, ESTATE
 from components.settings.image_policy import RewriteSettings
@@ -21,7 +22,7 @@ from components.settings.model import Settings
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.reading import refusals
 from components.settings.unchanged_pods import UnchangedPodsSettings
-from tests.support.builders import context_of
+from tests.support.builders import Cluster, context_of
 from tests.support.mocks import Engine, unknown_inputs
 
 HOST = "registry.omantel.omani.works"
@@ -301,6 +302,10 @@ def excluded(policy: dict[str, Any], **sections: Any) -> set[str]:
     return set(args_of(policy, **sections).required.excluded_namespaces)
 
 
+def cluster_with(*namespaces: str) -> Any:
+    return Cluster({f"/api/v1/namespaces/{name}": {} for name in namespaces})
+
+
 def test_by_default_harbors_images_are_asked_for_and_nothing_is_refused() -> None:
     args = args_of({})
     assert args.kind == "ValidatingPolicy"
@@ -339,6 +344,32 @@ def test_given_namespaces_replace_the_default_and_extra_ones_are_added() -> None
     assert excluded({"excludedNamespaces": ["a"]}) == {"a"}
     assert excluded({"excludedNamespaces": ["a"], "extraExcludedNamespaces": ["b"]}) == {"a", "b"}
     assert excluded({"extraExcludedNamespaces": ["b"]}) == {*excluded({}), "b"}
+
+
+def test_of_the_default_only_namespaces_that_exist_are_left_out() -> None:
+    read = settings({})
+    there = existing(cluster_with("kube-system", "kyverno", "flux-system", "apps"), read)
+    context = context_of(fqdn=read.fqdn, options=pulumi.ResourceOptions())
+    args = image_policy_args(read, context, "2.14.3", there)
+    assert args.required is not None
+    expected = ("flux-system", "harbor", "kube-system", "kyverno")
+    assert args.required.excluded_namespaces == expected
+
+
+def test_namespaces_listed_by_hand_are_left_out_and_told_while_they_do_not_exist(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    read = settings({"extraExcludedNamespaces": ["later", "apps"]})
+    there = existing(cluster_with("kube-system", "apps"), read)
+    context = context_of(fqdn=read.fqdn, options=pulumi.ResourceOptions())
+    args = image_policy_args(read, context, "2.14.3", there)
+    assert args.required is not None
+    expected = ("apps", "harbor", "kube-system", "later")
+    assert args.required.excluded_namespaces == expected
+    (warning,) = told
+    assert "that do not exist: later." in warning
 
 
 @pytest.mark.parametrize("forgotten", ["harbor", "kube-system", "kyverno", "cnpg-system"])

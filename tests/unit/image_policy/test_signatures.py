@@ -558,6 +558,15 @@ def test_evidence_about_other_projects_or_another_key_is_none(
     assert "applied with other projects, hosts or excluded namespaces, or another key" in problem
 
 
+def test_a_policy_of_the_same_name_that_somebody_else_wrote_is_no_evidence() -> None:
+    cluster: dict[str, Any] = {
+        PATHS["ValidatingPolicy"] + signatures.NAME: {"spec": {"validationActions": ["Deny"]}},
+        REQUIRE_PATH: {"spec": {"validationActions": ["Deny"]}},
+    }
+    (problem,) = problems(enforced(), cluster)
+    assert "applied with other projects" in problem
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_to_ask_for_fewer_signatures_takes_no_evidence(kind: PolicyKind) -> None:
     before = signed_images(settings({"kind": kind, **enforced(projects=["platform", "team"])}))
