@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from components.kubernetes import kubectl
 from components.kubernetes.unreachable import ClusterUnreachable
@@ -138,12 +138,15 @@ class _OverSocket(HTTPConnection):
 
 def _object(path: str, answer: _Answer) -> Any:
     try:
-        return json.loads(answer.body)
+        value: Any = json.loads(answer.body)
     except ValueError:
+        value = None
+    if not isinstance(value, dict):
         raise ClusterUnreachable(
-            f"{path}: an answer that is not JSON, so not by a Kubernetes API server: check the "
-            "kubeconfig's server and what stands in front of it"
-        ) from None
+            f"{path}: an answer that is no object in JSON, so not by a Kubernetes API server: "
+            "check the kubeconfig's server and what stands in front of it"
+        )
+    return cast("Any", value)
 
 
 def _is_of_the_api_server(answer: _Answer) -> bool:
@@ -172,10 +175,17 @@ def dig(tree: Any, *keys: str) -> Any:
 
 
 def secret_value(client: ClusterClient, *, namespace: str, name: str, key: str) -> str | None:
-    """The text under `key` of a Secret; None when Secret or key is missing."""
+    """The text under `key` of a Secret; None when Secret or key is missing.
+
+    Raises ClusterUnreachable, also if the value is no text.
+    """
     secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     encoded = dig(secret, "data", key)
-    return None if encoded is None else base64.b64decode(encoded).decode()
+    try:
+        return None if encoded is None else base64.b64decode(encoded).decode()
+    except ValueError:
+        # The exception would quote the value.
+        raise ClusterUnreachable(f"Secret {namespace}/{name}: {key} is no text in UTF-8") from None
 
 
 def fetch_certificate(client: ClusterClient, *, namespace: str, name: str) -> str:

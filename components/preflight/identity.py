@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from components.kubernetes.client import ClusterClient
+from components.kubernetes.client import ClusterClient, dig
 from components.settings.cluster import ClusterSettings
 
 
@@ -29,10 +29,10 @@ def problems(client: ClusterClient, cluster: ClusterSettings) -> list[str]:
             "  fix: choose the context with cluster.context, or KUBECONFIG with the right file"
         )
     if cluster.uid is not None:
-        namespace = client.get("/api/v1/namespaces/kube-system") or {"metadata": {"uid": "?"}}
-        if namespace["metadata"]["uid"] != cluster.uid:
+        uid = dig(client.get("/api/v1/namespaces/kube-system"), "metadata", "uid")
+        if uid != cluster.uid:
             differences.append(
                 f"sovereign-harbor:cluster.uid = {cluster.uid}, but this cluster's kube-system has "
-                f"{namespace['metadata']['uid']}: it is another cluster of the same name"
+                f"{uid or 'none'}: it is another cluster of the same name"
             )
     return differences

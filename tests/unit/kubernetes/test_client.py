@@ -18,7 +18,7 @@ import pytest
 
 from components.kubernetes import client as client_module
 from components.kubernetes import kubectl
-from components.kubernetes.client import ClusterClient
+from components.kubernetes.client import ClusterClient, secret_value
 from components.kubernetes.unreachable import ClusterUnreachable
 from tests.support.api_server import ApiServer, Request
 from tests.support.project import ROOT
@@ -100,6 +100,23 @@ def test_a_page_instead_of_an_answer_is_no_answer(
     api.answers[ONE] = (status, "text/html", "<html><body>Sign in</body></html>")
     for call in (lambda: client.get(ONE), lambda: client.patch(ONE, {})):
         assert "<html>" in str(error := refused(call)) or "Kubernetes API server" in str(error)
+
+
+@pytest.mark.parametrize("body", ["[]", '"OK"', "null", "{"])
+def test_json_that_is_no_object_is_no_answer(
+    api: ApiServer, client: ClusterClient, body: str
+) -> None:
+    api.answers[ONE] = (200, "application/json", body)
+    assert "not by a Kubernetes API server" in str(refused(lambda: client.get(ONE)))
+
+
+@pytest.mark.parametrize("encoded", ["//79", "no base64!"])
+def test_a_secret_that_is_no_text_is_refused_without_its_value(
+    api: ApiServer, client: ClusterClient, encoded: str
+) -> None:
+    api.put("/api/v1/namespaces/db/secrets/pg", {"data": {"password": encoded}})
+    error = refused(lambda: secret_value(client, namespace="db", name="pg", key="password"))
+    assert str(error) == "Secret db/pg: password is no text in UTF-8"
 
 
 def test_a_server_that_never_answers_is_given_up(
