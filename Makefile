@@ -96,7 +96,7 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
 # the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	stacks sovereigns
+	stacks sovereigns gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
 	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$(BASE)")
@@ -129,3 +129,6 @@ stacks: ## The stacks that exist as files, as JSON
 
 sovereigns: ## Those that are no sandbox
 	@$(PYTHON) -m engine.stacks sovereigns
+
+gitlab-sovereigns: $(VENV)/program ## GitLab's child pipeline, one job for each (VERB=up or drift)
+	@$(RUN) -m fleet gitlab "$(VERB)" $(if $(OUTPUT),> $(OUTPUT))
