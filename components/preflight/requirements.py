@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from components.image_policy.require_harbor import API_VERSIONS
 from components.kubernetes.client import ClusterClient
-from components.kubernetes.naming import SEAM_NAMESPACE
 from components.settings.database import DedicatedDatabase
 from components.settings.exposure import GatewayExposure
 from components.settings.model import Settings
+from components.settings.storage.base import BucketSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +60,14 @@ def requirements(settings: Settings) -> list[Requirement]:
                 "imagePolicy.enabled false",
             )
         )
-    if settings.storage.has_seam:
+    if isinstance(settings.storage, BucketSettings):
+        namespace = settings.storage.seam_namespace
         needed.append(
             Requirement(
-                path=f"/api/v1/namespaces/{SEAM_NAMESPACE}",
-                what=f"namespace {SEAM_NAMESPACE}, where the storage seam's Secret goes",
-                remedy=f"kubectl create namespace {SEAM_NAMESPACE}, or install Flux",
+                path=f"/api/v1/namespaces/{namespace}",
+                what=f"namespace {namespace}, where the storage seam's Secret goes",
+                remedy=f"kubectl create namespace {namespace}, or set storage.seamNamespace to one "
+                "that exists",
             )
         )
     return needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import pulumi
@@ -35,18 +36,26 @@ def aws_bucket(
     )
     options = pulumi.ResourceOptions(parent=parent, provider=provider)
     location = _guarded_bucket(name, args.context, settings, options)
-    declared, context = bucket_location(settings), args.context
+    context = args.context
+    to_seam = partial(
+        seam,
+        f"{name}-seam",
+        bucket_location(settings),
+        namespace=settings.seam_namespace,
+        context=context,
+        parent=parent,
+    )
     if isinstance(settings.access, NodeRole):
         policy = allow_nodes(name, settings, settings.access, options)
         location = _after(policy.id, location)
         no_key = _after(location, "")
-        seam(f"{name}-seam", declared, no_key, no_key, keyless=True, context=context, parent=parent)
+        to_seam(no_key, no_key, keyless=True)
         return Store(
             location=location, storage=location.apply(lambda at: _for_harbor(settings, at, None))
         )
     pair = key_pair(name, settings, settings.access, options)
     access_key, secret_key = (_after(location, key) for key in pair)
-    seam(f"{name}-seam", declared, access_key, secret_key, context=context, parent=parent)
+    to_seam(access_key, secret_key)
     keys = registry_keys(access_key, secret_key)
     credentials = context.sealed(f"{name}-credentials", HARBOR_SECRET, keys, parent=parent)
     return Store(
