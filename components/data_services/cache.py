@@ -11,7 +11,7 @@ from components.context import Context
 from components.credentials import Credentials
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.data_services.valkey import Valkey, ValkeyArgs, cache_secret_data
-from components.harbor_inputs import Cache
+from components.harbor_inputs import CA_KEY, Cache
 from components.ordering import after
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
@@ -39,6 +39,7 @@ def create(config: StackConfig, context: Context, credentials: Credentials) -> C
         args = ValkeyArgs(
             settings=section,
             password=credentials.valkey_password,
+            ip_family=settings.harbor.ip_family,
             context=context,
             minted=credentials.minted.get("valkey-password"),
         )
@@ -55,13 +56,19 @@ def create(config: StackConfig, context: Context, credentials: Credentials) -> C
         trivy_index=indexes.trivy,
         harbor_index=indexes.harbor,
         cache_index=indexes.cache,
+        username=section.username or "",
+        tls=section.tls,
+        trusts_own_ca=section.ca_bundle is not None,
+    )
+    authority: dict[str, pulumi.Input[str]] = (
+        {} if section.ca_bundle is None else {CA_KEY: section.ca_bundle}
     )
     shared = SharedCredentials(
         "cache",
         SharedCredentialsArgs(
             source=section.secret,
             secret_name=SHARED_SECRET,
-            data=lambda password: cache_secret_data(cache, password),
+            data=lambda password: {**cache_secret_data(cache, password), **authority},
             context=context,
         ),
         context.options,

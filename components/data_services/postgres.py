@@ -10,6 +10,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import versions
 from components.context import Context
+from components.data_services.pods import nodes
 from components.kubernetes.naming import adopting
 from components.kubernetes.quantities import requests_and_limits
 from components.ordering import after
@@ -90,6 +91,10 @@ def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
     """`spec` of the Cluster (postgresql.cnpg.io/v1)."""
     section = args.settings
     spec: dict[str, Any] = {"storage": _volume(section.storage_size, section.storage_class)}
+    if affinity := nodes(section):
+        spec["affinity"] = affinity
+    if section.priority_class is not None:
+        spec["priorityClassName"] = section.priority_class
     if section.wal_storage_size is not None:
         spec["walStorage"] = _volume(section.wal_storage_size, section.storage_class)
     return {

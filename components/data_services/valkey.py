@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pulumi
@@ -11,11 +11,13 @@ from pulumi_kubernetes.core.v1 import Service
 
 from components import versions
 from components.context import Context
+from components.data_services.pods import placement
 from components.harbor_inputs import VALKEY_PASSWORD_KEY, Cache, cache_secret
 from components.kubernetes.naming import FIELD_MANAGER
 from components.kubernetes.quantities import requests_and_limits
 from components.ordering import after
 from components.sealing.seal import Minted
+from components.settings.harbor import IpFamily
 from components.settings.valkey import DedicatedValkey
 
 NAME: Final = "harbor-valkey"
@@ -33,6 +35,7 @@ class ValkeyArgs:
     password: pulumi.Input[str]
     context: Context
     minted: Minted | None = None
+    ip_family: IpFamily = field(default_factory=IpFamily)
 
 
 class Valkey(pulumi.ComponentResource):
@@ -63,6 +66,10 @@ class Valkey(pulumi.ComponentResource):
             "selector": _selector(),
             "ports": [{"name": "valkey", "port": PORT, "targetPort": "valkey"}],
         }
+        if args.ip_family.policy is not None:
+            service["ipFamilyPolicy"] = args.ip_family.policy
+        if args.ip_family.families:
+            service["ipFamilies"] = list(args.ip_family.families)
         # The StatefulSet below is awaited; to await the Service's endpoints too takes 10 s more.
         unawaited: Any = {
             **metadata,
@@ -127,6 +134,7 @@ def stateful_set_spec(
                     "fsGroupChangePolicy": "OnRootMismatch",
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
+                **placement(args.settings),
                 "containers": [_container(args, secret_name)],
             },
         },

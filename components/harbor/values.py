@@ -23,6 +23,7 @@ from components.harbor_inputs import (
     VolumeStorage,
 )
 from components.kubernetes.quantities import requests_and_limits
+from components.settings.harbor import IpFamily
 from components.settings.model import Settings, update_strategy
 from components.settings.trivy import TrivySettings
 
@@ -67,6 +68,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         }
         if name != "registry":  # two containers: resources stand one level deeper
             values["resources"] = resources[name]
+        values |= _non_default(priorityClassName=(harbor.priority_class, None))
         if replicas[name] > 1:
             values["topologySpreadConstraints"] = [
                 {  # the chart adds the labelSelector
@@ -82,6 +84,10 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         "logLevel": harbor.log_level,
         "updateStrategy": {"type": update_strategy(settings)},
         "expose": _expose(spec),
+        **_non_default(
+            ipFamily=(_ip_family(harbor.ip_family), _ip_family(IpFamily())),
+            caBundleSecretName=(spec.cache.secret_name if spec.cache.trusts_own_ca else None, None),
+        ),
         "persistence": _persistence(spec),
         "database": _database(spec.database),
         "redis": _redis(spec.cache),
@@ -128,11 +134,11 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
             },
             "registry": {
                 "resources": resources["registry"],
-                "extraEnvVars": [_valkey_secret("REGISTRY_REDIS_PASSWORD", spec.cache)],
+                "extraEnvVars": _registry_login(spec.cache),
             },
             "controller": {
                 "resources": resources["registryctl"],
-                "extraEnvVars": [_valkey_secret("REGISTRY_REDIS_PASSWORD", spec.cache)],
+                "extraEnvVars": _registry_login(spec.cache),
             },
         },
         "trivy": {
@@ -154,6 +160,14 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
                 spec.cache, HARBOR_REDIS_URL=_url(spec.cache, spec.cache.jobservice_index)
             ),
         },
+    }
+
+
+def _ip_family(family: IpFamily) -> Values:
+    return {
+        "ipv4": {"enabled": family.ipv4},
+        "ipv6": {"enabled": family.ipv6},
+        **_non_default(policy=(family.policy, None), families=(list(family.families), [])),
     }
 
 
@@ -289,7 +303,8 @@ def _redis(cache: Cache) -> Values:
     return {
         "type": "external",
         "external": {
-            "addr": f"{cache.host}:{cache.port}",
+            "addr": cache.address,
+            **_non_default(tlsOptions=({"enable": cache.tls}, {"enable": False})),
             "coreDatabaseIndex": str(cache.core_index),
             "jobserviceDatabaseIndex": str(cache.jobservice_index),
             "registryDatabaseIndex": str(cache.registry_index),
@@ -303,12 +318,19 @@ def _redis(cache: Cache) -> Values:
 def _url(cache: Cache, index: int, *, idle: bool = False) -> str:
     # $(VALKEY_PASSWORD) is put in by the kubelet, from the variable defined before it.
     suffix = "?idle_timeout_seconds=30" if idle else ""
-    return f"redis://:$(VALKEY_PASSWORD)@{cache.host}:{cache.port}/{index}{suffix}"
+    return f"{cache.url(index, '$(VALKEY_PASSWORD)')}{suffix}"
 
 
 def _valkey_secret(variable: str, cache: Cache, key: str = VALKEY_PASSWORD_KEY) -> Values:
     reference = {"name": cache.secret_name, "key": key}
     return {"name": variable, "valueFrom": {"secretKeyRef": reference}}
+
+
+def _registry_login(cache: Cache) -> list[Values]:
+    password = _valkey_secret("REGISTRY_REDIS_PASSWORD", cache)
+    if not cache.username:
+        return [password]
+    return [password, {"name": "REGISTRY_REDIS_USERNAME", "value": cache.username}]
 
 
 def _with_valkey_password(cache: Cache, **urls: str) -> list[Values]:

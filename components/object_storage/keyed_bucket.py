@@ -57,7 +57,15 @@ def keyed_bucket(
     # Sealing waits for the proof: a new key pair that does not work changes nothing.
     access_key, secret_key = proof.proven(access_key), proof.proven(secret_key)
 
-    seam(f"{name}-seam", location, access_key, secret_key, context=args.context, parent=parent)
+    seam(
+        f"{name}-seam",
+        location,
+        access_key,
+        secret_key,
+        namespace=settings.seam_namespace,
+        context=args.context,
+        parent=parent,
+    )
     data = registry_keys(access_key, secret_key)
     if location.ca_bundle is not None:
         # Beside the keys, so that the registry restarts on either.

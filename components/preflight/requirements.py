@@ -8,11 +8,11 @@ from components.image_policy import rewrite
 from components.image_policy.require_harbor import API_VERSIONS
 from components.image_policy.signatures import KINDS
 from components.kubernetes.client import ClusterClient
-from components.kubernetes.naming import SEAM_NAMESPACE
 from components.settings.database import DedicatedDatabase
 from components.settings.exposure import GatewayExposure
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.model import Settings
+from components.settings.storage.base import BucketSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +86,14 @@ def requirements(settings: Settings) -> list[Requirement]:
             remedy="install Kyverno 1.18 or later (https://kyverno.io), or set "
             "imagePolicy.enabled false",
         )
-    if settings.storage.has_seam:
+    if isinstance(settings.storage, BucketSettings):
+        namespace = settings.storage.seam_namespace
         needed.append(
             Requirement(
-                path=f"/api/v1/namespaces/{SEAM_NAMESPACE}",
-                what=f"namespace {SEAM_NAMESPACE}, where the storage seam's Secret goes",
-                remedy=f"kubectl create namespace {SEAM_NAMESPACE}, or install Flux",
+                path=f"/api/v1/namespaces/{namespace}",
+                what=f"namespace {namespace}, where the storage seam's Secret goes",
+                remedy=f"kubectl create namespace {namespace}, or set storage.seamNamespace to one "
+                "that exists",
             )
         )
     return needed

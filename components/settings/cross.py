@@ -21,6 +21,7 @@ from components.settings.harbor import HarborReplicas, HarborSettings
 from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
 from components.settings.metrics import MetricsSettings
 from components.settings.network_policies import CiliumGateway, NetworkPoliciesSettings
+from components.settings.schema.rules import REMOVE
 from components.settings.sealing import SealingSettings
 from components.settings.storage.base import StorageKind
 from components.settings.trivy import TrivySettings
@@ -192,6 +193,22 @@ def _harbor_can_come_back(
         )
 
 
+def _registry_knows_users(*, valkey: ValkeySettings, harbor: HarborSettings) -> Iterator[Problem]:
+    version = harbor.chart.version
+    major, minor = map(int, version.split(".")[:2])
+    if (
+        isinstance(valkey, SharedValkey)
+        and valkey.username is not None
+        and (major, minor) < (1, 19)
+    ):
+        yield Problem(
+            path=("valkey", "username"),
+            reason=f"left out with chart {version}, whose registry logs in by password alone, as "
+            "the user default. harbor.chart.version 1.19.1 or later knows users",
+            example=REMOVE,
+        )
+
+
 def _pods_share_the_volume(*, storage: StorageKind, harbor: HarborSettings) -> Iterator[Problem]:
     if not storage.mounts_on_one_node:
         return
@@ -233,6 +250,7 @@ RULES: tuple[CrossRule, ...] = (
         check=_extra_rules_have_pods,
     ),
     CrossRule(needs=("dns", "fqdn", "exposure"), check=_zone_holds_the_registry),
+    CrossRule(needs=("valkey", "harbor"), check=_registry_knows_users),
     CrossRule(needs=("storage", "harbor"), check=_pods_share_the_volume),
     CrossRule(
         needs=("image_policy", "harbor", "sealing", "database", "valkey"),

@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from components.settings.placement import Placement
 from components.settings.schema.rules import (
     DNS_LABEL,
     HOST,
-    IMAGE,
     OBJECT_NAME,
     PORT,
     SECRET_KEY_NAME,
@@ -39,6 +39,32 @@ class SecretRef(Section):
     """Key that holds the password."""
 
 
+def _image(text: str) -> str | None:
+    name, _, digest = text.partition("@")
+    path, _, tag = name.rpartition("/")
+    last, _, tag = tag.partition(":")
+    if digest and matching(r"sha256:[0-9a-f]{64}")(digest) is not None:
+        return "a digest is sha256: and 64 hexadecimal digits"
+    segment = r"[a-z0-9][-a-z0-9._]*"
+    host_and_path = matching(rf"([a-z0-9][-a-z0-9.]*(:[0-9]{{1,5}})?(/{segment})*)?")
+    if host_and_path(path) is not None or matching(segment)(last) is not None:
+        return ""
+    if not tag:
+        return "without a tag the operator does not know the major version, digest or not"
+    if matching(r"[1-9][0-9]?(?![0-9])[\w.-]{0,126}")(tag) is not None:
+        return f"{tag} does not begin with a major version, as the operator needs it"
+    return None
+
+
+# https://cloudnative-pg.io/documentation/current/container_images/#image-tag-requirements
+_IMAGE = SettingRule(
+    allowed="an image NAME:TAG or NAME:TAG@sha256:DIGEST, whose tag begins with PostgreSQL's major "
+    "version",
+    example="ghcr.io/cloudnative-pg/postgresql:17.5",
+    check=_image,
+)
+
+
 class CommonDatabaseSettings(AsksForSecrets):
     """Settings of both modes."""
 
@@ -60,7 +86,7 @@ class CommonDatabaseSettings(AsksForSecrets):
         return self
 
 
-class DedicatedDatabase(CommonDatabaseSettings):
+class DedicatedDatabase(CommonDatabaseSettings, Placement):
     """A CloudNativePG Cluster of this Sovereign's own."""
 
     secrets: ClassVar[Mapping[str, SecretRule]] = {
@@ -85,7 +111,7 @@ class DedicatedDatabase(CommonDatabaseSettings):
     """Processors requested by each instance."""
     memory: Memory = "512Mi"
     """Memory requested by each instance."""
-    image: Annotated[str, IMAGE] | None = None
+    image: Annotated[str, _IMAGE] | None = None
     """PostgreSQL image; the operator's default when unset."""
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pulumi
 import pulumi_aws as aws
@@ -34,17 +35,25 @@ def aws_bucket(
     options = pulumi.ResourceOptions(parent=parent, provider=provider)
     location = _guarded_bucket(name, args.context, settings, options)
     declared, context = bucket_location(settings), args.context
+    to_seam = partial(
+        seam,
+        f"{name}-seam",
+        declared,
+        namespace=settings.seam_namespace,
+        context=context,
+        parent=parent,
+    )
     if isinstance(settings.access, NodeRole):
         policy = allow_nodes(name, settings, settings.access, options)
         location = after(policy.id, location)
         no_key = after(location, "")
-        seam(f"{name}-seam", declared, no_key, no_key, keyless=True, context=context, parent=parent)
+        to_seam(no_key, no_key, keyless=True)
         return Store(
             location=location, storage=after(location, _for_harbor(settings, declared, None))
         )
     pair = key_pair(name, settings, settings.access, options)
     access_key, secret_key = (after(location, key) for key in pair)
-    seam(f"{name}-seam", declared, access_key, secret_key, context=context, parent=parent)
+    to_seam(access_key, secret_key)
     keys = registry_keys(access_key, secret_key)
     credentials = context.sealed(f"{name}-credentials", HARBOR_SECRET, keys, parent=parent)
     return Store(

@@ -127,6 +127,11 @@ OBJECT_NAME = SettingRule(
     example="harbor-database",
     check=matching(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"),
 )
+PRIORITY_CLASS = SettingRule(
+    allowed="the name of a PriorityClass",
+    example="business-critical",
+    check=OBJECT_NAME.check,
+)
 STORAGE_CLASS = SettingRule(
     allowed='the name of a StorageClass; "" or nothing for the cluster\'s default',
     example="fast-ssd",
@@ -240,11 +245,6 @@ FINGERPRINT = SettingRule(
     allowed="64 lower-case hexadecimal digits, without colons",
     example="$(openssl x509 -in sealing.pem -outform DER | sha256sum | cut -d' ' -f1)",
     check=matching(r"[0-9a-f]{64}"),
-)
-IMAGE = SettingRule(
-    allowed="an image reference with a tag or digest",
-    example="ghcr.io/cloudnative-pg/postgresql:17.5",
-    check=matching(r"[a-z0-9][^\s@]*(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"),
 )
 
 

@@ -2,11 +2,14 @@
 
 import re
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
+from components.kubernetes.naming import SEAM_NAMESPACE
 from components.settings.schema.rules import (
+    DNS_LABEL,
     REMOVE,
     Check,
     Section,
@@ -206,6 +209,9 @@ class BucketSettings(StorageKind):
     """Size in bytes above which the registry copies an upload in parts."""
     multipart_copy_max_concurrency: Concurrency | None = None
     """How many parts the registry copies at a time."""
+    seam_namespace: Annotated[str, replace(DNS_LABEL, example=SEAM_NAMESPACE)] = SEAM_NAMESPACE
+    """Namespace of the Secret `object-storage`, by which other programs find the bucket. After a
+    change, programs that read the Secret in the old namespace no longer have it."""
     root_directory: Annotated[str, ROOT_DIRECTORY] = ""
     """Prefix inside the bucket under which the registry keeps its files."""
 

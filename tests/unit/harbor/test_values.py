@@ -352,6 +352,58 @@ def test_a_password_of_any_characters_survives_in_urls(password: str) -> None:
     assert url.query == url.fragment == ""
 
 
+SHARED = dataclasses.replace(CACHE, host="fd00::7", username="harbor", tls=True, trusts_own_ca=True)
+
+
+def test_a_shared_cache_is_reached_by_tls_as_a_user_at_an_ipv6_address() -> None:
+    chart = values(cache=SHARED)
+    external = chart["redis"]["external"]
+    assert (external["addr"], external["tlsOptions"]) == ("[fd00::7]:6380", {"enable": True})
+    assert env(chart["core"])["_REDIS_URL_CORE"]["value"] == (
+        "rediss://harbor:$(VALKEY_PASSWORD)@[fd00::7]:6380/10?idle_timeout_seconds=30"
+    )
+    for container in ("registry", "controller"):
+        user = env(chart["registry"][container])["REGISTRY_REDIS_USERNAME"]
+        assert user["value"] == "harbor"
+    url = urlsplit(cache_secret(SHARED, "p@ss")["trivyRedisUrl"])
+    assert (url.scheme, url.username, url.hostname, url.port) == (
+        "rediss",
+        "harbor",
+        "fd00::7",
+        6380,
+    )
+
+
+def test_every_pod_trusts_the_authority_of_a_shared_cache() -> None:
+    assert values(cache=SHARED)["caBundleSecretName"] == "cache-secret"
+    assert "caBundleSecretName" not in values()
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ({"ipv6": False}, {"ipv4": {"enabled": True}, "ipv6": {"enabled": False}}),
+        (
+            {"policy": "SingleStack", "families": ["IPv6"]},
+            {
+                "ipv4": {"enabled": True},
+                "ipv6": {"enabled": True},
+                "policy": "SingleStack",
+                "families": ["IPv6"],
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_ip_versions_are_handed_on(family: dict[str, Any], expected: Values) -> None:
+    assert values(settings=settings(harbor={"ipFamily": family}))["ipFamily"] == expected
+
+
+def test_every_pod_of_harbor_has_its_priority() -> None:
+    chart = values(settings=settings(harbor={"priorityClass": "business-critical"}))
+    assert {chart[name]["priorityClassName"] for name in COMPONENTS} == {"business-critical"}
+
+
 # --- Pods --------------------------------------------------------------------------------------
 
 

@@ -106,6 +106,12 @@ def test_the_seam_has_its_five_keys_and_nothing_else_whatever_the_vendor(
     assert seal["namespace"] == "flux-system"
 
 
+def test_the_seam_is_in_the_namespace_that_the_settings_say(engine: Engine, build: Build) -> None:
+    build(builders.object_storage, {**builders.BUCKET, "seamNamespace": "argocd"})
+    (seal,) = (seal for seal in engine.all(SEAL) if seal["name"] == "object-storage")
+    assert seal["namespace"] == "argocd"
+
+
 def test_the_keys_reach_harbor_and_the_seam_and_nothing_else(engine: Engine, build: Build) -> None:
     build(builders.object_storage)
     assert engine.sealed("harbor-objectstorage-credentials") == {

@@ -116,6 +116,7 @@ def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
         ({}, "/apis/postgresql.cnpg.io/v1", True),
         ({"database": SHARED}, "/apis/postgresql.cnpg.io/v1", False),
         ({"storage": BUCKET}, "/api/v1/namespaces/flux-system", True),
+        ({"storage": {**BUCKET, "seamNamespace": "argocd"}}, "/api/v1/namespaces/argocd", True),
         ({"storage": FILESYSTEM}, "/api/v1/namespaces/flux-system", False),
         (
             {"sealing": {"controllerNamespace": "sealing", "controllerName": "ss"}},

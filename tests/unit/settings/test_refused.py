@@ -19,6 +19,7 @@ from tests.support.raw_settings import (
     DNS,
     DNS_TOKEN,
     GOOD,
+    PEM,
     PRIVATE_KEY,
     S3,
     SECRET_KEY,
@@ -232,7 +233,11 @@ REFUSED: list[Bad] = [
         "storage.endpoint",
         "https://s3.example.com",
         {
-            "without path": ["https://s3.example.com/bucket"],
+            "without the bucket, which storage.bucket names": [
+                "https://s3.example.com/omantel-harbor"
+            ],
+            "without path": ["https://s3.example.com/", "https://s3.example.com?region=a"],
+            "without .. in its path": ["https://s3.example.com/a/../b"],
             "a URL https://host[:port]": ["s3.example.com"],
             "a URL": ["https://s3.example.com:99999"],
         },
@@ -515,6 +520,70 @@ REFUSED: list[Bad] = [
         database=SHARED_DATABASE,
     ),
     # valkey
+    bad(
+        "valkey.username",
+        "harbor",
+        "left out with chart 1.18.3, whose registry logs in by password alone",
+        REMOVE,
+        valkey=SHARED_VALKEY,
+    ),
+    bad("valkey.username", "har bor", "a user name", "harbor", valkey=SHARED_VALKEY),
+    bad(
+        "valkey.caBundle",
+        PEM,
+        "true with valkey.caBundle",
+        "true",
+        key="valkey.tls",
+        valkey=SHARED_VALKEY,
+    ),
+    bad("valkey.priorityClass", "Very High", "the name of a PriorityClass", "business-critical"),
+    bad(
+        "database.nodeSelector",
+        {"disk": "x" * 64},
+        "is not the value of one",
+        [remove("database.nodeSelector"), set_path("database.nodeSelector.KEY", "web")],
+    ),
+    *each(
+        "database.image",
+        "ghcr.io/cloudnative-pg/postgresql:17.5",
+        {
+            "without a tag the operator does not know the major version": [
+                "ghcr.io/cloudnative-pg/postgresql",
+            ],
+            "latest does not begin with a major version": ["postgresql:latest"],
+            "a digest is sha256: and 64": ["postgresql:17.5@sha256:abc"],
+            "NAME:TAG@sha256:DIGEST": ["Postgres:17.5", "https://ghcr.io/pg:17"],
+        },
+    ),
+    bad(
+        "database.image",
+        f"ghcr.io/cloudnative-pg/postgresql@sha256:{'0' * 64}",
+        "without a tag the operator does not know the major version, digest or not",
+        "ghcr.io/cloudnative-pg/postgresql:17.5",
+        shown=f'"ghcr.io/cloudnative-pg/postgresql@sha256:{"0" * 37}…',
+    ),
+    bad("storage.seamNamespace", "Flux", "a Kubernetes name", "flux-system"),
+    bad(
+        "harbor.ipFamily",
+        {"ipv4": False, "ipv6": False},
+        "nowhere",
+        "true",
+        key="harbor.ipFamily.ipv4",
+    ),
+    bad(
+        "harbor.ipFamily",
+        {"families": ["IPv4", "IPv6"]},
+        "PreferDualStack or RequireDualStack for two families",
+        "PreferDualStack",
+        key="harbor.ipFamily.policy",
+    ),
+    bad(
+        "harbor.ipFamily.families",
+        ["IPv5"],
+        "one of IPv4, IPv6",
+        "IPv4",
+        key="harbor.ipFamily.families[0]",
+    ),
     bad("valkey.maxMemory", "256Mi", "less than valkey.memory (256Mi)", "192Mi"),
     bad("valkey.indexes.core", 16, "a whole number from 0 to 15", "3", valkey=SHARED_VALKEY),
     bad(
