@@ -77,16 +77,18 @@ class SealProvider(ClusterProvider):
         inputs = {key: value for key, value in news.items() if key not in ("revision", "past")}
         # The program declares outputs without a value, so that the SDK makes Outputs of them.
         is_same_secret = bool(_olds) and all(_olds.get(k) == news.get(k) for k in IDENTITY)
-        seen = self._seen(news)
+        secret = self._secret(news)
+        seen = revision_of(secret)
         if not is_same_secret:
-            if not _olds and seen is not None and not news.get("adopting"):
+            is_unknown = not _olds and seen is not None and not news.get("adopting")
+            if is_unknown and self._stays(secret, news):
                 return _refused(inputs, unknown_secret(_where(news), news.get("stack")))
             return CheckResult({**inputs, **_first_revision(news)}, [])
         if _lost_value(_olds, news):
             return _refused(inputs, other_value(_where(news), news["minted"], news.get("stack")))
         known: list[str | None] = [*(_olds.get("past") or []), _olds.get("revision")]
         is_unknown = seen is not None and _olds.get("revision") is not None and seen not in known
-        if is_unknown and not news.get("adopting"):
+        if is_unknown and not news.get("adopting") and self._stays(secret, news):
             return _refused(inputs, older_state(_where(news), news.get("stack")))
         return CheckResult({**inputs, **_next_revision(_olds, news, seen)}, [])
 
@@ -109,23 +111,24 @@ class SealProvider(ClusterProvider):
         salt = bytes.fromhex(_olds["salt"])
         return UpdateResult(outs=_sealed(_news, salt=salt, kept=_kept(_olds, _news)))
 
-    def _seen(self, props: Mapping[str, Any]) -> str | None:
-        """The revision of the Secret in the cluster; None when there is none that stays.
-
-        A Secret whose SealedSecret is gone is removed by Kubernetes a moment later.
-        """
+    def _secret(self, props: Mapping[str, Any]) -> Any:
+        """The Secret in the cluster; None when it is missing or not known."""
         namespace, name = props.get("namespace"), props.get("name")
         if not isinstance(namespace, str) or not isinstance(name, str):
             return None
         _, secret = self.look(secret_path(namespace, name))
-        seen = revision_of(secret)
-        if seen is None:
-            return None
+        return secret
+
+    def _stays(self, secret: Mapping[str, Any], props: Mapping[str, Any]) -> bool:
+        """Whether a Secret outlives the next moment.
+
+        Kubernetes removes it soon after its SealedSecret, as after `pulumi destroy`.
+        """
         owners: list[Mapping[str, Any]] = secret["metadata"].get("ownerReferences") or []
-        if any(owner.get("kind") == "SealedSecret" for owner in owners):
-            answered, sealed = self.look(sealed_path(namespace, name))
-            return None if answered and sealed is None else seen
-        return seen
+        if not any(owner.get("kind") == "SealedSecret" for owner in owners):
+            return True
+        answered, sealed = self.look(sealed_path(props["namespace"], props["name"]))
+        return not answered or sealed is not None
 
 
 def _where(props: Mapping[str, Any]) -> str:
