@@ -50,7 +50,14 @@ def test_a_refresh_works_from_another_path(sandbox: Sandbox, named: Stack, tmp_p
     elsewhere.run("refresh", "-s", named.name, "--yes", "--skip-preview", "--expect-no-changes")
 
 
-@pytest.mark.parametrize("command", [("refresh", "--preview-only"), ("refresh",), ("destroy",)])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("refresh", "--preview-only"),
+        ("refresh", "--yes", "--skip-preview"),
+        ("destroy", "--yes", "--skip-preview"),
+    ],
+)
 def test_another_cluster_under_the_same_path_is_refused(
     sandbox: Sandbox, named: Stack, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -73,8 +80,7 @@ def test_another_cluster_under_the_same_path_is_refused(
     before = generations(sandbox)
     kept = by_name(exported(copy))
 
-    flags = ("--skip-preview",) if len(command) == 1 else ()
-    refused = copy.run(*command, "-s", named.name, "--yes", *flags, check=False)
+    refused = copy.run(*command, "-s", named.name, check=False)
 
     assert refused.code != 0
     assert f'cluster "{CLUSTER}" does not exist' in refused.text
