@@ -94,12 +94,12 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 
 # --- Reviewed before it runs, and many at once ---------------------------------------------------
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
-# the previews' Markdown.
+# the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
 	stacks sovereigns
 
-preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file)
-	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT))
+preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
+	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
 
 fleet-preview: ## Preview every Sovereign
 fleet-up: ## Bring every Sovereign up that passes its preview
@@ -107,7 +107,8 @@ fleet-drift: ## Compare every Sovereign with its state, changing nothing
 fleet-status: ## Show what the backend knows of every Sovereign
 fleet-preview fleet-up fleet-drift fleet-status: $(VENV)/development
 	@$(RUN) -m fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
-		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT))
+		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT)) \
+		$(if $(BASE),--base "$$BASE")
 
 fleet-operator: $(VENV)/program ## Stacks for the Kubernetes Operator (REPOSITORY=… BACKEND=…)
 	@$(RUN) -m fleet operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \

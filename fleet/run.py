@@ -48,6 +48,8 @@ class Job:
     stack: str
     environment: Mapping[str, str]
     board: Board
+    base: str | None = None
+    """Branch or commit that a preview compares with."""
 
     def watch(self, event: Mapping[str, Any]) -> None:
         self.board.receive(self.stack, event)
@@ -60,6 +62,7 @@ def run(
     parallel: int,
     board: Board,
     environment: Mapping[str, str] | None = None,
+    base: str | None = None,
 ) -> list[Outcome]:
     """The outcomes in the order of the names.
 
@@ -69,8 +72,10 @@ def run(
     if verb != "preview":
         engine.backend_workplace(environment)
 
+    compared = base if verb == "preview" else None
+
     def turn(stack: str) -> Outcome:
-        job = Job(stack=stack, environment=environment, board=board)
+        job = Job(stack=stack, environment=environment, board=board, base=compared)
         begun = time.monotonic()
         try:
             outcome = _WORK[verb](job)
@@ -96,7 +101,7 @@ def run(
 
 def _preview(job: Job) -> Outcome:
     job.board.phase(job.stack, "preview")
-    done = preview.preview(job.stack, environment=job.environment, watch=job.watch)
+    done = preview.preview(job.stack, environment=job.environment, watch=job.watch, base=job.base)
     broken = [*done.plan.violations, *done.violations]
     error = ""
     if done.code:
@@ -187,6 +192,7 @@ def main(
     parallel: int | None,
     report: Path | None,
     output: Path | None,
+    base: str | None = None,
 ) -> int:
     """Runs a verb, writes the report and the previews; the exit code."""
     known = engine.sovereigns()
@@ -197,7 +203,7 @@ def main(
     parallel = parallel or os.cpu_count() or 1
     begun = time.monotonic()
     with Board(f"{verb} of {len(names)}, {parallel} at a time", names) as board:
-        outcomes = run(verb, names, parallel=parallel, board=board)
+        outcomes = run(verb, names, parallel=parallel, board=board, base=base)
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+import pulumi
+
 from components.image_policy import require_harbor, signatures
 from components.image_policy.component import signed_images
 from components.image_policy.require_harbor import PolicyKind
@@ -43,7 +45,10 @@ def problems(client: ClusterClient, settings: Settings) -> list[str]:
 
 def _require_problems(client: ClusterClient, kind: PolicyKind) -> list[str]:
     spec = _applied(client, kind=kind, served=kind, name=require_harbor.NAME)
-    if spec is None or refuses(spec):
+    if spec is None:
+        _tell_evidence("imagePolicy.enforcement", {})
+        return []
+    if refuses(spec):
         return []
     return _refusals(
         verdicts(_reports(client), require_harbor.NAME),
@@ -123,6 +128,7 @@ def verdicts(reports: Iterable[dict[str, Any]], policy: str) -> dict[str, str]:
 def _refusals(judged: dict[str, str], *, setting: str, accept: str, remedy: str) -> list[str]:
     refused = {pod: reason for pod, reason in sorted(judged.items()) if reason}
     if not refused:
+        _tell_evidence(setting, judged)
         return []
     lines = [f"  {pod}: {_short(reason)}" for pod, reason in list(refused.items())[:_MOST_PODS]]
     if len(refused) > _MOST_PODS:
@@ -133,6 +139,14 @@ def _refusals(judged: dict[str, str], *, setting: str, accept: str, remedy: str)
         f"  fix: {remedy}, or leave their namespaces out (imagePolicy.extraExcludedNamespaces)\n"
         f"  or, with their owners' consent: pulumi config set --path '{accept}' true"
     ]
+
+
+def _tell_evidence(setting: str, judged: dict[str, str]) -> None:
+    """Who decides on Enforce sees in the preview how much is known."""
+    reports = f"Audit's reports about {len(judged)} pods, none of which it would have refused"
+    pulumi.log.info(
+        f"sovereign-harbor:{setting} = Enforce rests on {reports if judged else 'no report'}"
+    )
 
 
 def _too_early(reason: str, setting: str, accept: str) -> str:
