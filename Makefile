@@ -99,7 +99,7 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 	stacks sovereigns gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
-	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$(BASE)")
+	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
 
 fleet-preview: ## Preview every Sovereign
 fleet-up: ## Bring every Sovereign up that passes its preview
@@ -108,7 +108,7 @@ fleet-status: ## Show what the backend knows of every Sovereign
 fleet-preview fleet-up fleet-drift fleet-status: $(VENV)/development
 	@$(RUN) -m fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
 		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT)) \
-		$(if $(BASE),--base "$(BASE)")
+		$(if $(BASE),--base "$$BASE")
 
 fleet-operator: $(VENV)/program ## Stacks for the Kubernetes Operator (REPOSITORY=… BACKEND=…)
 	@$(RUN) -m fleet operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \

@@ -82,8 +82,10 @@ def run(
         engine.backend_workplace(environment)
         _refuse_sandbox_environment(names, environment)
 
+    compared = base if verb == "preview" else None
+
     def turn(stack: str) -> Outcome:
-        job = Job(stack=stack, environment=environment, board=board, base=base)
+        job = Job(stack=stack, environment=environment, board=board, base=compared)
         begun = time.monotonic()
         try:
             outcome = _WORK[verb](job)

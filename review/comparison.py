@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from policy.resource import UNKNOWN, leaves
-from review.plan import SECRET, Change, Difference, Plan, dotted, flat
+from policy.resource import RELEASE, UNKNOWN, leaves
+from review.plan import SECRET, SECRETS_ANNOTATION, Change, Difference, Plan, dotted, flat
 
 Readers = Mapping[str, Sequence[str]]
 """Credential → the components of Harbor whose pods read it."""
@@ -102,12 +102,13 @@ def _differences(old: Change, new: Change) -> Iterator[Difference]:
             yield Difference(path=_OPTIONS[option], before=was, after=is_now)
 
 
-_OPTIONS: Final = {"is_protected": "(option) protect", "will_stay": "(option) retainOnDelete"}
+_OPTION: Final = "(option)"
+_OPTIONS: Final = {"is_protected": f"{_OPTION} protect", "will_stay": f"{_OPTION} retainOnDelete"}
 
 
 def _replaces(change: Change, path: str) -> bool:
     fallback = _KUBERNETES if change.type.startswith("kubernetes:") else r"(?!)"
-    is_option = path.startswith("(option)")
+    is_option = path.startswith(_OPTION)
     return not is_option and re.match(REPLACES.get(change.kind, fallback), path) is not None
 
 
@@ -141,20 +142,26 @@ def _followed(
 
 def _is_source(change: Change) -> bool:
     """Whether its outputs become other ones. Another certificate alone changes no revision."""
-    if change.kind not in _CARRIERS or change.act == "same":
-        return False
-    return change.kind != "Seal" or any(d.path.startswith("data") for d in change.differences)
+    paths = [d.path for d in change.differences if not d.path.startswith(_OPTION)]
+    if change.kind == "Seal":
+        return change.act != "same" and any(path.startswith("data") for path in paths)
+    return change.kind in _CARRIERS and (change.act == "create" or bool(paths))
 
 
 def _hidden(change: Change, sources: set[str], components: set[str]) -> Iterator[Difference]:
     for key, urns in change.needs.items():
         if not urns & sources or key not in change.inputs:
             continue
-        for path, value in leaves({key: change.inputs[key]}):
-            is_annotation = path[2:3] == ("podAnnotations",)
-            is_of_others = is_annotation and components.isdisjoint(path)
-            if value in (UNKNOWN, SECRET) and not is_of_others:
-                yield Difference(path=dotted(path), before=None, after=UNKNOWN)
+        paths = [path for path, value in leaves({key: change.inputs[key]}) if value in _UNSEEN]
+        if change.type == RELEASE:
+            # Its provider leaves what is not known out of the inputs.
+            paths = [(key, name, "podAnnotations", _ANNOTATION) for name in sorted(components)]
+        for path in paths:
+            yield Difference(path=dotted(path), before=None, after=UNKNOWN)
+
+
+_UNSEEN: Final = (UNKNOWN, SECRET)
+_ANNOTATION: Final = SECRETS_ANNOTATION.strip('[]"')
 
 
 def _credential(name: str, readers: Readers) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from policy.resource import DATABASE, RELEASE, UNKNOWN
-from review.plan import Change, Difference, Plan
+from review.plan import SECRETS_ANNOTATION, Change, Difference, Plan
 
 COMPONENTS: Final = ("core", "jobservice", "portal", "registry", "trivy", "exporter")
 _ALL: Final = frozenset(COMPONENTS)
@@ -104,7 +104,7 @@ def _restarts(plan: Plan) -> Iterator[str]:
             continue
         for difference in change.differences:
             pods = set(_restarted(change, difference.path))
-            by_credential = difference.path.endswith('["sovereign-harbor/secrets"]')
+            by_credential = difference.path.endswith(SECRETS_ANNOTATION)
             if by_credential and difference.after is UNKNOWN:
                 with_credential |= pods
             else:

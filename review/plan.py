@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from policy.placement import data_touched
-from policy.resource import UNKNOWN, Resource, leaves
+from policy.resource import RELEASE, UNKNOWN, Resource, leaves
 
 Act = Literal["delete", "replace", "update", "create", "same"]
 ACTS: Final[tuple[Act, ...]] = ("delete", "replace", "update", "create", "same")
 """From the gravest to no change."""
 
 CHANGING: Final = ACTS[:-1]
+
+SECRETS_ANNOTATION: Final = '["sovereign-harbor/secrets"]'
+"""End of the path of the annotation by which a changed credential restarts the pods that read it
+(components/harbor/values.py)."""
 
 SECRET: Final = "[secret]"
 """What the engine writes in place of a secret."""
@@ -191,6 +195,8 @@ def _change(step: Mapping[str, Any]) -> Change:
     type_ = state.get("type") or step["urn"].split("::")[2].rpartition("$")[2]
     replaced_by = tuple(step.get("replaceReasons") or ()) if act == "replace" else ()
     differences = tuple(_differences(before, after)) if old and new and act != "same" else ()
+    if type_ == RELEASE:
+        differences = tuple(map(_of_release, differences))
     if act in ("update", "replace") and not differences:
         keys = [*(step.get("detailedDiff") or ()), *(step.get("diffReasons") or ())]
         named = dict.fromkeys([*keys, *replaced_by])
@@ -216,6 +222,12 @@ def _change(step: Mapping[str, Any]) -> Change:
         needs={key: frozenset(urns or ()) for key, urns in properties.items()},
         data=data_touched(type_, name, before) or data_touched(type_, name, after),
     )
+
+
+def _of_release(difference: Difference) -> Difference:
+    """Where an annotation is not known yet, the Release's provider leaves it out of the inputs."""
+    is_left_out = difference.after is None and difference.path.endswith(SECRETS_ANNOTATION)
+    return replace(difference, after=UNKNOWN) if is_left_out else difference
 
 
 def _marked(value: Any) -> Any:

@@ -53,6 +53,7 @@ def problems(client: ClusterClient, settings: Settings) -> list[str]:
 def _require_problems(client: ClusterClient, kind: PolicyKind, settings: Settings) -> list[str]:
     spec = _applied(client, kind=kind, served=kind, name=require_harbor.NAME)
     if spec is None:
+        _tell_evidence("imagePolicy.enforcement", {})
         return []
     declared = harbor_images(settings)
     before = require_harbor.allowances(spec)
@@ -232,6 +233,7 @@ def verdicts(reports: Iterable[dict[str, Any]], policy: str) -> dict[str, str]:
 def _refusals(judged: dict[str, str], *, setting: str, accept: str, remedy: str) -> list[str]:
     refused = {pod: reason for pod, reason in sorted(judged.items()) if reason}
     if not refused:
+        _tell_evidence(setting, judged)
         return []
     return [
         f"sovereign-harbor:{setting} = Enforce would refuse what runs now; Audit's reports name "
@@ -246,6 +248,14 @@ def _listed(refused: dict[str, str]) -> list[str]:
     if len(refused) > _MOST_PODS:
         lines.append(f"  and {len(refused) - _MOST_PODS} more")
     return lines
+
+
+def _tell_evidence(setting: str, judged: dict[str, str]) -> None:
+    """Who decides on Enforce sees in the preview how much is known."""
+    reports = f"Audit's reports about {len(judged)} pods, none of which it would have refused"
+    pulumi.log.info(
+        f"sovereign-harbor:{setting} = Enforce rests on {reports if judged else 'no report'}"
+    )
 
 
 def _too_early(reason: str, setting: str, accept: str) -> str:

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from components.credentials import CREDENTIALS
 from engine import scratch
 from engine import workplace as engine
 from engine.project import ROOT
+from engine.pulumi import EngineError
 from engine.stack import Stack
 from fleet import run as fleet
 from fleet.board import Board
@@ -105,6 +107,67 @@ def test_what_breaks_a_rule_fails_the_preview_with_the_rule_s_name(
     assert done.code != 0
     assert {violation.rule for violation in done.plan.violations} == {rule}
     assert f"- **{rule}** — `more`: " in done.markdown
+
+
+# --- Head compared with base ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(copy: Path) -> Path:
+    """The copy as a git repository whose HEAD is the base of what a test changes in it."""
+    (copy / ".gitignore").write_text(".venv\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "base"]):
+        subprocess.run(["git", *command], cwd=copy, check=True, timeout=60)
+    return copy
+
+
+def test_without_a_backend_a_change_is_compared_with_its_base(repository: Path) -> None:
+    unchanged = preview.preview("omantel", base="HEAD")
+    assert unchanged.code == 0, unchanged.markdown
+    assert unchanged.markdown.startswith("## omantel: no changes\n")
+
+    file = repository / "Pulumi.omantel.yaml"
+    file.write_text(
+        file.read_text()
+        + "  sovereign-harbor:sandbox: 'true'\n"
+        + "  sovereign-harbor:harbor: {replicas: {core: 3}}\n"
+        + "  sovereign-harbor:rotation: {valkeyPassword: 2}\n"
+    )
+    changed = preview.preview("omantel", base="HEAD")
+    assert changed.markdown.startswith("## omantel: 1 to replace, 5 to change\n")
+    for words in (
+        "### Guards that are off\n\n- **`sandbox: true`**",
+        "- `rotation.valkeyPassword`: set",
+        "`values.core.replicas`: `1` → `3`",
+        "The number of pods changes: core 1 → 3.",
+        "`keepers.epoch`: `1` → `2`",
+        "restart if their credentials change: harbor-valkey, jobservice, registry, trivy",
+    ):
+        assert words in changed.markdown, changed.markdown
+
+    file.write_text(file.read_text().replace("bucket: omantel-harbor", "bucket: other-harbor"))
+    # It calls itself a sandbox, and its base is a Sovereign.
+    refused = preview.preview("omantel", base="HEAD")
+    assert refused.code != 0
+    assert "**data-stays** — `object-storage-bucket`" in refused.markdown
+
+
+def test_a_new_stack_has_nothing_to_be_compared_with(repository: Path) -> None:
+    text = (repository / "Pulumi.omantel.yaml").read_text()
+    (repository / "Pulumi.dhofar.yaml").write_text(text.replace("omantel", "dhofar"))
+    done = preview.preview("dhofar", base="HEAD")
+    assert done.code == 0, done.markdown
+    assert "it has no Pulumi.dhofar.yaml: the stack is new" in done.markdown
+    assert done.plan.count("create") > 50
+
+
+@pytest.mark.parametrize("reference", ["no-such-branch", "--output=/tmp/x"])
+def test_a_base_that_git_does_not_know_is_refused_in_words(
+    reference: str, repository: Path
+) -> None:
+    with pytest.raises(EngineError, match="fix: git fetch"):
+        preview.preview("omantel", base=reference)
 
 
 # --- Another vendor ------------------------------------------------------------------------------

@@ -752,5 +752,32 @@ def test_enforce_against_what_audit_reported_is_refused_before_anything_is_creat
     assert "nothing was touched" in words
 
 
+@pytest.mark.parametrize(
+    ("policy", "evidence"),
+    [
+        (None, "no report"),
+        ([], "no report"),
+        (["web", "api"], "Audit's reports about 2 pods, none of which it would have refused"),
+    ],
+)
+def test_enforce_says_on_how_many_reports_it_rests(
+    policy: list[str] | None, evidence: str, program: Program
+) -> None:
+    passed = {"policy": "require-harbor-images", "result": "pass"}
+    items = [
+        {"scope": {"namespace": "apps", "name": name}, "results": [passed]} for name in policy or ()
+    ]
+    objects = {
+        REQUIRE_POLICY: None if policy is None else {"spec": {"validationActions": ["Audit"]}},
+        POLICY_REPORTS: {"items": items},
+        "/apis/openreports.io/v1alpha1/reports": None,
+    }
+    run = program.run(
+        "otech", preview=True, objects=objects, imagePolicy={"enforcement": "Enforce"}
+    )
+    told = f"sovereign-harbor:imagePolicy.enforcement = Enforce rests on {evidence}"
+    assert told in "\n".join(run.log)
+
+
 def test_a_key_that_nobody_knows_is_refused(program: Program) -> None:
     assert "storge" in program.refusal("otech", storge={"kind": "hetzner"})
