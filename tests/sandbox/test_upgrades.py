@@ -30,7 +30,8 @@ PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 
 CHANGES: Mapping[str, list[str]] = {
-    "v0.1.0": ["create object-storage-place"],
+    "d8ee5dc": ["update image-policy-require"],
+    "v0.1.0": ["create object-storage-place", "update image-policy-require"],
 }
 """Version → all that an upgrade from it changes; nothing where no line is. A later feature that
 changes existing Sovereigns is added to each version."""
