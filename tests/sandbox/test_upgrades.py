@@ -32,8 +32,13 @@ PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 MARKS = ["create sealing-trust", "create state-mark", "create state-mark-record"]
 
 CHANGES: Mapping[str, list[str]] = {
-    "v0.1.0": ["create object-storage-place", *MARKS, "update cluster"],
-    "d8ee5dc": [*MARKS, "update cluster"],
+    "v0.1.0": [
+        "create object-storage-place",
+        *MARKS,
+        "update cluster",
+        "update image-policy-require",
+    ],
+    "d8ee5dc": [*MARKS, "update cluster", "update image-policy-require"],
 }
 """Version → all that an upgrade from it changes; nothing where no line is. A later feature that
 changes existing Sovereigns is added to each version."""
