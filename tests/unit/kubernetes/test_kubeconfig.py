@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from components.kubernetes import kubectl
 from components.kubernetes.client import ClusterClient
 from components.kubernetes.unreachable import ClusterUnreachable
 from tests.support.api_server import HOST, ApiServer, tunnel
+from tests.support.project import ROOT
 from tests.unit.kubernetes.conftest import CLUSTER_UID, Kubeconfig
 
 PATH = "/api/v1/namespaces/kube-system"
@@ -303,6 +307,47 @@ def test_a_context_is_not_the_account_of_a_pod(kubeconfig: Kubeconfig) -> None:
 def test_the_account_of_a_pod_has_no_cluster_entry() -> None:
     """Nothing is asked here: kubectl itself looks for the token below /var/run."""
     assert ClusterClient(None).cluster_name is None
+
+
+MOUNTS = ["unshare", "--map-root-user", "--mount"]
+ASK = """
+from components.kubernetes.client import ClusterClient
+client = ClusterClient(None)
+print(client.cluster_name, client.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run([*MOUNTS, "true"], capture_output=True).returncode != 0,
+    reason="this machine gives nobody a mount namespace of his own",
+)
+def test_the_account_of_a_pod_is_used_where_there_is_no_kubeconfig(
+    api: ApiServer, tmp_path: Path
+) -> None:
+    account = tmp_path / "account"
+    account.mkdir()
+    (account / "token").write_text("of-the-pod")
+    (account / "ca.crt").write_text(api.authority.certificate)
+    place = "/run/secrets/kubernetes.io"
+    script = f"""set -e
+    mount -t tmpfs none /run
+    mkdir -p {place}
+    cp -r {account} {place}/serviceaccount
+    exec {sys.executable} -c '{ASK}'
+    """
+    asked = subprocess.run(
+        [*MOUNTS, "sh", "-c", script],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(api.port),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert asked.stdout == f"None {CLUSTER_UID}\n", asked.stderr
+    assert token(api) == "Bearer of-the-pod"
 
 
 def test_outside_a_pod_no_kubeconfig_at_all_is_refused(api: ApiServer) -> None:
