@@ -23,11 +23,9 @@ import yaml
 from components.settings.schema.rules import is_path_of_certificate
 from engine import pulumi, scratch, stacks, tools
 from engine.project import ROOT
-from engine.pulumi import EngineError, Ran, Watch
+from engine.pulumi import DEBUG, EngineError, Ran, Watch
 
 PREFIX = "sovereign-harbor:"
-# --event-log is one of the engine's debugging flags.
-DEBUG = {"PULUMI_DEBUG_COMMANDS": "1"}
 _PASSPHRASE = "preview"  # of a state that lives for one preview
 
 
