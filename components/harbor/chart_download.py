@@ -19,6 +19,7 @@ from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import yaml
+from yaml import CSafeLoader
 
 from components.harbor.chart import ChartError
 from components.proxies import proxies_for
@@ -83,9 +84,7 @@ def download(source: str, version: str, sha256: str, get: Get | None = None) -> 
 def _from_repository(source: str, version: str, get: Get) -> bytes:
     base = source.rstrip("/") + "/"
     try:
-        index: Any = yaml.load(
-            get(f"{base}index.yaml", {}), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
+        index: Any = yaml.load(get(f"{base}index.yaml", {}), Loader=CSafeLoader)
         urls = next(
             entry["urls"] for entry in index["entries"]["harbor"] if entry["version"] == version
         )
