@@ -14,6 +14,12 @@ from components.credentials import Credentials, revision_by_component
 from components.data_services.cache import CacheAccess
 from components.data_services.database import DatabaseAccess
 from components.harbor.chart import ChartError, ChartReference, chart_reference
+from components.harbor.chart_download import (
+    ChartUnreachable,
+    download,
+    is_remote,
+    package_path,
+)
 from components.harbor.recovery import guard
 from components.harbor.values import HarborValues, harbor_values
 from components.harbor_inputs import (
@@ -27,6 +33,7 @@ from components.harbor_inputs import (
 from components.network.exposure import chart_exposure
 from components.object_storage.component import ObjectStorage
 from components.ordering import after
+from components.settings.harbor import Chart
 from components.settings.model import Settings
 from components.stack_config import StackConfig
 
@@ -113,6 +120,23 @@ def _values(args: HarborArgs) -> pulumi.Output[dict[str, Any]]:
     ).apply(build)
 
 
+def chart_of(chart: Chart) -> ChartReference:
+    """The chart that the settings name; one with a digest is fetched first. Raises RunError."""
+    source = chart.source
+    try:
+        if chart.sha256 is not None and is_remote(source):
+            source = str(download(source, chart.version, chart.sha256))
+        return chart_reference(source, chart.version, chart.sha256)
+    except ChartUnreachable as error:
+        if chart.sha256 is None or not pulumi.runtime.is_dry_run():
+            raise pulumi.RunError(str(error)) from None
+        pulumi.log.warn(f"the chart was not compared with its digest: {error}")
+        path = package_path(chart.version, chart.sha256)
+        return ChartReference(chart=str(path), version=chart.version)
+    except ChartError as error:
+        raise pulumi.RunError(str(error)) from None
+
+
 def create(
     config: StackConfig,
     context: Context,
@@ -125,11 +149,6 @@ def create(
 ) -> HarborRegistry:
     """Harbor on the parts that it stands on. Raises RunError."""
     settings = config.settings
-    chart = settings.harbor.chart
-    try:
-        reference = chart_reference(chart.source, chart.version, chart.sha256)
-    except ChartError as error:
-        raise pulumi.RunError(str(error)) from None
     revisions = {
         **credentials.revisions,
         "object-storage": storage.revision,
@@ -139,7 +158,7 @@ def create(
     args = HarborArgs(
         settings=settings,
         context=context,
-        chart=reference,
+        chart=chart_of(settings.harbor.chart),
         storage=storage.storage,
         database=database.database,
         cache=cache.cache,

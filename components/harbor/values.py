@@ -303,7 +303,9 @@ def _redis(cache: Cache) -> Values:
     return {
         "type": "external",
         "external": {
-            "addr": cache.address,
+            # Without brackets, which would begin a list: the chart writes it unquoted into the
+            # registry's YAML. Every pod has the address by its environment.
+            "addr": f"{cache.host}:{cache.port}",
             **_non_default(tlsOptions=({"enable": cache.tls}, {"enable": False})),
             "coreDatabaseIndex": str(cache.core_index),
             "jobserviceDatabaseIndex": str(cache.jobservice_index),
@@ -328,9 +330,11 @@ def _valkey_secret(variable: str, cache: Cache, key: str = VALKEY_PASSWORD_KEY) 
 
 def _registry_login(cache: Cache) -> list[Values]:
     password = _valkey_secret("REGISTRY_REDIS_PASSWORD", cache)
-    if not cache.username:
-        return [password]
-    return [password, {"name": "REGISTRY_REDIS_USERNAME", "value": cache.username}]
+    more = {
+        "REGISTRY_REDIS_USERNAME": cache.username,
+        "REGISTRY_REDIS_ADDR": cache.address if ":" in cache.host else "",
+    }
+    return [password, *({"name": name, "value": value} for name, value in more.items() if value)]
 
 
 def _with_valkey_password(cache: Cache, **urls: str) -> list[Values]:

@@ -35,7 +35,8 @@ class Chart(Section):
     version: Annotated[str, EXACT_VERSION] = versions.HARBOR_CHART
     """Exact version of the chart."""
     sha256: Annotated[str, SHA256] | None = None
-    """Digest of the chart archive, verified before use."""
+    """Digest of the chart's package, compared before use. From a repository or an OCI registry
+    without a login the program fetches the package itself, into the folder .charts."""
 
 
 class HarborReplicas(Section):
