@@ -264,6 +264,7 @@ CHECKS = (
     "whether image policies may refuse pods yet",
     "whether something exists that must not be touched",
     "whether the cluster has what the stack needs",
+    "which namespaces without an image policy exist",
 )
 
 
@@ -297,7 +298,7 @@ def test_a_check_that_could_not_be_made_ends_an_update(
 
 def test_without_an_answer_the_later_checks_do_not_wait_for_one(program: Program) -> None:
     (line,) = program.run("omantel", preview=True, refused={RECORDS: None}).log
-    assert f"{CHECKS[2]}, {CHECKS[3]}. pulumi up" in line
+    assert f"{CHECKS[2]}, {CHECKS[3]}, {CHECKS[4]}. pulumi up" in line
 
 
 def test_every_golden_file_is_of_a_stack() -> None:
@@ -525,7 +526,7 @@ def test_in_a_preview_what_is_not_known_stays_so(program: Program) -> None:
 def test_a_preview_without_cluster_hides_nothing_that_the_settings_decide(
     sections: Sections, program: Program
 ) -> None:
-    """Of objects in the cluster only ciphertexts, revisions and addresses are unknown."""
+    """Of objects in the cluster only ciphertexts, revisions and the state's mark are unknown."""
     engine = program.preview_offline("omantel", imagePolicy=POLICIES, **sections)
     hidden = {
         (resource.typ, ".".join(path))
@@ -534,7 +535,8 @@ def test_a_preview_without_cluster_hides_nothing_that_the_settings_decide(
         for path in unknown_paths(resource)
         if path[-1] not in ("sovereign-harbor/secrets", REVISION_ANNOTATION)
     }
-    assert hidden == {(SEALED_SECRET, "spec.encryptedData")}
+    mark = ("kubernetes:core/v1:ConfigMap", "data.mark")
+    assert hidden == {(SEALED_SECRET, "spec.encryptedData"), mark}
 
 
 # --- Storage and data services -----------------------------------------------------------------
