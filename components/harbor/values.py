@@ -84,6 +84,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         "expose": _expose(spec),
         "persistence": _persistence(spec),
         "database": _database(spec.database),
+        **_database_authority(spec.database),
         "redis": _redis(spec.cache),
         "existingSecretAdminPassword": spec.secrets.admin_password,
         "existingSecretAdminPasswordKey": "HARBOR_ADMIN_PASSWORD",
@@ -268,6 +269,13 @@ def _database(database: Database) -> Values:
             "existingSecret": database.secret_name,
         },
     }
+
+
+def _database_authority(database: Database) -> Values:
+    # The chart has no such value for the database alone. With this one, core, jobservice and
+    # exporter add the authority to the public ones, as the driver without sslrootcert reads them.
+    secret = database.ca_bundle_secret
+    return {} if secret is None else {"caBundleSecretName": secret}
 
 
 def _redis(cache: Cache) -> Values:

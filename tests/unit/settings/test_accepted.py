@@ -72,6 +72,7 @@ KEPT: list[tuple[str, Any]] = [
     ("imagePolicy.excludedNamespaces", []),
     ("imagePolicy.rewrite", {"enabled": True, "projects": {"quay.io": "proxy-quay"}}),
     ("database", SHARED_DATABASE),
+    ("database", {**SHARED_DATABASE, "sslmode": "verify-full", "caBundle": PEM}),
     ("valkey", SHARED_VALKEY),
     ("storage", {"kind": "filesystem", "size": "50Gi"}),
     ("storage", {**S3, "caBundle": PEM, "pathStyle": False}),
