@@ -69,6 +69,9 @@ class Database:
     secret_name: str
     max_open_connections: int
     """Per pod of core, jobservice and exporter: each opens a pool of its own."""
+    ca_bundle_secret: str | None = None
+    """Secret with the key `ca.crt`: the authority that signed the server's certificate, which every
+    pod of Harbor then trusts. None for a public authority, or where nobody checks."""
 
 
 @dataclass(frozen=True, kw_only=True)

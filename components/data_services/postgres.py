@@ -20,6 +20,8 @@ from components.settings.database import DedicatedDatabase
 CLUSTER: Final = "harbor-pg"
 SECRET: Final = "harbor-pg-credentials"
 """Secret with the owner's password; a Cluster that names it is one of this program's."""
+AUTHORITY_SECRET: Final = "harbor-pg-ca"
+"""Secret in which the operator keeps its authority for this Cluster; key ca.crt, PEM."""
 DATABASE: Final = "registry"
 OWNER: Final = "harbor"
 PORT: Final = 5432

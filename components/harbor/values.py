@@ -86,7 +86,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         "expose": _expose(spec),
         **_non_default(
             ipFamily=(_ip_family(harbor.ip_family), _ip_family(IpFamily())),
-            caBundleSecretName=(spec.cache.secret_name if spec.cache.trusts_own_ca else None, None),
+            caBundleSecretName=(_own_authority(spec), None),
         ),
         "persistence": _persistence(spec),
         "database": _database(spec.database),
@@ -295,6 +295,17 @@ def _database(database: Database) -> Values:
             "existingSecret": database.secret_name,
         },
     }
+
+
+def _own_authority(spec: HarborValues) -> str | None:
+    """Secret with the authority of the cache or of the database: the chart has one value for both.
+
+    With it, core, jobservice and exporter add the authority to the public ones, as the database's
+    driver without sslrootcert reads them. settings/cross.py refuses two authorities.
+    """
+    if spec.cache.trusts_own_ca:
+        return spec.cache.secret_name
+    return spec.database.ca_bundle_secret
 
 
 def _redis(cache: Cache) -> Values:

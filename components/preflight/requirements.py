@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import pulumi
 
 from components.image_policy import rewrite
 from components.image_policy.require_harbor import API_VERSIONS
 from components.image_policy.signatures import KINDS
-from components.kubernetes.client import ClusterClient
+from components.kubernetes.client import ClusterClient, dig
 from components.settings.database import DedicatedDatabase
-from components.settings.exposure import GatewayExposure
+from components.settings.exposure import GatewayExposure, ParentRef
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.model import Settings
+from components.settings.network_policies import NamespaceGateway
 from components.settings.storage.base import BucketSettings
 
 
@@ -116,6 +121,7 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
     """What exposure, network policies and metrics need."""
     needed: list[Requirement] = []
     exposure, policies = settings.exposure, settings.network_policies
+    needed += _exposure_requirements(settings)
     if isinstance(exposure, GatewayExposure):
         needed += kinds(
             "gateway.networking.k8s.io/v1",
@@ -141,6 +147,15 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
             "networkPolicies.gateway.namespace to where the gateway's pods run; and remove "
             "networkPolicies.cni",
         )
+    if policies.enabled and isinstance(policies.gateway, NamespaceGateway):
+        needed.append(
+            Requirement(
+                path=f"/api/v1/namespaces/{policies.gateway.namespace}",
+                what=f"namespace {policies.gateway.namespace}, from which alone the policies let "
+                "clients through to Harbor",
+                remedy="set networkPolicies.gateway.namespace to where the gateway's pods run",
+            )
+        )
     if settings.metrics.service_monitor:
         needed += kinds(
             "monitoring.coreos.com/v1",
@@ -151,10 +166,123 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
     return needed
 
 
+def _exposure_requirements(settings: Settings) -> list[Requirement]:
+    """What the section `exposure` names: a route, an Ingress or a certificate that refers to
+    something missing is accepted by the API server, and never works."""
+    exposure, namespace = settings.exposure, settings.harbor.namespace
+    needed: list[Requirement] = []
+    if isinstance(exposure, GatewayExposure):
+        for index, ref in enumerate(exposure.parent_refs):
+            needed.append(
+                Requirement(
+                    path=_gateway_path(ref),
+                    what=f"Gateway {ref.name} in namespace {ref.namespace} "
+                    f"(exposure.parentRefs[{index}])",
+                    remedy="kubectl get gateways -A shows those that exist; set the name and "
+                    "namespace of one, or make it",
+                )
+            )
+        certificate = exposure.certificate
+        issuer = certificate.signed_by if certificate else None
+        if certificate is not None and certificate.namespace is not None:
+            needed.append(
+                Requirement(
+                    path=f"/api/v1/namespaces/{certificate.namespace}",
+                    what=f"namespace {certificate.namespace} (exposure.certificate.namespace)",
+                    remedy="set it to the Gateway's namespace, where its listener looks for the "
+                    "certificate's Secret",
+                )
+            )
+    else:
+        issuer = exposure.signed_by
+        needed.append(
+            Requirement(
+                path=f"/apis/networking.k8s.io/v1/ingressclasses/{exposure.class_name}",
+                what=f"IngressClass {exposure.class_name} (exposure.className)",
+                remedy="kubectl get ingressclasses shows those that exist",
+            )
+        )
+        if issuer is None:
+            name = exposure.tls_secret_name
+            needed.append(
+                Requirement(
+                    path=f"/api/v1/namespaces/{namespace}/secrets/{name}",
+                    what=f"Secret {name} in namespace {namespace} (exposure.tlsSecret)",
+                    remedy=f"kubectl create namespace {namespace}; kubectl create secret tls "
+                    f"{name} -n {namespace} --cert=<file> --key=<file>; or let cert-manager make "
+                    "it: exposure.clusterIssuer",
+                )
+            )
+    if issuer is not None:
+        needed.append(
+            Requirement(
+                path=f"/apis/cert-manager.io/v1/clusterissuers/{issuer}",
+                what=f"ClusterIssuer {issuer}",
+                remedy="kubectl get clusterissuers shows those that exist",
+            )
+        )
+    return needed
+
+
+def _gateway_path(ref: ParentRef) -> str:
+    # XListenerSet is the experimental form of ListenerSet, in a group of its own.
+    is_experimental = ref.kind == "XListenerSet"
+    group = f"gateway.networking.{'x-k8s.io/v1alpha1' if is_experimental else 'k8s.io/v1'}"
+    return f"/apis/{group}/namespaces/{ref.namespace}/{ref.kind.lower()}s/{ref.name}"
+
+
+def listener_problem(
+    gateway: Mapping[str, Any], ref: ParentRef, *, host: str, namespace: str
+) -> str | None:
+    """Why a listener of a Gateway will not take the route of `host`, from Harbor's `namespace`.
+
+    A listener that selects namespaces by labels is not judged. Pure.
+    """
+    listeners: list[Mapping[str, Any]] = dig(gateway, "spec", "listeners") or []
+    names = [listener["name"] for listener in listeners]
+    if not names:
+        return None
+    if ref.section_name not in names:
+        return f"has no listener {ref.section_name}; it has {', '.join(names)}"
+    listener = listeners[names.index(ref.section_name)]
+    # HTTP too: TLS may end at a load balancer in front of the Gateway.
+    if listener.get("protocol") not in ("HTTPS", "HTTP"):
+        return f"speaks {listener.get('protocol')} on listener {ref.section_name}, not HTTPS"
+    served: str = listener.get("hostname") or host
+    if served != host and not (served.startswith("*.") and host.endswith(served[1:])):
+        return f"serves {served} on listener {ref.section_name}, not {host}"
+    allowed = dig(listener, "allowedRoutes", "namespaces", "from") or "Same"
+    if allowed == "None" or (allowed == "Same" and ref.namespace != namespace):
+        return (
+            f"takes no route of namespace {namespace} on listener {ref.section_name} "
+            f"(allowedRoutes.namespaces.from {allowed})"
+        )
+    return None
+
+
 def problems(client: ClusterClient, settings: Settings) -> list[str]:
     """What the cluster lacks, and how to get it. Raises ClusterUnreachable."""
     return [
-        f"missing: {requirement.what}\n  fix: {requirement.remedy}"
-        for requirement in requirements(settings)
-        if not requirement.is_met(client)
+        *(
+            f"missing: {requirement.what}\n  fix: {requirement.remedy}"
+            for requirement in requirements(settings)
+            if not requirement.is_met(client)
+        ),
+        *_listener_problems(client, settings),
     ]
+
+
+def _listener_problems(client: ClusterClient, settings: Settings) -> Iterator[str]:
+    if not isinstance(settings.exposure, GatewayExposure):
+        return
+    host, namespace = settings.registry_address.host, settings.harbor.namespace
+    for index, ref in enumerate(settings.exposure.parent_refs):
+        gateway = client.get(_gateway_path(ref))
+        reason = listener_problem(gateway or {}, ref, host=host, namespace=namespace)
+        if reason is not None:
+            yield (
+                f"sovereign-harbor:exposure.parentRefs[{index}]: Gateway {ref.name} in namespace "
+                f"{ref.namespace} {reason}: the registry's route would not be accepted\n"
+                "  fix: change the Gateway, or name another listener: pulumi config set --path "
+                f"'exposure.parentRefs[{index}].sectionName' <listener> -s {pulumi.get_stack()}"
+            )

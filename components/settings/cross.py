@@ -102,6 +102,23 @@ def _database_is_encrypted(*, sandbox: bool, database: CommonDatabaseSettings) -
         )
 
 
+def _one_authority_beside_the_public_ones(
+    *, database: DatabaseSettings, valkey: ValkeySettings
+) -> Iterator[Problem]:
+    own = (
+        database.ca_bundle is not None
+        if isinstance(database, SharedDatabase)
+        else (database.checks_certificate)
+    )
+    if own and isinstance(valkey, SharedValkey) and valkey.ca_bundle is not None:
+        yield Problem(
+            path=("valkey", "caBundle"),
+            reason="not beside a database with an authority of its own (database.sslmode, "
+            "database.caBundle): Harbor's chart takes one authority for both "
+            "(caBundleSecretName)",
+        )
+
+
 def _cluster_is_named(*, sandbox: bool, cluster: ClusterSettings) -> Iterator[Problem]:
     if not sandbox and cluster.name is None:
         yield Problem(
@@ -251,6 +268,7 @@ RULES: tuple[CrossRule, ...] = (
     ),
     CrossRule(needs=("dns", "fqdn", "exposure"), check=_zone_holds_the_registry),
     CrossRule(needs=("valkey", "harbor"), check=_registry_knows_users),
+    CrossRule(needs=("database", "valkey"), check=_one_authority_beside_the_public_ones),
     CrossRule(needs=("storage", "harbor"), check=_pods_share_the_volume),
     CrossRule(
         needs=("image_policy", "harbor", "sealing", "database", "valkey"),

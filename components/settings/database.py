@@ -10,6 +10,7 @@ from components.settings.schema.rules import (
     DNS_LABEL,
     HOST,
     OBJECT_NAME,
+    PEM,
     PORT,
     SECRET_KEY_NAME,
     STORAGE_CLASS,
@@ -69,11 +70,17 @@ class CommonDatabaseSettings(AsksForSecrets):
     """Settings of both modes."""
 
     sslmode: SslMode = "require"
-    """How Harbor's connections are encrypted and whether the server's certificate is checked."""
+    """How Harbor's connections are encrypted and whether the server's certificate is checked. For
+    verify-ca and verify-full a dedicated database hands over its operator's authority."""
     max_connections: Annotated[int, _CONNECTIONS] = 100
     """The server's max_connections. A dedicated server is given this number."""
     reserved_connections: Annotated[int, whole_number(0, 100_000, example=10)] = 10
     """Connections left to everybody else: superusers, backups, replication, other applications."""
+
+    @property
+    def checks_certificate(self) -> bool:
+        """Whether the server's certificate is checked, for which its authority must be known."""
+        return self.sslmode in ("verify-ca", "verify-full")
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
@@ -158,6 +165,9 @@ class SharedDatabase(CommonDatabaseSettings):
     """Role that owns the database."""
     secret: SecretRef
     """Secret that holds the role's password."""
+    ca_bundle: Annotated[str, PEM] | None = None
+    """PEM of the authority that signed the server's certificate, if it is not a public one; for
+    sslmode verify-ca and verify-full."""
     pool_mode: Annotated[
         str,
         SettingRule(allowed="one of none, session", example="session", check=_pool_mode),

@@ -265,6 +265,12 @@ def test_the_database_is_external_and_its_port_a_text() -> None:
     }
 
 
+def test_harbor_trusts_the_database_s_authority_only_where_one_is_given() -> None:
+    assert "caBundleSecretName" not in values()
+    database = dataclasses.replace(DATABASE, ca_bundle_secret="harbor-pg-ca")
+    assert values(database=database)["caBundleSecretName"] == "harbor-pg-ca"
+
+
 @pytest.mark.parametrize(("open_", "idle"), [(30, 10), (10, 10), (4, 4)])
 def test_no_more_connections_idle_than_open(open_: int, idle: int) -> None:
     database = dataclasses.replace(DATABASE, max_open_connections=open_)

@@ -9,6 +9,7 @@ import pytest
 from components.kubernetes.client import ClusterClient
 from components.preflight import identity, requirements
 from components.settings.cluster import ClusterSettings
+from components.settings.exposure import ParentRef
 from components.settings.model import Settings
 from tests.support import builders
 from tests.support.builders import BUCKET, FILESYSTEM, settings
@@ -24,6 +25,25 @@ SHARED = {
     "host": "pg.db",
     "username": "harbor",
     "secret": {"namespace": "db", "name": "pg-app"},
+}
+
+
+GATEWAYS = "/apis/gateway.networking.k8s.io/v1/namespaces"
+CERTIFICATE = {
+    "kind": "gateway",
+    "certificate": {"clusterIssuer": "ca", "secretName": "harbor-tls", "namespace": "edge"},
+}
+NGINX = {
+    "gateway": {"kind": "namespace", "namespace": "ingress-nginx"},
+    "apiServer": {"cidr": "10.0.0.1/32"},
+}
+INGRESS = {
+    "exposure": {"kind": "ingress", "className": "nginx", "tlsSecret": "our-tls"},
+    "networkPolicies": NGINX,
+}
+ISSUED = {
+    "exposure": {"kind": "ingress", "className": "nginx", "clusterIssuer": "ca"},
+    "networkPolicies": NGINX,
 }
 
 
@@ -123,12 +143,93 @@ def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
             "/api/v1/namespaces/sealing/services/ss",
             True,
         ),
+        ({}, f"{GATEWAYS}/kube-system/gateways/cilium-gateway", True),
+        (
+            {
+                "exposure": {
+                    "kind": "gateway",
+                    "parentRefs": [{"name": "edge", "namespace": "gateways"}],
+                }
+            },
+            f"{GATEWAYS}/gateways/gateways/edge",
+            True,
+        ),
+        ({"exposure": CERTIFICATE}, "/apis/cert-manager.io/v1/clusterissuers/ca", True),
+        ({"exposure": CERTIFICATE}, "/api/v1/namespaces/edge", True),
+        (INGRESS, "/apis/networking.k8s.io/v1/ingressclasses/nginx", True),
+        (INGRESS, "/api/v1/namespaces/harbor/secrets/our-tls", True),
+        (INGRESS, f"{GATEWAYS}/kube-system/gateways/cilium-gateway", False),
+        (ISSUED, "/apis/cert-manager.io/v1/clusterissuers/ca", True),
+        (ISSUED, "/api/v1/namespaces/harbor/secrets/harbor-tls", False),
+        (INGRESS, "/api/v1/namespaces/ingress-nginx", True),
     ],
 )
 def test_only_what_the_settings_use_is_required(
     section: dict[str, Any], path: str, is_needed: bool
 ) -> None:
     assert (path in paths(settings(**section))) is is_needed
+
+
+HOST = "registry.omantel.omani.works"
+LISTENER: dict[str, Any] = {
+    "name": "https",
+    "protocol": "HTTPS",
+    "allowedRoutes": {"namespaces": {"from": "All"}},
+}
+
+
+def refused_listener(listener: dict[str, Any], *, gateway_in: str = "kube-system") -> str | None:
+    gateway = {"spec": {"listeners": [{"name": "http", "protocol": "HTTP"}, listener]}}
+    ref = ParentRef(name="edge", namespace=gateway_in)
+    return requirements.listener_problem(gateway, ref, host=HOST, namespace="harbor")
+
+
+@pytest.mark.parametrize(
+    ("change", "gateway_in"),
+    [
+        ({}, "kube-system"),
+        ({"hostname": HOST}, "kube-system"),
+        ({"protocol": "HTTP"}, "kube-system"),
+        ({"hostname": "*.omantel.omani.works"}, "kube-system"),
+        ({"hostname": "*.omani.works"}, "kube-system"),
+        ({"allowedRoutes": {"namespaces": {"from": "Selector"}}}, "kube-system"),
+        ({"allowedRoutes": None}, "harbor"),
+    ],
+    ids=str,
+)
+def test_a_listener_that_takes_the_route_is_accepted(
+    change: dict[str, Any], gateway_in: str
+) -> None:
+    assert refused_listener({**LISTENER, **change}, gateway_in=gateway_in) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"name": "web"}, "has no listener https; it has http, web"),
+        ({"protocol": "TLS"}, "speaks TLS on listener https"),
+        ({"hostname": "registry.otech.omani.works"}, "serves registry.otech.omani.works"),
+        ({"hostname": "*.otech.omani.works"}, f"not {HOST}"),
+        ({"allowedRoutes": None}, "takes no route of namespace harbor"),
+        ({"allowedRoutes": {"namespaces": {"from": "Same"}}}, "from Same"),
+        ({"allowedRoutes": {"namespaces": {"from": "None"}}}, "from None"),
+    ],
+    ids=str,
+)
+def test_a_listener_that_would_not_take_the_route_is_refused(
+    change: dict[str, Any], word: str
+) -> None:
+    assert word in (refused_listener({**LISTENER, **change}) or "")
+
+
+def test_a_refused_listener_is_named_with_its_setting() -> None:
+    stack = settings(storage=BUCKET)
+    objects: dict[str, Any] = {path: {} for path in paths(stack)}
+    path = f"{GATEWAYS}/kube-system/gateways/cilium-gateway"
+    objects[path] = {"spec": {"listeners": [{**LISTENER, "name": "web"}]}}
+    (words,) = requirements.problems(cluster_with(objects), stack)
+    assert "exposure.parentRefs[0]: Gateway cilium-gateway in namespace kube-system has no" in words
+    assert "'exposure.parentRefs[0].sectionName' <listener>" in words
 
 
 @pytest.mark.parametrize(

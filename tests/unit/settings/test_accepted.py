@@ -105,6 +105,7 @@ KEPT: list[tuple[str, Any]] = [
     ("imagePolicy.excludedNamespaces", []),
     ("imagePolicy.rewrite", {"enabled": True, "projects": {"quay.io": "proxy-quay"}}),
     ("database", SHARED_DATABASE),
+    ("database", {**SHARED_DATABASE, "sslmode": "verify-full", "caBundle": PEM}),
     ("valkey", SHARED_VALKEY),
     ("valkey", {**SHARED_VALKEY, "host": "fd00::7", "tls": True, "caBundle": PEM}),
     ("storage.seamNamespace", "argocd"),

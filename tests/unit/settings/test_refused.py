@@ -252,6 +252,13 @@ REFUSED: list[Bad] = [
         storage=S3,
     ),
     bad("storage.caBundle", "ca.crt", "certificates in PEM", "< ca.pem", storage=S3),
+    bad(
+        "database.caBundle",
+        "ca.crt",
+        "certificates in PEM",
+        "< ca.pem",
+        database=SHARED_DATABASE,
+    ),
     *each(
         "storage.chunkSize",
         "10485760",
