@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
-.PHONY: help up down status env smoke clean clean-caches clean-tools test test-unit test-sandbox tools check fix \
+.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
 	reference lock
 
 help: ## List the targets
@@ -29,6 +29,9 @@ status: $(VENV)/program ## Show what runs and where the tools are
 env: $(VENV)/program ## Print what eval needs to put tools and sandbox into a shell
 	@$(RUN) -m sandbox env
 
+tools: $(VENV)/program ## Print what eval needs to put pulumi, as it is here, into a shell
+	@$(RUN) -m engine.tools
+
 smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it back
 	@$(RUN) -m sandbox smoke
 
@@ -42,7 +45,7 @@ clean-tools: ## Remove the cache of built tools
 	@$(PYTHON) -m toolchain clean
 
 # The tools first: unit tests of the Kubernetes client run kubectl, and are skipped without it.
-test: check tools test-unit test-sandbox ## Run everything
+test: check build test-unit test-sandbox ## Run everything
 
 check: $(VENV)/development ## Lint, types, layers, workflows
 	@$(VENV)/bin/ruff format --check .
@@ -67,10 +70,10 @@ test-unit: $(VENV)/development ## Tests without the sandbox, and what they cover
 COVERAGE ?= --cov --cov-report=term:skip-covered
 TRACER := 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")'
 
-tools: $(VENV)/development ## Build the tools that the machine lacks
+build: $(VENV)/development ## Build the tools that the machine lacks
 	@$(RUN) -m toolchain build
 
-test-sandbox: tools ## Tests by the real engine
+test-sandbox: build ## Tests by the real engine
 	@$(VENV)/bin/pytest --numprocesses $(SANDBOXES) --dist loadfile --no-loadscope-reorder \
 		tests/sandbox tests/render
 # Each has a control plane of its own, about 2 GiB, and keeps most of a processor busy. Files are

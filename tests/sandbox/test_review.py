@@ -396,3 +396,30 @@ def test_drift_is_found_named_and_left_alone(
         assert "port: 9\n" in left
     finally:
         serves(8080)
+
+
+def test_drift_of_a_deployment_of_harbor_is_found_and_mended_by_the_command_told(
+    connected: Callable[[str], fleet.Outcome], sandbox: Sandbox
+) -> None:
+    scale = ["scale", "deployment/harbor-core", "-n", "harbor"]
+    cluster.kubectl(sandbox.state, sandbox.tools, *scale, "--replicas=3")
+    outcome = connected("drift")
+    assert outcome.facts == {"Deployment/harbor-core": ["spec.replicas"]}
+    [mend] = outcome.mend
+    assert mend == "kubectl scale deployment/harbor-core --replicas=1 -n harbor"
+    cluster.kubectl(sandbox.state, sandbox.tools, *mend.split()[1:])
+    assert connected("drift").ok
+
+    data = '{"data": {"LOG_LEVEL": "fatal"}}'
+    patch = ["patch", "configmap", "harbor-core", "-n", "harbor", "-p", data]
+    cluster.kubectl(sandbox.state, sandbox.tools, *patch)
+    outcome = connected("drift")
+    assert outcome.facts == {"ConfigMap/harbor-core": ["data.LOG_LEVEL"]}
+    [mend] = outcome.mend
+    subprocess.run(
+        ["sh", "-c", mend],
+        env={**os.environ, **sandbox.variables},
+        capture_output=True,
+        check=True,
+    )
+    assert connected("drift").ok
