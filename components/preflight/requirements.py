@@ -184,6 +184,7 @@ def _exposure_requirements(settings: Settings) -> list[Requirement]:
             )
         certificate = exposure.certificate
         issuer = certificate.signed_by if certificate else None
+        signs_in = (certificate and certificate.namespace) or exposure.parent_refs[0].namespace
         if certificate is not None and certificate.namespace is not None:
             needed.append(
                 Requirement(
@@ -194,7 +195,7 @@ def _exposure_requirements(settings: Settings) -> list[Requirement]:
                 )
             )
     else:
-        issuer = exposure.signed_by
+        issuer, signs_in = exposure.signed_by, namespace
         needed.append(
             Requirement(
                 path=f"/apis/networking.k8s.io/v1/ingressclasses/{exposure.class_name}",
@@ -213,12 +214,16 @@ def _exposure_requirements(settings: Settings) -> list[Requirement]:
                     "it: exposure.clusterIssuer",
                 )
             )
-    if issuer is not None:
+    if issuer is not None and issuer.group == "cert-manager.io":
+        is_everywhere = issuer.kind == "ClusterIssuer"
+        issuers = "clusterissuers" if is_everywhere else f"namespaces/{signs_in}/issuers"
+        where = "" if is_everywhere else f" in namespace {signs_in}"
         needed.append(
             Requirement(
-                path=f"/apis/cert-manager.io/v1/clusterissuers/{issuer}",
-                what=f"ClusterIssuer {issuer}",
-                remedy="kubectl get clusterissuers shows those that exist",
+                path=f"/apis/cert-manager.io/v1/{issuers}/{issuer.name}",
+                what=f"{issuer.kind} {issuer.name}{where}",
+                remedy="kubectl get clusterissuers, and kubectl get issuers -A, show those that "
+                "exist",
             )
         )
     return needed

@@ -41,6 +41,28 @@ INGRESS = {
     "exposure": {"kind": "ingress", "className": "nginx", "tlsSecret": "our-tls"},
     "networkPolicies": NGINX,
 }
+OF_THE_NAMESPACE = {
+    "exposure": {
+        "kind": "ingress",
+        "className": "nginx",
+        "issuer": {"name": "ca", "kind": "Issuer"},
+    },
+    "networkPolicies": NGINX,
+}
+OF_AN_EXTENSION = {
+    "exposure": {
+        "kind": "ingress",
+        "className": "nginx",
+        "issuer": {"name": "ca", "kind": "ClusterIssuer", "group": "certmanager.step.sm"},
+    },
+    "networkPolicies": NGINX,
+}
+LISTENER_SET = {
+    "exposure": {
+        "kind": "gateway",
+        "parentRefs": [{"kind": "ListenerSet", "name": "harbor", "namespace": "edge"}],
+    }
+}
 ISSUED = {
     "exposure": {"kind": "ingress", "className": "nginx", "clusterIssuer": "ca"},
     "networkPolicies": NGINX,
@@ -160,6 +182,9 @@ def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
         (INGRESS, "/api/v1/namespaces/harbor/secrets/our-tls", True),
         (INGRESS, f"{GATEWAYS}/kube-system/gateways/cilium-gateway", False),
         (ISSUED, "/apis/cert-manager.io/v1/clusterissuers/ca", True),
+        (OF_THE_NAMESPACE, "/apis/cert-manager.io/v1/namespaces/harbor/issuers/ca", True),
+        (OF_AN_EXTENSION, "/apis/cert-manager.io/v1/clusterissuers/ca", False),
+        (LISTENER_SET, f"{GATEWAYS}/edge/listenersets/harbor", True),
         (ISSUED, "/api/v1/namespaces/harbor/secrets/harbor-tls", False),
         (INGRESS, "/api/v1/namespaces/ingress-nginx", True),
     ],
@@ -224,10 +249,10 @@ def test_a_listener_that_would_not_take_the_route_is_refused(
 
 def test_a_refused_listener_is_named_with_its_setting() -> None:
     stack = settings(storage=BUCKET)
-    objects: dict[str, Any] = {path: {} for path in paths(stack)}
     path = f"{GATEWAYS}/kube-system/gateways/cilium-gateway"
-    objects[path] = {"spec": {"listeners": [{**LISTENER, "name": "web"}]}}
-    (words,) = requirements.problems(cluster_with(objects), stack)
+    gateway = {"spec": {"listeners": [{**LISTENER, "name": "web"}]}}
+    cluster: Any = builders.Cluster({path: gateway}, has_everything=True)
+    (words,) = requirements.problems(cluster, stack)
     assert "exposure.parentRefs[0]: Gateway cilium-gateway in namespace kube-system has no" in words
     assert "'exposure.parentRefs[0].sectionName' <listener>" in words
 
