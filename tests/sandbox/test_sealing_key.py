@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import time
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -42,7 +44,8 @@ def restart_controller(sandbox: Sandbox) -> None:
 def put_key(sandbox: Sandbox, name: str) -> str:
     """Gives the controller another key, as its renewal does; the certificate's fingerprint."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = certificate_of(key)
+    # The controller takes the one whose certificate begins last.
+    pem = certificate_of(key, begins=dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1))
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -62,7 +65,7 @@ def put_key(sandbox: Sandbox, name: str) -> str:
             "tls.key": base64.b64encode(private).decode(),
         },
     }
-    time.sleep(1.1)  # the controller takes the newest by a time in whole seconds
+    time.sleep(1.1)  # times in certificates are whole seconds
     kubectl(sandbox, "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(secret))
     restart_controller(sandbox)
     return certificate_fingerprint(load_certificate(pem))
@@ -159,12 +162,15 @@ def test_a_plain_secret_in_the_way_is_refused_with_the_command_that_mends_it(
     assert unsealed(sandbox) == before
 
 
-@pytest.fixture
-def unpinned(sandbox: Sandbox, sovereign: Stack) -> Stack:
-    """The Sovereign without a pinned certificate."""
-    sandbox.configure(sealing={"timeoutSeconds": 30})
+@pytest.fixture(scope="module")
+def unpinned(sandbox: Sandbox, sovereign: Stack) -> Iterator[Stack]:
+    """The Sovereign without a pinned certificate; afterwards with the sandbox's own key again."""
+    restart_controller(sandbox)
+    with sandbox.configured(sealing={"timeoutSeconds": 30}):
+        sovereign.up()
+        yield sovereign
+    restart_controller(sandbox)
     sovereign.up()
-    return sovereign
 
 
 def test_a_renewed_key_needs_consent_and_restarts_nothing(
@@ -192,15 +198,17 @@ def test_a_renewed_key_needs_consent_and_restarts_nothing(
 
 
 def test_after_a_lost_key_all_is_sealed_again_by_the_runbook(
-    sandbox: Sandbox, unpinned: Stack
+    sandbox: Sandbox, unpinned: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, running = unsealed(sandbox), generations(sandbox)
+    # The sandbox would bring its own key back with each start of the controller.
+    monkeypatch.setattr(sealing, "_bring_own_key", lambda *_: None)
     labelled = "sealedsecrets.bitnami.com/sealed-secrets-key"
     kubectl(sandbox, "delete", "secret", "-n", "kube-system", "-l", labelled)
-    # sealing.start brings the sandbox's own key back; the newest one is the one in use.
     new = put_key(sandbox, "sealed-secrets-new")
     kubectl(sandbox, "delete", "secret", SECRET, "-n", NAMESPACE)
     assert "another certificate than before" in refused(unpinned, "preview")
+    assert SECRET not in unsealed(sandbox), "its key is lost"
     block = runbook.commands("sealing-key")["Lost"]
     runbook.run(unpinned, block, {"STACK": unpinned.name, "FINGERPRINT": new})
     assert (unsealed(sandbox), generations(sandbox)) == (before, running)

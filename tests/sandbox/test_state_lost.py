@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,17 @@ def test_a_lost_state_is_made_again_by_the_runbook(elsewhere: Elsewhere, soverei
         assert after[kept] == before[kept]
     runbook.run(elsewhere.stack, blocks["Afterwards"], variables)
     elsewhere.stack.up(expect_no_changes=True)
+
+    # The state before turns up again, with the three secrets set.
+    shutil.copyfile(
+        elsewhere.stack.folder / "Pulumi.local.yaml", sovereign.folder / "Pulumi.local.yaml"
+    )
     refused = sovereign.run("preview", "-s", "local", check=False)
-    assert refused.code != 0, "the state before belongs to nobody any more"
-    assert "state does not know" in " ".join(refused.text.split())
+    assert refused.code != 0
+    assert "this stack's state does not know" in " ".join(refused.text.split())
+
+    # The tests after these go on with the state that knows the Sovereign.
+    file = elsewhere.stack.folder / "state.json"
+    file.write_text(json.dumps(state_of(elsewhere.stack)))
+    sovereign.run("stack", "import", "-s", "local", "--file", str(file))
+    sovereign.up(expect_no_changes=True)
