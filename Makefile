@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
-.PHONY: help up down status env tools smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
+.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
 	reference lock
 
 help: ## List the targets
@@ -44,7 +44,8 @@ clean-caches: ## Remove what only building tools needed (about 14 GB), keep the 
 clean-tools: ## Remove the cache of built tools
 	@$(PYTHON) -m toolchain clean
 
-test: check test-unit test-sandbox ## Run everything
+# The tools first: unit tests of the Kubernetes client run kubectl, and are skipped without it.
+test: check build test-unit test-sandbox ## Run everything
 
 check: $(VENV)/development ## Lint, types, layers, workflows
 	@$(VENV)/bin/ruff format --check .
@@ -69,8 +70,10 @@ test-unit: $(VENV)/development ## Tests without the sandbox, and what they cover
 COVERAGE ?= --cov --cov-report=term:skip-covered
 TRACER := 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")'
 
-test-sandbox: $(VENV)/development ## Tests by the real engine
+build: $(VENV)/development ## Build the tools that the machine lacks
 	@$(RUN) -m toolchain build
+
+test-sandbox: build ## Tests by the real engine
 	@$(VENV)/bin/pytest --numprocesses $(SANDBOXES) --dist loadfile --no-loadscope-reorder \
 		tests/sandbox tests/render
 # Each has a control plane of its own, about 2 GiB, and keeps most of a processor busy. Files are
@@ -97,12 +100,12 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 
 # --- Reviewed before it runs, and many at once ---------------------------------------------------
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
-# the previews' Markdown.
+# the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
 	stacks sovereigns gitlab-sovereigns
 
-preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file)
-	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT))
+preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
+	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
 
 fleet-preview: ## Preview every Sovereign
 fleet-up: ## Bring every Sovereign up that passes its preview
@@ -110,7 +113,8 @@ fleet-drift: ## Compare every Sovereign with its state, changing nothing
 fleet-status: ## Show what the backend knows of every Sovereign
 fleet-preview fleet-up fleet-drift fleet-status: $(VENV)/development
 	@$(RUN) -m fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
-		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT))
+		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT)) \
+		$(if $(BASE),--base "$$BASE")
 
 fleet-operator: $(VENV)/program ## Stacks for the Kubernetes Operator (REPOSITORY=… BACKEND=…)
 	@$(RUN) -m fleet operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \

@@ -57,6 +57,8 @@ class Job:
     stack: str
     environment: Mapping[str, str]
     board: Board
+    base: str | None = None
+    """Branch or commit that a preview compares with."""
 
     def watch(self, event: Mapping[str, Any]) -> None:
         self.board.receive(self.stack, event)
@@ -69,6 +71,7 @@ def run(
     parallel: int,
     board: Board,
     environment: Mapping[str, str] | None = None,
+    base: str | None = None,
 ) -> list[Outcome]:
     """The outcomes in the order of the names.
 
@@ -79,8 +82,10 @@ def run(
         engine.backend_workplace(environment)
         _refuse_sandbox_environment(names, environment)
 
+    compared = base if verb == "preview" else None
+
     def turn(stack: str) -> Outcome:
-        job = Job(stack=stack, environment=environment, board=board)
+        job = Job(stack=stack, environment=environment, board=board, base=compared)
         begun = time.monotonic()
         try:
             outcome = _WORK[verb](job)
@@ -115,7 +120,7 @@ def _refuse_sandbox_environment(names: Sequence[str], environment: Mapping[str, 
 
 def _preview(job: Job) -> Outcome:
     job.board.phase(job.stack, "preview")
-    done = preview.preview(job.stack, environment=job.environment, watch=job.watch)
+    done = preview.preview(job.stack, environment=job.environment, watch=job.watch, base=job.base)
     broken = [*done.plan.violations, *done.violations]
     error = ""
     if done.code:
@@ -244,6 +249,7 @@ def main(
     parallel: int | None,
     report: Path | None,
     output: Path | None,
+    base: str | None = None,
 ) -> int:
     """Runs a verb, writes the report and the previews; the exit code."""
     known = engine.sovereigns()
@@ -255,7 +261,7 @@ def main(
     begun = time.monotonic()
     title = f"{verb} of {len(names)}, {parallel} at a time"
     with Board(title, names, quiet=verb == "status") as board:
-        outcomes = run(verb, names, parallel=parallel, board=board)
+        outcomes = run(verb, names, parallel=parallel, board=board, base=base)
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

@@ -91,8 +91,10 @@ class Sovereign:
         """From the `config` of a stack's file; `namespaces`: others that it may write into."""
         harbor = config.get("sovereign-harbor:harbor")
         home = harbor.get("namespace") if isinstance(harbor, Mapping) else None
+        storage = config.get("sovereign-harbor:storage")
+        seam = storage.get("seamNamespace") if isinstance(storage, Mapping) else None
         return cls(
-            namespaces=frozenset({home or _HARBOR, SEAM_NAMESPACE, *namespaces}),
+            namespaces=frozenset({home or _HARBOR, seam or SEAM_NAMESPACE, *namespaces}),
             sandbox=config.get("sovereign-harbor:sandbox") in (True, "true"),
             salt=str(salt),
         )

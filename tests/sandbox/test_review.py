@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.credentials import CREDENTIALS
 from engine import scratch
 from engine import workplace as engine
 from engine.project import ROOT
+from engine.pulumi import EngineError
 from engine.stack import Stack
 from fleet import run as fleet
 from fleet.board import Board
@@ -80,16 +83,16 @@ OFFENCES = {
     "no-plaintext-secret": """
 from pulumi_kubernetes.helm.v3 import Release
 Release("more", chart="a", version="1.0.0", namespace="harbor", values={"adminPassword": "x"},
-        opts=opts)
+        opts=context.options)
 """,
     "no-wildcard-access": """
 from pulumi_kubernetes.rbac.v1 import Role
-Role("more", metadata={"namespace": "harbor"}, opts=opts,
+Role("more", metadata={"namespace": "harbor"}, opts=context.options,
      rules=[{"apiGroups": ["*"], "resources": ["pods"], "verbs": ["get"]}])
 """,
     "objects-are-at-home": """
 from pulumi_kubernetes.core.v1 import ConfigMap
-ConfigMap("more", metadata={"namespace": "kube-system"}, data={"a": "b"}, opts=opts)
+ConfigMap("more", metadata={"namespace": "kube-system"}, data={"a": "b"}, opts=context.options)
 """,
 }
 
@@ -104,6 +107,67 @@ def test_what_breaks_a_rule_fails_the_preview_with_the_rule_s_name(
     assert done.code != 0
     assert {violation.rule for violation in done.plan.violations} == {rule}
     assert f"- **{rule}** — `more`: " in done.markdown
+
+
+# --- Head compared with base ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(copy: Path) -> Path:
+    """The copy as a git repository whose HEAD is the base of what a test changes in it."""
+    (copy / ".gitignore").write_text(".venv\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "base"]):
+        subprocess.run(["git", *command], cwd=copy, check=True, timeout=60)
+    return copy
+
+
+def test_without_a_backend_a_change_is_compared_with_its_base(repository: Path) -> None:
+    unchanged = preview.preview("omantel", base="HEAD")
+    assert unchanged.code == 0, unchanged.markdown
+    assert unchanged.markdown.startswith("## omantel: no changes\n")
+
+    file = repository / "Pulumi.omantel.yaml"
+    file.write_text(
+        file.read_text()
+        + "  sovereign-harbor:sandbox: 'true'\n"
+        + "  sovereign-harbor:harbor: {replicas: {core: 3}}\n"
+        + "  sovereign-harbor:rotation: {valkeyPassword: 2}\n"
+    )
+    changed = preview.preview("omantel", base="HEAD")
+    assert changed.markdown.startswith("## omantel: 1 to replace, 5 to change\n")
+    for words in (
+        "### Guards that are off\n\n- **`sandbox: true`**",
+        "- `rotation.valkeyPassword`: set",
+        "`values.core.replicas`: `1` → `3`",
+        "The number of pods changes: core 1 → 3.",
+        "`keepers.epoch`: `1` → `2`",
+        "restart if their credentials change: harbor-valkey, jobservice, registry, trivy",
+    ):
+        assert words in changed.markdown, changed.markdown
+
+    file.write_text(file.read_text().replace("bucket: omantel-harbor", "bucket: other-harbor"))
+    # It calls itself a sandbox, and its base is a Sovereign.
+    refused = preview.preview("omantel", base="HEAD")
+    assert refused.code != 0
+    assert "**data-stays** — `object-storage-bucket`" in refused.markdown
+
+
+def test_a_new_stack_has_nothing_to_be_compared_with(repository: Path) -> None:
+    text = (repository / "Pulumi.omantel.yaml").read_text()
+    (repository / "Pulumi.dhofar.yaml").write_text(text.replace("omantel", "dhofar"))
+    done = preview.preview("dhofar", base="HEAD")
+    assert done.code == 0, done.markdown
+    assert "it has no Pulumi.dhofar.yaml: the stack is new" in done.markdown
+    assert done.plan.count("create") > 50
+
+
+@pytest.mark.parametrize("reference", ["no-such-branch", "--output=/tmp/x"])
+def test_a_base_that_git_does_not_know_is_refused_in_words(
+    reference: str, repository: Path
+) -> None:
+    with pytest.raises(EngineError, match="fix: git fetch"):
+        preview.preview("omantel", base=reference)
 
 
 # --- Another vendor ------------------------------------------------------------------------------
@@ -277,6 +341,37 @@ def test_up_of_a_stack_that_is_up_changes_nothing(
     outcome = connected("up")
     assert outcome.ok, outcome.error
     assert outcome.changes == {}
+
+
+def test_the_documented_rotation_of_valkey_is_an_update_of_one_annotation(
+    connected: Callable[[str], fleet.Outcome], sandbox: Sandbox, sovereign: Stack
+) -> None:
+    """And no rule refuses it: the volume with the job queues stays."""
+    runbook = (ROOT / "docs" / "runbooks" / "rotate-a-credential.md").read_text()
+    (command,) = re.findall(r"`pulumi (config set --path 'rotation.valkeyPassword') 2`", runbook)
+    epoch = (sandbox.section("rotation") or {}).get("valkeyPassword", 1) + 1
+    sovereign.run(*shlex.split(command), str(epoch), "-s", sovereign.name)
+
+    planned = preview.preview("local").plan
+    assert planned.errors == ()
+    assert list(rules.violations(planned, sandbox=False)) == []
+    (server,) = [change for change in planned.changes if change.name == "cache-server"]
+    assert server.act == "update"
+    assert [difference.path for difference in server.differences] == [
+        'spec.template.metadata.annotations["sovereign-harbor/secrets"]'
+    ]
+    (release,) = [change for change in planned.changes if change.name == "harbor-release"]
+    hidden = {difference.path for difference in release.differences}
+    assert hidden == {
+        f'values.{component}.podAnnotations["sovereign-harbor/secrets"]'
+        for component in CREDENTIALS["valkey-password"].readers
+    }
+    changed = {change.name for change in planned.changes if change.act != "same"}
+    assert {name for name in changed if not name.startswith("c")} == {"harbor-release"}
+
+    outcome = connected("up")
+    assert outcome.ok, outcome.error
+    assert connected("up").changes == {}
 
 
 def test_drift_is_found_named_and_left_alone(

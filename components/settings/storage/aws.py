@@ -181,6 +181,10 @@ class AwsStorage(BucketSettings):
         return False
 
     @property
+    def has_credentials(self) -> bool:
+        return isinstance(self.access, AccessKey)
+
+    @property
     def identity_servers(self) -> tuple[tuple[str, int], ...]:
         return (("169.254.169.254", 80),) if isinstance(self.access, NodeRole) else ()
 
