@@ -15,6 +15,8 @@ from typing import Any, Final
 
 import yaml
 
+from components.kubernetes.naming import PART_OF
+
 NAME: Final = "sovereign-harbor-deployer"
 SUBJECT: Final = {"kind": "ServiceAccount", "name": NAME, "namespace": NAME}
 RBAC: Final = "rbac.authorization.k8s.io"
@@ -92,7 +94,12 @@ def manifests(
     documents: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME}},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(NAME)},
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        # Labelled as this program's own: it refuses to take a namespace of somebody else.
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": dict([PART_OF])},
+        },
         *_role("ClusterRole", "", cluster, named.get("", {})),
     ]
     for home in sorted({*spaces, *named} - {""}):
