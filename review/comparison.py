@@ -91,14 +91,14 @@ def _gone(change: Change) -> Change:
     )
 
 
-_MINTED: Final = {("state-mark", ("mark",)), ("state-mark-record", ("data", "mark"))}
+_NEW_IN_EACH_RUN: Final = {("state-mark", ("mark",)), ("state-mark-record", ("data", "mark"))}
 """Logical name and path of values that each run without a state makes anew."""
 
 
 def _differences(old: Change, new: Change) -> Iterator[Difference]:
     before, after = flat(old.inputs), flat(new.inputs)
     for path in dict.fromkeys([*before, *after]):
-        if (new.name, path) in _MINTED:
+        if (new.name, path) in _NEW_IN_EACH_RUN:
             continue
         if before.get(path) != after.get(path):
             yield Difference(path=dotted(path), before=before.get(path), after=after.get(path))
