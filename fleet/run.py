@@ -73,6 +73,8 @@ def run(
         job = Job(stack=stack, environment=environment, board=board)
         begun = time.monotonic()
         try:
+            if verb != "status":
+                engine.read(stack)  # else the engine would refuse the file, without its name
             outcome = _WORK[verb](job)
         except (EngineError, ToolchainError, OSError) as error:
             outcome = Outcome(stack=stack, ok=False, error=str(error))

@@ -6,11 +6,10 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
-
-from components.settings.reading import refusals
-from components.settings.reading.refusals import PROJECT, Refusal
+from components.settings.reading import refusals, stack_file
+from components.settings.reading.refusals import Refusal
 from components.settings.reading.secrets import SECRETS
+from components.settings.reading.stack_file import StackFileRefused
 from components.settings.storage.keyed import HetznerStorage
 from engine import stacks
 
@@ -71,8 +70,21 @@ def refused(name: str, fqdn: str, region: str, root: Path) -> list[Refusal]:
     raw = config(name, fqdn, region)
     problems += refusals.read(raw, stack=name).refusals
     for other in stacks.names(root):
-        document = yaml.safe_load(stacks.file_of(other, root).read_text())
-        if other != name and (document["config"] or {}).get(f"{PROJECT}:fqdn") == fqdn:
+        try:
+            taken = other != name and fqdn == stack_file.read(
+                stacks.file_of(other, root)
+            ).settings.get("fqdn")
+        except StackFileRefused as error:
+            problems.append(
+                Refusal(
+                    key="fqdn",
+                    value=repr(fqdn),
+                    allowed=f"a domain that no other stack has; one cannot be read: {error}",
+                    fix=f"mend {stacks.file_of(other, root).name}, then the same command again",
+                )
+            )
+            continue
+        if taken:
             problems.append(
                 Refusal(
                     key="fqdn",
@@ -93,13 +105,8 @@ def text(name: str, fqdn: str, region: str) -> str:
 
 def config(name: str, fqdn: str, region: str) -> dict[str, object]:
     """The project's keys of that file, as the settings read them; whatever the values are."""
-    document = yaml.safe_load(text(name, "fqdn.example", "region"))
-    prefix = f"{PROJECT}:"
-    settings = {
-        key.removeprefix(prefix): value
-        for key, value in document["config"].items()
-        if key.startswith(prefix)
-    }
+    template = text(name, "fqdn.example", "region").encode()
+    settings = stack_file.parse(template, stacks.file_of(name).name).settings
     settings["fqdn"] = fqdn
     settings["storage"] = {**settings["storage"], "region": region}
     return settings

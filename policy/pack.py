@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pulumi_policy import (
     Policy,
     PolicyConfigSchema,
@@ -20,6 +19,8 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
+from components.settings.reading import stack_file
+from components.settings.reading.stack_file import StackFileRefused
 from policy.resource import UNKNOWN, Resource, Rule, Sovereign, StackRule
 from policy.rules import RULES, STACK_RULES
 
@@ -82,7 +83,7 @@ def _item(owner: Any, key: Any) -> Any:
 def _sovereign(urn: str, policy_config: Mapping[str, Any]) -> Sovereign:
     """From the stack's file: pulumi-policy 1.21 does not hand on the config that the engine sends.
 
-    Without a file the strictest is assumed.
+    Without a file, or with one that the engine would refuse, the strictest is assumed.
     """
     stack = urn.split("::")[0].rpartition(":")[2]
     return Sovereign.of(_config(stack), policy_config.get("namespaces", ()))
@@ -91,7 +92,6 @@ def _sovereign(urn: str, policy_config: Mapping[str, Any]) -> Sovereign:
 @functools.cache
 def _config(stack: str) -> Mapping[str, Any]:
     try:
-        document = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
-    except FileNotFoundError:
+        return stack_file.read(PROJECT / f"Pulumi.{stack}.yaml").config
+    except (FileNotFoundError, StackFileRefused):
         return {}
-    return document.get("config") or {}

@@ -53,7 +53,7 @@ def preview(
         command = ["preview", "-s", stack, "--json", "--show-sames", *packs]
         ran = place.run(command, watch=keep)
         previewed = plan.read(stack, digest(ran.output, ran.errors), events)
-        sovereign = Sovereign.of(engine.config(stack))
+        sovereign = Sovereign.of(engine.read(stack).config)
         broken = tuple(rules.violations(previewed, sandbox=sovereign.sandbox))
         if not packs:
             broken += tuple(_by_digest(previewed, sovereign))

@@ -28,11 +28,10 @@ from components.settings.reading.spec import (
     spec_at,
     without_tags,
 )
+from components.settings.reading.stack_file import PROJECT
 from components.settings.rotation import RotationSettings
 from components.settings.schema import environment
 from components.settings.schema.rules import REMOVE, is_for_the_shell
-
-PROJECT = "sovereign-harbor"
 
 _NOT_SET = "(not set)"
 _LONGEST_SHOWN = 80

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
-from components.settings.reading import refusals
+from components.settings.reading import refusals, stack_file
 from fleet import scaffold
 
 GOOD = ("dhofar", "dhofar.omani.works", "nbg1")
@@ -22,13 +21,9 @@ def test_the_file_is_complete_and_commented(
 ) -> None:
     assert write(tmp_path) == 0
     text = (tmp_path / "Pulumi.dhofar.yaml").read_text()
-    config = yaml.safe_load(text)["config"]
-    assert config["pulumi:disable-default-providers"] == ["kubernetes"]
-    raw = {
-        key.removeprefix("sovereign-harbor:"): value
-        for key, value in config.items()
-        if key.startswith("sovereign-harbor:")
-    }
+    file = stack_file.read(tmp_path / "Pulumi.dhofar.yaml")
+    assert file.config["pulumi:disable-default-providers"] == ["kubernetes"]
+    raw = file.settings
     assert raw == scaffold.config(*GOOD)
     settings = refusals.read(raw, stack="dhofar").settings
     assert settings is not None
@@ -93,6 +88,16 @@ def test_two_sovereigns_never_have_one_domain(
     assert write(tmp_path, name="salalah") == 2
     assert "dhofar has it" in capsys.readouterr().err
     assert write(tmp_path, name="salalah", fqdn="dhofar.omani.works.example") == 0
+
+
+def test_a_file_that_cannot_be_read_may_have_the_domain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Pulumi.salalah.yaml").write_text("config:\n\tfqdn: dhofar.omani.works\n")
+    assert write(tmp_path) == 2
+    told = capsys.readouterr().err
+    assert "Pulumi.salalah.yaml:2:1: a tab" in told
+    assert "mend Pulumi.salalah.yaml" in told
 
 
 @pytest.mark.parametrize("name", ["omantel", "otech"])
