@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 from components.adopted import Adopted
 from components.context import Context
 from components.kubernetes import naming
-from components.sealing.crypto import SealingError, load_certificate
+from components.sealing.crypto import SealingError, certificate_text, load_certificate
 from components.settings.cluster import ClusterSettings
 from components.settings.model import Settings
 from components.settings.sealing import SealingSettings
@@ -89,7 +89,10 @@ def sealing_certificate(settings: SealingSettings, cluster: ClusterSettings) -> 
     pem = settings.certificate
     if settings.certificate_is_path:
         try:
-            pem = Path(settings.certificate).read_text()
+            content = Path(settings.certificate).read_bytes()
+            pem = certificate_text(content, settings.certificate)
+        except SealingError as error:
+            raise _refused(settings.certificate, str(error)) from None
         except OSError as error:
             raise _refused(settings.certificate, error.strerror or "unreadable") from None
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 from lightkube.config.client_adapter import Client, ConnectionParams
@@ -42,7 +42,15 @@ class ClusterClient:
     def get(self, path: str) -> Any:
         """The object at an API path; None if it does not exist. Raises ClusterUnreachable."""
         answer = self._request("GET", path)
-        return None if answer.status_code == 404 else answer.json()
+        if answer.status_code == 404:
+            return None
+        try:
+            document = answer.json()
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise ClusterUnreachable(f"{path}: the answer is no object of Kubernetes; a proxy's?")
+        return cast("dict[str, Any]", document)
 
     def text(self, path: str) -> str:
         """The body at an API path as text. Raises ClusterUnreachable, also if there is none."""

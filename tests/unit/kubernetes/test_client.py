@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import pytest
 
 from components.kubernetes.client import ClusterClient, ClusterUnreachable, KubeConfig
@@ -35,3 +36,16 @@ def test_one_thread_at_a_time_reads_the_kubeconfig(monkeypatch: pytest.MonkeyPat
         for done in [threads.submit(client) for _ in range(6)]:
             done.result()
     assert met == [False] * 6
+
+
+@pytest.mark.parametrize("body", ["<html>Log in</html>", "", "[]", '"text"', "null", "{", "\xff"])
+def test_an_answer_that_is_no_object_of_kubernetes_is_an_unreachable_cluster(
+    body: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(*_: object) -> httpx2.Response:
+        return httpx2.Response(200, content=body.encode("latin-1"))
+
+    monkeypatch.setattr(ClusterClient, "_request", answered)
+    client = object.__new__(ClusterClient)
+    with pytest.raises(ClusterUnreachable, match="no object of Kubernetes"):
+        client.get("/api/v1/namespaces/harbor")
