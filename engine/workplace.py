@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.settings.reading import refusals
 from components.settings.reading import stack_file as files
 from components.settings.reading.stack_file import StackFile, StackFileRefused
 from components.settings.schema.rules import is_path_of_certificate
@@ -122,6 +123,7 @@ def _scratch(stack: str, file: StackFile, folder: Path, environment: dict[str, s
             **(_SANDBOX_VALUES if file.is_sandbox else {}),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
+            refusals.EDITS: "1",
             # No cluster is asked, whichever one this machine's kubeconfig names. The path stands
             # in a warning, which is the same in every run then.
             "KUBECONFIG": "/no-kubeconfig-in-this-preview",

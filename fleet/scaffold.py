@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from components.settings.reading import refusals, stack_file
@@ -68,7 +69,13 @@ def refused(name: str, fqdn: str, region: str, root: Path) -> list[Refusal]:
             )
         )
     raw = config(name, fqdn, region)
-    problems += refusals.read(raw, stack=name).refusals
+    for refusal in refusals.read(raw, stack=name, edits=True).refusals:
+        meant = refusal.fix.rpartition(": ")[2]
+        values = {"fqdn": fqdn, "storage.region": region, refusal.key: meant}
+        again = (
+            f"make sovereign NAME={name} FQDN={values['fqdn']} REGION={values['storage.region']}"
+        )
+        problems.append(replace(refusal, fix=again))
     for other in stacks.names(root):
         try:
             taken = other != name and fqdn == stack_file.read(

@@ -15,15 +15,15 @@ from components.settings.schema.rules import (
     refuse,
 )
 
-_ISSUER = replace(OBJECT_NAME, example="letsencrypt-dns01-prod")
+_ISSUER = replace(OBJECT_NAME, example="<cluster-issuer>")
 
 
 class ParentRef(Section):
     """A listener of a Gateway."""
 
-    name: Annotated[str, replace(OBJECT_NAME, example="cilium-gateway")]
+    name: Annotated[str, OBJECT_NAME]
     """Name of the Gateway."""
-    namespace: Annotated[str, replace(DNS_LABEL, example="kube-system")]
+    namespace: Annotated[str, DNS_LABEL]
     """Namespace of the Gateway."""
     section_name: Annotated[str, replace(OBJECT_NAME, example="https")] = "https"
     """Name of its listener with TLS."""
@@ -36,12 +36,14 @@ class ListenerCertificate(Section):
     """ClusterIssuer that signs it."""
     secret_name: Annotated[str, replace(OBJECT_NAME, example="harbor-tls")]
     """Secret that the listener names in certificateRefs."""
-    namespace: Annotated[str, replace(DNS_LABEL, example="kube-system")] | None = None
+    namespace: Annotated[str, DNS_LABEL] | None = None
     """Namespace of that Secret; the first Gateway's own when unset."""
 
 
 class GatewayExposure(Section):
     """An HTTPRoute on a Gateway (Gateway API), which terminates TLS."""
+
+    also_called = ("httproute", "route")
 
     kind: Literal["gateway"] = "gateway"
     parent_refs: tuple[ParentRef, ...] = (
@@ -76,12 +78,14 @@ def _annotations(annotations: Mapping[str, str]) -> str | None:
 class IngressExposure(Section):
     """An Ingress of a controller such as Traefik or nginx, which terminates TLS."""
 
+    also_called = ("traefik", "nginx", "ingress-nginx")
+
     kind: Literal["ingress"]
-    class_name: Annotated[str, replace(OBJECT_NAME, example="traefik")]
+    class_name: Annotated[str, replace(OBJECT_NAME, example="<ingress-class>")]
     """IngressClass."""
     annotations: Annotated[
         dict[str, str],
-        SettingRule(allowed="an object of annotations", example="VALUE", check=_annotations),
+        SettingRule(allowed="an object of annotations", example="<value>", check=_annotations),
     ] = Field(default_factory=dict)
     """Annotations to add to those that let large layers through."""
     cluster_issuer: Annotated[str, _ISSUER] | None = None

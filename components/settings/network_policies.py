@@ -1,6 +1,8 @@
 """The section `networkPolicies`: who may talk to Harbor's pods, and to whom they may. Pure."""
 
 import ipaddress
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
@@ -10,6 +12,8 @@ from components.settings.schema.rules import DNS_LABEL, PORT, REMOVE, Section, S
 
 
 def _cidr(text: str) -> str | None:
+    if re.fullmatch(r"[0-9a-f:.]+(/[0-9]{1,3})?", text) is None:
+        return "a netmask is no prefix" if re.fullmatch(r"[0-9.]+/[0-9.]+", text) else ""
     try:
         ipaddress.ip_network(text)
     except ValueError as error:
@@ -17,10 +21,18 @@ def _cidr(text: str) -> str | None:
     return None if "/" in text else "without a prefix length"
 
 
+def _ranges(text: str) -> Iterator[str]:
+    try:
+        yield str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return
+
+
 CIDR = SettingRule(
     allowed="a range of addresses ADDRESS/PREFIX, IPv4 or IPv6",
-    example="10.20.0.0/16",
+    example="<range>",
     check=_cidr,
+    suggest=_ranges,
 )
 
 
@@ -43,8 +55,10 @@ class CiliumGateway(Section):
 class NamespaceGateway(Section):
     """A controller that runs as pods of one namespace: Traefik, nginx, Envoy Gateway."""
 
+    also_called = ("traefik", "nginx", "envoy", "envoy-gateway", "istio", "calico", "contour")
+
     kind: Literal["namespace"]
-    namespace: Annotated[str, replace(DNS_LABEL, example="traefik")]
+    namespace: Annotated[str, DNS_LABEL]
     """Namespace of the controller's pods."""
     https_port: Annotated[int, replace(PORT, example="8443")] = 8443
     """Port on which its pods take HTTPS; core and jobservice reach the Sovereign's other hosts

@@ -22,6 +22,8 @@ from components.settings.schema.rules import (
 class DedicatedValkey(Section):
     """A Valkey of this Sovereign's own."""
 
+    also_called = ("internal",)
+
     mode: Literal["dedicated"] = "dedicated"
     storage_size: StorageSize = "2Gi"
     """Size of the volume that holds the data."""
@@ -96,6 +98,8 @@ class ValkeyIndexes(Section):
 
 class SharedValkey(Section):
     """A Valkey or Redis that exists already."""
+
+    also_called = ("external",)
 
     mode: Literal["shared"]
     host: Annotated[str, HOST]

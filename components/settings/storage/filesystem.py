@@ -9,6 +9,8 @@ from components.settings.storage.base import BlobLocation, StorageKind
 class FilesystemStorage(StorageKind):
     """No object storage: Harbor keeps blobs on a volume of the cluster."""
 
+    also_called = ("pvc", "volume", "local", "disk", "nfs")
+
     is_remote: ClassVar[bool] = False
 
     kind: Literal["filesystem"] = "filesystem"

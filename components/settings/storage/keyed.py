@@ -29,7 +29,7 @@ def _location(text: str) -> str | None:
 _ACCESS_KEY = SettingRule(
     allowed="an access key as the Console shows it, 16 to 31 upper-case letters and digits (never "
     "the secret key)",
-    example="0123456789ABCDEFGHIJ",
+    example="<access-key>",
     check=matching(r"[A-Z0-9]{16,31}"),
     conceal=True,
 )
@@ -42,8 +42,8 @@ class Lockdown(Section):
         str,
         SettingRule(
             allowed="the number of the project in the Console's address, digits only",
-            example="1234567",
-            check=matching(r"[1-9][0-9]*"),
+            example="<project-number>",
+            check=matching(r"[1-9][0-9]{0,17}"),
         ),
     ]
     """Number of the project that the keys belong to: console.hetzner.com/projects/<number>/…"""
@@ -75,6 +75,8 @@ class KeyedBucket(BucketSettings):
 
 class HetznerStorage(KeyedBucket):
     """Hetzner Object Storage. Keys are made in its Console; no API makes them."""
+
+    also_called = ("hcloud", "hetzner-s3")
 
     kind: Literal["hetzner"] = "hetzner"
     region: Annotated[
@@ -115,6 +117,11 @@ class HetznerStorage(KeyedBucket):
 
 class S3Storage(KeyedBucket):
     """Any other S3-compatible store: Ceph, MinIO, a gateway."""
+
+    also_called = (
+        *("minio", "ceph", "rgw", "rook", "garage", "seaweedfs", "versitygw", "s3-compatible"),
+        *("wasabi", "backblaze", "b2", "cloudflare", "r2", "ovh", "scaleway", "digitalocean"),
+    )
 
     kind: Literal["s3"] = "s3"
     endpoint: Annotated[str, ENDPOINT]

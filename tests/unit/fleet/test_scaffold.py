@@ -71,6 +71,15 @@ def test_what_is_wrong_is_refused_in_the_settings_words(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_fix_is_the_same_command_with_what_was_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert write(tmp_path, fqdn="https://Dhofar.omani.works/", region="NBG1") == 2
+    told = capsys.readouterr().err
+    assert "make sovereign NAME=dhofar FQDN=dhofar.omani.works REGION=NBG1" in told
+    assert "make sovereign NAME=dhofar FQDN=https://Dhofar.omani.works/ REGION=nbg1" in told
+
+
 def test_a_file_that_exists_is_never_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
