@@ -22,6 +22,7 @@ _NAME_ALLOWED = (
 )
 
 _TEMPLATE = """\
+# yaml-language-server: $schema=docs/reference/stack-file.schema.json
 # {fqdn}: the registry answers at registry.{fqdn}
 config:
   # Nothing ever goes to the cluster of whoever runs this: a resource without a provider fails.

@@ -162,6 +162,10 @@ class _Reader:
         settings = Settings(**sections) if complete else None
         return Reading(settings=settings, refusals=tuple(refusals), sections=sections)
 
+    def refused_in(self, key: str, raw: Mapping[str, Any]) -> list[Refusal]:
+        """The refusals of one section by itself."""
+        return self._section(key, raw, {"sandbox": raw.get("sandbox") in (True, "true")})
+
     def _section(self, key: str, raw: Mapping[str, Any], sections: dict[str, Any]) -> list[Refusal]:
         name = self._names[key]
         field = Settings.model_fields[name]
@@ -280,10 +284,12 @@ class _Reader:
         """Whether the section at the first key accepts this value at `path`."""
         trial = replaced(raw, path, value)
         reader = _Reader(self._fixes, self._environ, suggests=False)
-        key = dotted(path)
+        key, first = dotted(path), str(path[0])
+        if first not in self._names:
+            return False
         return not any(
             refusal.key == key or refusal.key.startswith((f"{key}.", f"{key}["))
-            for refusal in reader.read(trial, frozenset()).refusals
+            for refusal in reader.refused_in(first, trial)
         )
 
     def _unknown(self, path: Path, raw: Mapping[str, Any], *, hidden: bool) -> Refusal:

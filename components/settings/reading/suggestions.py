@@ -35,7 +35,7 @@ def oddity(text: str) -> str:
     """What is odd about the characters of a text; "" if nothing is."""
     for character, words in (*ODD_CHARACTERS.items(), *_DASHES.items()):
         if character in text:
-            where = f" instead of '-', {character}" if character in _DASHES else ""
+            where = " instead of '-'" if character in _DASHES else ""
             return f"it has {words}{where}"
     if text != text.strip():
         return f"it {'begins' if text[0].isspace() else 'ends'} with white space"

@@ -236,15 +236,23 @@ PORT_NUMBER = (
     r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 )
 """A pattern of the ports in a text."""
+
+
+def _one_line(text: str) -> str | None:
+    if re.search(r"<.*>", text):
+        return "a placeholder of a fix is still in it"
+    return None if text.isprintable() and text == text.strip() and 0 < len(text) < 254 else ""
+
+
 CLUSTER_NAME = SettingRule(
     allowed="the name of the cluster entry that the kubeconfig context must reach",
     example="{stack}",
-    check=matching(r"\S([^\x00-\x1f\x7f]{0,251}\S)?"),
+    check=_one_line,
 )
 NON_EMPTY = SettingRule(
     allowed="one line of text, without spaces around it",
     example="<value>",
-    check=matching(r"\S([^\x00-\x1f\x7f]{0,251}\S)?"),
+    check=_one_line,
 )
 
 
@@ -304,6 +312,8 @@ ENDPOINT = SettingRule(
 
 
 def _chart_source(text: str) -> str | None:
+    if not text.isprintable() or "<" in text:
+        return ""
     if text.lower().startswith("http://"):
         return "a chart is not fetched over plain http"
     if "@" in text.partition("://")[2].partition("/")[0]:

@@ -1,5 +1,6 @@
 """The storage kinds with a key pair that a person made: Hetzner Object Storage, other S3. Pure."""
 
+import difflib
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -82,7 +83,12 @@ class HetznerStorage(KeyedBucket):
     region: Annotated[
         str,
         SettingRule(
-            allowed=f"one of {', '.join(_LOCATIONS)}", example=_LOCATIONS[0], check=_location
+            allowed=f"one of {', '.join(_LOCATIONS)}",
+            example=_LOCATIONS[0],
+            check=_location,
+            suggest=lambda text: difflib.get_close_matches(
+                text.lower(), _LOCATIONS, n=1, cutoff=0.7
+            ),
         ),
     ]
     """Location of the bucket."""

@@ -232,6 +232,7 @@ REFUSED: list[Bad] = [
             "one of fsn1": [...],
         },
     ),
+    *each("storage.region", "nbg1", {"one of fsn1, nbg1, hel1": ["nbg", "NBG1", "nbg1 ", "ngb1"]}),
     *each(
         "storage.bucket",
         "omantel-harbor",
