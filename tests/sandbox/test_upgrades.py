@@ -30,8 +30,8 @@ PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 
 CHANGES: Mapping[str, list[str]] = {
-    "v0.1.0": ["create object-storage-place", "update cluster"],
-    "d8ee5dc": ["update cluster"],
+    "v0.1.0": ["create harbor-route", "create object-storage-place", "update cluster"],
+    "d8ee5dc": ["create harbor-route", "update cluster"],
 }
 """Version → all that an upgrade from it changes; nothing where no line is. A later feature that
 changes existing Sovereigns is added to each version."""

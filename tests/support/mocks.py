@@ -41,6 +41,7 @@ UNSEALED = "pulumi-python:dynamic/sealing:Unsealed"
 BUCKET = "pulumi-python:dynamic/storage:S3Bucket"
 KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
 LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
+ROUTE_ACCEPTED = "pulumi-python:dynamic/network:RouteAccepted"
 BLOB_PLACE = "pulumi-python:dynamic/storage:BlobPlace"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
@@ -136,6 +137,7 @@ class Provider:
             return SealProvider().create(props).outs or {}
         computed: Mapping[str, Callable[[], dict[str, Any]]] = {
             UNSEALED: dict,
+            ROUTE_ACCEPTED: dict,
             BUCKET: lambda: {"unsupported": []},
             KEY_PROOF: lambda: {"revision": "proven", "salt": MARK},
             LOCKDOWN: dict,
