@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 from engine import pulumi
 from engine.processes import born
 from engine.project import ROOT
-from engine.pulumi import DEBUG, EngineError, Watch
+from engine.pulumi import EngineError
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,14 @@ class Stack:
     environment: Mapping[str, str]
     folder: Path = ROOT
 
-    def run(
-        self, *arguments: str, show: bool = False, check: bool = True, watch: Watch | None = None
-    ) -> Result:
+    def run(self, *arguments: str, show: bool = False, check: bool = True) -> Result:
         """Runs `pulumi <arguments>`; with `show` its output appears while it runs.
 
-        `watch` gets the engine's events as they come. Raises EngineError when the command fails,
-        unless `check` is false.
+        Raises EngineError when the command fails, unless `check` is false.
         """
-        environment = {**os.environ, **self.environment, **(DEBUG if watch else {})}
+        environment = {**os.environ, **self.environment}
         ran = pulumi.run(
-            arguments,
-            folder=self.folder,
-            environment=environment,
-            merge=True,
-            show=show,
-            watch=watch,
+            arguments, folder=self.folder, environment=environment, merge=True, show=show
         )
         if check and ran.code != 0:
             words = "" if show else f":\n{ran.output}"
@@ -68,13 +60,7 @@ class Stack:
             if born(json.loads(lock.read_text())["pid"]) is None:
                 lock.unlink(missing_ok=True)
 
-    def up(
-        self,
-        *,
-        show: bool = False,
-        expect_no_changes: bool = False,
-        watch: Watch | None = None,
-    ) -> Result:
+    def up(self, *, show: bool = False, expect_no_changes: bool = False) -> Result:
         """`pulumi up` without questions. Raises EngineError."""
         options = ["--expect-no-changes"] if expect_no_changes else []
         return self.run(
@@ -86,7 +72,6 @@ class Stack:
             "--suppress-outputs",
             *options,
             show=show,
-            watch=watch,
         )
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:

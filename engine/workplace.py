@@ -23,9 +23,11 @@ import yaml
 from components.settings.schema.rules import is_path_of_certificate
 from engine import pulumi, scratch, stacks, tools
 from engine.project import ROOT
-from engine.pulumi import DEBUG, EngineError, Ran, Watch
+from engine.pulumi import EngineError, Ran, Watch
 
 PREFIX = "sovereign-harbor:"
+# --event-log is one of the engine's debugging flags.
+DEBUG = {"PULUMI_DEBUG_COMMANDS": "1"}
 _PASSPHRASE = "preview"  # of a state that lives for one preview
 
 
@@ -42,8 +44,8 @@ class Workplace:
         return pulumi.run(arguments, folder=self.folder, environment=self.environment, watch=watch)
 
 
-def stack_file(stack: str, root: Path | None = None) -> Path:
-    return stacks.file_of(stack, root or ROOT)
+def stack_file(stack: str) -> Path:
+    return stacks.file_of(stack, ROOT)
 
 
 def sovereigns() -> list[str]:
@@ -51,23 +53,14 @@ def sovereigns() -> list[str]:
     return stacks.sovereigns(ROOT)
 
 
-def is_sandbox(stack: str, root: Path | None = None) -> bool:
+def is_sandbox(stack: str) -> bool:
     """Whether the stack's file says so. Raises FileNotFoundError."""
-    return stacks.is_sandbox(stack, root or ROOT)
+    return stacks.is_sandbox(stack, ROOT)
 
 
-def config(stack: str, root: Path | None = None) -> dict[str, Any]:
-    """The stack's config as its file has it. Raises FileNotFoundError.
-
-    `root`: the project, this one unless given.
-    """
-    return (yaml.safe_load(stack_file(stack, root).read_text()) or {}).get("config") or {}
-
-
-def salt(stack: str) -> str:
-    """`encryptionsalt` of the stack's file, or nothing. Raises FileNotFoundError."""
-    document = yaml.safe_load(stack_file(stack).read_text()) or {}
-    return str(document.get("encryptionsalt") or "")
+def config(stack: str) -> dict[str, Any]:
+    """The stack's config as its file has it. Raises FileNotFoundError."""
+    return (yaml.safe_load(stack_file(stack).read_text()) or {}).get("config") or {}
 
 
 def has_backend(environment: Mapping[str, str]) -> bool:
@@ -85,21 +78,8 @@ def workplace(stack: str, environment: Mapping[str, str] | None = None) -> Itera
     if has_backend(environment) and stack in {entry["name"] for entry in listed(environment)}:
         yield Workplace(folder=ROOT, environment=environment, is_scratch=False)
         return
-    with offline_workplace(stack, environment) as place:
-        yield place
-
-
-@contextmanager
-def offline_workplace(
-    stack: str, environment: Mapping[str, str] | None = None, root: Path | None = None
-) -> Iterator[Workplace]:
-    """A copy with an empty state, whatever the backend. `root`: the project, this unless given.
-
-    Raises FileNotFoundError, ToolchainError, EngineError.
-    """
-    environment = {**(environment or tools.tools_environment()), **DEBUG}
     with tempfile.TemporaryDirectory(prefix=f"preview-{stack}-") as folder:
-        yield _scratch(stack, Path(folder), environment, root or ROOT)
+        yield _scratch(stack, Path(folder), environment)
 
 
 def backend_workplace(environment: Mapping[str, str]) -> Workplace:
@@ -133,16 +113,16 @@ def listed(environment: Mapping[str, str]) -> list[dict[str, Any]]:
         return _LISTED[backend]
 
 
-def _scratch(stack: str, folder: Path, environment: dict[str, str], root: Path) -> Workplace:
-    project = scratch.project(folder / "project", root)
-    strip(project / f"Pulumi.{stack}.yaml", sandbox=is_sandbox(stack, root))
-    _copy_certificate(stack, project, root)
+def _scratch(stack: str, folder: Path, environment: dict[str, str]) -> Workplace:
+    project = scratch.project(folder / "project")
+    strip(project / f"Pulumi.{stack}.yaml", sandbox=is_sandbox(stack))
+    _copy_certificate(stack, project)
     (folder / "state").mkdir()
     place = Workplace(
         folder=project,
         environment={
             **environment,
-            **(_SANDBOX_VALUES if is_sandbox(stack, root) else {}),
+            **(_SANDBOX_VALUES if is_sandbox(stack) else {}),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
             # No cluster is asked, whichever one this machine's kubeconfig names. The path stands
@@ -185,10 +165,10 @@ def strip(file: Path, *, sandbox: bool) -> None:
     file.write_text(yaml.safe_dump(document))
 
 
-def _copy_certificate(stack: str, project: Path, root: Path) -> None:
+def _copy_certificate(stack: str, project: Path) -> None:
     """The pinned sealing certificate lies beside the stack's file."""
-    name = str((config(stack, root).get(f"{PREFIX}sealing") or {}).get("certificate", ""))
-    if is_path_of_certificate(name) and (root / name).is_file() and not Path(name).is_absolute():
+    name = str((config(stack).get(f"{PREFIX}sealing") or {}).get("certificate", ""))
+    if is_path_of_certificate(name) and (ROOT / name).is_file() and not Path(name).is_absolute():
         target = project / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / name, target)
+        shutil.copyfile(ROOT / name, target)

@@ -85,17 +85,13 @@ def _sovereign(urn: str, policy_config: Mapping[str, Any]) -> Sovereign:
     Without a file the strictest is assumed.
     """
     stack = urn.split("::")[0].rpartition(":")[2]
-    document = _stack_file(stack)
-    return Sovereign.of(
-        document.get("config") or {},
-        policy_config.get("namespaces", ()),
-        salt=document.get("encryptionsalt", ""),
-    )
+    return Sovereign.of(_config(stack), policy_config.get("namespaces", ()))
 
 
 @functools.cache
-def _stack_file(stack: str) -> Mapping[str, Any]:
+def _config(stack: str) -> Mapping[str, Any]:
     try:
-        return yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text()) or {}
+        document = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
     except FileNotFoundError:
         return {}
+    return document.get("config") or {}

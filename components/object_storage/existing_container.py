@@ -7,7 +7,6 @@ import pulumi
 from components.harbor_inputs import RemoteStorage
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.store import HARBOR_SECRET, Store
-from components.ordering import after
 from components.settings.storage.existing import ExistingContainer
 
 
@@ -25,7 +24,7 @@ def own_container(
         parent=parent,
     )
     return Store(
-        storage=after(credentials.secret_name, _remote(settings, HARBOR_SECRET)),
+        storage=credentials.secret_name.apply(lambda secret_name: _remote(settings, secret_name)),
         revision=credentials.revision,
     )
 

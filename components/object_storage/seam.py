@@ -1,13 +1,12 @@
-"""The estate's seam: the Secret object-storage, in flux-system unless storage.seamNamespace says
-another namespace. It has the same five keys whatever the vendor, and by it other programs of the
-cluster find the bucket."""
+"""The estate's seam: the Secret flux-system/object-storage, with the same five keys whatever the
+vendor. By it other programs of the cluster find the bucket."""
 
 from __future__ import annotations
 
 import pulumi
 
 from components.context import Context
-from components.kubernetes.naming import SEAM_SECRET
+from components.kubernetes.naming import SEAM_NAMESPACE, SEAM_SECRET
 from components.object_storage.location import BucketLocation
 
 KEYLESS = {"sovereign-harbor/keyless": "true"}
@@ -23,7 +22,6 @@ def seam(
     *,
     context: Context,
     parent: pulumi.Resource,
-    namespace: str,
     keyless: bool = False,
 ) -> None:
     """Seals the seam into the cluster. `keyless`: it has no key pair, and a label that says so."""
@@ -32,7 +30,7 @@ def seam(
         SEAM_SECRET,
         seam_data(location, access_key, secret_key),
         parent=parent,
-        namespace=namespace,
+        namespace=SEAM_NAMESPACE,
         labels=KEYLESS if keyless else None,
     )
 

@@ -1,1 +1,0 @@
-"""Whose Sovereign it is: the mark by which a state knows its own."""
