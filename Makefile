@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
-.PHONY: help up down status env smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
+.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
 	reference lock
 
 help: ## List the targets
@@ -29,6 +29,9 @@ status: $(VENV)/program ## Show what runs and where the tools are
 env: $(VENV)/program ## Print what eval needs to put tools and sandbox into a shell
 	@$(RUN) -m sandbox env
 
+tools: $(VENV)/program ## Print what eval needs to put pulumi, as it is here, into a shell
+	@$(RUN) -m engine.tools
+
 smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it back
 	@$(RUN) -m sandbox smoke
 
@@ -41,7 +44,8 @@ clean-caches: ## Remove what only building tools needed (about 14 GB), keep the 
 clean-tools: ## Remove the cache of built tools
 	@$(PYTHON) -m toolchain clean
 
-test: check test-unit test-sandbox ## Run everything
+# The tools first: unit tests of the Kubernetes client run kubectl, and are skipped without it.
+test: check build test-unit test-sandbox ## Run everything
 
 check: $(VENV)/development ## Lint, types, layers, workflows
 	@$(VENV)/bin/ruff format --check .
@@ -66,8 +70,10 @@ test-unit: $(VENV)/development ## Tests without the sandbox, and what they cover
 COVERAGE ?= --cov --cov-report=term:skip-covered
 TRACER := 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")'
 
-test-sandbox: $(VENV)/development ## Tests by the real engine
+build: $(VENV)/development ## Build the tools that the machine lacks
 	@$(RUN) -m toolchain build
+
+test-sandbox: build ## Tests by the real engine
 	@$(VENV)/bin/pytest --numprocesses $(SANDBOXES) --dist loadfile --no-loadscope-reorder \
 		tests/sandbox tests/render
 # Each has a control plane of its own, about 2 GiB, and keeps most of a processor busy. Files are
@@ -94,12 +100,12 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 
 # --- Reviewed before it runs, and many at once ---------------------------------------------------
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
-# the previews' Markdown.
+# the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	stacks sovereigns
+	stacks sovereigns gitlab-sovereigns
 
-preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file)
-	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT))
+preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
+	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
 
 fleet-preview: ## Preview every Sovereign
 fleet-up: ## Bring every Sovereign up that passes its preview
@@ -107,17 +113,28 @@ fleet-drift: ## Compare every Sovereign with its state, changing nothing
 fleet-status: ## Show what the backend knows of every Sovereign
 fleet-preview fleet-up fleet-drift fleet-status: $(VENV)/development
 	@$(RUN) -m fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
-		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT))
+		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT)) \
+		$(if $(BASE),--base "$$BASE")
 
 fleet-operator: $(VENV)/program ## Stacks for the Kubernetes Operator (REPOSITORY=… BACKEND=…)
 	@$(RUN) -m fleet operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \
 		--commit "$(or $(COMMIT),$(shell git rev-parse HEAD))" --namespace "$(or $(NAMESPACE),pulumi)"
 
-sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=… REGION=…)
-	@$(RUN) -m fleet sovereign "$(NAME)" "$(FQDN)" "$(REGION)"
+# KIND=hetzner (unless set) takes REGION; s3: ENDPOINT REGION; aws: REGION ACCOUNTID; gcs: BUCKET;
+# azure: ACCOUNT CONTAINER; filesystem: SIZE STORAGECLASS. BUCKET is NAME-harbor unless set.
+sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=… KIND=… REGION=…)
+	@$(RUN) -m fleet sovereign "$(NAME)" "$(FQDN)" "$(REGION)" $(if $(KIND),--kind "$(KIND)") \
+		$(call PLACE,endpoint,$(ENDPOINT)) $(call PLACE,bucket,$(BUCKET)) \
+		$(call PLACE,account,$(ACCOUNT)) $(call PLACE,container,$(CONTAINER)) \
+		$(call PLACE,accountId,$(ACCOUNTID)) $(call PLACE,size,$(SIZE)) \
+		$(call PLACE,storageClass,$(STORAGECLASS))
+PLACE = $(if $(2),--set "$(1)=$(2)")
 
 stacks: ## The stacks that exist as files, as JSON
 	@$(PYTHON) -m engine.stacks
 
 sovereigns: ## Those that are no sandbox
 	@$(PYTHON) -m engine.stacks sovereigns
+
+gitlab-sovereigns: $(VENV)/program ## GitLab's child pipeline, one job for each (VERB=up or drift)
+	@$(RUN) -m fleet gitlab "$(VERB)" $(if $(OUTPUT),> $(OUTPUT))

@@ -2,15 +2,17 @@
 
 import gc
 
-from components import cluster, credentials, outputs, stack_config
+from components import cluster, credentials, debug_log, outputs, stack_config
 from components.data_services import cache, database
 from components.harbor import release
 from components.image_policy import component as image_policy
 from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
+from components.ownership import record as state_mark_record
 from components.preflight import run as preflight
 
 gc.freeze()  # Imported modules stay: without it the collector walks them for 0.4 s of a run.
+debug_log.keep_secrets_out()
 config = stack_config.load()
 adopted = preflight.run(config)
 context = cluster.create(config, adopted)
@@ -20,10 +22,11 @@ policies.create(config, context)
 dns.create(config, context)
 exposure.create(config, context)
 minted = credentials.create(config, context)
+state_mark_record.create(context, after=minted)
 postgres = database.create(config, context, minted, adopted_id=adopted.database)
 valkey = cache.create(config, context, minted)
 harbor = release.create(
     config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
-guards = image_policy.create(config, context, harbor.version)
+guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
 outputs.export(config, context, blobs, harbor, minted, guards)

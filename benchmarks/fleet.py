@@ -91,7 +91,8 @@ def project(folder: Path, count: int) -> list[str]:
     (folder / "Pulumi.yaml").write_text((ROOT / "Pulumi.yaml").read_text())
     names = [f"sovereign-{number:03d}" for number in range(1, count + 1)]
     for name in names:
-        text = scaffold.text(name, f"{name}.example.org", "fsn1")
+        request = scaffold.Request(name=name, fqdn=f"{name}.example.org", values={"region": "fsn1"})
+        text = scaffold.text(request)
         stacks.file_of(name, folder).write_text(text)
     return names
 

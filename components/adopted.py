@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Adopted:
-    """IDs of objects; None where this stack makes the object.
+    """IDs of objects, None where this stack makes the object; and `namespaces`.
 
     With an ID the engine reads the object into its state and updates it in the same run; it
     refuses to replace it. Once the object is in the state, the ID changes nothing.
@@ -16,3 +16,6 @@ class Adopted:
     namespace: str | None = None
     release: str | None = None
     database: str | None = None
+    namespaces: frozenset[str] | None = None
+    """Those that exist of the namespaces which the image policy leaves out; None where nobody
+    looked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -10,8 +11,12 @@ import pulumi_kubernetes as k8s
 from components.adopted import Adopted
 from components.context import Context
 from components.kubernetes import naming
+from components.ordering import after
+from components.ownership.state_mark import StateMark
 from components.sealing.crypto import SealingError, load_certificate
+from components.sealing.trust import SealingTrust
 from components.settings.cluster import ClusterSettings
+from components.settings.database import DedicatedDatabase
 from components.settings.model import Settings
 from components.settings.sealing import SealingSettings
 from components.stack_config import StackConfig
@@ -21,15 +26,37 @@ from components.unknown import unknown
 def provider(settings: ClusterSettings) -> k8s.Provider:
     """The one provider of this stack.
 
-    It reads the kubeconfig from $KUBECONFIG or ~/.kube/config, so that neither its path nor a
-    credential enters the state. With an identifier of the cluster a changed kubeconfig does not
-    replace every resource (pulumi-kubernetes #4019).
+    It reads the kubeconfig from $KUBECONFIG or ~/.kube/config in each operation, so that neither
+    its path nor a credential enters the state. `cluster` is kept in the state instead: refresh and
+    destroy, which do not run this program, reach the cluster entry of that name or none. With an
+    identifier of the cluster a changed kubeconfig does not replace every resource
+    (pulumi-kubernetes #4019).
     """
     return k8s.Provider(
         "cluster",
         context=settings.context,
+        cluster=settings.name,
         cluster_identifier=settings.name or settings.context,
         enable_server_side_apply=True,
+        opts=pulumi.ResourceOptions(transformations=[_without_the_environment]),
+    )
+
+
+_PROVIDER_INPUTS: Final = {"context", "cluster", "cluster_identifier", "enable_server_side_apply"}
+
+
+def _without_the_environment(
+    args: pulumi.ResourceTransformationArgs,
+) -> pulumi.ResourceTransformationResult:
+    """Drops the inputs that the SDK takes from the environment where they are not given.
+
+    They would stay in the state: the path of this run's KUBECONFIG, which another machine does not
+    have, or PULUMI_K8S_DELETE_UNREACHABLE, with which a later refresh without cluster would empty
+    the state. The provider reads the same variables itself, in the run that sets them.
+    """
+    return pulumi.ResourceTransformationResult(
+        props={key: args.props[key] for key in args.props if key in _PROVIDER_INPUTS},
+        opts=args.opts,
     )
 
 
@@ -39,12 +66,19 @@ def create(config: StackConfig, adopted: Adopted) -> Context:
     Raises RunError, see sealing_certificate.
     """
     settings = config.settings
-    options = pulumi.ResourceOptions(provider=provider(settings.cluster))
+    adopting = adopts_sovereign(settings)
+    mark = StateMark("state-mark", namespace=settings.harbor.namespace, adopting=adopting)
+    after_mark = pulumi.ResourceOptions(depends_on=[mark])
+    trust = _trust(settings, after_mark)
+    # Whatever this stack makes depends on these two, so that their refusals come before it.
+    options = pulumi.ResourceOptions(provider=provider(settings.cluster), depends_on=[mark, trust])
     return Context(
         registry=settings.registry_address,
         kube_context=settings.cluster.context,
         namespace=_harbor_namespace(settings, adopted, options),
-        certificate=sealing_certificate(settings.sealing, settings.cluster),
+        certificate=trust.certificate,
+        adopting=adopting,
+        mark=mark.mark,
         unseal_seconds=settings.sealing.timeout_seconds,
         protect=settings.protect,
         retain=settings.retain_data,
@@ -76,7 +110,27 @@ def _harbor_namespace(
             ),
         ),
     )
-    return namespace.metadata.apply(lambda metadata: str(metadata.name))
+    return after(namespace.id, settings.harbor.namespace)
+
+
+def adopts_sovereign(settings: Settings) -> bool:
+    """Whether the settings adopt the Harbor and the database that live in the namespace."""
+    database = settings.database
+    return settings.harbor.adopt and not (
+        isinstance(database, DedicatedDatabase) and not database.adopt
+    )
+
+
+def _trust(settings: Settings, options: pulumi.ResourceOptions) -> SealingTrust:
+    section = settings.sealing
+    return SealingTrust(
+        "sealing-trust",
+        certificate=sealing_certificate(section, settings.cluster),
+        pinned=section.certificate is not None,
+        accepted=section.accepted_fingerprint,
+        controller_namespace=section.controller_namespace,
+        opts=options,
+    )
 
 
 def sealing_certificate(settings: SealingSettings, cluster: ClusterSettings) -> pulumi.Output[str]:
@@ -109,7 +163,8 @@ def _refused(value: str, reason: str) -> pulumi.RunError:
 
 
 def _fetched_certificate(settings: SealingSettings, cluster: ClusterSettings) -> pulumi.Output[str]:
-    from components.kubernetes.client import ClusterClient, ClusterUnreachable, fetch_certificate
+    from components.kubernetes.client import ClusterClient, fetch_certificate
+    from components.kubernetes.unreachable import ClusterUnreachable
 
     try:
         pem = fetch_certificate(

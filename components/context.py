@@ -8,6 +8,7 @@ import pulumi
 
 from components.kubernetes import naming
 from components.registry_address import RegistryAddress
+from components.sealing.seal import Minted
 from components.sealing.sealed_secret import SealedSecret, SealedSecretArgs
 
 
@@ -17,6 +18,8 @@ class Context:
 
     `registry`: the address of its registry. `kube_context`: a context of the kubeconfig; None for
     the current one. `namespace`: Harbor's, known once it exists. `certificate`: PEM to seal with.
+    `adopting`: whether a Sovereign that another state made is adopted.
+    `mark`: that of the state (components/ownership).
     `unseal_seconds`: how long the controller may take to unseal a Secret. `protect`: refuse to
     delete resources that hold data. `retain`: leave them in place on destroy. `options`: resource
     options of every component, with the one provider of the stack's cluster.
@@ -27,6 +30,8 @@ class Context:
     namespace: pulumi.Input[str]
     certificate: pulumi.Input[str]
     unseal_seconds: int
+    adopting: bool = False
+    mark: pulumi.Input[str] = ""
     protect: bool
     retain: bool
     options: pulumi.ResourceOptions
@@ -51,8 +56,12 @@ class Context:
         namespace: pulumi.Input[str] | None = None,
         kind: str = "Opaque",
         labels: dict[str, str] | None = None,
+        minted: Minted | None = None,
     ) -> SealedSecret:
-        """A SealedSecret, in Harbor's namespace unless another is given."""
+        """A SealedSecret, in Harbor's namespace unless another is given.
+
+        `minted`: of a value that the program made, see Credentials.minted.
+        """
         return SealedSecret(
             name,
             SealedSecretArgs(
@@ -63,6 +72,8 @@ class Context:
                 type=kind,
                 timeout_seconds=self.unseal_seconds,
                 labels={**self.labels("secret"), **(labels or {})},
+                minted=minted,
+                adopting=self.adopting,
             ),
             pulumi.ResourceOptions(parent=parent),
         )

@@ -6,7 +6,7 @@ Harbor's namespace. The chart itself would make new ones at each render, or take
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +16,7 @@ import pulumi_tls as tls
 
 from components.context import Context
 from components.harbor_inputs import GIVEN_SECRET_KEY, MINTED_SECRET_KEY, REGISTRY_USER, SecretNames
+from components.sealing.seal import Minted
 from components.stack_config import StackConfig
 
 SECRET_KEY_LENGTH: Final = 16
@@ -38,13 +39,14 @@ class Credential:
     seals it (database, cache, object storage). `readers`: components of Harbor whose pods read it
     and restart when it changes. `length`: characters of the random password; None where the
     credential is no random password. `given_by`: config secret that, if set, gives the value
-    instead of its being minted.
+    instead of its being minted. `can_rotate`: whether Harbor follows a new value.
     """
 
     keys: tuple[str, ...] = ()
     readers: tuple[str, ...]
     length: int | None = PASSWORD_LENGTH
     given_by: str | None = None
+    can_rotate: bool = True
 
 
 CREDENTIALS: Final[Mapping[str, Credential]] = {
@@ -52,9 +54,14 @@ CREDENTIALS: Final[Mapping[str, Credential]] = {
         keys=("HARBOR_ADMIN_PASSWORD",),
         readers=("core", "exporter"),
         given_by="harborAdminPassword",
+        can_rotate=False,
     ),
     "secret-key": Credential(
-        keys=("secretKey",), readers=("core",), length=SECRET_KEY_LENGTH, given_by="harborSecretKey"
+        keys=("secretKey",),
+        readers=("core",),
+        length=SECRET_KEY_LENGTH,
+        given_by="harborSecretKey",
+        can_rotate=False,
     ),
     "core-secret": Credential(keys=("secret",), readers=("core", "jobservice", "registry")),
     "csrf-key": Credential(keys=("CSRF_KEY",), readers=("core",), length=CSRF_KEY_LENGTH),
@@ -96,12 +103,14 @@ class Credentials(pulumi.ComponentResource):
     """The credentials, minted unless given, unsealed in Harbor's namespace.
 
     `secret_names` is known once all Secrets are there. `revisions`: credential → revision.
+    `minted`: credential → what tells its rotations; only of those that were not given.
     `database_password` and `valkey_password` are secret outputs for the data services.
     """
 
     secret_names: pulumi.Output[SecretNames]
     revisions: dict[str, pulumi.Output[str]]
     admin_password: pulumi.Output[str]
+    minted: Mapping[str, Minted]
     database_password: pulumi.Output[str]
     valkey_password: pulumi.Output[str]
 
@@ -130,6 +139,11 @@ class Credentials(pulumi.ComponentResource):
         }
         values = {**args.given, **{what: password.result for what, password in minted.items()}}
         user = minted["registry-user"]
+        self.minted = {
+            what: minted_credential(what, epoch)
+            for what, epoch in args.epochs.items()
+            if what not in args.given
+        }
         contents: dict[str, tuple[pulumi.Input[str], ...]] = {
             **{what: (value,) for what, value in values.items()},
             "token-certificate": _token_certificate(name, args.epochs["token-certificate"], child),
@@ -145,6 +159,7 @@ class Credentials(pulumi.ComponentResource):
                 _secret_name(what, is_given=what in args.given),
                 dict(zip(credential.keys, contents[what], strict=True)),
                 parent=self,
+                minted=self.minted.get(what),
             )
             for what, credential in CREDENTIALS.items()
             if credential.keys
@@ -168,6 +183,30 @@ def create(config: StackConfig, context: Context) -> Credentials:
     }
     args = CredentialsArgs(epochs=config.settings.rotation.epochs, context=context, given=given)
     return Credentials("credentials", args, context.options)
+
+
+def minted_credential(what: str, epoch: int) -> Minted:
+    """What tells a rotation of that credential from a lost value."""
+    credential = CREDENTIALS[what]
+    first, *others = what.split("-")
+    rotation = first + "".join(word.capitalize() for word in others)
+    return Minted(
+        what=what,
+        epoch=epoch,
+        # Where another component seals the value, that component says under which key.
+        keys=credential.keys,
+        rotation=rotation if credential.can_rotate else None,
+        given_by=credential.given_by,
+    )
+
+
+def secret_names(given: Set[str]) -> list[str]:
+    """Names of the Secrets that Credentials seals; `given`: the config secrets that are set."""
+    return [
+        _secret_name(what, is_given=credential.given_by in given)
+        for what, credential in CREDENTIALS.items()
+        if credential.keys
+    ]
 
 
 def _secret_name(what: str, *, is_given: bool) -> str:

@@ -7,7 +7,7 @@ the values both import it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -27,6 +27,8 @@ REGISTRY_USER: Final = "harbor_registry_user"
 
 VALKEY_PASSWORD_KEY: Final = "REDIS_PASSWORD"
 URL_PASSWORD_KEY: Final = "urlPassword"
+CA_KEY: Final = "ca.crt"
+"""The key that Harbor's chart reads of the Secret `caBundleSecretName`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,9 @@ class Database:
     secret_name: str
     max_open_connections: int
     """Per pod of core, jobservice and exporter: each opens a pool of its own."""
+    ca_bundle_secret: str | None = None
+    """Secret with the key `ca.crt`: the authority that signed the server's certificate, which every
+    pod of Harbor then trusts. None for a public authority, or where nobody checks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +87,22 @@ class Cache:
     trivy_index: int = 5
     harbor_index: int = 6
     cache_index: int = 7
+    username: str = ""
+    """User that logs in; empty for the server's default one."""
+    tls: bool = False
+    trusts_own_ca: bool = False
+    """Whether the Secret has the authority of the server's certificate, under the key CA_KEY."""
+
+    @property
+    def address(self) -> str:
+        """host:port; an IPv6 address in brackets, as URLs need it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def url(self, index: int, password: str) -> str:
+        """URL of a database; `password` is escaped already, or a variable of the pod."""
+        scheme = "rediss" if self.tls else "redis"
+        return f"{scheme}://{quote(self.username, safe='')}:{password}@{self.address}/{index}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +125,8 @@ class Gateway:
     """HTTPRoute through Gateway API; TLS ends at the gateway."""
 
     parent_refs: tuple[Mapping[str, str], ...]
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +136,7 @@ class Ingress:
     class_name: str
     tls_secret: str
     annotations: Mapping[str, str]
+    controller: str = "default"
 
 
 def cache_secret(cache: Cache, password: str) -> dict[str, str]:
@@ -125,5 +149,5 @@ def cache_secret(cache: Cache, password: str) -> dict[str, str]:
     return {
         VALKEY_PASSWORD_KEY: password,
         URL_PASSWORD_KEY: escaped,
-        "trivyRedisUrl": f"redis://:{escaped}@{cache.host}:{cache.port}/{cache.trivy_index}",
+        "trivyRedisUrl": cache.url(cache.trivy_index, escaped),
     }

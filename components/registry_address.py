@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RegistryAddress:
-    """The address of the registry of the Sovereign whose domain is `fqdn`."""
+    """The address of the registry of the Sovereign whose domain is `fqdn`.
+
+    `own_host`: its host name, where that is not registry.<fqdn>.
+    """
 
     fqdn: str
+    own_host: str | None = None
 
     @property
     def host(self) -> str:
         """Its host name, as image references and certificates have it."""
-        return f"registry.{self.fqdn}"
+        return self.own_host or f"registry.{self.fqdn}"
 
     @property
     def url(self) -> str:

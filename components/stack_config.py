@@ -15,6 +15,7 @@ from typing import Any, cast
 import pulumi
 from pulumi.runtime.config import CONFIG
 
+from components import public_passphrase
 from components.settings import cross
 from components.settings.model import Settings
 from components.settings.reading import refusals
@@ -63,6 +64,8 @@ def load() -> StackConfig:
     ]
 
     sandbox = reading.sections.get("sandbox") is True
+    if not sandbox and public_passphrase.is_public_environment(environ):
+        refused.append(refusals.public_passphrase(stack))
     secrets: dict[str, pulumi.Output[str]] = {}
     is_secret: dict[str, Callable[[str], bool]] = {}
     for key, text in plain.items():

@@ -26,6 +26,9 @@ class EngineError(Exception):
     """Pulumi could not be asked, or it refused; the text is what it said."""
 
 
+# --event-log is one of the engine's debugging flags.
+DEBUG = {"PULUMI_DEBUG_COMMANDS": "1"}
+
 Watch = Callable[[Mapping[str, Any]], None]
 """Called with each of the engine's events as it comes."""
 
@@ -51,9 +54,9 @@ def run(
 ) -> Ran:
     """`pulumi <arguments>` in `folder`, without questions; ended by SIGINT when interrupted.
 
-    `environment` is complete. `watch` gets the event log, for which the environment needs DEBUG of
-    workplace.py. `merge` puts both streams into one, in order; `show` does so too and prints them
-    while the command runs.
+    `environment` is complete. `watch` gets the event log, for which the environment needs DEBUG.
+    `merge` puts both streams into one, in order; `show` does so too and prints them while the
+    command runs.
     """
     with tempfile.TemporaryDirectory(prefix="pulumi-run-") as scratch:
         log, out, err = (Path(scratch) / name for name in ("events", "out", "err"))

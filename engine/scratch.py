@@ -14,13 +14,17 @@ from engine.project import ROOT
 LINKED = ("__main__.py", "components", "policy", "offline", ".venv")
 
 
-def project(folder: Path) -> Path:
-    """Makes `folder` such a copy, with fresh stack files; returns it."""
+def project(folder: Path, source: Path | None = None) -> Path:
+    """Makes `folder` such a copy, with fresh stack files; returns it.
+
+    `source`: the project that is copied, this one unless given.
+    """
+    source = source or ROOT
     folder.mkdir(parents=True, exist_ok=True)
     for name in LINKED:
         link = folder / name
-        if (ROOT / name).exists() and not link.exists():
-            link.symlink_to(ROOT / name)
-    for file in ROOT.glob("Pulumi*.yaml"):
+        if (source / name).exists() and not link.exists():
+            link.symlink_to(source / name)
+    for file in source.glob("Pulumi*.yaml"):
         shutil.copyfile(file, folder / file.name)
     return folder

@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 from engine import pulumi
 from engine.processes import born
 from engine.project import ROOT
-from engine.pulumi import EngineError
+from engine.pulumi import DEBUG, EngineError, Watch
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,22 @@ class Stack:
     environment: Mapping[str, str]
     folder: Path = ROOT
 
-    def run(self, *arguments: str, show: bool = False, check: bool = True) -> Result:
+    def run(
+        self, *arguments: str, show: bool = False, check: bool = True, watch: Watch | None = None
+    ) -> Result:
         """Runs `pulumi <arguments>`; with `show` its output appears while it runs.
 
-        Raises EngineError when the command fails, unless `check` is false.
+        `watch` gets the engine's events as they come. Raises EngineError when the command fails,
+        unless `check` is false.
         """
-        environment = {**os.environ, **self.environment}
+        environment = {**os.environ, **self.environment, **(DEBUG if watch else {})}
         ran = pulumi.run(
-            arguments, folder=self.folder, environment=environment, merge=True, show=show
+            arguments,
+            folder=self.folder,
+            environment=environment,
+            merge=True,
+            show=show,
+            watch=watch,
         )
         if check and ran.code != 0:
             words = "" if show else f":\n{ran.output}"
@@ -60,7 +68,13 @@ class Stack:
             if born(json.loads(lock.read_text())["pid"]) is None:
                 lock.unlink(missing_ok=True)
 
-    def up(self, *, show: bool = False, expect_no_changes: bool = False) -> Result:
+    def up(
+        self,
+        *,
+        show: bool = False,
+        expect_no_changes: bool = False,
+        watch: Watch | None = None,
+    ) -> Result:
         """`pulumi up` without questions. Raises EngineError."""
         options = ["--expect-no-changes"] if expect_no_changes else []
         return self.run(
@@ -72,6 +86,7 @@ class Stack:
             "--suppress-outputs",
             *options,
             show=show,
+            watch=watch,
         )
 
     def outputs(self, *, show_secrets: bool = False) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TextIO
 
 
 class Steps:
@@ -36,6 +37,45 @@ class Steps:
         return (
             f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
         )
+
+
+class Counter:
+    """What is counted while a step runs: one line on a terminal, elsewhere one now and then."""
+
+    SECONDS = 15.0
+
+    def __init__(self, what: str, to: TextIO | None = None) -> None:
+        self.what = what
+        self.count = 0
+        self._stream = to or sys.stdout
+        self._in_place = self._stream.isatty()
+        self._told = time.monotonic()
+
+    def add(self, name: str) -> None:
+        """One more, and its name."""
+        self.count += 1
+        text = f"      {self.count} {self.what}: {name}"
+        if self._in_place:
+            print(f"\r\033[K{text[:78]}", end="", file=self._stream, flush=True)
+        elif time.monotonic() - self._told >= self.SECONDS:
+            self._told = time.monotonic()
+            print(text, file=self._stream, flush=True)
+
+    def end(self) -> None:
+        """Takes the line away again."""
+        if self._in_place:
+            print("\r\033[K", end="", file=self._stream, flush=True)
+
+
+def as_text(value: object) -> str:
+    """A value of JSON as people write it: no braces, brackets and quotes."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {as_text(item)}" for key, item in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(as_text, value)) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else str(value)
 
 
 def fail(text: str) -> int:

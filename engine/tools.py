@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from engine.project import ROOT, data_folder
@@ -29,6 +31,14 @@ def tools_environment() -> dict[str, str]:
         result["PULUMI_HOME"] = str(folder / "pulumi-home")
         result["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     return result
+
+
+def as_shell(environment: Mapping[str, str]) -> str:
+    """Lines for `eval` that put pulumi and its plugins into a POSIX shell, and nothing else."""
+    names = ("PATH", "PULUMI_HOME", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION")
+    return "\n".join(
+        f"export {name}={shlex.quote(environment[name])}" for name in names if name in environment
+    )
 
 
 def own_pulumi(folder: Path, tools: Toolbox) -> list[str]:
@@ -72,3 +82,7 @@ def _place(source: Path, target: Path) -> None:
     except OSError:  # another file system
         shutil.copy2(source, draft)
     draft.replace(target)
+
+
+if __name__ == "__main__":
+    print(as_shell(tools_environment()))

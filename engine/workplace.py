@@ -23,11 +23,9 @@ import yaml
 from components.settings.schema.rules import is_path_of_certificate
 from engine import pulumi, scratch, stacks, tools
 from engine.project import ROOT
-from engine.pulumi import EngineError, Ran, Watch
+from engine.pulumi import DEBUG, EngineError, Ran, Watch
 
 PREFIX = "sovereign-harbor:"
-# --event-log is one of the engine's debugging flags.
-DEBUG = {"PULUMI_DEBUG_COMMANDS": "1"}
 _PASSPHRASE = "preview"  # of a state that lives for one preview
 
 
@@ -44,8 +42,8 @@ class Workplace:
         return pulumi.run(arguments, folder=self.folder, environment=self.environment, watch=watch)
 
 
-def stack_file(stack: str) -> Path:
-    return stacks.file_of(stack, ROOT)
+def stack_file(stack: str, root: Path | None = None) -> Path:
+    return stacks.file_of(stack, root or ROOT)
 
 
 def sovereigns() -> list[str]:
@@ -53,14 +51,23 @@ def sovereigns() -> list[str]:
     return stacks.sovereigns(ROOT)
 
 
-def is_sandbox(stack: str) -> bool:
+def is_sandbox(stack: str, root: Path | None = None) -> bool:
     """Whether the stack's file says so. Raises FileNotFoundError."""
-    return stacks.is_sandbox(stack, ROOT)
+    return stacks.is_sandbox(stack, root or ROOT)
 
 
-def config(stack: str) -> dict[str, Any]:
-    """The stack's config as its file has it. Raises FileNotFoundError."""
-    return (yaml.safe_load(stack_file(stack).read_text()) or {}).get("config") or {}
+def config(stack: str, root: Path | None = None) -> dict[str, Any]:
+    """The stack's config as its file has it. Raises FileNotFoundError.
+
+    `root`: the project, this one unless given.
+    """
+    return (yaml.safe_load(stack_file(stack, root).read_text()) or {}).get("config") or {}
+
+
+def salt(stack: str) -> str:
+    """`encryptionsalt` of the stack's file, or nothing. Raises FileNotFoundError."""
+    document = yaml.safe_load(stack_file(stack).read_text()) or {}
+    return str(document.get("encryptionsalt") or "")
 
 
 def has_backend(environment: Mapping[str, str]) -> bool:
@@ -78,8 +85,21 @@ def workplace(stack: str, environment: Mapping[str, str] | None = None) -> Itera
     if has_backend(environment) and stack in {entry["name"] for entry in listed(environment)}:
         yield Workplace(folder=ROOT, environment=environment, is_scratch=False)
         return
+    with offline_workplace(stack, environment) as place:
+        yield place
+
+
+@contextmanager
+def offline_workplace(
+    stack: str, environment: Mapping[str, str] | None = None, root: Path | None = None
+) -> Iterator[Workplace]:
+    """A copy with an empty state, whatever the backend. `root`: the project, this unless given.
+
+    Raises FileNotFoundError, ToolchainError, EngineError.
+    """
+    environment = {**(environment or tools.tools_environment()), **DEBUG}
     with tempfile.TemporaryDirectory(prefix=f"preview-{stack}-") as folder:
-        yield _scratch(stack, Path(folder), environment)
+        yield _scratch(stack, Path(folder), environment, root or ROOT)
 
 
 def backend_workplace(environment: Mapping[str, str]) -> Workplace:
@@ -113,16 +133,16 @@ def listed(environment: Mapping[str, str]) -> list[dict[str, Any]]:
         return _LISTED[backend]
 
 
-def _scratch(stack: str, folder: Path, environment: dict[str, str]) -> Workplace:
-    project = scratch.project(folder / "project")
-    strip(project / f"Pulumi.{stack}.yaml", sandbox=is_sandbox(stack))
-    _copy_certificate(stack, project)
+def _scratch(stack: str, folder: Path, environment: dict[str, str], root: Path) -> Workplace:
+    project = scratch.project(folder / "project", root)
+    strip(project / f"Pulumi.{stack}.yaml", sandbox=is_sandbox(stack, root))
+    _copy_certificate(stack, project, root)
     (folder / "state").mkdir()
     place = Workplace(
         folder=project,
         environment={
             **environment,
-            **(_SANDBOX_VALUES if is_sandbox(stack) else {}),
+            **(_SANDBOX_VALUES if is_sandbox(stack, root) else {}),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
             # No cluster is asked, whichever one this machine's kubeconfig names. The path stands
@@ -165,10 +185,10 @@ def strip(file: Path, *, sandbox: bool) -> None:
     file.write_text(yaml.safe_dump(document))
 
 
-def _copy_certificate(stack: str, project: Path) -> None:
+def _copy_certificate(stack: str, project: Path, root: Path) -> None:
     """The pinned sealing certificate lies beside the stack's file."""
-    name = str((config(stack).get(f"{PREFIX}sealing") or {}).get("certificate", ""))
-    if is_path_of_certificate(name) and (ROOT / name).is_file() and not Path(name).is_absolute():
+    name = str((config(stack, root).get(f"{PREFIX}sealing") or {}).get("certificate", ""))
+    if is_path_of_certificate(name) and (root / name).is_file() and not Path(name).is_absolute():
         target = project / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, target)
+        shutil.copyfile(root / name, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import time
@@ -14,6 +15,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from components.settings.reading.refusals import PROJECT
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
 _SIGNS = {
@@ -58,10 +61,26 @@ class Row:
             if sign and is_custom and not step["type"].startswith("pulumi:"):
                 self.changes[sign] = self.changes.get(sign, 0) + 1
         elif event.get("diagnosticEvent", {}).get("severity") == "error":
-            self.error = _first_line(event["diagnosticEvent"]["message"])
+            message = event["diagnosticEvent"]["message"]
+            # The refusal comes first, and then that the program ended with an exit code.
+            if not _REFUSED.search(self.error):
+                self.error = _refused(message) or _first_line(message)
         elif event.get("policyEvent", {}).get("enforcementLevel") == "mandatory":
             violation = event["policyEvent"]
             self.error = f"{violation['policyName']}: {_first_line(violation['message'])}"
+
+
+_REFUSED = re.compile(r"^refused: ")
+_KEY = re.compile(rf"^{re.escape(PROJECT)}:(\S+) = (.*)$", re.MULTILINE)
+
+
+def _refused(text: str) -> str:
+    """The first setting that a text refuses, with its value, and how many more; or nothing."""
+    keys = _KEY.findall(text)
+    if not keys:
+        return ""
+    more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+    return f"refused: {keys[0][0]} = {keys[0][1]}{more}"
 
 
 def _first_line(text: str) -> str:
@@ -69,9 +88,19 @@ def _first_line(text: str) -> str:
 
 
 class Board:
-    """Shows rows until it is left; safe to be called from several threads."""
+    """Shows rows until it is left; safe to be called from several threads.
 
-    def __init__(self, title: str, names: Sequence[str], to: TextIO | None = None) -> None:
+    `quiet`: it only keeps them.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        names: Sequence[str],
+        to: TextIO | None = None,
+        *,
+        quiet: bool = False,
+    ) -> None:
         self.rows = {name: Row(name) for name in names}
         self._title = title
         self._stream = to or sys.stdout
@@ -79,6 +108,9 @@ class Board:
         self._begun = time.monotonic()
         self._console = Console(file=self._stream)
         self._live: Live | None = None
+        self._quiet = quiet
+        if quiet:
+            return
         # The console's own answer is not asked for: it says yes where a CI sets FORCE_COLOR.
         if self._stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
             self._live = Live(
@@ -90,7 +122,7 @@ class Board:
     def __enter__(self) -> Board:
         if self._live:
             self._live.start(refresh=True)
-        else:
+        elif not self._quiet:
             print(self._title, file=self._stream, flush=True)
         return self
 
@@ -106,10 +138,13 @@ class Board:
             row.phase = phase
             if phase in (DONE, FAILED):
                 row.ended = now
-                row.error = _first_line(error) or row.error if phase == FAILED else ""
+                if phase == DONE:
+                    row.error = ""
+                elif not _REFUSED.search(row.error):
+                    row.error = _refused(error) or _first_line(error) or row.error
             else:
                 row.changes = {}
-            if not self._live:
+            if not self._live and not self._quiet:
                 parts = [f"{stack}: {phase}", row.counts, f"{row.seconds(now):.1f} s", row.error]
                 print("  ".join(part for part in parts if part), file=self._stream, flush=True)
 

@@ -12,13 +12,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.kubernetes.client import ClusterClient, ClusterUnreachable
+from components.public_passphrase import is_public_environment
+from components.settings.harbor import HarborSettings
+from components.settings.schema.environment import expand
 from engine import pulumi, tools
 from engine import workplace as engine
 from engine.pulumi import EngineError, Ran
+from fleet import release_drift
 from fleet.board import DONE, FAILED, Board
+from fleet.release_drift import Drifted
 from review import preview
 from toolchain.go import ToolchainError
 
@@ -38,6 +45,8 @@ class Outcome:
     violations: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     """`status`: last update, resources, outputs. `drift`: resource → changed properties."""
+    mend: tuple[str, ...] = ()
+    """`drift`: the commands that make it as it was."""
     markdown: str = ""
 
 
@@ -48,6 +57,8 @@ class Job:
     stack: str
     environment: Mapping[str, str]
     board: Board
+    base: str | None = None
+    """Branch or commit that a preview compares with."""
 
     def watch(self, event: Mapping[str, Any]) -> None:
         self.board.receive(self.stack, event)
@@ -60,6 +71,7 @@ def run(
     parallel: int,
     board: Board,
     environment: Mapping[str, str] | None = None,
+    base: str | None = None,
 ) -> list[Outcome]:
     """The outcomes in the order of the names.
 
@@ -68,9 +80,12 @@ def run(
     environment = dict(environment or tools.tools_environment())
     if verb != "preview":
         engine.backend_workplace(environment)
+        _refuse_sandbox_environment(names, environment)
+
+    compared = base if verb == "preview" else None
 
     def turn(stack: str) -> Outcome:
-        job = Job(stack=stack, environment=environment, board=board)
+        job = Job(stack=stack, environment=environment, board=board, base=compared)
         begun = time.monotonic()
         try:
             outcome = _WORK[verb](job)
@@ -91,12 +106,21 @@ def run(
             raise
 
 
+def _refuse_sandbox_environment(names: Sequence[str], environment: Mapping[str, str]) -> None:
+    others = [name for name in names if not engine.is_sandbox(name)]
+    if others and is_public_environment(environment):
+        raise EngineError(
+            f"this shell has the sandbox's environment (make env); {', '.join(others)} is no "
+            "sandbox. Open a new shell without it (docs/howto/state-backends.md)"
+        )
+
+
 # --- The verbs ----------------------------------------------------------------------------------
 
 
 def _preview(job: Job) -> Outcome:
     job.board.phase(job.stack, "preview")
-    done = preview.preview(job.stack, environment=job.environment, watch=job.watch)
+    done = preview.preview(job.stack, environment=job.environment, watch=job.watch, base=job.base)
     broken = [*done.plan.violations, *done.violations]
     error = ""
     if done.code:
@@ -124,9 +148,13 @@ def _up(job: Job) -> Outcome:
 
 
 def _drift(job: Job) -> Outcome:
-    """Compares the cluster and the bucket with the state; changes neither."""
+    """Compares the cluster and the bucket with the state, and what Helm made with its record.
+
+    Changes nothing.
+    """
     job.board.phase(job.stack, "drift")
     drifted: dict[str, list[str]] = {}
+    mend: list[str] = []
 
     def watch(event: Mapping[str, Any]) -> None:
         job.watch(event)
@@ -139,16 +167,51 @@ def _drift(job: Job) -> Outcome:
     place = engine.backend_workplace(job.environment)
     command = ["refresh", "-s", job.stack, "--preview-only", "--expect-no-changes"]
     outcome = _outcome(job, place.run(command, watch=watch))
+    if drifted:
+        mend.append(f"pulumi up -s {job.stack} --refresh")
+    try:
+        for each in _release_drift(job):
+            drifted[str(each)] = [*each.fields]
+            mend.append(each.mend)
+    except ClusterUnreachable as error:
+        told = outcome.error or f"what Helm made was not compared: {error}"
+        outcome = replace(outcome, ok=False, error=told)
     error = f"differs: {', '.join(sorted(drifted))}" if drifted else outcome.error
-    return Outcome(stack=job.stack, ok=outcome.ok and not drifted, error=error, facts=drifted)
+    return Outcome(
+        stack=job.stack,
+        ok=outcome.ok and not drifted,
+        error=error,
+        facts=drifted,
+        mend=tuple(dict.fromkeys(mend)),
+    )
+
+
+def _release_drift(job: Job) -> list[Drifted]:
+    """What is not as Helm made it; nothing where the stack's file names no cluster."""
+    config = engine.config(job.stack)
+    cluster = config.get(f"{engine.PREFIX}cluster")
+    if not cluster:
+        return []
+    harbor = config.get(f"{engine.PREFIX}harbor") or {}
+    namespace = harbor.get("namespace") or HarborSettings().namespace
+    context = cluster.get("context")
+    client = ClusterClient(expand(context, job.environment) if context else None)
+    return release_drift.drifted(client, namespace)
+
+
+NEVER_INITIALISED = "not in the backend: never brought up"
+NEVER_APPLIED = "in the backend, but never applied: pulumi up has not run yet"
 
 
 def _status(job: Job) -> Outcome:
     job.board.phase(job.stack, "status")
     known = {entry["name"]: entry for entry in engine.listed(job.environment)}
     if job.stack not in known:
-        return Outcome(stack=job.stack, ok=False, error="not in the backend: never brought up")
+        return Outcome(stack=job.stack, ok=False, error=NEVER_INITIALISED)
     entry = known[job.stack]
+    facts = {"lastUpdate": entry.get("lastUpdate"), "resources": entry.get("resourceCount")}
+    if not entry.get("lastUpdate") or not entry.get("resourceCount"):
+        return Outcome(stack=job.stack, ok=False, error=NEVER_APPLIED, facts=facts)
     place = engine.backend_workplace(job.environment)
     ran = place.run(["stack", "output", "-s", job.stack, "--json"])
     outputs = json.loads(ran.output) if ran.code == 0 else {}
@@ -157,8 +220,7 @@ def _status(job: Job) -> Outcome:
         ok=ran.code == 0 and not entry.get("updateInProgress"),
         error="an update is under way" if entry.get("updateInProgress") else ran.errors.strip(),
         facts={
-            "lastUpdate": entry.get("lastUpdate"),
-            "resources": entry.get("resourceCount"),
+            **facts,
             **{key: outputs.get(key) for key in ("registryFqdn", "harborVersion")},
         },
     )
@@ -187,6 +249,7 @@ def main(
     parallel: int | None,
     report: Path | None,
     output: Path | None,
+    base: str | None = None,
 ) -> int:
     """Runs a verb, writes the report and the previews; the exit code."""
     known = engine.sovereigns()
@@ -196,8 +259,9 @@ def main(
     names = list(chosen) or known
     parallel = parallel or os.cpu_count() or 1
     begun = time.monotonic()
-    with Board(f"{verb} of {len(names)}, {parallel} at a time", names) as board:
-        outcomes = run(verb, names, parallel=parallel, board=board)
+    title = f"{verb} of {len(names)}, {parallel} at a time"
+    with Board(title, names, quiet=verb == "status") as board:
+        outcomes = run(verb, names, parallel=parallel, board=board, base=base)
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -229,11 +293,59 @@ def _reported(outcome: Outcome) -> dict[str, Any]:
 
 def _tell(verb: str, outcomes: Sequence[Outcome]) -> None:
     """Prints facts and errors in full: the board cuts them off."""
+    if verb == "status":
+        print(status_table(outcomes, now=datetime.now(UTC)), end="")
+        return
     for outcome in outcomes:
-        if verb == "status" and outcome.facts:
-            facts = "  ".join(f"{key} {value}" for key, value in outcome.facts.items())
-            print(f"{outcome.stack}: {facts}")
         if not outcome.ok:
             print(f"\n{outcome.stack}: {outcome.error}")
             for violation in outcome.violations:
                 print(f"  {violation}")
+            for resource, fields in outcome.facts.items() if verb == "drift" else ():
+                print(f"  {resource}: {', '.join(fields)}")
+            for command in outcome.mend:
+                print(f"  mend: {command}")
+
+
+_COLUMNS = ("stack", "state", "last update", "resources", "Harbor", "registry")
+
+
+def status_table(outcomes: Sequence[Outcome], *, now: datetime) -> str:
+    """One line for each stack, in columns."""
+    rows = [_COLUMNS, *(_status_row(outcome, now) for outcome in outcomes)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(_COLUMNS))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        + "\n"
+        for row in rows
+    )
+
+
+def _status_row(outcome: Outcome, now: datetime) -> tuple[str, ...]:
+    facts = outcome.facts
+    known = {
+        NEVER_INITIALISED: "no stack in the backend",
+        NEVER_APPLIED: "never applied",
+    }
+    state = "applied" if outcome.ok else known.get(outcome.error, outcome.error.splitlines()[0])
+    return (
+        outcome.stack,
+        state,
+        age(str(facts.get("lastUpdate") or ""), now) if state != "never applied" else "-",
+        str(facts.get("resources") or "-"),
+        str(facts.get("harborVersion") or "-"),
+        str(facts.get("registryFqdn") or "-"),
+    )
+
+
+def age(moment: str, now: datetime) -> str:
+    """How long ago a moment of ISO 8601 was; the text itself if it is none."""
+    try:
+        then = datetime.fromisoformat(moment)
+    except ValueError:
+        return moment or "-"
+    seconds = (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "just now"

@@ -85,13 +85,17 @@ def _sovereign(urn: str, policy_config: Mapping[str, Any]) -> Sovereign:
     Without a file the strictest is assumed.
     """
     stack = urn.split("::")[0].rpartition(":")[2]
-    return Sovereign.of(_config(stack), policy_config.get("namespaces", ()))
+    document = _stack_file(stack)
+    return Sovereign.of(
+        document.get("config") or {},
+        policy_config.get("namespaces", ()),
+        salt=document.get("encryptionsalt", ""),
+    )
 
 
 @functools.cache
-def _config(stack: str) -> Mapping[str, Any]:
+def _stack_file(stack: str) -> Mapping[str, Any]:
     try:
-        document = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())
+        return yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text()) or {}
     except FileNotFoundError:
         return {}
-    return document.get("config") or {}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from policy.resource import Problems, Resource, Sovereign, words
+from policy.resource import RELEASE, Problems, Resource, Sovereign, words
 
 _ENCRYPTED: Final = frozenset(
     {
@@ -79,9 +79,18 @@ _SHORTEST_SEALED: Final = 300
 2048), which are 344."""
 
 
-def no_plaintext_secret(resource: Resource, _: Sovereign) -> Problems:
+PUBLIC: Final = (
+    "the stack's file is encrypted with the sandbox's passphrase, which everybody knows: whoever "
+    "has the file has its secrets"
+)
+
+
+def no_plaintext_secret(resource: Resource, sovereign: Sovereign) -> Problems:
     """No value is a secret, by its shape or its property's name; names of Secrets and references to
-    variables are none."""
+    variables are none. Encryption with a passphrase that everybody knows counts as none."""
+    # Every stack has one release, so the file is reported once.
+    if resource.type == RELEASE and sovereign.has_public_secrets:
+        yield PUBLIC
     if resource.type == "kubernetes:core/v1:Secret":
         if resource.props.get("data") or resource.props.get("stringData"):
             yield "a Secret's data would stand readable in the state; use a SealedSecret"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from components.kubernetes.naming import SEAM_NAMESPACE
+from components.public_passphrase import is_public_salt
 
 
 class Unknown:
@@ -80,16 +81,28 @@ class Sovereign:
     namespaces: frozenset[str] = frozenset({_HARBOR, SEAM_NAMESPACE})
     """The namespaces that this stack may write into."""
     sandbox: bool = False
+    salt: str = ""
+    """`encryptionsalt` of its file: from it and a passphrase the key of its secrets is made."""
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], namespaces: Iterable[str] = ()) -> Sovereign:
+    def of(
+        cls, config: Mapping[str, Any], namespaces: Iterable[str] = (), *, salt: object = ""
+    ) -> Sovereign:
         """From the `config` of a stack's file; `namespaces`: others that it may write into."""
         harbor = config.get("sovereign-harbor:harbor")
         home = harbor.get("namespace") if isinstance(harbor, Mapping) else None
+        storage = config.get("sovereign-harbor:storage")
+        seam = storage.get("seamNamespace") if isinstance(storage, Mapping) else None
         return cls(
-            namespaces=frozenset({home or _HARBOR, SEAM_NAMESPACE, *namespaces}),
+            namespaces=frozenset({home or _HARBOR, seam or SEAM_NAMESPACE, *namespaces}),
             sandbox=config.get("sovereign-harbor:sandbox") in (True, "true"),
+            salt=str(salt),
         )
+
+    @property
+    def has_public_secrets(self) -> bool:
+        """Whether everybody can decrypt the secrets of its file, and it is no sandbox."""
+        return not self.sandbox and is_public_salt(self.salt)
 
 
 Problems = Iterator[str]

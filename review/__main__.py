@@ -1,4 +1,4 @@
-"""`python -m review STACK [--output FILE]`: the preview of one stack as a page to review."""
+"""`python -m review STACK [--output FILE] [--base REF]`: one stack's preview as a page."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m review")
     parser.add_argument("stack")
     parser.add_argument("--output", type=Path, help="file for the Markdown")
+    parser.add_argument("--base", help="branch or commit to compare with (git)")
     chosen = parser.parse_args(arguments)
     try:
-        return preview.main(chosen.stack, output=chosen.output)
+        return preview.main(chosen.stack, output=chosen.output, base=chosen.base)
     except (ToolchainError, EngineError) as error:
         return fail(str(error))
     except KeyboardInterrupt:

@@ -34,16 +34,20 @@ def mermaid(plan: Plan) -> str:
     for change in plan.changes:
         if is_shown(change):
             groups[_top(change, by_urn)].append(change)
-    names = {urn: f"n{index}" for index, urn in enumerate(groups)}
+    # By name, not by the order of the engine, which does many things at once: so a comment that is
+    # edited in place changes only where the stack does.
+    ordered = sorted(groups, key=lambda urn: (by_urn[urn].name, urn))
+    names = {urn: f"n{index}" for index, urn in enumerate(ordered)}
     lines = ["flowchart LR"]
-    for urn, members in groups.items():
+    for urn in ordered:
+        members = groups[urn]
         act = gravest(member.act for member in members)
         label = f"{by_urn[urn].name}<br/><small>{_label(by_urn[urn], members)}</small>"
         holds = any(member.data for member in members)
         open_, close = ("([", "])") if holds else ("[", "]")
         lines.append(f'  {names[urn]}{open_}"{label}"{close}:::{act}')
-    for source, target in sorted(_reduced(_edges(groups, by_urn))):
-        lines.append(f"  {names[source]} --> {names[target]}")
+    drawn = [(names[a], names[b]) for a, b in _reduced(_edges(groups, by_urn))]
+    lines += [f"  {a} --> {b}" for a, b in sorted(drawn, key=_numbers)]
     return "\n".join([*lines, _COLOURS])
 
 
@@ -82,6 +86,10 @@ def _edges(groups: Mapping[str, list[Change]], by_urn: Mapping[str, Change]) -> 
                 if source is not None and (top := _top(source, by_urn)) in groups and top != urn:
                     needs[urn].add(top)
     return needs
+
+
+def _numbers(edge: tuple[str, str]) -> tuple[int, int]:
+    return int(edge[0][1:]), int(edge[1][1:])
 
 
 def _reduced(needs: Mapping[str, set[str]]) -> set[tuple[str, str]]:

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from policy.placement import data_touched
-from policy.resource import UNKNOWN, Resource, leaves
+from policy.resource import RELEASE, UNKNOWN, Resource, leaves
 
 Act = Literal["delete", "replace", "update", "create", "same"]
 ACTS: Final[tuple[Act, ...]] = ("delete", "replace", "update", "create", "same")
 """From the gravest to no change."""
 
 CHANGING: Final = ACTS[:-1]
+
+SECRETS_ANNOTATION: Final = '["sovereign-harbor/secrets"]'
+"""End of the path of the annotation by which a changed credential restarts the pods that read it
+(components/harbor/values.py)."""
 
 SECRET: Final = "[secret]"
 """What the engine writes in place of a secret."""
@@ -79,7 +83,11 @@ class Change:
     is_protected: bool
     stays: bool
     """Retained on delete: it leaves the state, and the object itself stays."""
+    will_stay: bool
+    """The same, of the state that it will have."""
     depends_on: frozenset[str]
+    needs: Mapping[str, frozenset[str]]
+    """Property of the inputs → the resources whose outputs are in it."""
     data: str
     """What of the Sovereign's data would be lost with it; empty when nothing."""
 
@@ -92,6 +100,16 @@ class Change:
         return Resource(
             type=self.type, name=self.name, props=self.inputs, protected=self.is_protected
         )
+
+    @property
+    def touches_data(self) -> bool:
+        """Whether what holds data changes; labels and annotations on it are not the data."""
+        only_noise = (
+            self.act == "update"
+            and bool(self.differences)
+            and all(is_noise(difference.path) for difference in self.differences)
+        )
+        return bool(self.data) and self.act != "same" and not only_noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +130,8 @@ class Plan:
     changes: tuple[Change, ...]
     errors: tuple[str, ...]
     warnings: tuple[str, ...]
+    infos: tuple[str, ...]
+    """What the program says besides, as hints."""
     violations: tuple[Violation, ...]
     seconds: float
 
@@ -136,13 +156,14 @@ def read(stack: str, digest: Mapping[str, Any], events: Sequence[Mapping[str, An
                 if d.get("severity") == severity and not _is_noise(d["message"])
             )
         )
-        for severity in ("error", "warning")
+        for severity in ("error", "warning", "info")
     }
     return Plan(
         stack=stack,
         changes=tuple(_merged(digest.get("steps") or [])),
         errors=texts["error"],
         warnings=texts["warning"],
+        infos=texts["info"],
         violations=tuple(_violations(events)),
         seconds=(digest.get("duration") or 0) / 1e9,
     )
@@ -174,11 +195,13 @@ def _change(step: Mapping[str, Any]) -> Change:
     type_ = state.get("type") or step["urn"].split("::")[2].rpartition("$")[2]
     replaced_by = tuple(step.get("replaceReasons") or ()) if act == "replace" else ()
     differences = tuple(_differences(before, after)) if old and new and act != "same" else ()
+    if type_ == RELEASE:
+        differences = tuple(map(_of_release, differences))
     if act in ("update", "replace") and not differences:
         keys = [*(step.get("detailedDiff") or ()), *(step.get("diffReasons") or ())]
         named = dict.fromkeys([*keys, *replaced_by])
         differences = tuple(Difference(path=key, before=None, after=UNKNOWN) for key in named)
-    properties = state.get("propertyDependencies") or {}
+    properties: Mapping[str, Any] = state.get("propertyDependencies") or {}
     return Change(
         act=act,
         urn=step["urn"],
@@ -192,9 +215,19 @@ def _change(step: Mapping[str, Any]) -> Change:
         was_protected=bool(old.get("protect")),
         is_protected=bool(new.get("protect")),
         stays=bool(old.get("retainOnDelete")),
-        depends_on=frozenset(state.get("dependencies") or ()).union(*properties.values()),
+        will_stay=bool(new.get("retainOnDelete")),
+        depends_on=frozenset(state.get("dependencies") or ()).union(
+            *(urns or () for urns in properties.values())
+        ),
+        needs={key: frozenset(urns or ()) for key, urns in properties.items()},
         data=data_touched(type_, name, before) or data_touched(type_, name, after),
     )
+
+
+def _of_release(difference: Difference) -> Difference:
+    """Where an annotation is not known yet, the Release's provider leaves it out of the inputs."""
+    is_left_out = difference.after is None and difference.path.endswith(SECRETS_ANNOTATION)
+    return replace(difference, after=UNKNOWN) if is_left_out else difference
 
 
 def _marked(value: Any) -> Any:
@@ -207,19 +240,32 @@ def _marked(value: Any) -> Any:
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
-    old, new = _flat(before), _flat(after)
+    old, new = flat(before), flat(after)
     for path in dict.fromkeys([*old, *new]):
         if old.get(path) != new.get(path) or new.get(path) is UNKNOWN:
             below_unknown = any(new.get(path[:depth]) is UNKNOWN for depth in range(1, len(path)))
             if not below_unknown:
-                yield Difference(path=_dotted(path), before=old.get(path), after=new.get(path))
+                yield Difference(path=dotted(path), before=old.get(path), after=new.get(path))
 
 
-def _flat(inputs: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+def is_noise(path: str) -> bool:
+    """Whether a property is only for people and selectors: labels, annotations, tags."""
+    return _NOISE.search(path) is not None
+
+
+# Not below a pod's template: there a change of them makes a new pod.
+_NOISE: Final = re.compile(
+    r"^(metadata|spec\.inheritedMetadata)\.(labels|annotations)(\.|\[|$)|^tags(\.|\[|$)"
+)
+
+
+def flat(inputs: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
+    """Path → value of the leaves, with UNKNOWN for each that is not known yet."""
     return dict(leaves(_marked(inputs)))
 
 
-def _dotted(path: tuple[str, ...]) -> str:
+def dotted(path: tuple[str, ...]) -> str:
+    """A path as people write it: spec.ports[0].port."""
     text = ""
     for key in path:
         if key.isdigit():

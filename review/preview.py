@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from components.credentials import CREDENTIALS
+from components.public_passphrase import way_out
 from engine import workplace as engine
 from engine.pulumi import Watch
 from policy import rules as pack_rules
+from policy.plaintext import PUBLIC
 from policy.resource import Sovereign
-from review import plan, rules, summary
+from review import comparison, plan, rules, summary
+from review.base import Base, base_of
+from review.digest import digest
 from review.plan import Plan, Violation
 
 PACK = "policy"
@@ -22,6 +26,15 @@ EMPTY_STATE = (
     "Compared with an empty state, without cluster and secrets, so everything appears as new. "
     "With the backend in the environment the same command compares with what is there."
 )
+
+
+COMPARED = (
+    "Compared with {commit}, both without cluster, backend and secrets: what the change makes of "
+    "settings and inputs. What runs may differ from both. Values known only after a run are "
+    "compared by where they come from, and the provider decides in the end what is replaced."
+)
+_SANDBOX = "local"
+"""The stack that `make up` brings up without being told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +52,13 @@ def preview(
     *,
     environment: Mapping[str, str] | None = None,
     watch: Watch = lambda _: None,
+    base: str | None = None,
 ) -> Preview:
-    """Previews a stack. Raises FileNotFoundError, ToolchainError, EngineError."""
+    """Previews a stack. Raises FileNotFoundError, ToolchainError, EngineError.
+
+    `base`: a branch or commit of git. Without a backend the preview is then of what differs from
+    the commit where the two parted; with one it shows which settings differ, too.
+    """
     events: list[Mapping[str, Any]] = []
 
     def keep(event: Mapping[str, Any]) -> None:
@@ -53,17 +71,59 @@ def preview(
         command = ["preview", "-s", stack, "--json", "--show-sames", *packs]
         ran = place.run(command, watch=keep)
         previewed = plan.read(stack, digest(ran.output, ran.errors), events)
-        sovereign = Sovereign.of(engine.config(stack))
-        broken = tuple(rules.violations(previewed, sandbox=sovereign.sandbox))
-        if not packs:
-            broken += tuple(_by_digest(previewed, sovereign))
-        note = EMPTY_STATE if place.is_scratch else ""
-        return Preview(
-            plan=previewed,
-            violations=broken,
-            markdown=summary.markdown(previewed, broken, note=note),
-            code=ran.code or int(bool(broken)),
-        )
+        is_scratch = place.is_scratch
+    config = engine.config(stack)
+    sovereign = Sovereign.of(config, salt=engine.salt(stack))
+    before = base_of(stack, base, environment, previewed=is_scratch) if base else None
+    if before is not None and before.plan is not None and not previewed.errors:
+        readers = {name: credential.readers for name, credential in CREDENTIALS.items()}
+        previewed = comparison.compare(before.plan, previewed, readers)
+    # A change that calls a Sovereign a sandbox is held to the rules of a Sovereign.
+    is_called_one = sovereign.sandbox and before is not None and before.is_sovereign
+    if is_called_one:
+        sovereign = replace(sovereign, sandbox=False)
+    broken = tuple(rules.violations(previewed, sandbox=sovereign.sandbox))
+    if not packs or is_called_one:
+        broken += tuple(_by_digest(previewed, sovereign))
+    if is_scratch and sovereign.has_public_secrets:
+        # The pack sees the copy's file, from which the salt is removed.
+        broken += (_encrypted_for_everybody(stack),)
+    is_sandbox = sovereign.sandbox and (stack == _SANDBOX or before is not None)
+    settings = comparison.settings(before.config, config) if before and before.config else ()
+    return Preview(
+        plan=previewed,
+        violations=broken,
+        markdown=summary.markdown(
+            previewed,
+            broken,
+            note=_note(before, base, is_scratch=is_scratch),
+            guards=() if is_sandbox else tuple(rules.guards_that_are_off(config)),
+            settings=settings,
+        ),
+        code=ran.code or int(bool(broken)),
+    )
+
+
+def _note(base: Base | None, reference: str | None, *, is_scratch: bool) -> str:
+    """What it is compared with."""
+    if base is None:
+        return EMPTY_STATE if is_scratch else ""
+    commit = f"`{reference}` (`{base.commit[:10]}`)"
+    if not is_scratch:
+        more = f"; {base.problem}" if base.problem else ""
+        return f"Compared with the backend's state. Settings are compared with {commit}{more}."
+    if base.plan is None:
+        return f"There is nothing to compare with at {commit}: {base.problem}. {EMPTY_STATE}"
+    return COMPARED.format(commit=commit)
+
+
+def _encrypted_for_everybody(stack: str) -> Violation:
+    steps = "; ".join(line for line in way_out(stack).splitlines())
+    return Violation(
+        rule="no-plaintext-secret",
+        resource=engine.stack_file(stack).name,
+        message=f"{PUBLIC}. The way out: {steps}",
+    )
 
 
 def has_policy_sdk() -> bool:
@@ -78,20 +138,10 @@ def _by_digest(previewed: Plan, sovereign: Sovereign) -> Iterator[Violation]:
         yield Violation(rule=rule, resource=resource.name, message=problem)
 
 
-def digest(output: str, errors: str) -> dict[str, Any]:
-    """The JSON document in the output; without one, a document with what the engine said."""
-    start = output.find("{")
-    try:
-        return json.loads(output[start:])
-    except ValueError:
-        said = (errors or output).strip() or "pulumi said nothing"
-        return {"diagnostics": [{"severity": "error", "message": said}]}
-
-
-def main(stack: str, *, output: Path | None) -> int:
+def main(stack: str, *, output: Path | None, base: str | None = None) -> int:
     """Prints the summary, or writes it to a file; returns the exit code."""
     try:
-        done = preview(stack)
+        done = preview(stack, base=base)
     except FileNotFoundError as error:
         print(f"error: there is no {Path(error.filename).name}", file=sys.stderr)
         return 2

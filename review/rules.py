@@ -6,7 +6,8 @@ has both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from policy.plaintext import is_encrypted
 from policy.resource import UNKNOWN
@@ -22,6 +23,37 @@ def violations(plan: Plan, *, sandbox: bool) -> Iterator[Violation]:
         if change.act in ("delete", "replace") and not sandbox:
             yield from _data_stays(change)
         yield from _secrets_are_encrypted(change)
+
+
+def guards_that_are_off(config: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each setting that gives up the guard of a Sovereign's data.
+
+    `config`: that of its stack file.
+    """
+    for key, value, consequence in _GUARDS:
+        if str(config.get(f"sovereign-harbor:{key}", "")).lower() == value:
+            yield f"**`{key}: {value}`**: {consequence}"
+
+
+_GUARDS: Final = (
+    (
+        "sandbox",
+        "true",
+        "the stack counts as thrown away: the rules let its data be deleted, http is allowed and "
+        "the cluster's name is not checked",
+    ),
+    (
+        "protect",
+        "false",
+        "the engine deletes or replaces bucket, database and namespace without a question",
+    ),
+    (
+        "retainData",
+        "false",
+        "a destroy, or a change that replaces them, deletes bucket, database and namespace with "
+        "all that is in them",
+    ),
+)
 
 
 def _data_stays(change: Change) -> Iterator[Violation]:

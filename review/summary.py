@@ -1,19 +1,21 @@
 """A preview as Markdown that a reviewer reads in a minute. Pure.
 
-The most dangerous comes first: broken rules, changes to what holds data, deletions, replacements
-and their reasons, updates, creations. It cannot contain a secret: the engine's digest has none, and
-values of properties that are named like secrets are left out besides.
+The most dangerous comes first: guards that are off, broken rules, consequences, changes to what
+holds data, deletions, replacements and their reasons, updates, creations. It cannot contain a
+secret: the engine's digest has none, and values of properties that are named like secrets are left
+out besides.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from policy.plaintext import names_a_secret
 from policy.resource import UNKNOWN
+from review.consequences import consequences
 from review.diagram import gravest, mermaid
 from review.plan import CHANGING, SECRET, Act, Change, Difference, Plan, Violation, is_shown
 
@@ -37,16 +39,32 @@ _LONGEST_VALUE = 60
 _LONGEST_OPEN_LIST = 12
 
 
-def markdown(plan: Plan, violations: tuple[Violation, ...] = (), *, note: str = "") -> str:
-    """The summary; `violations` come on top of those that the engine found."""
+def markdown(
+    plan: Plan,
+    violations: tuple[Violation, ...] = (),
+    *,
+    note: str = "",
+    guards: Sequence[str] = (),
+    settings: Sequence[Difference] = (),
+) -> str:
+    """The summary. `violations` come on top of those that the engine found.
+
+    `guards`: a sentence for each guard of data that is off; `settings`: those that differ from the
+    base's, where a base is compared with.
+    """
     broken = [v for v in (*plan.violations, *violations) if v.mandatory]
     blocks = [f"## {plan.stack}: {_headline(plan, broken)}"]
+    if guards:
+        blocks.append("### Guards that are off\n\n" + "\n".join(f"- {guard}" for guard in guards))
     if note:
         blocks.append(f"> {note}")
     blocks += [
         *_problems(plan, broken),
+        *_consequences(plan),
+        *_settings(settings),
         *_sections(plan),
-        *_warnings(plan),
+        *_told("warning", plan.warnings),
+        *_told("hint", plan.infos),
         _diagram(plan),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -72,7 +90,7 @@ def _problems(plan: Plan, broken: list[Violation]) -> Iterator[str]:
 
 def _sections(plan: Plan) -> Iterator[str]:
     shown = fold(plan)
-    touched = [change for change in shown if change.data and change.act != "same"]
+    touched = [change for change in shown if change.touches_data]
     if touched:
         lines = [f"- **{_VERBS[c.act].lower()}: {_name(c)}** — holds {c.data}" for c in touched]
         yield "### Touches data\n\n" + "\n".join(lines)
@@ -102,7 +120,9 @@ def fold(plan: Plan) -> list[Change]:
             folded[parent.urn].append(change)
         else:
             shown.append(change)
-    return shown + [_one(by_urn[urn], members) for urn, members in folded.items()]
+    shown += [_one(by_urn[urn], members) for urn, members in folded.items()]
+    # The engine does many things at once, in another order each time.
+    return sorted(shown, key=lambda change: (change.name, change.urn))
 
 
 def _one(component: Change, members: list[Change]) -> Change:
@@ -125,11 +145,12 @@ def _lines(changes: list[Change]) -> Iterator[str]:
     """A line for all resources that change alike."""
     alike: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
-        # A resource that holds data has a line of its own.
-        alike[f"{change.kind} {change.urn if change.data else _details(change)}"].append(change)
+        # A change of data has a line of its own.
+        key = change.urn if change.touches_data else _details(change)
+        alike[f"{change.kind} {key}"].append(change)
     for members in alike.values():
         name = f"{members[0].kind} " + ", ".join(f"`{member.name}`" for member in members)
-        yield f"- {f'**{name}**' if members[0].data else name}{_details(members[0])}"
+        yield f"- {f'**{name}**' if members[0].touches_data else name}{_details(members[0])}"
 
 
 def _details(change: Change) -> str:
@@ -189,11 +210,21 @@ def _value(path: str, value: Any) -> str | None:
     return f"`{text[: _LONGEST_VALUE - 1]}…`" if len(text) > _LONGEST_VALUE else f"`{text}`"
 
 
-def _warnings(plan: Plan) -> Iterator[str]:
-    if plan.warnings:
-        body = "\n".join(map(_warning, plan.warnings))
-        count = len(plan.warnings)
-        title = f"{count} warning{'s' * (count > 1)}"
+def _consequences(plan: Plan) -> Iterator[str]:
+    if lines := [f"- {sentence}" for sentence in consequences(plan)]:
+        yield "### What this means\n\n" + "\n".join(lines)
+
+
+def _settings(differences: Sequence[Difference]) -> Iterator[str]:
+    if lines := [f"- {_difference(difference)}" for difference in differences]:
+        yield "### Settings\n\n" + "\n".join(lines)
+
+
+def _told(kind: str, texts: Sequence[str]) -> Iterator[str]:
+    if texts:
+        body = "\n".join(map(_warning, texts))
+        count = len(texts)
+        title = f"{count} {kind}{'s' * (count > 1)}"
         yield f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
 
 

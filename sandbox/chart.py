@@ -15,9 +15,15 @@ REPOSITORY = "https://helm.goharbor.io"
 
 
 def choose(state: State, tools: Toolbox) -> tuple[str, str]:
-    """(chart for HARBOR_CHART, a sentence for the person). Kept in the sandbox's folder."""
+    """(chart for HARBOR_CHART, a sentence for the person). Kept in the sandbox's folder.
+
+    A chart that the environment names is used each time, also in the shell of `make env`, which
+    names the chart that the sandbox has.
+    """
     named = os.environ.get("HARBOR_CHART")
-    if named and named != (state.load("chart.json") or {}).get("source"):
+    if named == STAND_IN:
+        source, told = STAND_IN, f"STAND-IN chart {STAND_IN}, as HARBOR_CHART says"
+    elif named:
         source, told = named, f"chart {named}, as HARBOR_CHART says"
     else:
         source, told = _fetched(state, tools) or (

@@ -66,7 +66,7 @@ def prepare(state: State, tools: Toolbox) -> None:
     ]
     apply(state, tools, *files, *crds, MANIFESTS / "cnpg-standin.yaml", MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
-    apply(state, tools, MANIFESTS / "cnpg-stage.yaml")
+    apply(state, tools, MANIFESTS / "cnpg-stage.yaml", MANIFESTS / "gateway.yaml")
     _put_spare_volumes(state, tools)
 
 

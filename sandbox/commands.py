@@ -8,13 +8,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from engine.project import ROOT
 from engine.stack import Stack
-from engine.terminal import Steps
+from engine.terminal import Counter, Steps, as_text
 from sandbox import chart, cluster, kyverno, processes, sealing, smoke, storage
-from sandbox.environment import as_shell, environment
+from sandbox.environment import as_shell, environment, guarded
 from sandbox.processes import SandboxError
 from sandbox.state import STACK, State
 from toolchain import build
@@ -34,9 +35,9 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     chart_told = start(state, tools, steps, watch=arguments.until_exit_of)
     variables = environment(state, tools)
     sovereign = Stack(STACK, variables)
-    with steps.step(f"pulumi up -s {STACK}"):
+    with steps.step(f"pulumi up -s {STACK}") as told:
         sovereign.ensure()
-        sovereign.up(show=True)
+        told.append(_folded_up(state, sovereign))
     with steps.step("Smoke test: push, look into the bucket, pull, compare, delete") as told:
         proof = smoke.run(state, tools, sovereign.outputs())
         told.append(proof.told)
@@ -45,7 +46,36 @@ def up(state: State, arguments: argparse.Namespace) -> int:
         told.append("unchanged")
     _show_result(sovereign, proof, chart_told)
     steps.finish("A Sovereign runs in the sandbox")
+    print(NEXT, end="")
     return 0
+
+
+NEXT = f"""
+Next
+  eval "$(make -s env)"                     # pulumi, kubectl, helm, crane for stack {STACK}
+  pulumi stack output registryFqdn -s {STACK}
+  kubectl get pods -n harbor
+  make status                               # what runs
+  make down                                 # end it; make clean removes the data, too
+A Sovereign of your own: docs/howto/new-sovereign.md, in a shell without `make env`.
+"""
+
+
+def _folded_up(state: State, sovereign: Stack) -> str:
+    """`pulumi up`, of which the screen shows a count, and a file everything. Raises EngineError."""
+    log = state.path("logs", f"pulumi-up-{sovereign.name}.log")
+    counter = Counter("resources done")
+
+    def watch(event: Mapping[str, Any]) -> None:
+        done = event.get("resOutputsEvent", {}).get("metadata", {})
+        if done and done.get("op") != "same":
+            counter.add(done["urn"].rpartition("::")[2])
+
+    try:
+        log.write_text(sovereign.up(watch=watch).text)
+    finally:
+        counter.end()
+    return f"{counter.count or 'no'} resources changed; the engine's words: {log}"
 
 
 def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = None) -> str:
@@ -91,9 +121,10 @@ def _real_up(stack: str) -> int:
 def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str) -> None:
     outputs = sovereign.outputs()
     host = outputs["registryFqdn"]
+    width = max(map(len, outputs))
     print("\nOutputs")
     for name, value in sorted(outputs.items()):
-        print(f"  {name:<16} {value}")
+        print(f"  {name:<{width}} {as_text(value)}")
     print("\nProof")
     for line in proof.lines:
         print(f"  {line}")
@@ -155,7 +186,12 @@ def env(state: State, _: argparse.Namespace) -> int:
     """Prints what `eval` needs to use the sandbox from a shell."""
     with contextlib.redirect_stdout(sys.stderr):
         tools = ensure(report=lambda _: None)
-    print(as_shell(environment(state, tools)))
+    print(as_shell(guarded(state, environment(state, tools))))
+    print(
+        f"This shell is for the sandbox's stack {STACK}: its passphrase is public, and `make "
+        "clean` removes its backend. `pulumi` refuses every other stack in it.",
+        file=sys.stderr,
+    )
     return 0
 
 

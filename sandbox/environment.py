@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+from pathlib import Path
 
 from engine.tools import own_pulumi
+from sandbox import guard
 from sandbox.processes import SandboxError
 from sandbox.state import CONTEXT, PASSPHRASE, State
 from toolchain.build import Toolbox
@@ -47,6 +50,20 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
         "SANDBOX_S3_SECRET_KEY": credentials["s3SecretKey"],
         "SANDBOX_SEALING_CERTIFICATE": str(state.sealing_certificate),
     }
+
+
+def guarded(state: State, variables: dict[str, str]) -> dict[str, str]:
+    """The same variables for a person's shell, in which `pulumi` serves no other stack.
+
+    Raises SandboxError without a pulumi.
+    """
+    folder = state.folder / "guard"
+    folders = [part for part in variables["PATH"].split(os.pathsep) if part != str(folder)]
+    real = shutil.which("pulumi", path=os.pathsep.join(folders))
+    if real is None:
+        raise SandboxError("there is no pulumi: make up")
+    guard.write(folder, Path(real), variables["PULUMI_BACKEND_URL"])
+    return {**variables, "PATH": os.pathsep.join([str(folder), *folders])}
 
 
 _PLACED = ("pulumi", "pulumi-resource-kubernetes")

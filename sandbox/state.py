@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.public_passphrase import PUBLIC_PASSPHRASE
 from engine.project import data_folder
 
 STACK = "local"
 CLUSTER = "sovereign"
 CONTEXT = f"kwok-{CLUSTER}"
 REGION = "fsn1"
-PASSPHRASE = "sandbox"
-"""Encrypts the sandbox's state. Public: a random one would lie in the same folder as the state.
-Its salt stands in Pulumi.local.yaml, so that no run changes a committed file."""
+PASSPHRASE = PUBLIC_PASSPHRASE
 
 
 @dataclass(frozen=True)

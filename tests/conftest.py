@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import tempfile
+from pathlib import Path
 
-import pytest
 from hypothesis import settings
+
+from tests.support.project import ROOT
 
 # How long an example takes is the machine's affair: no test judges times.
 settings.register_profile("untimed", deadline=None)
@@ -15,18 +17,26 @@ settings.load_profile("untimed")
 _READ_ON_PURPOSE = {"SANDBOX_KILL_SEED"}
 """By tests/sandbox/test_interruptions.py, to repeat a run."""
 
+CHART = "TEST_HARBOR_CHART"
+"""Names goharbor's chart for the tests: a folder or a .tgz."""
 
-@pytest.fixture(scope="session", autouse=True)
-def _clean_environment() -> Iterator[None]:
-    """Takes a shell's cluster, backend and sandbox out of the environment.
 
-    HARBOR_CHART stays: render tests (tests/support/rendering.py, when it is imported) and the
-    sandbox (sandbox/chart.py, when it starts) use the chart it names. Unit tests of settings delete
-    it themselves.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [*os.environ]:
-            is_users = name == "KUBECONFIG" or name.startswith(("PULUMI_", "SANDBOX_"))
-            if is_users and name not in _READ_ON_PURPOSE:
-                patch.delenv(name)
-        yield
+def _clean_environment() -> None:
+    """Takes a shell's cluster, backend and sandbox (make env) out of the environment."""
+    for name in [*os.environ]:
+        is_users = name in ("KUBECONFIG", "HARBOR_CHART") or name.startswith(
+            ("PULUMI_", "SANDBOX_")
+        )
+        if is_users and name not in _READ_ON_PURPOSE:
+            del os.environ[name]
+    # The temporary folder of `make env` is inside the project, where pulumi and git find it.
+    if Path(os.environ.get("TMPDIR") or "/").is_relative_to(ROOT):
+        del os.environ["TMPDIR"]
+        tempfile.tempdir = None
+    # By this name the sandbox and the program read it.
+    if chart := os.environ.get(CHART):
+        os.environ["HARBOR_CHART"] = chart
+
+
+# Here and not in a fixture: test modules read the environment when they are imported.
+_clean_environment()

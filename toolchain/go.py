@@ -54,10 +54,14 @@ class Progress:
     """Shows what is done to which tool, and for how long: one line on a terminal, else many."""
 
     HEARTBEAT = 30.0
+    SURE_AFTER = 30.0
 
-    def __init__(self, report: Report | None, total: int) -> None:
+    def __init__(self, report: Report | None, total: int, costs: Sequence[float] = ()) -> None:
+        """`costs`: about the seconds that each of them takes on 2 processors, in their order."""
         self.report = report
         self.total = total
+        self.costs = [*costs]
+        self.begun = time.monotonic()
         self.in_place = report is None and sys.stderr.isatty()
         self.step = 0
         self.name = ""
@@ -80,6 +84,16 @@ class Progress:
     def end(self, outcome: str) -> None:
         self._say(f"{outcome} ({elapsed(self.started)})", last=True)
 
+    def left(self) -> float | None:
+        """The seconds that all of it still takes, by what those before took; None if unknown."""
+        done, ahead = sum(self.costs[: self.step - 1]), sum(self.costs[self.step - 1 :])
+        if not ahead:
+            return None
+        now = time.monotonic()
+        # Until a tool of some size is done, the measured seconds are the better guess.
+        pace = (self.started - self.begun) / done if done >= self.SURE_AFTER else 1.0
+        return max(pace * ahead - (now - self.started), 0)
+
     def line(self, text: str) -> None:
         if self.report:
             self.report(text)
@@ -88,11 +102,18 @@ class Progress:
 
     def _say(self, what: str, *, last: bool = False) -> None:
         self.spoken = time.monotonic()
-        text = f"[{self.step}/{self.total}] {self.name} … {what}"
+        left = None if last else self.left()
+        more = f", about {minutes(left)} left in all" if left is not None else ""
+        text = f"[{self.step}/{self.total}] {self.name} … {what}{more}"
         if self.in_place:
             print(f"\r\033[K{text}", end="\n" if last else "", file=sys.stderr, flush=True)
         else:
             self.line(text)
+
+
+def minutes(seconds: float) -> str:
+    """A time ahead, as exact as it is known."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else "a minute"
 
 
 def elapsed(since: float) -> str:

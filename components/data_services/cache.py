@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 
@@ -10,9 +11,13 @@ from components.context import Context
 from components.credentials import Credentials
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.data_services.valkey import Valkey, ValkeyArgs, cache_secret_data
-from components.harbor_inputs import Cache
+from components.harbor_inputs import CA_KEY, Cache
+from components.ordering import after
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
+
+SHARED_SECRET: Final = "harbor-shared-valkey"
+"""Secret with the copied password of a shared one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,29 +36,41 @@ def create(config: StackConfig, context: Context, credentials: Credentials) -> C
     settings = config.settings
     section = settings.valkey
     if isinstance(section, DedicatedValkey):
-        args = ValkeyArgs(settings=section, password=credentials.valkey_password, context=context)
+        args = ValkeyArgs(
+            settings=section,
+            password=credentials.valkey_password,
+            ip_family=settings.harbor.ip_family,
+            context=context,
+            minted=credentials.minted.get("valkey-password"),
+        )
         own = Valkey("cache", args, context.options)
         return CacheAccess(cache=own.cache, revision=own.revision)
     indexes = section.indexes
     cache = Cache(
         host=section.host,
         port=section.port,
-        secret_name="harbor-shared-valkey",
+        secret_name=SHARED_SECRET,
         core_index=indexes.core,
         jobservice_index=indexes.jobservice,
         registry_index=indexes.registry,
         trivy_index=indexes.trivy,
         harbor_index=indexes.harbor,
         cache_index=indexes.cache,
+        username=section.username or "",
+        tls=section.tls,
+        trusts_own_ca=section.ca_bundle is not None,
+    )
+    authority: dict[str, pulumi.Input[str]] = (
+        {} if section.ca_bundle is None else {CA_KEY: section.ca_bundle}
     )
     shared = SharedCredentials(
         "cache",
         SharedCredentialsArgs(
             source=section.secret,
-            secret_name=cache.secret_name,
-            data=lambda password: cache_secret_data(cache, password),
+            secret_name=SHARED_SECRET,
+            data=lambda password: {**cache_secret_data(cache, password), **authority},
             context=context,
         ),
         context.options,
     )
-    return CacheAccess(cache=shared.secret_name.apply(lambda _: cache), revision=shared.revision)
+    return CacheAccess(cache=after(shared.secret_name, cache), revision=shared.revision)

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 
 from components.context import Context
 from components.credentials import Credentials
-from components.data_services.postgres import DATABASE, OWNER, PORT, Postgres, PostgresArgs
+from components.data_services.postgres import (
+    AUTHORITY_SECRET,
+    DATABASE,
+    OWNER,
+    PORT,
+    Postgres,
+    PostgresArgs,
+)
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.harbor_inputs import Database
 from components.settings.database import DedicatedDatabase
 from components.settings.model import max_open_connections
 from components.stack_config import StackConfig
+from components.unknown import unknown
+
+SHARED_SECRET: Final = "harbor-shared-database"
+"""Secret with the password of a shared database, and its authority if the settings have one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,17 +57,24 @@ def create(
             password=credentials.database_password,
             context=context,
             adopted_id=adopted_id,
+            minted=credentials.minted.get("database-password"),
         )
         own = Postgres("database", args, context.options)
         host, secret_name, revision = own.host, own.secret_name, own.revision
         port, name, username = PORT, DATABASE, OWNER
+        authority = None
+        if section.checks_certificate:
+            authority = AUTHORITY_SECRET
+            revision = with_authority(revision, host, context, settings.harbor.namespace)
     else:
+        # Beside the password, so that Harbor's pods restart on either.
+        certificate = {} if section.ca_bundle is None else {"ca.crt": section.ca_bundle}
         shared = SharedCredentials(
             "database",
             SharedCredentialsArgs(
                 source=section.secret,
-                secret_name="harbor-shared-database",
-                data=lambda password: {"password": password},
+                secret_name=SHARED_SECRET,
+                data=lambda password: {"password": password, **certificate},
                 context=context,
             ),
             context.options,
@@ -62,6 +82,7 @@ def create(
         host = pulumi.Output.from_input(section.host)
         secret_name, revision = shared.secret_name, shared.revision
         port, name, username = section.port, section.name, section.username
+        authority = None if section.ca_bundle is None else SHARED_SECRET
     database = pulumi.Output.all(host, secret_name).apply(
         lambda known: Database(
             host=known[0],
@@ -71,6 +92,37 @@ def create(
             sslmode=section.sslmode,
             secret_name=known[1],
             max_open_connections=max_open_connections(settings),
+            ca_bundle_secret=authority,
         )
     )
     return DatabaseAccess(database=database, revision=revision)
+
+
+def with_authority(
+    revision: pulumi.Output[str], host: pulumi.Output[str], context: Context, namespace: str
+) -> pulumi.Output[str]:
+    """`revision`, which also changes when the operator renews its authority, every 90 days.
+
+    Harbor's pods read the authority once, when they start, and the old one expires: so the next
+    `up` restarts them.
+    """
+
+    def read(_: str) -> pulumi.Output[str]:
+        from components.kubernetes.client import ClusterClient, secret_value
+        from components.kubernetes.unreachable import ClusterUnreachable
+
+        try:
+            client = ClusterClient(context.kube_context)
+            where = {"namespace": namespace, "name": AUTHORITY_SECRET, "key": "ca.crt"}
+            return pulumi.Output.from_input(secret_value(client, **where) or "")
+        except ClusterUnreachable as error:
+            if pulumi.runtime.is_dry_run():
+                return unknown()
+            reason = f"Secret {namespace}/{AUTHORITY_SECRET} was not read: {error}"
+            raise pulumi.RunError(reason) from None
+
+    # The host is known once the Cluster is Ready; then its authority is there.
+    authority = host.apply(read)
+    return pulumi.Output.all(revision, authority).apply(
+        lambda known: hashlib.sha256("\n".join(known).encode()).hexdigest()
+    )

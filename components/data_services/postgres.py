@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import pulumi
@@ -10,13 +10,18 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import versions
 from components.context import Context
+from components.data_services.pods import nodes
 from components.kubernetes.naming import adopting
 from components.kubernetes.quantities import requests_and_limits
+from components.ordering import after
+from components.sealing.seal import Minted
 from components.settings.database import DedicatedDatabase
 
 CLUSTER: Final = "harbor-pg"
 SECRET: Final = "harbor-pg-credentials"
 """Secret with the owner's password; a Cluster that names it is one of this program's."""
+AUTHORITY_SECRET: Final = "harbor-pg-ca"
+"""Secret in which the operator keeps its authority for this Cluster; key ca.crt, PEM."""
 DATABASE: Final = "registry"
 OWNER: Final = "harbor"
 PORT: Final = 5432
@@ -24,12 +29,14 @@ PORT: Final = 5432
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresArgs:
-    """`password` is a secret output. `adopted_id`: ID of an existing Cluster that is adopted."""
+    """`password` is a secret output. `adopted_id`: ID of an existing Cluster that is adopted.
+    `minted`: of the password; None where somebody gave it."""
 
     settings: DedicatedDatabase
     password: pulumi.Input[str]
     context: Context
     adopted_id: str | None = None
+    minted: Minted | None = None
 
 
 class Postgres(pulumi.ComponentResource):
@@ -55,6 +62,7 @@ class Postgres(pulumi.ComponentResource):
             kind="kubernetes.io/basic-auth",
             # With this label the operator sets a rotated password in the database at once.
             labels={"cnpg.io/reload": "true"},
+            minted=args.minted and replace(args.minted, keys=("password",)),
         )
         cluster = CustomResource(
             f"{name}-cluster",
@@ -70,14 +78,14 @@ class Postgres(pulumi.ComponentResource):
                     "pulumi.com/waitFor": "condition=Ready",
                 },
             },
-            spec=secret.secret_name.apply(lambda known: cluster_spec(args, known)),
+            spec=after(secret.secret_name, cluster_spec(args, SECRET)),
             opts=pulumi.ResourceOptions.merge(
                 args.context.data_options(self), pulumi.ResourceOptions(import_=args.adopted_id)
             ),
         )
         self.secret_name = secret.secret_name
         self.revision = secret.revision
-        self.host = cluster.id.apply(lambda _: f"{CLUSTER}-rw")
+        self.host = after(cluster.id, f"{CLUSTER}-rw")
         self.register_outputs({"host": self.host, "secretName": self.secret_name})
 
 
@@ -85,6 +93,10 @@ def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
     """`spec` of the Cluster (postgresql.cnpg.io/v1)."""
     section = args.settings
     spec: dict[str, Any] = {"storage": _volume(section.storage_size, section.storage_class)}
+    if affinity := nodes(section):
+        spec["affinity"] = affinity
+    if section.priority_class is not None:
+        spec["priorityClassName"] = section.priority_class
     if section.wal_storage_size is not None:
         spec["walStorage"] = _volume(section.wal_storage_size, section.storage_class)
     return {

@@ -50,7 +50,8 @@ class SharedCredentials(pulumi.ComponentResource):
 
 def shared_password(source: SecretRef, kube_context: str | None) -> pulumi.Output[str]:
     """The password in `source`; unknown in a preview without cluster. Raises RunError."""
-    from components.kubernetes.client import ClusterClient, ClusterUnreachable, secret_value
+    from components.kubernetes.client import ClusterClient, secret_value
+    from components.kubernetes.unreachable import ClusterUnreachable
 
     where = f"{source.namespace}/{source.name}"
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pulumi
@@ -11,12 +11,17 @@ from pulumi_kubernetes.core.v1 import Service
 
 from components import versions
 from components.context import Context
+from components.data_services.pods import placement
 from components.harbor_inputs import VALKEY_PASSWORD_KEY, Cache, cache_secret
 from components.kubernetes.naming import FIELD_MANAGER
 from components.kubernetes.quantities import requests_and_limits
+from components.ordering import after
+from components.sealing.seal import Minted
+from components.settings.harbor import IpFamily
 from components.settings.valkey import DedicatedValkey
 
 NAME: Final = "harbor-valkey"
+SECRET: Final = f"{NAME}-credentials"
 PORT: Final = 6379
 UID: Final = 999
 """User valkey of the official image."""
@@ -24,11 +29,13 @@ UID: Final = 999
 
 @dataclass(frozen=True, kw_only=True)
 class ValkeyArgs:
-    """`password` is a secret output."""
+    """`password` is a secret output. `minted`: of it; None where somebody gave it."""
 
     settings: DedicatedValkey
     password: pulumi.Input[str]
     context: Context
+    minted: Minted | None = None
+    ip_family: IpFamily = field(default_factory=IpFamily)
 
 
 class Valkey(pulumi.ComponentResource):
@@ -44,9 +51,10 @@ class Valkey(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         secret = args.context.sealed(
             f"{name}-credentials",
-            f"{NAME}-credentials",
-            cache_secret_data(_cache(f"{NAME}-credentials"), args.password),
+            SECRET,
+            cache_secret_data(_cache(SECRET), args.password),
             parent=self,
+            minted=args.minted and replace(args.minted, keys=(VALKEY_PASSWORD_KEY,)),
         )
         metadata: Any = {
             "name": NAME,
@@ -58,20 +66,24 @@ class Valkey(pulumi.ComponentResource):
             "selector": _selector(),
             "ports": [{"name": "valkey", "port": PORT, "targetPort": "valkey"}],
         }
+        if args.ip_family.policy is not None:
+            service["ipFamilyPolicy"] = args.ip_family.policy
+        if args.ip_family.families:
+            service["ipFamilies"] = list(args.ip_family.families)
         # The StatefulSet below is awaited; to await the Service's endpoints too takes 10 s more.
         unawaited: Any = {
             **metadata,
             "annotations": {**FIELD_MANAGER, "pulumi.com/skipAwait": "true"},
         }
         Service(f"{name}-service", metadata=unawaited, spec=service, opts=child)
-        workload: Any = pulumi.Output.all(secret.secret_name, secret.revision).apply(
-            lambda known: stateful_set_spec(args, secret_name=known[0], revision=known[1])
+        # By its revision the server waits for the Secret. Nothing else is an output: were the whole
+        # spec unknown, a preview would show a rotation as a replacement of the volume.
+        workload: Any = stateful_set_spec(
+            args, secret_name=f"{NAME}-credentials", revision=secret.revision
         )
         server = StatefulSet(f"{name}-server", metadata=metadata, spec=workload, opts=child)
         self.revision = secret.revision
-        self.cache = pulumi.Output.all(secret.secret_name, server.id).apply(
-            lambda known: _cache(known[0])
-        )
+        self.cache = after(server.id, _cache(f"{NAME}-credentials"))
         self.register_outputs({})
 
 
@@ -90,7 +102,9 @@ def _selector() -> dict[str, str]:
     return {"app.kubernetes.io/name": NAME}
 
 
-def stateful_set_spec(args: ValkeyArgs, *, secret_name: str, revision: str) -> dict[str, Any]:
+def stateful_set_spec(
+    args: ValkeyArgs, *, secret_name: str, revision: pulumi.Input[str]
+) -> dict[str, Any]:
     """spec of the StatefulSet. The password reaches the server by its environment only."""
     claim: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],
@@ -120,6 +134,7 @@ def stateful_set_spec(args: ValkeyArgs, *, secret_name: str, revision: str) -> d
                     "fsGroupChangePolicy": "OnRootMismatch",
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
+                **placement(args.settings),
                 "containers": [_container(args, secret_name)],
             },
         },

@@ -14,6 +14,12 @@ from components.credentials import Credentials, revision_by_component
 from components.data_services.cache import CacheAccess
 from components.data_services.database import DatabaseAccess
 from components.harbor.chart import ChartError, ChartReference, chart_reference
+from components.harbor.chart_download import (
+    ChartUnreachable,
+    download,
+    is_remote,
+    package_path,
+)
 from components.harbor.recovery import guard
 from components.harbor.values import HarborValues, harbor_values
 from components.harbor_inputs import (
@@ -26,6 +32,8 @@ from components.harbor_inputs import (
 )
 from components.network.exposure import chart_exposure
 from components.object_storage.component import ObjectStorage
+from components.ordering import after
+from components.settings.harbor import Chart
 from components.settings.model import Settings
 from components.stack_config import StackConfig
 
@@ -35,7 +43,7 @@ POST_RENDERER = "./components/harbor/post-render"
 
 @dataclass(frozen=True, kw_only=True)
 class HarborArgs:
-    """What Harbor stands on, as outputs that are known once the parts are there.
+    """What Harbor stands on, as outputs that wait until the parts are there.
 
     `revisions`: component of Harbor → revision of the Secrets that its pods read. `guard`: hooks
     that remove what an interrupted run left, see recovery.py. `adopted_id`: ID of a release that
@@ -89,7 +97,7 @@ class HarborRegistry(pulumi.ComponentResource):
             ),
         )
         self.version = release.status.apply(lambda status: str(status.app_version))
-        self.namespace = release.status.apply(lambda status: str(status.namespace))
+        self.namespace = after(release.id, args.settings.harbor.namespace)
         self.register_outputs({"version": self.version, "namespace": self.namespace})
 
 
@@ -103,15 +111,30 @@ def _values(args: HarborArgs) -> pulumi.Output[dict[str, Any]]:
             cache=known["cache"],
             secrets=known["secrets"],
         )
-        return harbor_values(values, revisions=known["revisions"])
+        # The revisions stay outputs of their own: one that a preview does not know yet is unknown
+        # in one annotation, and not in all values.
+        return harbor_values(values, revisions=args.revisions)
 
     return pulumi.Output.all(
-        storage=args.storage,
-        database=args.database,
-        cache=args.cache,
-        secrets=args.secrets,
-        revisions=dict(args.revisions),
+        storage=args.storage, database=args.database, cache=args.cache, secrets=args.secrets
     ).apply(build)
+
+
+def chart_of(chart: Chart) -> ChartReference:
+    """The chart that the settings name; one with a digest is fetched first. Raises RunError."""
+    source = chart.source
+    try:
+        if chart.sha256 is not None and is_remote(source):
+            source = str(download(source, chart.version, chart.sha256))
+        return chart_reference(source, chart.version, chart.sha256)
+    except ChartUnreachable as error:
+        if chart.sha256 is None or not pulumi.runtime.is_dry_run():
+            raise pulumi.RunError(str(error)) from None
+        pulumi.log.warn(f"the chart was not compared with its digest: {error}")
+        path = package_path(chart.version, chart.sha256)
+        return ChartReference(chart=str(path), version=chart.version)
+    except ChartError as error:
+        raise pulumi.RunError(str(error)) from None
 
 
 def create(
@@ -126,11 +149,6 @@ def create(
 ) -> HarborRegistry:
     """Harbor on the parts that it stands on. Raises RunError."""
     settings = config.settings
-    chart = settings.harbor.chart
-    try:
-        reference = chart_reference(chart.source, chart.version, chart.sha256)
-    except ChartError as error:
-        raise pulumi.RunError(str(error)) from None
     revisions = {
         **credentials.revisions,
         "object-storage": storage.revision,
@@ -140,7 +158,7 @@ def create(
     args = HarborArgs(
         settings=settings,
         context=context,
-        chart=reference,
+        chart=chart_of(settings.harbor.chart),
         storage=storage.storage,
         database=database.database,
         cache=cache.cache,

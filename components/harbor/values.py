@@ -23,6 +23,7 @@ from components.harbor_inputs import (
     VolumeStorage,
 )
 from components.kubernetes.quantities import requests_and_limits
+from components.settings.harbor import IpFamily
 from components.settings.model import Settings, update_strategy
 from components.settings.trivy import TrivySettings
 
@@ -67,6 +68,7 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         }
         if name != "registry":  # two containers: resources stand one level deeper
             values["resources"] = resources[name]
+        values |= _non_default(priorityClassName=(harbor.priority_class, None))
         if replicas[name] > 1:
             values["topologySpreadConstraints"] = [
                 {  # the chart adds the labelSelector
@@ -82,6 +84,10 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         "logLevel": harbor.log_level,
         "updateStrategy": {"type": update_strategy(settings)},
         "expose": _expose(spec),
+        **_non_default(
+            ipFamily=(_ip_family(harbor.ip_family), _ip_family(IpFamily())),
+            caBundleSecretName=(_own_authority(spec), None),
+        ),
         "persistence": _persistence(spec),
         "database": _database(spec.database),
         "redis": _redis(spec.cache),
@@ -128,11 +134,11 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
             },
             "registry": {
                 "resources": resources["registry"],
-                "extraEnvVars": [_valkey_secret("REGISTRY_REDIS_PASSWORD", spec.cache)],
+                "extraEnvVars": _registry_login(spec.cache),
             },
             "controller": {
                 "resources": resources["registryctl"],
-                "extraEnvVars": [_valkey_secret("REGISTRY_REDIS_PASSWORD", spec.cache)],
+                "extraEnvVars": _registry_login(spec.cache),
             },
         },
         "trivy": {
@@ -157,6 +163,14 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
     }
 
 
+def _ip_family(family: IpFamily) -> Values:
+    return {
+        "ipv4": {"enabled": family.ipv4},
+        "ipv6": {"enabled": family.ipv6},
+        **_non_default(policy=(family.policy, None), families=(list(family.families), [])),
+    }
+
+
 def _expose(spec: HarborValues) -> Values:
     if isinstance(spec.exposure, Ingress):
         return {
@@ -168,6 +182,7 @@ def _expose(spec: HarborValues) -> Values:
             },
             "ingress": {
                 "hosts": {"core": spec.settings.registry_address.host},
+                **_non_default(controller=(spec.exposure.controller, "default")),
                 "className": spec.exposure.class_name,
                 "annotations": dict(spec.exposure.annotations),
             },
@@ -180,8 +195,20 @@ def _expose(spec: HarborValues) -> Values:
         "route": {
             "parentRefs": [dict(ref) for ref in spec.exposure.parent_refs],
             "hosts": [spec.settings.registry_address.host],
+            **_non_default(
+                labels=(dict(spec.exposure.labels), {}),
+                annotations=(dict(spec.exposure.annotations), {}),
+            ),
         },
     }
+
+
+def _non_default(**values: tuple[Any, Any]) -> Values:
+    """Values that differ from the chart's defaults, by key: (value, default).
+
+    Existing releases have no others, and a key more would be an update of each of them.
+    """
+    return {key: value for key, (value, default) in values.items() if value != default}
 
 
 def _trivy(trivy: TrivySettings) -> Values:
@@ -270,13 +297,27 @@ def _database(database: Database) -> Values:
     }
 
 
+def _own_authority(spec: HarborValues) -> str | None:
+    """Secret with the authority of the cache or of the database: the chart has one value for both.
+
+    With it, core, jobservice and exporter add the authority to the public ones, as the database's
+    driver without sslrootcert reads them. settings/cross.py refuses two authorities.
+    """
+    if spec.cache.trusts_own_ca:
+        return spec.cache.secret_name
+    return spec.database.ca_bundle_secret
+
+
 def _redis(cache: Cache) -> Values:
     # No `existingSecret` here: the chart would look it up while rendering and write the password
     # into four ConfigMaps (harbor-helm #1803). The pods get it by environment instead.
     return {
         "type": "external",
         "external": {
+            # Without brackets, which would begin a list: the chart writes it unquoted into the
+            # registry's YAML. Every pod has the address by its environment.
             "addr": f"{cache.host}:{cache.port}",
+            **_non_default(tlsOptions=({"enable": cache.tls}, {"enable": False})),
             "coreDatabaseIndex": str(cache.core_index),
             "jobserviceDatabaseIndex": str(cache.jobservice_index),
             "registryDatabaseIndex": str(cache.registry_index),
@@ -290,12 +331,21 @@ def _redis(cache: Cache) -> Values:
 def _url(cache: Cache, index: int, *, idle: bool = False) -> str:
     # $(VALKEY_PASSWORD) is put in by the kubelet, from the variable defined before it.
     suffix = "?idle_timeout_seconds=30" if idle else ""
-    return f"redis://:$(VALKEY_PASSWORD)@{cache.host}:{cache.port}/{index}{suffix}"
+    return f"{cache.url(index, '$(VALKEY_PASSWORD)')}{suffix}"
 
 
 def _valkey_secret(variable: str, cache: Cache, key: str = VALKEY_PASSWORD_KEY) -> Values:
     reference = {"name": cache.secret_name, "key": key}
     return {"name": variable, "valueFrom": {"secretKeyRef": reference}}
+
+
+def _registry_login(cache: Cache) -> list[Values]:
+    password = _valkey_secret("REGISTRY_REDIS_PASSWORD", cache)
+    more = {
+        "REGISTRY_REDIS_USERNAME": cache.username,
+        "REGISTRY_REDIS_ADDR": cache.address if ":" in cache.host else "",
+    }
+    return [password, *({"name": name, "value": value} for name, value in more.items() if value)]
 
 
 def _with_valkey_password(cache: Cache, **urls: str) -> list[Values]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from components.image_policy.require_harbor import HarborImages, PolicyKind
 from components.image_policy.rewrite import RewrittenImages
 from components.image_policy.signatures import SignedImages
 from components.kubernetes.naming import FIELD_MANAGER
+from components.ordering import after
 from components.settings.image_policy import namespaces_harbor_needs
 from components.settings.model import Settings
 from components.settings.network_policies import NamespaceGateway
@@ -22,7 +24,7 @@ from components.stack_config import StackConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePolicyArgs:
-    """The three policies, each None where the settings leave it out.
+    """The policies, each None where the settings leave it out.
 
     `harbor`: Harbor's version, known once Harbor is Ready.
     """
@@ -62,7 +64,7 @@ class ImagePolicy(pulumi.ComponentResource):
         policy = require_harbor.image_policy(args.kind, images)
         spec: pulumi.Input[dict[str, Any]] = policy["spec"]
         if images.refuses:
-            spec = pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"])
+            spec = after(pulumi.Output.from_input(args.harbor), policy["spec"])
         self._policy(
             f"{name}-require",
             args,
@@ -80,18 +82,17 @@ class ImagePolicy(pulumi.ComponentResource):
         self._policy(
             f"{name}-rewrite",
             args,
-            api_version="policies.kyverno.io/v1",
-            kind="MutatingPolicy",
+            api_version=rewrite.API_VERSION,
+            kind=rewrite.KIND,
             called=rewrite.NAME,
             annotations={},
             # The images that it writes into pods are pulled from Harbor, so it waits for Harbor.
-            spec=pulumi.Output.from_input(args.harbor).apply(
-                lambda _: rewrite.mutating_policy(images)
-            ),
+            spec=after(pulumi.Output.from_input(args.harbor), rewrite.mutating_policy(images)),
         )
 
     def _verify(self, name: str, args: ImagePolicyArgs, images: SignedImages) -> None:
         policy = signatures.signature_policy(args.kind, images)
+        pin = self._pin(name, args, images)
         self._policy(
             f"{name}-verify",
             args,
@@ -103,8 +104,25 @@ class ImagePolicy(pulumi.ComponentResource):
                 "pulumi.com/waitFor": require_harbor.READY[args.kind],
             },
             # Kyverno reads signatures from Harbor, in Audit too, so it waits for Harbor.
-            spec=pulumi.Output.from_input(args.harbor).apply(lambda _: policy["spec"]),
+            spec=after(pulumi.Output.from_input(args.harbor), policy["spec"]),
+            # Until tags are pinned, it would refuse every pod that names one.
+            depends_on=pin,
         )
+
+    def _pin(self, name: str, args: ImagePolicyArgs, images: SignedImages) -> list[CustomResource]:
+        spec = signatures.pin_policy(images) if args.kind == "ValidatingPolicy" else None
+        if spec is None:
+            return []
+        pinned = self._policy(
+            f"{name}-pin",
+            args,
+            api_version=require_harbor.API_VERSIONS[args.kind],
+            kind=signatures.KINDS[args.kind],
+            called=signatures.PIN_NAME,
+            annotations={"pulumi.com/waitFor": require_harbor.READY[args.kind]},
+            spec=after(pulumi.Output.from_input(args.harbor), spec),
+        )
+        return [pinned]
 
     def _policy(
         self,
@@ -116,8 +134,9 @@ class ImagePolicy(pulumi.ComponentResource):
         called: str,
         annotations: dict[str, str],
         spec: pulumi.Input[dict[str, Any]],
-    ) -> None:
-        CustomResource(
+        depends_on: Sequence[CustomResource] = (),
+    ) -> CustomResource:
+        return CustomResource(
             name,
             api_version=api_version,
             kind=kind,
@@ -127,44 +146,65 @@ class ImagePolicy(pulumi.ComponentResource):
                 "annotations": {**FIELD_MANAGER, **annotations},
             },
             spec=spec,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
         )
 
 
-def create(config: StackConfig, context: Context, harbor: pulumi.Input[str]) -> ImagePolicy:
-    """The policies that the setting `imagePolicy` asks for. `harbor`: see ImagePolicyArgs."""
-    settings = config.settings
-    return ImagePolicy(
-        "image-policy", image_policy_args(settings, context, harbor), context.options
-    )
+def create(
+    config: StackConfig,
+    context: Context,
+    harbor: pulumi.Input[str],
+    *,
+    existing: frozenset[str] | None = None,
+) -> ImagePolicy:
+    """The policies that the setting `imagePolicy` asks for. `harbor`: see ImagePolicyArgs.
+
+    `existing`: see Adopted.namespaces.
+    """
+    args = image_policy_args(config.settings, context, harbor, existing)
+    return ImagePolicy("image-policy", args, context.options)
 
 
 def image_policy_args(
-    settings: Settings, context: Context, harbor: pulumi.Input[str]
+    settings: Settings,
+    context: Context,
+    harbor: pulumi.Input[str],
+    existing: frozenset[str] | None = None,
 ) -> ImagePolicyArgs:
     """The args that `settings` amount to."""
     section = settings.image_policy
-    prefixes, excluded = _prefixes(settings), _exclusions(settings)
-    required = HarborImages(
-        prefixes=prefixes, excluded_namespaces=excluded, enforcement=section.enforcement
-    )
+    prefixes, excluded = _prefixes(settings), _exclusions(settings, existing)
     rewritten = RewrittenImages(
         settings=section.rewrite,
         registry=settings.registry_address,
         prefixes=prefixes,
         excluded_namespaces=excluded,
+        unchanged=section.unchanged_pods,
     )
     return ImagePolicyArgs(
         kind=section.kind,
-        required=required if section.enabled else None,
+        required=harbor_images(settings, existing) if section.enabled else None,
         rewritten=rewritten if section.enabled and section.rewrite.enabled else None,
-        signed=signed_images(settings),
+        signed=signed_images(settings, existing),
         harbor=harbor,
         context=context,
     )
 
 
-def signed_images(settings: Settings) -> SignedImages | None:
+def harbor_images(settings: Settings, existing: frozenset[str] | None = None) -> HarborImages:
+    """The images that may run."""
+    signed = signed_images(settings)
+    return HarborImages(
+        prefixes=_prefixes(settings),
+        excluded_namespaces=_exclusions(settings, existing),
+        enforcement=settings.image_policy.enforcement,
+        signed_prefixes=signed.signed_prefixes if signed is not None and signed.refuses else (),
+    )
+
+
+def signed_images(
+    settings: Settings, existing: frozenset[str] | None = None
+) -> SignedImages | None:
     """The images that have to be signed; None where none has to be."""
     section = settings.image_policy.signatures
     if section is None or not settings.image_policy.enabled:
@@ -175,7 +215,8 @@ def signed_images(settings: Settings) -> SignedImages | None:
     return SignedImages(
         settings=section,
         prefixes=_prefixes(settings),
-        excluded_namespaces=tuple(sorted({*_exclusions(settings), *in_between})),
+        excluded_namespaces=tuple(sorted({*_exclusions(settings, existing), *in_between})),
+        unchanged=settings.image_policy.unchanged_pods,
     )
 
 
@@ -183,12 +224,15 @@ def _prefixes(settings: Settings) -> tuple[str, ...]:
     return (settings.registry_address.image_prefix, *settings.image_policy.extra_prefixes)
 
 
-def _exclusions(settings: Settings) -> tuple[str, ...]:
-    return settings.image_policy.exclusions(
-        namespaces_harbor_needs(
-            harbor=settings.harbor.namespace,
-            sealing=settings.sealing.controller_namespace,
-            database=settings.database,
-            valkey=settings.valkey,
-        )
+def _exclusions(settings: Settings, existing: frozenset[str] | None) -> tuple[str, ...]:
+    return settings.image_policy.exclusions(default_exclusions(settings), existing)
+
+
+def default_exclusions(settings: Settings) -> dict[str, str]:
+    """Namespace → why Harbor cannot start again while its pods are refused."""
+    return namespaces_harbor_needs(
+        harbor=settings.harbor.namespace,
+        sealing=settings.sealing.controller_namespace,
+        database=settings.database,
+        valkey=settings.valkey,
     )

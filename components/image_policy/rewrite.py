@@ -8,15 +8,20 @@ the tests compare them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from components.image_policy.require_harbor import TIMEOUT_SECONDS, match_constraints, text
+from components.image_policy import unchanged
+from components.image_policy.cel import text
+from components.image_policy.require_harbor import TIMEOUT_SECONDS, match_constraints
 from components.registry_address import RegistryAddress
 from components.settings.image_policy import RewriteSettings
 from components.settings.proxy_projects import DOCKER_HUB
+from components.settings.unchanged_pods import UnchangedPodsSettings
 
 NAME: Final = "rewrite-harbor-images"
+API_VERSION: Final = "policies.kyverno.io/v1"
+KIND: Final = "MutatingPolicy"
 
 _HUB_HOSTS: Final = (DOCKER_HUB, "index.docker.io")
 
@@ -30,12 +35,14 @@ class RewrittenImages:
     """`settings`: which upstream registries Harbor caches, and in which of its projects.
 
     `registry`: Harbor's address. `prefixes`: what images that may run begin with; these stay.
+    `unchanged`: pods whose images stay, whatever they begin with.
     """
 
     settings: RewriteSettings
     registry: RegistryAddress
     prefixes: tuple[str, ...]
     excluded_namespaces: tuple[str, ...]
+    unchanged: UnchangedPodsSettings = field(default_factory=UnchangedPodsSettings)
 
 
 def rewritten(image: str, images: RewrittenImages) -> str:
@@ -70,6 +77,7 @@ def mutating_policy(images: RewrittenImages) -> dict[str, Any]:
         "matchConstraints": match_constraints(
             images.excluded_namespaces, resources=("pods",), operations=("CREATE",)
         ),
+        "matchConditions": [unchanged.condition(images.unchanged)],
         "mutations": [_mutation(kind, images) for kind in ("containers", "initContainers")],
     }
 

@@ -1,68 +1,170 @@
 """Requests to the Sovereign's API server, for what the engine can neither read nor await.
 
-lightkube reads the kubeconfig and does the authentication; paths are the API's own.
+kubectl reads the kubeconfig and does the authentication; paths are the API's own.
 """
 
 from __future__ import annotations
 
 import base64
-import threading
-from typing import Any
+import json
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import Any, Final, cast
 
-import httpx2
-from lightkube.config.client_adapter import Client, ConnectionParams
-from lightkube.config.kubeconfig import KubeConfig
+from components.kubernetes import kubectl
+from components.kubernetes.unreachable import ClusterUnreachable
 
-# The engine calls a dynamic provider in several threads. lightkube reads a kubeconfig by msgspec,
-# which builds its description of a type at the first use. A second thread that uses a description
-# before it is complete crashes the process (segmentation fault in msgspec 0.22.0).
-_READING_KUBECONFIG = threading.Lock()
+_ANSWER_SECONDS: Final = 10
+
+_FIRST_ANSWER_SECONDS: Final = 30
+"""From kubectl's start, for a credential plugin that has to ask somebody, and for a connection:
+client-go gives up connecting after 30 s."""
 
 
-class ClusterUnreachable(Exception):
-    """The kubeconfig names no such context, or its API server does not answer or refuses."""
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    status: int
+    body: bytes
 
 
 class ClusterClient:
-    """JSON over one kubeconfig context; None means its current context."""
+    """JSON over one kubeconfig context; None means its current context.
+
+    It may be used by several threads at once. Clients of one context share one `kubectl proxy`.
+    """
 
     def __init__(self, context: str | None) -> None:
-        try:
-            with _READING_KUBECONFIG:
-                config = KubeConfig.from_env().get(context_name=context)
-        except Exception as error:
-            raise ClusterUnreachable(f"kubeconfig: {error}") from None
-        if config is None:
-            raise ClusterUnreachable(f"kubeconfig has no context {context or '(current)'}")
-        self.cluster_name: str = config.context.cluster
-        """Name of the cluster entry in the kubeconfig."""
-        parameters = ConnectionParams(timeout=httpx2.Timeout(10.0), trust_env=True)
-        self._http = Client(config, parameters)
+        self._context = context
+        self._proxy = kubectl.proxy(context)
+
+    @property
+    def cluster_name(self) -> str | None:
+        """Name of the cluster entry in the kubeconfig; None for the account of a pod."""
+        return self._proxy.cluster_name
 
     def get(self, path: str) -> Any:
         """The object at an API path; None if it does not exist. Raises ClusterUnreachable."""
         answer = self._request("GET", path)
-        return None if answer.status_code == 404 else answer.json()
+        return None if answer.status == 404 else _object(path, answer)
 
     def text(self, path: str) -> str:
         """The body at an API path as text. Raises ClusterUnreachable, also if there is none."""
         answer = self._request("GET", path)
-        if answer.status_code == 404:
-            raise ClusterUnreachable(f"{path} is not there")
-        return answer.text
+        if answer.status == 404:
+            raise ClusterUnreachable(f"{path} is not there", 404)
+        return answer.body.decode(errors="replace")
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Creates an object in the collection at an API path, and returns it.
+
+        Raises ClusterUnreachable: of status 409 where an object of that name exists, of 404 where
+        the namespace or the kind does not.
+        """
+        return self._written("POST", path, "application/json", body)
+
+    def patch(self, path: str, merge: Mapping[str, Any]) -> Any:
+        """Changes the object at an API path by a JSON merge patch (RFC 7386), and returns it.
+
+        Raises ClusterUnreachable: of status 404 where there is no such object.
+        """
+        return self._written("PATCH", path, "application/merge-patch+json", merge)
 
     def delete(self, path: str) -> None:
         """Deletes the object at an API path, if it is there. Raises ClusterUnreachable."""
         self._request("DELETE", path)
 
-    def _request(self, method: str, path: str) -> httpx2.Response:
+    def _written(self, method: str, path: str, media_type: str, body: Mapping[str, Any]) -> Any:
+        answer = self._request(method, path, media_type=media_type, body=json.dumps(body).encode())
+        if answer.status == 404:
+            raise ClusterUnreachable(f"{path}: {answer.status} {_message(answer)}", 404)
+        return _object(path, answer)
+
+    def _request(
+        self, method: str, path: str, *, media_type: str | None = None, body: bytes | None = None
+    ) -> _Answer:
+        """The answer of a status below 300, or of 404: there is no such object."""
+        if not self._proxy.is_running():
+            self._proxy = kubectl.proxy(self._context)
+        proxy = self._proxy
+        waited = time.monotonic() - proxy.started
+        connection = _OverSocket(
+            proxy.socket(), max(float(_ANSWER_SECONDS), _FIRST_ANSWER_SECONDS - waited)
+        )
+        headers = {"Accept": "application/json, */*"}
+        if media_type is not None:
+            headers["Content-Type"] = media_type
         try:
-            answer = self._http.request(method, path)
-        except httpx2.HTTPError as error:
-            raise ClusterUnreachable(str(error) or type(error).__name__) from None
-        if answer.is_error and answer.status_code != 404:
-            raise ClusterUnreachable(f"{path}: {answer.status_code} {_message(answer)}")
+            connection.request(method, path, body=body, headers=headers)
+            response = connection.getresponse()
+            answer = _Answer(status=response.status, body=response.read())
+        except TimeoutError:
+            raise ClusterUnreachable(
+                f"no answer within {connection.seconds:.0f} s{proxy.complaints()}"
+            ) from None
+        except (OSError, HTTPException, UnicodeError) as error:
+            reason = str(error) or type(error).__name__
+            raise ClusterUnreachable(f"kubectl proxy: {reason}{proxy.complaints()}") from None
+        finally:
+            connection.close()
+        if answer.status == 404 and not _is_of_the_api_server(answer):
+            raise ClusterUnreachable(
+                f"{path}: 404, but not by a Kubernetes API server: check the kubeconfig's server "
+                "and what stands in front of it"
+            )
+        if answer.status >= 300 and answer.status != 404:
+            message = _message(answer)
+            if answer.status == 500 and not _is_of_the_api_server(answer):
+                # Of kubectl, which got no answer. It does not quote a plugin that failed.
+                raise ClusterUnreachable(message + proxy.complaints(besides=message))
+            raise ClusterUnreachable(f"{path}: {answer.status} {message}", answer.status)
         return answer
+
+
+class _OverSocket(HTTPConnection):
+    """HTTP over the socket of `kubectl proxy`, which answers requests for localhost only."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path, self.seconds = path, seconds
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.seconds)
+        self.sock.connect(self._path)
+
+
+def _object(path: str, answer: _Answer) -> Any:
+    try:
+        value: Any = json.loads(answer.body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ClusterUnreachable(
+            f"{path}: an answer that is no object in JSON, so not by a Kubernetes API server: "
+            "check the kubeconfig's server and what stands in front of it"
+        )
+    return cast("Any", value)
+
+
+def _is_of_the_api_server(answer: _Answer) -> bool:
+    """Whether an answer other than 2xx is the API server's own."""
+    # Its words for an API group that it does not serve.
+    if answer.body.strip() == b"404 page not found":
+        return True
+    try:
+        return json.loads(answer.body)["kind"] == "Status"
+    except (ValueError, LookupError, TypeError):
+        return False
+
+
+def _message(answer: _Answer) -> str:
+    try:
+        return str(json.loads(answer.body)["message"])
+    except (ValueError, LookupError, TypeError):
+        return " ".join(answer.body[:500].decode(errors="replace").split())
 
 
 def dig(tree: Any, *keys: str) -> Any:
@@ -72,36 +174,18 @@ def dig(tree: Any, *keys: str) -> Any:
     return tree
 
 
-def _message(answer: httpx2.Response) -> str:
-    try:
-        return str(answer.json()["message"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text[:200]
-
-
-def secret_annotations(client: ClusterClient, *, namespace: str, name: str) -> dict[str, str]:
-    """Annotations of a Secret; empty when it does not exist. Its data is never looked at."""
-    secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
-    return dig(secret, "metadata", "annotations") or {}
-
-
 def secret_value(client: ClusterClient, *, namespace: str, name: str, key: str) -> str | None:
-    """The text under `key` of a Secret; None when Secret or key is missing."""
+    """The text under `key` of a Secret; None when Secret or key is missing.
+
+    Raises ClusterUnreachable, also if the value is no text.
+    """
     secret = client.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
     encoded = dig(secret, "data", key)
-    return None if encoded is None else base64.b64decode(encoded).decode()
-
-
-def sealed_secret_condition(client: ClusterClient, *, namespace: str, name: str) -> str:
-    """The sealed-secrets controller's last message on a SealedSecret, for an error message."""
-    sealed = client.get(f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}")
-    if sealed is None:
-        return "the SealedSecret is gone"
-    conditions: list[dict[str, Any]] = dig(sealed, "status", "conditions") or []
-    for condition in conditions:
-        if condition.get("type") == "Synced":
-            return str(condition.get("message") or f"Synced={condition.get('status')}")
-    return "the controller has not looked at it: is sealed-secrets running?"
+    try:
+        return None if encoded is None else base64.b64decode(encoded).decode()
+    except ValueError:
+        # The exception would quote the value.
+        raise ClusterUnreachable(f"Secret {namespace}/{name}: {key} is no text in UTF-8") from None
 
 
 def fetch_certificate(client: ClusterClient, *, namespace: str, name: str) -> str:

@@ -11,6 +11,9 @@ SEAM_SECRET: Final = "object-storage"
 SOVEREIGN_LABEL: Final = "catalyst.openova.io/sovereign"
 """The estate's label on namespaces; its value is the Sovereign's FQDN."""
 
+PART_OF: Final = ("app.kubernetes.io/part-of", "sovereign-harbor")
+"""Label of every object that this program writes; a namespace with it is the program's own."""
+
 
 FIELD_MANAGER: Final = {"pulumi.com/patchFieldManager": "sovereign-harbor"}
 """Annotation of every object that this program writes itself. By default each creation gets a field
@@ -31,7 +34,7 @@ def adopting(adopted_id: str | None) -> dict[str, str]:
 def labels(fqdn: str, component: str) -> dict[str, str]:
     """The labels of every object this program writes itself."""
     return {
-        "app.kubernetes.io/part-of": "sovereign-harbor",
+        PART_OF[0]: PART_OF[1],
         "app.kubernetes.io/component": component,
         "app.kubernetes.io/managed-by": "pulumi",
         SOVEREIGN_LABEL: fqdn,

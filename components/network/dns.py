@@ -25,4 +25,4 @@ def create(config: StackConfig, context: Context) -> DnsRecords | None:
     from components.network.dns_records import hetzner_records
 
     token = config.secrets["dnsToken"]
-    return hetzner_records(context.registry.host, settings.dns, token)
+    return hetzner_records(context, settings.dns, token)

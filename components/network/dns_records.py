@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_hcloud as hcloud
 
+from components.context import Context
 from components.settings.dns import HetznerDns, LoadBalancer
 from components.unknown import unknown
 
@@ -75,8 +76,9 @@ def public_address(address: str | None) -> pulumi.Output[str]:
     )
 
 
-def hetzner_records(host: str, settings: HetznerDns, token: pulumi.Input[str]) -> DnsRecords:
-    """The records of `host`, by a provider of their own."""
+def hetzner_records(context: Context, settings: HetznerDns, token: pulumi.Input[str]) -> DnsRecords:
+    """The records of the registry's host, by a provider of their own."""
     provider = hcloud.Provider("dns", token=token)
-    args = DnsRecordsArgs(host=host, settings=settings)
-    return DnsRecords("dns", args, pulumi.ResourceOptions(providers=[provider]))
+    args = DnsRecordsArgs(host=context.registry.host, settings=settings)
+    options = pulumi.ResourceOptions(providers=[provider], depends_on=context.options.depends_on)
+    return DnsRecords("dns", args, options)

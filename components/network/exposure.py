@@ -14,7 +14,13 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from components.context import Context
 from components.harbor_inputs import Gateway, Ingress
 from components.kubernetes.naming import FIELD_MANAGER
-from components.settings.exposure import GatewayExposure, IngressExposure
+from components.settings.exposure import (
+    GatewayExposure,
+    IngressExposure,
+    Issuer,
+    ParentRef,
+    PrivateKey,
+)
 from components.settings.model import Settings
 from components.stack_config import StackConfig
 
@@ -39,20 +45,37 @@ def chart_exposure(settings: Settings) -> Gateway | Ingress:
     """What the chart is told of it: the section `exposure` in the chart's terms."""
     section = settings.exposure
     if isinstance(section, GatewayExposure):
-        refs = tuple(ref.model_dump(by_alias=True) for ref in section.parent_refs)
-        return Gateway(parent_refs=refs)
+        return Gateway(
+            parent_refs=tuple(map(_parent_ref, section.parent_refs)),
+            annotations=section.annotations,
+            labels=section.labels,
+        )
     return Ingress(
         class_name=section.class_name,
         tls_secret=section.tls_secret_name,
         annotations={**LARGE_LAYERS, **section.annotations},
+        controller=section.controller,
     )
+
+
+_GROUPS: Final = {
+    "ListenerSet": "gateway.networking.k8s.io",
+    "XListenerSet": "gateway.networking.x-k8s.io",
+}
+
+
+def _parent_ref(ref: ParentRef) -> dict[str, str]:
+    """A parentRef of the route. Group and kind of a Gateway are the API's defaults."""
+    kind = {"group": _GROUPS[ref.kind], "kind": ref.kind} if ref.kind in _GROUPS else {}
+    return {**kind, "name": ref.name, "namespace": ref.namespace, "sectionName": ref.section_name}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CertificateArgs:
     """The registry's certificate; cert-manager keeps it in `secret_name` and renews it."""
 
-    cluster_issuer: str
+    issuer: Issuer
+    private_key: PrivateKey
     secret_name: str
     namespace: pulumi.Input[str]
     context: Context
@@ -79,15 +102,20 @@ class RegistryCertificate(pulumi.ComponentResource):
                 "secretName": args.secret_name,
                 "dnsNames": [args.context.registry.host],
                 "issuerRef": {
-                    "group": "cert-manager.io",
-                    "kind": "ClusterIssuer",
-                    "name": args.cluster_issuer,
+                    "group": args.issuer.group,
+                    "kind": args.issuer.kind,
+                    "name": args.issuer.name,
                 },
-                "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+                "privateKey": _private_key(args.private_key),
             },
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({})
+
+
+def _private_key(key: PrivateKey) -> dict[str, str | int]:
+    size = {} if key.bits is None else {"size": key.bits}
+    return {"algorithm": key.algorithm, **size, "rotationPolicy": "Always"}
 
 
 def create(config: StackConfig, context: Context) -> RegistryCertificate | None:
@@ -97,16 +125,25 @@ def create(config: StackConfig, context: Context) -> RegistryCertificate | None:
     if isinstance(section, IngressExposure):
         if "traefik" in section.class_name:
             pulumi.log.info(TRAEFIK_HINT)
-        issuer, secret_name = section.cluster_issuer, section.tls_secret_name
+        issuer, key, secret_name = section.signed_by, section.private_key, section.tls_secret_name
         namespace: pulumi.Input[str] = context.namespace
     elif section.certificate is not None:
-        issuer, secret_name = section.certificate.cluster_issuer, section.certificate.secret_name
-        namespace = section.certificate.namespace or section.parent_refs[0].namespace
+        certificate = section.certificate
+        issuer, key, secret_name = (
+            certificate.signed_by,
+            certificate.private_key,
+            certificate.secret_name,
+        )
+        namespace = certificate.namespace or section.parent_refs[0].namespace
     else:
         return None
     if issuer is None:
         return None
     args = CertificateArgs(
-        cluster_issuer=issuer, secret_name=secret_name, namespace=namespace, context=context
+        issuer=issuer,
+        private_key=key,
+        secret_name=secret_name,
+        namespace=namespace,
+        context=context,
     )
     return RegistryCertificate("certificate", args, context.options)

@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 from components.harbor_inputs import RELEASE
 from components.settings.database import SharedDatabase
 from components.settings.model import Settings
-from components.settings.network_policies import NamespaceGateway
+from components.settings.network_policies import (
+    LINK_LOCAL,
+    AddressGateway,
+    ApiServer,
+    CiliumGateway,
+    ExtraRule,
+    HostGateway,
+    NamespaceGateway,
+)
 from components.settings.valkey import SharedValkey
 
 Manifest = dict[str, Any]
@@ -38,10 +46,20 @@ _HARBOR: Final = {"app": "harbor", "release": RELEASE}
 """The chart's Services and Deployments select by these labels, so they cannot change."""
 
 PRIVATE: Final = {
-    4: ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
-    6: ("fc00::/7", "fe80::/10"),
+    4: ("10.0.0.0/8", "100.64.0.0/10", LINK_LOCAL[4], "172.16.0.0/12", "192.168.0.0/16"),
+    6: ("fc00::/7", LINK_LOCAL[6]),
 }
 """Left out of 0.0.0.0/0 and ::/0: pods, Services, nodes, and a cloud's metadata service."""
+
+METADATA: Final = {
+    4: (LINK_LOCAL[4], "100.100.100.200/32"),
+    6: (LINK_LOCAL[6], "fd00:ec2::254/128", "fd20:ce::254/128"),
+}
+"""Left out of every wider range: addresses at which clouds answer with the node's identity."""
+
+LOCAL_NAT64: Final = "64:ff9b:1::/48"
+"""RFC 8215: prefixes of NAT64 gateways that an operator chooses. ::/0 leaves all of them out, since
+any of them may lead to private addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +91,7 @@ class Addresses:
 class Entity:
     """A party that has no pods and that only Cilium can name."""
 
-    name: Literal["ingress", "kube-apiserver"]
+    names: tuple[Literal["ingress", "kube-apiserver", "host", "remote-node"], ...]
 
 
 Party = Pods | Addresses | Entity
@@ -94,6 +112,7 @@ class Perimeter:
     parties: Mapping[str, Party]
     guarded: tuple[str, ...]
     edges: tuple[Edge, ...]
+    nat64_prefixes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,36 +145,62 @@ def perimeter(settings: Settings, own: DataServices) -> Perimeter:
         parties["cache"] = Pods(labels=own.cache)
         guarded.append("cache")
     parties |= _surroundings(settings)
-    edges = [edge for edge in _all_edges(settings, guarded) if edge.source in parties]
+    extra = settings.network_policies.extra_rules
+    parties |= {_extra(number): _other_end(rule) for number, rule in enumerate(extra)}
+    edges = [
+        edge
+        for edge in (*_all_edges(settings, guarded), *_extra_edges(extra))
+        if edge.source in parties and edge.target in parties
+    ]
+    edges += _mesh_edges(settings, parties, guarded, edges)
     return Perimeter(
         parties=parties,
         guarded=tuple(guarded),
-        edges=tuple(dict.fromkeys(edge for edge in edges if edge.target in parties)),
+        edges=tuple(dict.fromkeys(edges)),
+        nat64_prefixes=settings.network_policies.nat64_prefixes,
     )
 
 
 def _surroundings(settings: Settings) -> dict[str, Party]:
     section = settings.network_policies
     parties: dict[str, Party] = {
-        "dns": Pods(labels={}, namespace="kube-system"),
+        "dns": Pods(labels={}, namespace=section.dns.namespace),
         "outside": Addresses(ranges=section.outside),
         "operator": Pods(labels={}, namespace=section.operator_namespace),
     }
+    if section.dns.addresses:
+        parties["dns-addresses"] = Addresses(ranges=section.dns.addresses)
+        if section.is_cilium:
+            parties["dns-node"] = Entity(names=("host",))
     if settings.metrics.enabled:
         parties["monitoring"] = Pods(labels={}, namespace=section.monitoring_namespace)
-    if isinstance(section.gateway, NamespaceGateway):
-        parties["gateway"] = Pods(labels={}, namespace=section.gateway.namespace)
-    else:
-        parties["gateway"] = Entity(name="ingress")
-    if section.api_server is not None:
-        parties["api-server"] = Addresses(ranges=(section.api_server.cidr,))
-    else:
-        parties["api-server"] = Entity(name="kube-apiserver")
+    parties["gateway"] = _gateway(settings)
+    if section.is_cilium:
+        parties["api-server"] = Entity(names=("kube-apiserver",))
+    if section.api_server is not None and section.api_server.cidrs:
+        parties["api-server-addresses"] = Addresses(ranges=section.api_server.cidrs)
+    if section.mesh is not None and section.mesh.namespace is not None:
+        parties["mesh"] = Pods(labels={}, namespace=section.mesh.namespace)
     if (endpoint := _bucket_endpoint(settings)) is not None:
         parties["object-storage"] = _host(endpoint[0], settings)
     for address, _ in settings.storage.identity_servers:
         parties[f"identity-{address}"] = Addresses(ranges=(f"{address}/32",))
     return parties
+
+
+def _gateway(settings: Settings) -> Party:
+    section = settings.network_policies
+    match section.gateway:
+        case NamespaceGateway(namespace=namespace):
+            return Pods(labels={}, namespace=namespace)
+        case HostGateway(ranges=ranges) if not section.is_cilium:
+            return Addresses(ranges=ranges)
+        case HostGateway():
+            return Entity(names=("host", "remote-node"))
+        case AddressGateway(ranges=ranges):
+            return Addresses(ranges=ranges)
+        case CiliumGateway():
+            return Entity(names=("ingress",))
 
 
 def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
@@ -192,15 +237,64 @@ def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
     if "database" in guarded:
         yield from to(["operator", "database"], "database", POSTGRES)
         yield from to(["operator", "database"], "database", POSTGRES_STATUS)
-        yield from to(["database"], "api-server", _api_server_port(settings))
+        for port in _api_server_ports(settings):
+            yield from to(["database"], "api-server", port)
+            yield from to(["database"], "api-server-addresses", port)
     yield from to(["monitoring"], "core", METRICS)
     yield from to(["monitoring"], "jobservice", METRICS)
     yield from to(["monitoring"], "registry", METRICS)
     yield from to(["monitoring"], "exporter", METRICS)
     # Portal and cache open no connections, so they ask for no names.
     for source in (name for name in guarded if name not in ("portal", "cache")):
-        yield Edge(source=source, target="dns", port=DNS)
-        yield Edge(source=source, target="dns", port=DNS, protocol="UDP")
+        at = settings.network_policies.dns.port
+        yield Edge(source=source, target="dns", port=at)
+        yield Edge(source=source, target="dns", port=at, protocol="UDP")
+        for server in ("dns-addresses", "dns-node"):
+            yield Edge(source=source, target=server, port=DNS)
+            yield Edge(source=source, target=server, port=DNS, protocol="UDP")
+
+
+def _mesh_edges(
+    settings: Settings, parties: Mapping[str, Party], guarded: list[str], edges: list[Edge]
+) -> list[Edge]:
+    """What a mesh adds: its proxies' ports where pods talk to pods, and its control plane.
+
+    Names are asked outside the mesh.
+    """
+    mesh = settings.network_policies.mesh
+    if mesh is None:
+        return []
+    between = [
+        Edge(source=edge.source, target=edge.target, port=port)
+        for edge in edges
+        if edge.protocol == "TCP" and edge.target != "dns"
+        if isinstance(parties[edge.source], Pods) and isinstance(parties[edge.target], Pods)
+        for port in mesh.ports
+    ]
+    asking = [
+        Edge(source=source, target="mesh", port=port)
+        for source in guarded
+        for port in mesh.control_plane_ports
+    ]
+    return [*between, *asking]
+
+
+def _extra(number: int) -> str:
+    return f"extra-{number}"
+
+
+def _other_end(rule: ExtraRule) -> Party:
+    if rule.cidr is not None:
+        return Addresses(ranges=(rule.cidr,))
+    return Pods(labels=rule.pod_labels, namespace=rule.namespace)
+
+
+def _extra_edges(rules: tuple[ExtraRule, ...]) -> Iterator[Edge]:
+    for number, rule in enumerate(rules):
+        ends = (rule.party, _extra(number))
+        source, target = ends if rule.direction == "egress" else reversed(ends)
+        for port in rule.ports:
+            yield Edge(source=source, target=target, port=port, protocol=rule.protocol)
 
 
 def _harbor_pods(component: str) -> Pods:
@@ -209,12 +303,11 @@ def _harbor_pods(component: str) -> Pods:
 
 def _gateway_port(settings: Settings) -> int:
     gateway = settings.network_policies.gateway
-    return gateway.https_port if isinstance(gateway, NamespaceGateway) else HTTPS
+    return HTTPS if isinstance(gateway, CiliumGateway) else gateway.https_port
 
 
-def _api_server_port(settings: Settings) -> int:
-    server = settings.network_policies.api_server
-    return 6443 if server is None else server.port
+def _api_server_ports(settings: Settings) -> tuple[int, ...]:
+    return (settings.network_policies.api_server or ApiServer()).ports
 
 
 def _scanner_databases(settings: Settings) -> Iterator[Edge]:
@@ -308,13 +401,13 @@ def _rules(allowed: Perimeter, edges: list[Edge], *, side: Literal["from", "to"]
     """Rules of a NetworkPolicy. A rule without peers would allow everybody: it is left out."""
     rules: list[Manifest] = []
     for other, ports in _by_party(edges, side):
-        peers = _peers(allowed.parties[other])
+        peers = _peers(allowed.parties[other], allowed.nat64_prefixes)
         if peers:
             rules.append({side: peers, "ports": ports})
     return rules
 
 
-def _peers(party: Party) -> list[Manifest]:
+def _peers(party: Party, nat64_prefixes: tuple[str, ...]) -> list[Manifest]:
     match party:
         case Pods():
             labels = {"matchLabels": dict(party.labels)} if party.labels else {}
@@ -323,16 +416,33 @@ def _peers(party: Party) -> list[Manifest]:
                 peer["namespaceSelector"] = {"matchLabels": {NAMESPACE_LABEL: party.namespace}}
             return [peer]
         case Addresses():
-            return [{"ipBlock": _block(cidr)} for cidr in party.ranges]
+            return [{"ipBlock": _block(cidr, nat64_prefixes)} for cidr in party.ranges]
         case Entity():
             return []
 
 
-def _block(cidr: str) -> Manifest:
-    network = ipaddress.ip_network(cidr)
-    if network.prefixlen > 0:
-        return {"cidr": cidr}
-    return {"cidr": cidr, "except": list(PRIVATE[network.version])}
+def _block(cidr: str, nat64_prefixes: tuple[str, ...]) -> Manifest:
+    network: Any = ipaddress.ip_network(cidr)
+    closed = PRIVATE if network.prefixlen == 0 else METADATA
+    left_out = closed[network.version]
+    if network.version == 6:
+        left_out += tuple(_as_nat64(v4, at) for at in nat64_prefixes for v4 in closed[4])
+        if network.prefixlen == 0 and not any(_is_in(at, LOCAL_NAT64) for at in nat64_prefixes):
+            left_out += (LOCAL_NAT64,)
+    inside = [each for each in left_out if each != cidr and _is_in(each, cidr)]
+    return {"cidr": cidr, "except": inside} if inside else {"cidr": cidr}
+
+
+def _is_in(inner: str, outer: str) -> bool:
+    network: Any = ipaddress.ip_network(inner)
+    return network.subnet_of(ipaddress.ip_network(outer))
+
+
+def _as_nat64(cidr: str, prefix: str) -> str:
+    """The range of IPv4 addresses as a NAT64 gateway with this prefix of 96 bits spells it."""
+    v4, v6 = ipaddress.IPv4Network(cidr), ipaddress.IPv6Network(prefix)
+    start = int(v6.network_address) + int(v4.network_address)
+    return str(ipaddress.IPv6Network((start, 96 + v4.prefixlen)))
 
 
 def _entity_rules(
@@ -344,7 +454,7 @@ def _entity_rules(
         party = allowed.parties[other]
         if isinstance(party, Entity):
             texts = [{**port, "port": str(port["port"])} for port in ports]
-            rules.append({f"{side}Entities": [party.name], "toPorts": [{"ports": texts}]})
+            rules.append({f"{side}Entities": list(party.names), "toPorts": [{"ports": texts}]})
     return rules
 
 

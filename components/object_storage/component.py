@@ -12,6 +12,7 @@ from components.object_storage.existing_container import own_container
 from components.object_storage.keyed_bucket import keyed_bucket
 from components.object_storage.location import BucketLocation
 from components.object_storage.store import Store
+from components.ordering import after
 from components.settings.storage.aws import AwsStorage
 from components.settings.storage.existing import ExistingContainer
 from components.settings.storage.filesystem import FilesystemStorage
@@ -38,8 +39,8 @@ class ObjectStorage(pulumi.ComponentResource):
         super().__init__("sovereign-harbor:index:ObjectStorage", name, None, opts)
         store = _store(name, args, self)
         self.storage = store.storage
-        self.bucket = store.storage.apply(lambda _: args.settings.bucket_name)
-        self.endpoint = store.storage.apply(lambda _: args.settings.endpoint_url)
+        self.bucket = after(store.storage, args.settings.bucket_name)
+        self.endpoint = after(store.storage, args.settings.endpoint_url)
         self.location = store.location
         self.revision = store.revision
         self.register_outputs({})
@@ -53,7 +54,7 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
                 storage_class=settings.storage_class,
                 access_mode=settings.access_mode,
             )
-            return Store(storage=parent.urn.apply(lambda _: volume))
+            return Store(storage=after(parent.urn, volume))
         case AwsStorage() as settings:
             # Imported here, so that stacks of other kinds do not wait for this vendor's SDK.
             from components.object_storage.aws.bucket import aws_bucket
@@ -68,7 +69,8 @@ def _store(name: str, args: ObjectStorageArgs, parent: pulumi.Resource) -> Store
 def create(config: StackConfig, context: Context) -> ObjectStorage:
     """The storage that the stack's config amounts to."""
     settings = config.settings.storage
-    place = BlobPlace("object-storage-place", settings=settings)
+    after_mark = pulumi.ResourceOptions(depends_on=context.options.depends_on)
+    place = BlobPlace("object-storage-place", settings=settings, opts=after_mark)
     args = ObjectStorageArgs(
         settings=settings,
         secrets=config.secrets,

@@ -7,6 +7,7 @@ import pulumi
 from components.harbor_inputs import RemoteStorage
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.store import HARBOR_SECRET, Store
+from components.ordering import after
 from components.settings.storage.existing import ExistingContainer
 
 
@@ -24,7 +25,7 @@ def own_container(
         parent=parent,
     )
     return Store(
-        storage=credentials.secret_name.apply(lambda secret_name: _remote(settings, secret_name)),
+        storage=after(credentials.secret_name, _remote(settings, HARBOR_SECRET)),
         revision=credentials.revision,
     )
 

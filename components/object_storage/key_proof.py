@@ -25,6 +25,7 @@ from components.object_storage.location import BucketLocation, location_of, loca
 from components.object_storage.s3.client import reached
 from components.object_storage.s3.probe import probe
 from components.object_storage.s3.provider import S3Provider
+from components.ordering import after
 from components.sealing.crypto import revision
 
 ADDRESS = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirectory")
@@ -107,5 +108,5 @@ class KeyProof(Resource, module="storage", name="KeyProof"):
         )
 
     def proven(self, key: pulumi.Input[str]) -> pulumi.Output[str]:
-        """`key` of the stack's pair, known only once the pair has passed; as secret as it was."""
-        return pulumi.Output.all(self.revision, key).apply(lambda known: str(known[1]))
+        """`key`, for what waits until the pair has passed; as secret as it was."""
+        return after(self.revision, key)

@@ -12,6 +12,7 @@ from components.object_storage.s3_bucket import S3Bucket
 from components.object_storage.s3_lockdown import S3Lockdown
 from components.object_storage.seam import seam
 from components.object_storage.store import HARBOR_SECRET, Store
+from components.ordering import after
 from components.settings.storage.keyed import KeyedBucket
 
 
@@ -56,7 +57,15 @@ def keyed_bucket(
     # Sealing waits for the proof: a new key pair that does not work changes nothing.
     access_key, secret_key = proof.proven(access_key), proof.proven(secret_key)
 
-    seam(f"{name}-seam", location, access_key, secret_key, context=args.context, parent=parent)
+    seam(
+        f"{name}-seam",
+        location,
+        access_key,
+        secret_key,
+        namespace=settings.seam_namespace,
+        context=args.context,
+        parent=parent,
+    )
     data = registry_keys(access_key, secret_key)
     if location.ca_bundle is not None:
         # Beside the keys, so that the registry restarts on either.
@@ -71,12 +80,12 @@ def keyed_bucket(
             ca_bundle_secret=secret_name if location.ca_bundle is not None else None,
         )
 
-    known_location = bucket.bucket.apply(lambda _: location)
+    at_bucket = after(bucket.bucket, location)
     return Store(
-        location=known_location,
+        location=at_bucket,
         revision=credentials.revision,
-        storage=pulumi.Output.all(known_location, credentials.secret_name).apply(
-            lambda known: for_harbor(known[1])
+        storage=after(
+            pulumi.Output.all(at_bucket, credentials.secret_name), for_harbor(HARBOR_SECRET)
         ),
     )
 

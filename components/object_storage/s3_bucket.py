@@ -78,7 +78,7 @@ class S3BucketProvider(S3Provider):
         replaces = [key for key in IDENTITY if _olds.get(key) != _news.get(key)]
         expected = {
             **{key: _news.get(key) for key in ("pathStyle", "caBundle", "owner")},
-            **_kept_features(declared(_news), _olds),
+            **_kept_features(declared(_news, _olds.get("unsupported") or []), _olds),
             "claimedBy": _news["owner"],
         }
         changes = any(_olds.get(key) != value for key, value in expected.items())
@@ -247,7 +247,7 @@ def _put(client: Any, props: dict[str, Any]) -> dict[str, Any]:
             f"bucket {bucket}: {where(props)} does not offer {', '.join(unsupported)}; "
             "the bucket works without"
         )
-    return {**declared(props), "unsupported": unsupported}
+    return {**declared(props, unsupported), "unsupported": unsupported}
 
 
 def _observed(client: Any, props: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
-"""The estate's seam: the Secret flux-system/object-storage, with the same five keys whatever the
-vendor. By it other programs of the cluster find the bucket."""
+"""The estate's seam: the Secret object-storage, in flux-system unless storage.seamNamespace says
+another namespace. It has the same five keys whatever the vendor, and by it other programs of the
+cluster find the bucket."""
 
 from __future__ import annotations
 
 import pulumi
 
 from components.context import Context
-from components.kubernetes.naming import SEAM_NAMESPACE, SEAM_SECRET
+from components.kubernetes.naming import SEAM_SECRET
 from components.object_storage.location import BucketLocation
 
 KEYLESS = {"sovereign-harbor/keyless": "true"}
@@ -22,6 +23,7 @@ def seam(
     *,
     context: Context,
     parent: pulumi.Resource,
+    namespace: str,
     keyless: bool = False,
 ) -> None:
     """Seals the seam into the cluster. `keyless`: it has no key pair, and a label that says so."""
@@ -30,7 +32,7 @@ def seam(
         SEAM_SECRET,
         seam_data(location, access_key, secret_key),
         parent=parent,
-        namespace=SEAM_NAMESPACE,
+        namespace=namespace,
         labels=KEYLESS if keyless else None,
     )
 

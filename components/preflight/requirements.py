@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import pulumi
+
+from components.image_policy import rewrite
 from components.image_policy.require_harbor import API_VERSIONS
-from components.kubernetes.client import ClusterClient
-from components.kubernetes.naming import SEAM_NAMESPACE
+from components.image_policy.signatures import KINDS
+from components.kubernetes.client import ClusterClient, dig
 from components.settings.database import DedicatedDatabase
-from components.settings.exposure import GatewayExposure
+from components.settings.exposure import GatewayExposure, ParentRef
+from components.settings.image_policy import ImagePolicySettings
 from components.settings.model import Settings
-from components.settings.network_policies import CiliumGateway
+from components.settings.network_policies import NamespaceGateway
+from components.settings.storage.base import BucketSettings
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requirement:
-    """Something that the cluster must have: its API server answers at `path` when it is there."""
+    """Something that the cluster must have.
+
+    Its API server answers at `path` when it is there. With `kind`, `path` is an API version, and
+    the answer lists that kind: a version is served as long as one of its kinds is.
+    """
 
     path: str
     what: str
     remedy: str
+    kind: str | None = None
+
+    def is_met(self, client: ClusterClient) -> bool:
+        """Raises ClusterUnreachable."""
+        answer = client.get(self.path)
+        if answer is None or self.kind is None:
+            return answer is not None
+        return any(served["kind"] == self.kind for served in answer.get("resources", []))
+
+
+def kinds(api_version: str, *names: str, of: str, remedy: str) -> list[Requirement]:
+    """Kinds of one API version, which the software `of` brings."""
+    return [
+        Requirement(
+            path=f"/apis/{api_version}",
+            kind=name,
+            what=f"{of}'s kind {name} ({api_version})",
+            remedy=f"{remedy}\n  if it was there before, its objects went with it: "
+            "pulumi up --refresh makes them again",
+        )
+        for name in names
+    ]
 
 
 def requirements(settings: Settings) -> list[Requirement]:
@@ -27,9 +60,10 @@ def requirements(settings: Settings) -> list[Requirement]:
     sealing = settings.sealing
     controller = f"{sealing.controller_namespace}/services/{sealing.controller_name}"
     needed = [
-        Requirement(
-            path="/apis/bitnami.com/v1alpha1",
-            what="the SealedSecret kind (bitnami.com/v1alpha1)",
+        *kinds(
+            "bitnami.com/v1alpha1",
+            "SealedSecret",
+            of="sealed-secrets",
             remedy="install the sealed-secrets controller: "
             "https://github.com/bitnami-labs/sealed-secrets#installation",
         ),
@@ -43,81 +77,217 @@ def requirements(settings: Settings) -> list[Requirement]:
     ]
     needed += _perimeter_requirements(settings)
     if isinstance(settings.database, DedicatedDatabase):
-        needed.append(
-            Requirement(
-                path="/apis/postgresql.cnpg.io/v1",
-                what="CloudNativePG (postgresql.cnpg.io/v1)",
-                remedy="install the operator (https://cloudnative-pg.io), or set database.mode "
-                "shared",
-            )
+        needed += kinds(
+            "postgresql.cnpg.io/v1",
+            "Cluster",
+            of="CloudNativePG",
+            remedy="install the operator (https://cloudnative-pg.io), or set database.mode shared",
         )
-    if settings.image_policy.enabled:
-        served = API_VERSIONS[settings.image_policy.kind]
-        needed.append(
-            Requirement(
-                path=f"/apis/{served}",
-                what=f"Kyverno's {settings.image_policy.kind} ({served})",
-                remedy="install Kyverno 1.18 or later (https://kyverno.io), or set "
-                "imagePolicy.enabled false",
-            )
+    for api_version, kind in policy_kinds(settings.image_policy):
+        needed += kinds(
+            api_version,
+            kind,
+            of="Kyverno",
+            remedy="install Kyverno 1.18 or later (https://kyverno.io), or set "
+            "imagePolicy.enabled false",
         )
-    if settings.storage.has_seam:
+    if isinstance(settings.storage, BucketSettings):
+        namespace = settings.storage.seam_namespace
         needed.append(
             Requirement(
-                path=f"/api/v1/namespaces/{SEAM_NAMESPACE}",
-                what=f"namespace {SEAM_NAMESPACE}, where the storage seam's Secret goes",
-                remedy=f"kubectl create namespace {SEAM_NAMESPACE}, or install Flux",
+                path=f"/api/v1/namespaces/{namespace}",
+                what=f"namespace {namespace}, where the storage seam's Secret goes",
+                remedy=f"kubectl create namespace {namespace}, or set storage.seamNamespace to one "
+                "that exists",
             )
         )
     return needed
+
+
+def policy_kinds(policy: ImagePolicySettings) -> list[tuple[str, str]]:
+    """API version and kind of the policies that these settings ask for."""
+    if not policy.enabled:
+        return []
+    served = API_VERSIONS[policy.kind]
+    asked = [(served, policy.kind)]
+    if policy.signatures is not None and KINDS[policy.kind] != policy.kind:
+        asked.append((served, KINDS[policy.kind]))
+    if policy.rewrite.enabled:
+        asked.append((rewrite.API_VERSION, rewrite.KIND))
+    return asked
 
 
 def _perimeter_requirements(settings: Settings) -> list[Requirement]:
     """What exposure, network policies and metrics need."""
     needed: list[Requirement] = []
     exposure, policies = settings.exposure, settings.network_policies
+    needed += _exposure_requirements(settings)
     if isinstance(exposure, GatewayExposure):
-        needed.append(
-            Requirement(
-                path="/apis/gateway.networking.k8s.io/v1",
-                what="Gateway API (gateway.networking.k8s.io/v1)",
-                remedy="install its CRDs: "
-                "https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api",
-            )
+        needed += kinds(
+            "gateway.networking.k8s.io/v1",
+            "HTTPRoute",
+            of="Gateway API",
+            remedy="install its CRDs: "
+            "https://gateway-api.sigs.k8s.io/guides/#installing-gateway-api",
         )
     if exposure.needs_cert_manager:
-        needed.append(
-            Requirement(
-                path="/apis/cert-manager.io/v1",
-                what="cert-manager (cert-manager.io/v1)",
-                remedy="install it (https://cert-manager.io), or bring the certificate's Secret "
-                "and leave the issuer out of `exposure`",
-            )
+        needed += kinds(
+            "cert-manager.io/v1",
+            "Certificate",
+            of="cert-manager",
+            remedy="install it (https://cert-manager.io), or bring the certificate's Secret "
+            "and leave the issuer out of `exposure`",
         )
-    if policies.enabled and isinstance(policies.gateway, CiliumGateway):
+    if policies.enabled and policies.is_cilium:
+        needed += kinds(
+            "cilium.io/v2",
+            "CiliumNetworkPolicy",
+            of="Cilium",
+            remedy="set networkPolicies.gateway.kind namespace, and "
+            "networkPolicies.gateway.namespace to where the gateway's pods run; and remove "
+            "networkPolicies.cni",
+        )
+    if policies.enabled and isinstance(policies.gateway, NamespaceGateway):
         needed.append(
             Requirement(
-                path="/apis/cilium.io/v2",
-                what="Cilium (cilium.io/v2)",
-                remedy="set networkPolicies.gateway.kind namespace, and "
-                "networkPolicies.gateway.namespace to where the gateway's pods run",
+                path=f"/api/v1/namespaces/{policies.gateway.namespace}",
+                what=f"namespace {policies.gateway.namespace}, from which alone the policies let "
+                "clients through to Harbor",
+                remedy="set networkPolicies.gateway.namespace to where the gateway's pods run",
             )
         )
     if settings.metrics.service_monitor:
+        needed += kinds(
+            "monitoring.coreos.com/v1",
+            "ServiceMonitor",
+            of="the Prometheus operator",
+            remedy="install it, or set metrics.serviceMonitor false",
+        )
+    return needed
+
+
+def _exposure_requirements(settings: Settings) -> list[Requirement]:
+    """What the section `exposure` names: a route, an Ingress or a certificate that refers to
+    something missing is accepted by the API server, and never works."""
+    exposure, namespace = settings.exposure, settings.harbor.namespace
+    needed: list[Requirement] = []
+    if isinstance(exposure, GatewayExposure):
+        for index, ref in enumerate(exposure.parent_refs):
+            needed.append(
+                Requirement(
+                    path=_gateway_path(ref),
+                    what=f"Gateway {ref.name} in namespace {ref.namespace} "
+                    f"(exposure.parentRefs[{index}])",
+                    remedy="kubectl get gateways -A shows those that exist; set the name and "
+                    "namespace of one, or make it",
+                )
+            )
+        certificate = exposure.certificate
+        issuer = certificate.signed_by if certificate else None
+        signs_in = (certificate and certificate.namespace) or exposure.parent_refs[0].namespace
+        if certificate is not None and certificate.namespace is not None:
+            needed.append(
+                Requirement(
+                    path=f"/api/v1/namespaces/{certificate.namespace}",
+                    what=f"namespace {certificate.namespace} (exposure.certificate.namespace)",
+                    remedy="set it to the Gateway's namespace, where its listener looks for the "
+                    "certificate's Secret",
+                )
+            )
+    else:
+        issuer, signs_in = exposure.signed_by, namespace
         needed.append(
             Requirement(
-                path="/apis/monitoring.coreos.com/v1",
-                what="the Prometheus operator (monitoring.coreos.com/v1)",
-                remedy="install it, or set metrics.serviceMonitor false",
+                path=f"/apis/networking.k8s.io/v1/ingressclasses/{exposure.class_name}",
+                what=f"IngressClass {exposure.class_name} (exposure.className)",
+                remedy="kubectl get ingressclasses shows those that exist",
+            )
+        )
+        if issuer is None:
+            name = exposure.tls_secret_name
+            needed.append(
+                Requirement(
+                    path=f"/api/v1/namespaces/{namespace}/secrets/{name}",
+                    what=f"Secret {name} in namespace {namespace} (exposure.tlsSecret)",
+                    remedy=f"kubectl create namespace {namespace}; kubectl create secret tls "
+                    f"{name} -n {namespace} --cert=<file> --key=<file>; or let cert-manager make "
+                    "it: exposure.clusterIssuer",
+                )
+            )
+    if issuer is not None and issuer.group == "cert-manager.io":
+        is_everywhere = issuer.kind == "ClusterIssuer"
+        issuers = "clusterissuers" if is_everywhere else f"namespaces/{signs_in}/issuers"
+        where = "" if is_everywhere else f" in namespace {signs_in}"
+        needed.append(
+            Requirement(
+                path=f"/apis/cert-manager.io/v1/{issuers}/{issuer.name}",
+                what=f"{issuer.kind} {issuer.name}{where}",
+                remedy="kubectl get clusterissuers, and kubectl get issuers -A, show those that "
+                "exist",
             )
         )
     return needed
 
 
+def _gateway_path(ref: ParentRef) -> str:
+    # XListenerSet is the experimental form of ListenerSet, in a group of its own.
+    is_experimental = ref.kind == "XListenerSet"
+    group = f"gateway.networking.{'x-k8s.io/v1alpha1' if is_experimental else 'k8s.io/v1'}"
+    return f"/apis/{group}/namespaces/{ref.namespace}/{ref.kind.lower()}s/{ref.name}"
+
+
+def listener_problem(
+    gateway: Mapping[str, Any], ref: ParentRef, *, host: str, namespace: str
+) -> str | None:
+    """Why a listener of a Gateway will not take the route of `host`, from Harbor's `namespace`.
+
+    A listener that selects namespaces by labels is not judged. Pure.
+    """
+    listeners: list[Mapping[str, Any]] = dig(gateway, "spec", "listeners") or []
+    names = [listener["name"] for listener in listeners]
+    if not names:
+        return None
+    if ref.section_name not in names:
+        return f"has no listener {ref.section_name}; it has {', '.join(names)}"
+    listener = listeners[names.index(ref.section_name)]
+    # HTTP too: TLS may end at a load balancer in front of the Gateway.
+    if listener.get("protocol") not in ("HTTPS", "HTTP"):
+        return f"speaks {listener.get('protocol')} on listener {ref.section_name}, not HTTPS"
+    served: str = listener.get("hostname") or host
+    if served != host and not (served.startswith("*.") and host.endswith(served[1:])):
+        return f"serves {served} on listener {ref.section_name}, not {host}"
+    allowed = dig(listener, "allowedRoutes", "namespaces", "from") or "Same"
+    if allowed == "None" or (allowed == "Same" and ref.namespace != namespace):
+        return (
+            f"takes no route of namespace {namespace} on listener {ref.section_name} "
+            f"(allowedRoutes.namespaces.from {allowed})"
+        )
+    return None
+
+
 def problems(client: ClusterClient, settings: Settings) -> list[str]:
     """What the cluster lacks, and how to get it. Raises ClusterUnreachable."""
     return [
-        f"missing: {requirement.what}\n  fix: {requirement.remedy}"
-        for requirement in requirements(settings)
-        if client.get(requirement.path) is None
+        *(
+            f"missing: {requirement.what}\n  fix: {requirement.remedy}"
+            for requirement in requirements(settings)
+            if not requirement.is_met(client)
+        ),
+        *_listener_problems(client, settings),
     ]
+
+
+def _listener_problems(client: ClusterClient, settings: Settings) -> Iterator[str]:
+    if not isinstance(settings.exposure, GatewayExposure):
+        return
+    host, namespace = settings.registry_address.host, settings.harbor.namespace
+    for index, ref in enumerate(settings.exposure.parent_refs):
+        gateway = client.get(_gateway_path(ref))
+        reason = listener_problem(gateway or {}, ref, host=host, namespace=namespace)
+        if reason is not None:
+            yield (
+                f"sovereign-harbor:exposure.parentRefs[{index}]: Gateway {ref.name} in namespace "
+                f"{ref.namespace} {reason}: the registry's route would not be accepted\n"
+                "  fix: change the Gateway, or name another listener: pulumi config set --path "
+                f"'exposure.parentRefs[{index}].sectionName' <listener> -s {pulumi.get_stack()}"
+            )

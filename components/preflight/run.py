@@ -2,45 +2,125 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
 import pulumi
 
 from components.adopted import Adopted
-from components.kubernetes.client import ClusterClient, ClusterUnreachable
-from components.preflight import evidence, identity, requirements
+from components.kubernetes.client import ClusterClient
+from components.kubernetes.unreachable import ClusterUnreachable
+from components.preflight import (
+    evidence,
+    exclusions,
+    fixed,
+    identity,
+    namespace,
+    plain_secrets,
+    requirements,
+)
 from components.preflight.adoption import check
 from components.stack_config import StackConfig
+
+_IDENTITY: Final = "whether this is the stack's cluster"
+_POLICIES: Final = "whether image policies may refuse pods yet"
+_EXISTING: Final = "whether something exists that must not be touched"
+_REQUIREMENTS: Final = "whether the cluster has what the stack needs"
+_EXCLUSIONS: Final = "which namespaces without an image policy exist"
 
 
 def run(config: StackConfig) -> Adopted:
     """What exists already and is adopted.
 
     Raises RunError with everything that is missing or must not be touched. A preview goes on
-    without an API server that answers: it is an offline one then, and shows everything as new.
+    without an API server that answers: it says which checks were not made, and shows everything
+    as new.
     """
-    settings = config.settings
-    try:
-        client = ClusterClient(settings.cluster.context)
-        problems = identity.problems(client, settings.cluster)
-        # The contents of a cluster that is not the stack's are no evidence of anything.
-        if not problems:
-            problems = evidence.problems(client, settings) + check.problems(client, config)
-        problems += requirements.problems(client, settings)
-    except ClusterUnreachable as error:
-        if pulumi.runtime.is_dry_run():
-            if check.is_asked_for(settings):
-                pulumi.log.warn(
-                    f"what this stack adopts was not looked at ({error}); the preview shows "
-                    "it as new"
-                )
-            return Adopted()
+    settings, stack = config.settings, pulumi.get_stack()
+    # What a check learns besides its problems.
+    learned: dict[str, frozenset[str]] = {}
+    problems, unchecked = _answers(config, learned)
+    if unchecked and not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(
-            f"the cluster of stack {pulumi.get_stack()} is not reached: {error}\n"
+            f"the cluster of stack {stack} is not reached: "
+            f"{next(iter(unchecked.values()))}\n"
             "  nothing was touched. KUBECONFIG and cluster.context decide which cluster is meant:\n"
             "  kubectl config get-contexts"
-        ) from None
+        )
     if problems:
         raise pulumi.RunError(
-            f"the cluster is not ready for stack {pulumi.get_stack()}; nothing was touched\n"
+            f"the cluster is not ready for stack {stack}; nothing was touched\n"
             + "\n".join(problems)
         )
-    return check.adopted(settings)
+    for reason in dict.fromkeys(unchecked.values()):
+        checks = ", ".join(name for name, why in unchecked.items() if why == reason)
+        pulumi.log.warn(f"not checked in this preview: {checks}. pulumi up checks it. {reason}")
+    adopted = Adopted()
+    if _EXISTING not in unchecked:
+        adopted = check.adopted(settings)
+    elif check.is_asked_for(settings):
+        pulumi.log.warn("what this stack adopts was not looked at; the preview shows it as new")
+    return replace(adopted, namespaces=learned.get(_EXCLUSIONS))
+
+
+def _answers(
+    config: StackConfig, learned: dict[str, frozenset[str]]
+) -> tuple[list[str], Mapping[str, str]]:
+    """The problems, and the reason of each check that could not be made.
+
+    `learned` gets the existing namespaces of those that the image policy leaves out.
+    """
+    settings = config.settings
+
+    def excluded(client: ClusterClient) -> list[str]:
+        learned[_EXCLUSIONS] = exclusions.existing(client, settings)
+        return []
+
+    checks: dict[str, Callable[[ClusterClient], list[str]]] = {
+        _IDENTITY: lambda client: identity.problems(client, settings.cluster),
+        _POLICIES: lambda client: evidence.problems(client, settings),
+        _EXISTING: lambda client: _existing(client, config),
+        _REQUIREMENTS: lambda client: requirements.problems(client, settings),
+        _EXCLUSIONS: excluded,
+    }
+    problems: list[str] = []
+    unchecked: dict[str, str] = {}
+    no_answer: str | None = None
+    try:
+        client = ClusterClient(settings.cluster.context)
+    except ClusterUnreachable as error:
+        return [], dict.fromkeys(checks, str(error))
+    is_another = False
+    for name, problems_of in checks.items():
+        if name in (_POLICIES, _EXISTING, _EXCLUSIONS):
+            # The contents of a cluster that is not the stack's are no evidence of anything.
+            if is_another:
+                continue
+            if _IDENTITY in unchecked:
+                unchecked[name] = unchecked[_IDENTITY]
+                continue
+        if no_answer is not None:
+            unchecked[name] = no_answer
+            continue
+        try:
+            problems += problems_of(client)
+        except ClusterUnreachable as error:
+            unchecked[name] = str(error)
+            # Somebody who may preview need not be allowed everything (403). Anything else would
+            # meet the next check, too, after the same time.
+            no_answer = None if error.status == 403 else str(error)
+        if name == _IDENTITY:
+            is_another = bool(problems)
+    return problems, unchecked
+
+
+def _existing(client: ClusterClient, config: StackConfig) -> list[str]:
+    """Why what exists already is neither adopted nor changed."""
+    settings, stack = config.settings, pulumi.get_stack()
+    problems = check.problems(client, config)
+    # A Harbor of somebody else says the same as its namespace, with the better advice.
+    problems = problems or namespace.problems(client, settings, stack)
+    if not problems or check.is_asked_for(settings):
+        problems += fixed.problems(client, settings, stack)
+    return problems + plain_secrets.problems(client, config)

@@ -27,12 +27,15 @@ class SealingError(ValueError):
     """A certificate or a value cannot be used for sealing; the text says why."""
 
 
-def load_certificate(pem: str, *, now: dt.datetime | None = None) -> x509.Certificate:
+def load_certificate(
+    pem: str, *, now: dt.datetime | None = None, check_dates: bool = True
+) -> x509.Certificate:
     """The first certificate of `pem`, fit for sealing at `now` (default: the clock's time, UTC).
 
-    Raises SealingError when it is malformed, not of an RSA key of at least 2048 bits, expired or
-    not valid yet. The controller opens what an expired certificate sealed; kubeseal refuses one
-    all the same, since an expired certificate is most often one of a cluster that is gone.
+    Raises SealingError when it is malformed, not of an RSA key of at least 2048 bits or, with
+    `check_dates`, expired or not valid yet. The controller opens what an expired certificate
+    sealed; kubeseal refuses one all the same, since an expired certificate is most often one of a
+    cluster that is gone.
     """
     match = _PEM.search(pem)
     if match is None:
@@ -44,6 +47,8 @@ def load_certificate(pem: str, *, now: dt.datetime | None = None) -> x509.Certif
         raise SealingError(f"malformed certificate ({error})") from None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
         raise SealingError("not the certificate of an RSA key of at least 2048 bits")
+    if not check_dates:
+        return certificate
     moment = now or dt.datetime.now(dt.UTC)
     if moment > certificate.not_valid_after_utc:
         raise SealingError(f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}")

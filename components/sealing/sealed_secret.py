@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.kubernetes.naming import FIELD_MANAGER
-from components.sealing.seal import Seal
-from components.sealing.unsealed import REVISION_ANNOTATION, Unsealed
+from components.ordering import after
+from components.sealing.opened import REVISION_ANNOTATION
+from components.sealing.seal import Minted, Seal
+from components.sealing.unsealed import Unsealed
+from components.unknown import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
 class SealedSecretArgs:
-    """`data`: key → plaintext (secret outputs). `certificate`: PEM of the sealing certificate."""
+    """`data`: key → plaintext (secret outputs). `certificate`: PEM of the sealing certificate.
+
+    `minted`: of a value that the program made; None for those that somebody gave. `adopting`:
+    whether a Secret that another state wrote may be written over.
+    """
 
     namespace: pulumi.Input[str]
     secret_name: str
@@ -24,13 +31,16 @@ class SealedSecretArgs:
     type: str = "Opaque"
     timeout_seconds: int = 120
     labels: dict[str, str] | None = None
+    minted: Minted | None = None
+    adopting: bool = False
 
 
 class SealedSecret(pulumi.ComponentResource):
     """Seals in the program, applies the SealedSecret, waits until the controller has opened it.
 
-    `secret_name` and `revision` are known only once the Secret exists with this content, so
-    whatever takes them as input waits for it. `revision` changes with the plaintext alone: as a
+    Whatever takes `secret_name` or `revision` as an input waits until the Secret exists with this
+    content. A preview knows the name; it knows the revision unless the content changes. `revision`
+    changes with the plaintext alone: as a
     pod annotation it restarts exactly the pods that read the Secret.
     """
 
@@ -47,6 +57,9 @@ class SealedSecret(pulumi.ComponentResource):
             secret_name=args.secret_name,
             data=args.data,
             certificate=args.certificate,
+            minted=args.minted,
+            adopting=args.adopting,
+            stack=pulumi.get_stack(),
             opts=pulumi.ResourceOptions(parent=self),
         )
         manifest = CustomResource(
@@ -69,14 +82,27 @@ class SealedSecret(pulumi.ComponentResource):
             f"{name}-unsealed",
             namespace=args.namespace,
             # By way of the manifest's ID, so that the wait begins after it was applied.
-            secret_name=manifest.id.apply(lambda _: args.secret_name),
+            secret_name=after(manifest.id, args.secret_name),
             revision=sealed.revision,
+            applied=cast("Any", manifest).metadata.apply(_applied),
+            stack=pulumi.get_stack(),
             timeout_seconds=args.timeout_seconds,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.secret_name = unsealed.name
+        self.secret_name = after(unsealed.name, args.secret_name)
         self.revision = unsealed.revision
         self.register_outputs({"secretName": self.secret_name, "revision": self.revision})
+
+
+def _applied(metadata: Any) -> Any:
+    """Names the SealedSecret as it is applied; another text after each change of it.
+
+    A preview of a change has no generation yet, so the text is unknown there.
+    """
+    known: dict[str, Any] = metadata or {}
+    if "generation" not in known:
+        return unknown() if pulumi.runtime.is_dry_run() else None
+    return f"{known['uid']}/{known['generation']:.0f}"
 
 
 def _template(args: SealedSecretArgs, revision: pulumi.Input[str]) -> dict[str, Any]:

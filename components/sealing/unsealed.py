@@ -6,77 +6,169 @@ This module's path and its provider's name are part of every existing state: the
 
 from __future__ import annotations
 
+import os
+import secrets
 import time
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 from pulumi.dynamic import (
-    ConfigureRequest,
+    CheckFailure,
+    CheckResult,
     CreateResult,
     DiffResult,
+    ReadResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
-REVISION_ANNOTATION = "sovereign-harbor/revision"
-"""Annotation of the Secret's template: the controller writes it together with the data."""
+from components.sealing.cluster_provider import ClusterProvider
+from components.sealing.opened import REVISION_ANNOTATION, Opened, sealed_path, secret_path
+
+__all__ = ["REVISION_ANNOTATION", "NotUnsealed", "Unsealed", "UnsealedProvider"]
+
+LOOK_AGAIN: Final = "sovereign-harbor/look-again"
+"""Annotation of the template that is set and removed at once. The controller gives up after five
+tries, and looks again only when the spec changes (sealed-secrets 0.27.1, pkg/controller,
+sealedSecretChanged)."""
+
+STATUS_SECONDS: Final = 10.0
+"""How long the controller may take from the Secret to its status. One that runs with
+--update-status=false never writes a status."""
+
+REFUSED_SECONDS: Final = 15.0
+"""How long the controller may go on refusing after it was made to look again."""
 
 
 class NotUnsealed(Exception):
     """The Secret did not appear in time; the text quotes the controller."""
 
 
-class UnsealedProvider(ResourceProvider):
-    """Holds `up` until the Secret carries the expected revision.
+class UnsealedProvider(ClusterProvider):
+    """Holds `up` until the controller has opened the SealedSecret as it was applied.
 
-    A wait for the SealedSecret's Synced condition is not enough: after an update the old
-    Synced=True stands until the controller gets to it, and Harbor would restart on old keys.
+    Neither the condition Synced nor the Secret's revision is enough. After an update the old
+    Synced=True stands until the controller gets to it, and Harbor would restart on old keys. A
+    Secret with the right revision can stand beside a SealedSecret that was sealed with a key that
+    the controller does not have: once deleted, that Secret would not come back.
     """
 
-    serialize_as_secret_always = False
-    _context: str | None = None
-
-    def configure(self, req: ConfigureRequest) -> None:
-        from components.settings.provider_config import cluster_context
-
-        self._context = cluster_context(req.config.get)
+    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
+        applied = news.get("applied")
+        if not isinstance(applied, str) or applied != _olds.get("applied"):
+            return CheckResult(news, [])
+        namespace, name = news["namespace"], news["name"]
+        answered, sealed = self.look(sealed_path(namespace, name))
+        if not answered or sealed is not None:
+            return CheckResult(news, [])
+        return CheckResult(news, [CheckFailure("", gone(namespace, name, news.get("stack")))])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         replaces = [k for k in ("namespace", "name") if _olds.get(k) != _news.get(k)]
-        changed = _olds.get("revision") != _news.get("revision")
-        return DiffResult(changes=bool(replaces) or changed, replaces=replaces)
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_=f"{props['namespace']}/{props['name']}", outs=self._await(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=self._await(_news))
-
-    def _await(self, props: dict[str, Any]) -> dict[str, Any]:
-        from components.kubernetes.client import (
-            ClusterClient,
-            sealed_secret_condition,
-            secret_annotations,
+        # States of earlier versions have no `applied`.
+        changed = _olds.get("revision") != _news.get("revision") or (
+            _olds.get("applied") is not None and _olds["applied"] != _news.get("applied")
+        )
+        return DiffResult(
+            changes=bool(replaces) or changed or not self._is_as_meant(_olds), replaces=replaces
         )
 
-        client = ClusterClient(self._context)
-        where = {"namespace": props["namespace"], "name": props["name"]}
-        deadline = time.monotonic() + float(props["timeoutSeconds"])
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        outs = self._await(props, before={})
+        return CreateResult(id_=f"{props['namespace']}/{props['name']}", outs=outs)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(outs=self._await(_news, before=_olds))
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """With an empty revision where the Secret is missing or is another than the one meant."""
+        if self._is_as_meant(props):
+            return ReadResult(id_=id_, outs=props)
+        return ReadResult(id_=id_, outs={**props, "revision": ""})
+
+    def _is_as_meant(self, props: dict[str, Any]) -> bool:
+        """Whether the cluster has what was awaited, or does not say."""
+        namespace, name = props.get("namespace"), props.get("name")
+        if not isinstance(namespace, str) or not isinstance(name, str):
+            return True
+        answered, sealed = self.look(sealed_path(namespace, name))
+        answered_too, secret = self.look(secret_path(namespace, name))
+        if not (answered and answered_too):
+            return True
+        opened = Opened(sealed=sealed, secret=secret)
+        is_refused = opened.has_status and not opened.is_synced
+        return opened.has(props["revision"]) and _is_untouched(opened, props) and not is_refused
+
+    def _await(self, props: dict[str, Any], *, before: dict[str, Any]) -> dict[str, Any]:
+        client = self.client()
+        namespace, name = props["namespace"], props["name"]
+        begun = time.monotonic()
+        deadline = begun + float(props["timeoutSeconds"])
+        looked_again: float | None = None
         pause = 0.05
         while True:
-            revision = secret_annotations(client, **where).get(REVISION_ANNOTATION)
-            if revision == props["revision"]:
-                return {k: v for k, v in props.items() if not k.startswith("__")}
-            if time.monotonic() > deadline:
+            opened = Opened(
+                sealed=client.get(sealed_path(namespace, name)),
+                secret=client.get(secret_path(namespace, name)),
+            )
+            if opened.sealed is None:
+                raise NotUnsealed(gone(namespace, name, props.get("stack")))
+            now = time.monotonic()
+            is_right = opened.has(props["revision"]) and _is_untouched(opened, before)
+            says_nothing = not opened.has_status and now - begun >= STATUS_SECONDS
+            if is_right and (opened.is_synced or says_nothing):
+                return _outputs(props, opened)
+            is_refused = False
+            if opened.is_observed:
+                if looked_again is None:
+                    self._look_again(sealed_path(namespace, name))
+                    looked_again = now
+                else:
+                    is_refused = not opened.is_synced and now - looked_again >= REFUSED_SECONDS
+            if is_refused or now > deadline:
                 raise NotUnsealed(
-                    f"Secret {where['namespace']}/{where['name']} was not unsealed within "
-                    f"{props['timeoutSeconds']:.0f} s. The controller says: "
-                    f"{sealed_secret_condition(client, **where)}. A certificate of another "
-                    "cluster shows as «no key could decrypt secret»: check sealing.certificate."
+                    f"Secret {namespace}/{name} was not unsealed within {now - begun:.0f} s. "
+                    f"The controller says: {opened.message}. A certificate of another cluster, or "
+                    "of a key that the controller lost, shows as «no key could decrypt secret»: "
+                    "see docs/runbooks/sealing-key.md. The next `pulumi up` tries again"
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
+
+    def _look_again(self, path: str) -> None:
+        for value in (secrets.token_hex(4), None):
+            annotations = {"annotations": {LOOK_AGAIN: value}}
+            self.client().patch(
+                f"{path}?fieldManager=sovereign-harbor",
+                {"spec": {"template": {"metadata": annotations}}},
+            )
+
+
+def gone(namespace: str, name: str, stack: str | None) -> str:
+    """The message about a SealedSecret that the state has and the cluster does not."""
+    on = f" -s {stack}" if stack else ""
+    return (
+        f"SealedSecret {namespace}/{name} is in this stack's state and not in the cluster, so "
+        "nothing makes its Secret. Somebody deleted it, or removed its kind and installed it "
+        f"again\n  fix: pulumi refresh{on}, and then pulumi up{on}, which applies it again"
+    )
+
+
+def _is_untouched(opened: Opened, props: dict[str, Any]) -> bool:
+    """Whether the Secret's data is what the controller wrote when it was last awaited.
+
+    The data of another revision, or of a state of an earlier version, is not known.
+    """
+    content: str | None = props.get("content")
+    if content is None or not opened.has(content.partition("/")[0]):
+        return True
+    return opened.content(props["salt"]) == content
+
+
+def _outputs(props: dict[str, Any], opened: Opened) -> dict[str, Any]:
+    salt = os.urandom(16).hex()
+    declared = {key: value for key, value in props.items() if not key.startswith("__")}
+    return {**declared, "content": opened.content(salt), "salt": salt}
 
 
 class Unsealed(Resource, module="sealing", name="Unsealed"):
@@ -92,9 +184,12 @@ class Unsealed(Resource, module="sealing", name="Unsealed"):
         namespace: pulumi.Input[str],
         secret_name: pulumi.Input[str],
         revision: pulumi.Input[str],
+        applied: pulumi.Input[str | None],
         timeout_seconds: int,
+        stack: str,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """`applied`: names the SealedSecret as it was applied, another after each change of it."""
         super().__init__(
             UnsealedProvider(),
             name,
@@ -102,7 +197,12 @@ class Unsealed(Resource, module="sealing", name="Unsealed"):
                 "namespace": namespace,
                 "name": secret_name,
                 "revision": revision,
+                "applied": applied,
                 "timeoutSeconds": timeout_seconds,
+                "stack": stack,
+                "salt": None,
             },
-            opts,
+            pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions(additional_secret_outputs=["salt"]), opts
+            ),
         )

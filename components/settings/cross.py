@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components.registry_address import RegistryAddress
 from components.settings.cluster import ClusterSettings
 from components.settings.database import (
     CommonDatabaseSettings,
@@ -15,13 +16,16 @@ from components.settings.database import (
     SharedDatabase,
 )
 from components.settings.dns import DnsKind
-from components.settings.exposure import GatewayExposure, IngressExposure
+from components.settings.exposure import CommonExposure, GatewayExposure, IngressExposure
 from components.settings.harbor import HarborReplicas, HarborSettings
 from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
+from components.settings.metrics import MetricsSettings
 from components.settings.network_policies import CiliumGateway, NetworkPoliciesSettings
+from components.settings.schema.rules import REMOVE
 from components.settings.sealing import SealingSettings
 from components.settings.storage.base import StorageKind
-from components.settings.valkey import ValkeySettings
+from components.settings.trivy import TrivySettings
+from components.settings.valkey import SharedValkey, ValkeySettings
 
 Path = tuple[str | int, ...]
 
@@ -98,6 +102,23 @@ def _database_is_encrypted(*, sandbox: bool, database: CommonDatabaseSettings) -
         )
 
 
+def _one_authority_beside_the_public_ones(
+    *, database: DatabaseSettings, valkey: ValkeySettings
+) -> Iterator[Problem]:
+    own = (
+        database.ca_bundle is not None
+        if isinstance(database, SharedDatabase)
+        else (database.checks_certificate)
+    )
+    if own and isinstance(valkey, SharedValkey) and valkey.ca_bundle is not None:
+        yield Problem(
+            path=("valkey", "caBundle"),
+            reason="not beside a database with an authority of its own (database.sslmode, "
+            "database.caBundle): Harbor's chart takes one authority for both "
+            "(caBundleSecretName)",
+        )
+
+
 def _cluster_is_named(*, sandbox: bool, cluster: ClusterSettings) -> Iterator[Problem]:
     if not sandbox and cluster.name is None:
         yield Problem(
@@ -130,14 +151,38 @@ def _database_reaches_the_api_server(
     if (
         network_policies.enabled
         and isinstance(database, DedicatedDatabase)
-        and not isinstance(network_policies.gateway, CiliumGateway)
-        and network_policies.api_server is None
+        and not network_policies.is_cilium
+        and (network_policies.api_server is None or network_policies.api_server.cidr is None)
     ):
+        given = () if network_policies.api_server is None else ("cidr",)
         yield Problem(
-            path=("networkPolicies", "apiServer"),
+            path=("networkPolicies", "apiServer", *given),
             reason="required for a dedicated database: its pods ask the API server who leads, and "
             "a policy cannot select the API server as pods",
         )
+
+
+def _extra_rules_have_pods(
+    *,
+    network_policies: NetworkPoliciesSettings,
+    database: DatabaseSettings,
+    valkey: ValkeySettings,
+    trivy: TrivySettings,
+    metrics: MetricsSettings,
+) -> Iterator[Problem]:
+    absent = {
+        "database": isinstance(database, SharedDatabase) and "database.mode is shared",
+        "cache": isinstance(valkey, SharedValkey) and "valkey.mode is shared",
+        "trivy": not trivy.enabled and "trivy.enabled is false",
+        "exporter": not metrics.enabled and "metrics.enabled is false",
+    }
+    for index, rule in enumerate(network_policies.extra_rules):
+        if reason := absent.get(rule.party):
+            yield Problem(
+                path=("networkPolicies", "extraRules", index, "party"),
+                reason=f"a party that has pods here, and {rule.party} has none: {reason}",
+                example="core",
+            )
 
 
 def _harbor_can_come_back(
@@ -165,6 +210,22 @@ def _harbor_can_come_back(
         )
 
 
+def _registry_knows_users(*, valkey: ValkeySettings, harbor: HarborSettings) -> Iterator[Problem]:
+    version = harbor.chart.version
+    major, minor = map(int, version.split(".")[:2])
+    if (
+        isinstance(valkey, SharedValkey)
+        and valkey.username is not None
+        and (major, minor) < (1, 19)
+    ):
+        yield Problem(
+            path=("valkey", "username"),
+            reason=f"left out with chart {version}, whose registry logs in by password alone, as "
+            "the user default. harbor.chart.version 1.19.1 or later knows users",
+            example=REMOVE,
+        )
+
+
 def _pods_share_the_volume(*, storage: StorageKind, harbor: HarborSettings) -> Iterator[Problem]:
     if not storage.mounts_on_one_node:
         return
@@ -185,10 +246,13 @@ def _pods_share_the_volume(*, storage: StorageKind, harbor: HarborSettings) -> I
         )
 
 
-def _zone_holds_the_registry(*, dns: DnsKind, fqdn: str) -> Iterator[Problem]:
-    reason = dns.problem_with(f"registry.{fqdn}")
+def _zone_holds_the_registry(
+    *, dns: DnsKind, fqdn: str, exposure: CommonExposure
+) -> Iterator[Problem]:
+    reason = dns.problem_with(RegistryAddress(fqdn, exposure.host).host)
     if reason is not None:
-        yield Problem(path=("dns", "zone"), reason=reason, example=fqdn)
+        example = fqdn if exposure.host is None else exposure.host.partition(".")[2]
+        yield Problem(path=("dns", "zone"), reason=reason, example=example)
 
 
 RULES: tuple[CrossRule, ...] = (
@@ -198,7 +262,13 @@ RULES: tuple[CrossRule, ...] = (
     CrossRule(needs=("database", "harbor"), check=_pool_is_large_enough),
     CrossRule(needs=("exposure", "network_policies"), check=_policies_let_the_controller_in),
     CrossRule(needs=("database", "network_policies"), check=_database_reaches_the_api_server),
-    CrossRule(needs=("dns", "fqdn"), check=_zone_holds_the_registry),
+    CrossRule(
+        needs=("network_policies", "database", "valkey", "trivy", "metrics"),
+        check=_extra_rules_have_pods,
+    ),
+    CrossRule(needs=("dns", "fqdn", "exposure"), check=_zone_holds_the_registry),
+    CrossRule(needs=("valkey", "harbor"), check=_registry_knows_users),
+    CrossRule(needs=("database", "valkey"), check=_one_authority_beside_the_public_ones),
     CrossRule(needs=("storage", "harbor"), check=_pods_share_the_volume),
     CrossRule(
         needs=("image_policy", "harbor", "sealing", "database", "valkey"),

@@ -5,11 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from components.settings.placement import Placement
 from components.settings.schema.rules import (
     DNS_LABEL,
     HOST,
-    IMAGE,
     OBJECT_NAME,
+    PEM,
     PORT,
     SECRET_KEY_NAME,
     STORAGE_CLASS,
@@ -39,15 +40,47 @@ class SecretRef(Section):
     """Key that holds the password."""
 
 
+def _image(text: str) -> str | None:
+    name, _, digest = text.partition("@")
+    path, _, tag = name.rpartition("/")
+    last, _, tag = tag.partition(":")
+    if digest and matching(r"sha256:[0-9a-f]{64}")(digest) is not None:
+        return "a digest is sha256: and 64 hexadecimal digits"
+    segment = r"[a-z0-9][-a-z0-9._]*"
+    host_and_path = matching(rf"([a-z0-9][-a-z0-9.]*(:[0-9]{{1,5}})?(/{segment})*)?")
+    if host_and_path(path) is not None or matching(segment)(last) is not None:
+        return ""
+    if not tag:
+        return "without a tag the operator does not know the major version, digest or not"
+    if matching(r"[1-9][0-9]?(?![0-9])[\w.-]{0,126}")(tag) is not None:
+        return f"{tag} does not begin with a major version, as the operator needs it"
+    return None
+
+
+# https://cloudnative-pg.io/documentation/current/container_images/#image-tag-requirements
+_IMAGE = SettingRule(
+    allowed="an image NAME:TAG or NAME:TAG@sha256:DIGEST, whose tag begins with PostgreSQL's major "
+    "version",
+    example="ghcr.io/cloudnative-pg/postgresql:17.5",
+    check=_image,
+)
+
+
 class CommonDatabaseSettings(AsksForSecrets):
     """Settings of both modes."""
 
     sslmode: SslMode = "require"
-    """How Harbor's connections are encrypted and whether the server's certificate is checked."""
+    """How Harbor's connections are encrypted and whether the server's certificate is checked. For
+    verify-ca and verify-full a dedicated database hands over its operator's authority."""
     max_connections: Annotated[int, _CONNECTIONS] = 100
     """The server's max_connections. A dedicated server is given this number."""
     reserved_connections: Annotated[int, whole_number(0, 100_000, example=10)] = 10
     """Connections left to everybody else: superusers, backups, replication, other applications."""
+
+    @property
+    def checks_certificate(self) -> bool:
+        """Whether the server's certificate is checked, for which its authority must be known."""
+        return self.sslmode in ("verify-ca", "verify-full")
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Self:
@@ -60,7 +93,7 @@ class CommonDatabaseSettings(AsksForSecrets):
         return self
 
 
-class DedicatedDatabase(CommonDatabaseSettings):
+class DedicatedDatabase(CommonDatabaseSettings, Placement):
     """A CloudNativePG Cluster of this Sovereign's own."""
 
     secrets: ClassVar[Mapping[str, SecretRule]] = {
@@ -85,7 +118,7 @@ class DedicatedDatabase(CommonDatabaseSettings):
     """Processors requested by each instance."""
     memory: Memory = "512Mi"
     """Memory requested by each instance."""
-    image: Annotated[str, IMAGE] | None = None
+    image: Annotated[str, _IMAGE] | None = None
     """PostgreSQL image; the operator's default when unset."""
 
     @property
@@ -132,6 +165,9 @@ class SharedDatabase(CommonDatabaseSettings):
     """Role that owns the database."""
     secret: SecretRef
     """Secret that holds the role's password."""
+    ca_bundle: Annotated[str, PEM] | None = None
+    """PEM of the authority that signed the server's certificate, if it is not a public one; for
+    sslmode verify-ca and verify-full."""
     pool_mode: Annotated[
         str,
         SettingRule(allowed="one of none, session", example="session", check=_pool_mode),

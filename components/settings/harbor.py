@@ -1,9 +1,9 @@
 """The section `harbor`: chart, replicas, resources, placement. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from components import versions
 from components.settings.schema.rules import (
@@ -11,12 +11,14 @@ from components.settings.schema.rules import (
     EXACT_VERSION,
     NON_EMPTY,
     OWN_NAMESPACE,
+    PRIORITY_CLASS,
     SHA256,
     STORAGE_CLASS,
     Cpu,
     Memory,
     Section,
     SettingRule,
+    refuse,
     whole_number,
 )
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
@@ -33,7 +35,8 @@ class Chart(Section):
     version: Annotated[str, EXACT_VERSION] = versions.HARBOR_CHART
     """Exact version of the chart."""
     sha256: Annotated[str, SHA256] | None = None
-    """Digest of the chart archive, verified before use."""
+    """Digest of the chart's package, compared before use. From a repository or an OCI registry
+    without a login the program fetches the package itself, into the folder .charts."""
 
 
 class HarborReplicas(Section):
@@ -107,6 +110,34 @@ class Toleration(Section):
     """Taint effect; every effect when unset."""
 
 
+class IpFamily(Section):
+    """IP versions of Harbor's Services and web servers."""
+
+    ipv4: bool = True
+    """Whether the portal's web server listens on IPv4."""
+    ipv6: bool = True
+    """Whether it listens on IPv6. Where a node's kernel has no IPv6 it does not start unless
+    false."""
+    policy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = None
+    """ipFamilyPolicy of the Services; the cluster's default when unset."""
+    families: tuple[Literal["IPv4", "IPv6"], ...] = ()
+    """ipFamilies of the Services, the first one first; the cluster's choice when empty."""
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> Self:
+        if not (self.ipv4 or self.ipv6):
+            refuse("true where ipv6 is false: the portal would listen nowhere", at=("ipv4",))
+        if len(set(self.families)) < len(self.families):
+            refuse("the same family twice", at=("families",))
+        if len(self.families) > 1 and self.policy not in ("PreferDualStack", "RequireDualStack"):
+            refuse(
+                "PreferDualStack or RequireDualStack for two families",
+                at=("policy",),
+                example="PreferDualStack",
+            )
+        return self
+
+
 class HarborSettings(AsksForSecrets):
     """Harbor's Helm release."""
 
@@ -124,7 +155,8 @@ class HarborSettings(AsksForSecrets):
     }
 
     namespace: Annotated[str, OWN_NAMESPACE] = "harbor"
-    """Namespace of Harbor, its database and its cache."""
+    """Namespace of Harbor, its database and its cache. One that exists has to be empty, or
+    adopted."""
     adopt: bool = False
     """Adopt the Helm release `harbor` that exists in the namespace instead of refusing it."""
     chart: Chart = Chart()
@@ -146,6 +178,10 @@ class HarborSettings(AsksForSecrets):
         Toleration(key="kubernetes.io/arch", value="amd64", effect="NoSchedule"),
     )
     """Taints that Harbor's pods accept."""
+    priority_class: Annotated[str, PRIORITY_CLASS] | None = None
+    """PriorityClass of Harbor's pods; the cluster's default when unset."""
+    ip_family: IpFamily = IpFamily()
+    """IP versions of Harbor's Services and web servers, and of a dedicated Valkey's Service."""
     storage_class: Annotated[str, STORAGE_CLASS] | None = None
     """StorageClass of Harbor's volumes; the cluster's default when unset."""
     update_strategy: Literal["RollingUpdate", "Recreate"] | None = None

@@ -10,6 +10,7 @@ from components.settings.exclusions import ESTATE, needed_for_harbor
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.schema.rules import DNS_LABEL, Section, SettingRule, refuse
 from components.settings.signatures import SignaturesSettings
+from components.settings.unchanged_pods import UnchangedPodsSettings
 from components.settings.valkey import SharedValkey, ValkeySettings
 
 _HOST = r"(?=[^/]*[.:]|localhost)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
@@ -79,13 +80,16 @@ class ImagePolicySettings(Section):
     """What names of images may begin with, besides the registry's own host."""
     excluded_namespaces: tuple[Namespace, ...] | None = None
     """Namespaces where any image may run. Replaces the default: the namespaces that Harbor needs to
-    start (components/settings/exclusions.py)."""
+    start (components/settings/exclusions.py), as far as they exist."""
     extra_excluded_namespaces: tuple[Namespace, ...] = ()
-    """Namespaces where any image may run, in addition to excludedNamespaces."""
+    """Namespaces where any image may run, in addition to excludedNamespaces; whether they exist or
+    not."""
     accept_refusals: bool = False
     """Enforce although Audit's reports say that something that runs would be refused."""
     rewrite: RewriteSettings = RewriteSettings()
     """Pull images of other registries through Harbor's proxy caches."""
+    unchanged_pods: UnchangedPodsSettings = UnchangedPodsSettings()
+    """Pods whose images are neither rewritten nor pinned."""
     signatures: SignaturesSettings | None = None
     """Verify images of our own projects with our Cosign key. No image is verified when unset."""
 
@@ -109,11 +113,22 @@ class ImagePolicySettings(Section):
             )
         return self
 
-    def exclusions(self, needed: dict[str, str]) -> tuple[str, ...]:
-        """All excluded namespaces, sorted; `needed` is part of the default."""
-        default = (*needed, *ESTATE)
+    def exclusions(
+        self, needed: dict[str, str], existing: frozenset[str] | None = None
+    ) -> tuple[str, ...]:
+        """All excluded namespaces, sorted; `needed` is part of the default.
+
+        `existing`: of the default, only these are left out, since whoever creates a namespace that
+        is left out may run any image in it. None: all of them.
+        """
+        default = [name for name in (*needed, *ESTATE) if existing is None or name in existing]
         chosen = default if self.excluded_namespaces is None else self.excluded_namespaces
         return tuple(sorted({*chosen, *self.extra_excluded_namespaces}))
+
+    @property
+    def listed_exclusions(self) -> tuple[str, ...]:
+        """Namespaces that the stack's file itself excludes."""
+        return (*(self.excluded_namespaces or ()), *self.extra_excluded_namespaces)
 
 
 def namespaces_harbor_needs(

@@ -29,7 +29,8 @@ class Settings(Section):
     """The stack config of one Sovereign. An instance is valid, across sections too."""
 
     fqdn: Annotated[str, FQDN]
-    """The Sovereign's domain; its registry answers at registry.<fqdn>."""
+    """The Sovereign's domain; its registry answers at registry.<fqdn>, unless exposure.host
+    says another host."""
     sandbox: bool = False
     """The local sandbox: http endpoints, short keys and ${SANDBOX_…} references are allowed."""
     protect: bool = True
@@ -66,7 +67,7 @@ class Settings(Section):
     @property
     def registry_address(self) -> RegistryAddress:
         """Where the registry answers."""
-        return RegistryAddress(self.fqdn)
+        return RegistryAddress(self.fqdn, self.exposure.host)
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

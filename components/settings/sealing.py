@@ -5,6 +5,7 @@ from typing import Annotated
 from components.settings.schema.rules import (
     CERTIFICATE,
     DNS_LABEL,
+    FINGERPRINT,
     OBJECT_NAME,
     Section,
     is_path_of_certificate,
@@ -18,6 +19,9 @@ class SealingSettings(Section):
     certificate: Annotated[str, CERTIFICATE] | None = None
     """The controller's public certificate, pinned: PEM or a path relative to the project.
     Fetched from the controller when unset."""
+    accepted_fingerprint: Annotated[str, FINGERPRINT] | None = None
+    """SHA-256 of a certificate that may take the place of the one before, where none is pinned.
+    The controller makes a new key every 30 days."""
     controller_namespace: Annotated[str, DNS_LABEL] = "kube-system"
     """Namespace of the sealed-secrets controller."""
     controller_name: Annotated[str, OBJECT_NAME] = "sealed-secrets-controller"

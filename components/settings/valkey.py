@@ -6,20 +6,24 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from components.kubernetes.quantities import bytes_of
 from components.settings.database import SecretRef, by_default_dedicated
+from components.settings.placement import Placement
 from components.settings.schema.rules import (
     HOST,
+    PEM,
     PORT,
     STORAGE_CLASS,
     Cpu,
     Memory,
     Section,
+    SettingRule,
     StorageSize,
+    matching,
     refuse,
     whole_number,
 )
 
 
-class DedicatedValkey(Section):
+class DedicatedValkey(Placement):
     """A Valkey of this Sovereign's own."""
 
     mode: Literal["dedicated"] = "dedicated"
@@ -102,10 +106,35 @@ class SharedValkey(Section):
     """Host of the server, as Harbor's pods reach it."""
     port: Annotated[int, PORT] = 6379
     """Port of the server."""
+    # The registry of Harbor 2.14 knows no user (harbor-helm #2320).
+    username: (
+        Annotated[
+            str,
+            SettingRule(
+                allowed="a user name of letters, digits, '_', '.' and '-'",
+                example="harbor",
+                check=matching(r"[A-Za-z0-9_.-]{1,128}"),
+            ),
+        ]
+        | None
+    ) = None
+    """User of the server's access control list; the user `default` when unset. It needs chart 1.19
+    or later."""
+    tls: bool = False
+    """Whether connections are encrypted. The server's certificate is checked."""
+    ca_bundle: Annotated[str, PEM] | None = None
+    """PEM of the authority that signed the server's certificate, if it is not a public one. All of
+    Harbor's pods trust it."""
     indexes: ValkeyIndexes = ValkeyIndexes()
     """Which database of the server each part of Harbor uses."""
     secret: SecretRef
     """Secret that holds the password."""
+
+    @model_validator(mode="after")
+    def _authority_is_for_tls(self) -> Self:
+        if self.ca_bundle is not None and not self.tls:
+            refuse("true with valkey.caBundle", at=("tls",), example="true")
+        return self
 
 
 ValkeySettings = Annotated[

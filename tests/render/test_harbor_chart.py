@@ -2,7 +2,7 @@
 
 On the stand-in, or on the real chart:
 
-    HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_harbor_chart.py
+    TEST_HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_harbor_chart.py
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from components.harbor.post_render import post_render
 from components.harbor.release import POST_RENDERER
 from components.harbor.values import VALKEY_SECRET_ANNOTATION, HarborValues, harbor_values
 from components.harbor_inputs import Gateway, Ingress, RemoteStorage, VolumeStorage
+from components.network.exposure import chart_exposure
 from components.object_storage.location import s3_driver
 from components.settings.harbor import HarborReplicas
 from tests.support import builders
@@ -116,6 +117,54 @@ def trusting(sovereign: Created) -> HarborValues:
     """A store with a private CA, to which clients are redirected."""
     storage = bucket(sovereign, redirect=True, ca_bundle_secret="store-ca")
     return values_of(sovereign, storage=storage)
+
+
+def of_another_estate(sovereign: Created) -> HarborValues:
+    """A route with labels, one IP version, a priority, and a shared cache with TLS and a user."""
+    stack = builders.settings(
+        storage=STORE,
+        harbor={
+            "priorityClass": "business-critical",
+            "ipFamily": {"ipv4": False, "policy": "SingleStack", "families": ["IPv6"]},
+        },
+        exposure={
+            "kind": "gateway",
+            "host": "harbor.example.com",
+            "parentRefs": [{"name": "own", "namespace": "registry", "kind": "ListenerSet"}],
+            "labels": {"expose": "public"},
+            "annotations": {"example.com/ttl": "60"},
+        },
+    )
+    cache = replace(
+        sovereign.cache, host="fd00::7", username="harbor", tls=True, trusts_own_ca=True
+    )
+    return values_of(sovereign, settings=stack, cache=cache, exposure=chart_exposure(stack))
+
+
+def test_another_estate_s_values_reach_the_objects(sovereign: Created) -> None:
+    made = parsed(rendered(harbor_values(of_another_estate(sovereign)), CHART))
+    route = made["HTTPRoute", "harbor-route"]
+    assert route["spec"]["hostnames"] == ["harbor.example.com"]
+    assert route["spec"]["parentRefs"][0]["kind"] == "ListenerSet"
+    assert route["metadata"]["labels"]["expose"] == "public"
+    assert route["metadata"]["annotations"]["example.com/ttl"] == "60"
+    for component, pod in pods(made).items():
+        assert pod["spec"]["priorityClassName"] == "business-critical", component
+    for (kind, name), item in made.items():
+        if kind == "Service":
+            assert item["spec"]["ipFamilies"] == ["IPv6"], name
+            assert item["spec"]["ipFamilyPolicy"] == "SingleStack", name
+    configuration = yaml.safe_load(made["ConfigMap", "harbor-registry"]["data"]["config.yml"])
+    assert configuration["redis"]["enableTLS"] is True
+    for name in ("registry", "registryctl"):
+        variables = environment_of(container(made, name))
+        assert variables["REGISTRY_REDIS_ADDR"]["value"] == "[fd00::7]:6379"
+    trusting = {
+        component
+        for component, pod in pods(made).items()
+        if sovereign.cache.secret_name in str(pod["spec"]["volumes"])
+    }
+    assert {"core", "jobservice", "registry", "trivy"} <= trusting
 
 
 def on_a_volume(sovereign: Created) -> HarborValues:

@@ -3,7 +3,7 @@
 Two halves. The first needs only helm and checks behaviour. The second, the parity test, needs the
 real chart too, and compares the two object by object:
 
-    HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_stand_in_chart.py
+    TEST_HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_stand_in_chart.py
 """
 
 from __future__ import annotations
@@ -798,7 +798,7 @@ def unexpected(difference: str) -> bool:
 
 
 needs_real_chart = pytest.mark.skipif(
-    REAL is None, reason="set HARBOR_CHART to a folder with goharbor/harbor-helm 1.18.3"
+    REAL is None, reason="set TEST_HARBOR_CHART to a folder with goharbor/harbor-helm 1.18.3"
 )
 
 

@@ -3,7 +3,7 @@
 The program's components run under mocks; what they give to the Helm release is rendered; the
 registry parses the result. On the stand-in, or on the real chart:
 
-    HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_storage_matrix.py
+    TEST_HARBOR_CHART=/path/to/harbor-helm-1.18.3 pytest tests/render/test_storage_matrix.py
 """
 
 from __future__ import annotations

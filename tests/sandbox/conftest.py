@@ -31,8 +31,12 @@ class Sandbox:
     variables: dict[str, str]
 
     def stack(self, name: str = STACK, **variables: str) -> Stack:
-        """The engine for a stack, with more environment variables if given."""
-        return Stack(name, {**self.variables, **variables}, self.project)
+        """The engine for a stack, with more environment variables if given.
+
+        A stack that is no sandbox has a passphrase of its own, as the program demands.
+        """
+        own = {} if name == STACK else {"PULUMI_CONFIG_PASSPHRASE": "of the estate's own"}
+        return Stack(name, {**self.variables, **own, **variables}, self.project)
 
     def section(self, section: str, name: str = STACK) -> Any:
         """What a stack's scratch file says of a top-level section; None when nothing."""

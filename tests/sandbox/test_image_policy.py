@@ -30,7 +30,7 @@ from components.settings.image_policy import (
 )
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.valkey import DedicatedValkey
-from tests.support.policy_cluster import Answer, PolicyCluster, pod, until
+from tests.support.policy_cluster import Answer, PolicyCluster, pod, pod_of, until
 
 HOST = "registry.omantel.omani.works"
 GOOD = f"{HOST}/library/app:1"
@@ -262,6 +262,26 @@ class TestEnforced:
         assert "quay.io/c/d:1, ghcr.io/a/b:1" in message
         assert GOOD not in message.partition("refused:")[2]
 
+    @pytest.mark.parametrize("place", ["containers", "initContainers", "volumes"])
+    @pytest.mark.parametrize("name", ["team/App:x", "a//b", "a:b:c", "..", "a@sha256:0"])
+    def test_a_name_that_is_no_reference_is_refused(
+        self, enforced: PolicyCluster, name: str, place: str
+    ) -> None:
+        lists = {"containers": [GOOD], place: [GOOD, f"{HOST}/{name}"]}
+        answer = enforced.create(pod_of(good=GOOD, lists=lists))
+        assert not answer.admitted
+        assert f"names that are no image reference: {HOST}/{name}" in answer.message
+
+    @pytest.mark.parametrize("number", [101, 3000])
+    def test_a_pod_with_too_many_images_is_refused(
+        self, enforced: PolicyCluster, number: int
+    ) -> None:
+        images = [f"{HOST}/team/app:{n}" for n in range(number)]
+        answer = enforced.create(pod_of(good=GOOD, lists={"containers": images}))
+        assert not answer.admitted
+        assert "a pod may name at most 100 images here" in answer.message
+        assert enforced.create(pod_of(good=GOOD, lists={"containers": images[:100]})).admitted
+
     def test_a_deleted_pod_may_go_whatever_it_ran(self, enforced: PolicyCluster) -> None:
         name = f"doomed-{_turn()}"
         excluded = _pod(name, "harbor", image="docker.io/library/old:1")
@@ -417,6 +437,20 @@ class TestRewriting:
         change = {"metadata": {"labels": {"turn": f"t{_turn()}"}}}
         old = rewriting.patch("apps", "old", change)
         assert _image_of(old) == "docker.io/library/old:1"
+
+    def test_images_that_an_operator_compares_stay(self, rewriting: PolicyCluster) -> None:
+        owner = {"name": "o", "uid": "11111111-2222-3333-4444-555555555555", "controller": True}
+        cluster = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", **owner}
+        stateful_set = {"apiVersion": "apps/v1", "kind": "StatefulSet", **owner}
+        for metadata, stays in (
+            ({"ownerReferences": [cluster]}, True),
+            ({"ownerReferences": [{**cluster, "controller": False}]}, False),
+            ({"ownerReferences": [stateful_set]}, False),
+            ({"ownerReferences": [stateful_set], "labels": {"application": "spilo"}}, True),
+            ({"labels": {"application": "other"}}, False),
+        ):
+            request = pod_of(good=GOOD, lists={"containers": ["nginx"]}, metadata=metadata)
+            assert (_image_of(rewriting.create(request)) == "nginx") == stays
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_what_is_rewritten_is_enforced_after_that(

@@ -6,16 +6,20 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from components.credentials import CREDENTIALS
 from engine import scratch
 from engine import workplace as engine
 from engine.project import ROOT
+from engine.pulumi import EngineError
 from engine.stack import Stack
 from fleet import run as fleet
 from fleet.board import Board
@@ -23,7 +27,8 @@ from review import preview, rules
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 
-STACKS = [*engine.sovereigns(), "local"]
+STACKS = ["local", "omantel", "otech"]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 SECRETS = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "KUBECONFIG")
 
 
@@ -64,6 +69,16 @@ def test_every_stack_is_previewed_without_backend_cluster_and_secret(
     assert engine.stack_file(stack).read_bytes() == committed
 
 
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)
+def test_every_example_is_previewed_and_keeps_every_rule(
+    example: Path, copy: Path, sandbox: Sandbox
+) -> None:
+    shutil.copyfile(example, copy / "Pulumi.example.yaml")
+    done = preview.preview("example")
+    assert done.code == 0, done.markdown
+    assert (done.violations, done.plan.violations) == ((), ())
+
+
 OFFENCES = {
     "no-plaintext-secret": """
 from pulumi_kubernetes.helm.v3 import Release
@@ -92,6 +107,67 @@ def test_what_breaks_a_rule_fails_the_preview_with_the_rule_s_name(
     assert done.code != 0
     assert {violation.rule for violation in done.plan.violations} == {rule}
     assert f"- **{rule}** — `more`: " in done.markdown
+
+
+# --- Head compared with base ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(copy: Path) -> Path:
+    """The copy as a git repository whose HEAD is the base of what a test changes in it."""
+    (copy / ".gitignore").write_text(".venv\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "base"]):
+        subprocess.run(["git", *command], cwd=copy, check=True, timeout=60)
+    return copy
+
+
+def test_without_a_backend_a_change_is_compared_with_its_base(repository: Path) -> None:
+    unchanged = preview.preview("omantel", base="HEAD")
+    assert unchanged.code == 0, unchanged.markdown
+    assert unchanged.markdown.startswith("## omantel: no changes\n")
+
+    file = repository / "Pulumi.omantel.yaml"
+    file.write_text(
+        file.read_text()
+        + "  sovereign-harbor:sandbox: 'true'\n"
+        + "  sovereign-harbor:harbor: {replicas: {core: 3}}\n"
+        + "  sovereign-harbor:rotation: {valkeyPassword: 2}\n"
+    )
+    changed = preview.preview("omantel", base="HEAD")
+    assert changed.markdown.startswith("## omantel: 1 to replace, 5 to change\n")
+    for words in (
+        "### Guards that are off\n\n- **`sandbox: true`**",
+        "- `rotation.valkeyPassword`: set",
+        "`values.core.replicas`: `1` → `3`",
+        "The number of pods changes: core 1 → 3.",
+        "`keepers.epoch`: `1` → `2`",
+        "restart if their credentials change: harbor-valkey, jobservice, registry, trivy",
+    ):
+        assert words in changed.markdown, changed.markdown
+
+    file.write_text(file.read_text().replace("bucket: omantel-harbor", "bucket: other-harbor"))
+    # It calls itself a sandbox, and its base is a Sovereign.
+    refused = preview.preview("omantel", base="HEAD")
+    assert refused.code != 0
+    assert "**data-stays** — `object-storage-bucket`" in refused.markdown
+
+
+def test_a_new_stack_has_nothing_to_be_compared_with(repository: Path) -> None:
+    text = (repository / "Pulumi.omantel.yaml").read_text()
+    (repository / "Pulumi.dhofar.yaml").write_text(text.replace("omantel", "dhofar"))
+    done = preview.preview("dhofar", base="HEAD")
+    assert done.code == 0, done.markdown
+    assert "it has no Pulumi.dhofar.yaml: the stack is new" in done.markdown
+    assert done.plan.count("create") > 50
+
+
+@pytest.mark.parametrize("reference", ["no-such-branch", "--output=/tmp/x"])
+def test_a_base_that_git_does_not_know_is_refused_in_words(
+    reference: str, repository: Path
+) -> None:
+    with pytest.raises(EngineError, match="fix: git fetch"):
+        preview.preview("omantel", base=reference)
 
 
 # --- Another vendor ------------------------------------------------------------------------------
@@ -177,11 +253,23 @@ def test_a_stack_file_with_somebody_s_secrets_is_previewed_without_their_key(
     file.write_text(
         file.read_text()
         + f"  sovereign-harbor:s3AccessKey:\n    secure: {encrypted}\n"
-        + "encryptionsalt: v1:LycdZFLBPqc=:v1:TWdsyIbrb5Gzyj05:bZH/HDUa0Eo490XkZFMcfywIEoPDZw==\n"
+        + "encryptionsalt: v1:AAAAAAAAAAA=:v1:AAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\n"
     )
     done = preview.preview("omantel")
     assert done.code == 0, done.markdown
     assert "s3AccessKey" in done.markdown
+
+
+def test_a_stack_file_that_the_sandbox_s_passphrase_decrypts_fails_the_preview(
+    copy: Path, sandbox: Sandbox
+) -> None:
+    file, local = copy / "Pulumi.omantel.yaml", copy / "Pulumi.local.yaml"
+    salt = yaml.safe_load(local.read_text())["encryptionsalt"]
+    file.write_text(f"{file.read_text()}encryptionsalt: {salt}\n")
+    done = preview.preview("omantel")
+    assert done.code != 0
+    assert "**no-plaintext-secret** — `Pulumi.omantel.yaml`" in done.markdown
+    assert "pulumi stack init omantel" in done.markdown
 
 
 def test_a_pull_request_that_drops_the_bucket_is_stopped(
@@ -255,6 +343,37 @@ def test_up_of_a_stack_that_is_up_changes_nothing(
     assert outcome.changes == {}
 
 
+def test_the_documented_rotation_of_valkey_is_an_update_of_one_annotation(
+    connected: Callable[[str], fleet.Outcome], sandbox: Sandbox, sovereign: Stack
+) -> None:
+    """And no rule refuses it: the volume with the job queues stays."""
+    runbook = (ROOT / "docs" / "runbooks" / "rotate-a-credential.md").read_text()
+    (command,) = re.findall(r"`pulumi (config set --path 'rotation.valkeyPassword') 2`", runbook)
+    epoch = (sandbox.section("rotation") or {}).get("valkeyPassword", 1) + 1
+    sovereign.run(*shlex.split(command), str(epoch), "-s", sovereign.name)
+
+    planned = preview.preview("local").plan
+    assert planned.errors == ()
+    assert list(rules.violations(planned, sandbox=False)) == []
+    (server,) = [change for change in planned.changes if change.name == "cache-server"]
+    assert server.act == "update"
+    assert [difference.path for difference in server.differences] == [
+        'spec.template.metadata.annotations["sovereign-harbor/secrets"]'
+    ]
+    (release,) = [change for change in planned.changes if change.name == "harbor-release"]
+    hidden = {difference.path for difference in release.differences}
+    assert hidden == {
+        f'values.{component}.podAnnotations["sovereign-harbor/secrets"]'
+        for component in CREDENTIALS["valkey-password"].readers
+    }
+    changed = {change.name for change in planned.changes if change.act != "same"}
+    assert {name for name in changed if not name.startswith("c")} == {"harbor-release"}
+
+    outcome = connected("up")
+    assert outcome.ok, outcome.error
+    assert connected("up").changes == {}
+
+
 def test_drift_is_found_named_and_left_alone(
     connected: Callable[[str], fleet.Outcome], sandbox: Sandbox
 ) -> None:
@@ -277,3 +396,30 @@ def test_drift_is_found_named_and_left_alone(
         assert "port: 9\n" in left
     finally:
         serves(8080)
+
+
+def test_drift_of_a_deployment_of_harbor_is_found_and_mended_by_the_command_told(
+    connected: Callable[[str], fleet.Outcome], sandbox: Sandbox
+) -> None:
+    scale = ["scale", "deployment/harbor-core", "-n", "harbor"]
+    cluster.kubectl(sandbox.state, sandbox.tools, *scale, "--replicas=3")
+    outcome = connected("drift")
+    assert outcome.facts == {"Deployment/harbor-core": ["spec.replicas"]}
+    [mend] = outcome.mend
+    assert mend == "kubectl scale deployment/harbor-core --replicas=1 -n harbor"
+    cluster.kubectl(sandbox.state, sandbox.tools, *mend.split()[1:])
+    assert connected("drift").ok
+
+    data = '{"data": {"LOG_LEVEL": "fatal"}}'
+    patch = ["patch", "configmap", "harbor-core", "-n", "harbor", "-p", data]
+    cluster.kubectl(sandbox.state, sandbox.tools, *patch)
+    outcome = connected("drift")
+    assert outcome.facts == {"ConfigMap/harbor-core": ["data.LOG_LEVEL"]}
+    [mend] = outcome.mend
+    subprocess.run(
+        ["sh", "-c", mend],
+        env={**os.environ, **sandbox.variables},
+        capture_output=True,
+        check=True,
+    )
+    assert connected("drift").ok

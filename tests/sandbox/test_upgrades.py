@@ -29,8 +29,16 @@ from toolchain import build as toolchain
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 
+MARKS = ["create sealing-trust", "create state-mark", "create state-mark-record"]
+
 CHANGES: Mapping[str, list[str]] = {
-    "v0.1.0": ["create object-storage-place"],
+    "v0.1.0": [
+        "create object-storage-place",
+        *MARKS,
+        "update cluster",
+        "update image-policy-require",
+    ],
+    "d8ee5dc": [*MARKS, "update cluster", "update image-policy-require"],
 }
 """Version → all that an upgrade from it changes; nothing where no line is. A later feature that
 changes existing Sovereigns is added to each version."""
@@ -56,6 +64,15 @@ def test_an_upgrade_changes_only_what_is_listed_and_loses_nothing(
     assert lost(plan) == []
     changes = [f"{change.act} {change.name}" for change in plan.changes if change.act != "same"]
     assert sorted(changes) == CHANGES.get(version, [])
+
+
+def test_a_named_cluster_enters_the_provider_and_replaces_nothing(tmp_path: Path) -> None:
+    # The recorded state is of a sandbox, which names no cluster; its identifier is this name.
+    config = {"cluster.name": "kwok-sovereign"}
+    plan = recording.preview(recording.versions()[-1], tmp_path, config=config)
+    assert plan.errors == ()
+    assert lost(plan) == []
+    assert [change.name for change in plan.changes if change.act == "update"] == ["cluster"]
 
 
 def test_a_change_that_would_lose_data_is_found(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from components.data_services.valkey import Valkey, ValkeyArgs
 from components.harbor import recovery, release
 from components.harbor.release import HarborRegistry
 from components.kubernetes import client
-from components.kubernetes.client import ClusterUnreachable
+from components.kubernetes.unreachable import ClusterUnreachable
 from components.object_storage.args import ObjectStorageArgs
 from components.object_storage.component import ObjectStorage
 from components.preflight import run as preflight
@@ -76,19 +76,41 @@ AZURE: dict[str, Any] = {"kind": "azure", "account": "omantelharbor", "container
 FILESYSTEM: dict[str, Any] = {"kind": "filesystem", "size": "50Gi", "storageClass": "fast"}
 
 
+KINDS = (
+    "Certificate",
+    "CiliumNetworkPolicy",
+    "Cluster",
+    "ClusterPolicy",
+    "HTTPRoute",
+    "ImageValidatingPolicy",
+    "MutatingPolicy",
+    "SealedSecret",
+    "ServiceMonitor",
+    "ValidatingPolicy",
+)
+
+
+def serving(*kinds: str) -> dict[str, Any]:
+    """What an API server answers about a version of an API with these kinds."""
+    return {"resources": [{"kind": kind} for kind in kinds]}
+
+
 @dataclass
 class Cluster:
     """An API server: what GET answers by path; anything else is not there, or (has_everything)
-    there and empty.
+    there and empty. A version of an API has all kinds that any stack needs.
 
     Takes the place of ClusterClient, class and instance in one.
     """
 
     objects: dict[str, Any] = field(default_factory=dict)
-    cluster_name: str = "omantel"
+    cluster_name: str | None = "omantel"
     contexts: list[str | None] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    merged: list[tuple[str, Any]] = field(default_factory=list)
     is_up: bool = True
+    refused: dict[str, int | None] = field(default_factory=dict)
+    """Path → the status that it is refused with; None for no answer."""
     has_everything: bool = False
 
     def __call__(self, context: str | None) -> "Cluster":
@@ -99,8 +121,15 @@ class Cluster:
 
     def get(self, path: str) -> Any:
         self.asked.append(path)
-        answer = self.objects.get(path, {} if self.has_everything else None)
+        if path in self.refused:
+            raise ClusterUnreachable(f"{path}: forbidden", self.refused[path])
+        is_version = path.startswith("/apis/") and path.count("/") == 3
+        everything = serving(*KINDS) if is_version else {}
+        answer = self.objects.get(path, everything if self.has_everything else None)
         return answer() if callable(answer) else answer
+
+    def patch(self, path: str, merge: dict[str, Any]) -> None:
+        self.merged.append((path, merge))
 
     def text(self, path: str) -> str:
         return str(self.objects[path])

@@ -38,6 +38,8 @@ MARK = "TOPSECRET"
 KUBERNETES_PROVIDER = "pulumi:providers:kubernetes"
 SEAL = "pulumi-python:dynamic/sealing:Seal"
 UNSEALED = "pulumi-python:dynamic/sealing:Unsealed"
+SEALING_TRUST = "pulumi-python:dynamic/sealing:SealingTrust"
+STATE_MARK = "pulumi-python:dynamic/ownership:StateMark"
 BUCKET = "pulumi-python:dynamic/storage:S3Bucket"
 KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
 LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
@@ -46,6 +48,7 @@ PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
 CERTIFICATE = "tls:index/selfSignedCert:SelfSignedCert"
 RELEASE = "kubernetes:helm.sh/v3:Release"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 SERVICE = "kubernetes:core/v1:Service"
 STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
@@ -136,6 +139,8 @@ class Provider:
             return SealProvider().create(props).outs or {}
         computed: Mapping[str, Callable[[], dict[str, Any]]] = {
             UNSEALED: dict,
+            SEALING_TRUST: dict,
+            STATE_MARK: lambda: {"mark": "mark-of-the-state"},
             BUCKET: lambda: {"unsupported": []},
             KEY_PROOF: lambda: {"revision": "proven", "salt": MARK},
             LOCKDOWN: dict,
@@ -362,12 +367,17 @@ def fresh_engine() -> Iterator[Engine]:
 
 def unknown_inputs(resource: Registered) -> set[str]:
     """Properties that hold something not known yet."""
+    return {path[0] for path in unknown_paths(resource)}
 
-    def is_unknown(value: Any) -> bool:
-        if isinstance(value, dict):
-            return any(is_unknown(item) for item in value.values())
-        if isinstance(value, list):
-            return any(is_unknown(item) for item in value)
-        return isinstance(value, Unknown)
 
-    return {key for key, value in resource.inputs.items() if is_unknown(plain(value))}
+def unknown_paths(resource: Registered) -> set[tuple[str, ...]]:
+    """The paths of the inputs that are not known yet."""
+
+    def unknown(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        if isinstance(value, Unknown):
+            yield path
+        items = enumerate(value) if isinstance(value, list) else ()
+        for key, item in value.items() if isinstance(value, dict) else items:
+            yield from unknown(item, (*path, str(key)))
+
+    return set(unknown({key: plain(value) for key, value in resource.inputs.items()}, ()))

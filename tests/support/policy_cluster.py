@@ -6,7 +6,7 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,17 @@ class PolicyCluster:
         return self.request("POST", _pods(pod["metadata"]["namespace"]) + query, pod)
 
     def patch(
-        self, namespace: str, name: str, change: dict[str, Any], *, subresource: str = ""
+        self,
+        namespace: str,
+        name: str,
+        change: dict[str, Any],
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
     ) -> Answer:
         return self.request(
             "PATCH",
-            f"{_pods(namespace)}/{name}{subresource}",
+            f"{_pods(namespace)}/{name}{subresource}{'?dryRun=All' if dry_run else ''}",
             change,
             content="application/strategic-merge-patch+json",
         )
@@ -148,6 +154,31 @@ def pod(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def pod_of(
+    name: str = "probe",
+    namespace: str = "apps",
+    *,
+    good: str,
+    lists: Mapping[str, Sequence[str]],
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A pod with these images in these of its lists; `good` in the container that it needs."""
+    spec = {
+        key: [
+            {"name": f"{key[0]}{n}", "image": {"reference": image} if key == "volumes" else image}
+            for n, image in enumerate(images)
+        ]
+        for key, images in {"containers": [good], **lists}.items()
+        if images
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": namespace, **(metadata or {})},
         "spec": spec,
     }
 

@@ -109,10 +109,8 @@ def imported(
     project = scratch.project(folder / "project")
     shutil.copyfile(RECORDED / version / f"Pulumi.{STACK}.yaml", project / f"Pulumi.{STACK}.yaml")
     kubeconfig = str(folder / "no-kubeconfig")
-    # The provider's kubeconfig is an input: another path would be a change of the provider.
-    text = json.dumps(state or state_of(version)).replace(f"{FOLDER}/kubeconfig", kubeconfig)
     (folder / "state").mkdir()
-    (folder / "state.json").write_text(text)
+    (folder / "state.json").write_text(json.dumps(state or state_of(version)))
     place = Workplace(
         folder=project,
         environment={

@@ -25,7 +25,16 @@ from toolchain.build import Toolbox
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_INDEX = "application/vnd.oci.image.index.v1+json"
+_EMPTY = "application/vnd.oci.empty.v1+json"
+_BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+_STATEMENT = "application/vnd.in-toto+json"
 _PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
+
+
+SIGNATURE = "https://sigstore.dev/cosign/sign/v1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+VULNERABILITIES = "https://cosign.sigstore.dev/attestation/vuln/v1"
 
 
 class Key:
@@ -84,6 +93,60 @@ class Registry:
             for key in keys
         ]
         self._manifest(repository, digest.replace(":", "-") + ".sig", layers)
+
+    def bundle(self, repository: str, digest: str, *statements: tuple[str, Key]) -> None:
+        """In-toto statements about an image, each of a predicate type and by a key, as bundles.
+
+        Cosign 3 writes signatures (SIGNATURE) and attestations so. The registry line has no
+        referrers API, so their list is at the tag to which the OCI distribution specification
+        falls back.
+        """
+        listed = [self._bundle(repository, digest, predicate, key) for predicate, key in statements]
+        index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": listed}
+        tag = digest.replace(":", "-")
+        url = f"http://{self.host}/v2/{repository}/manifests/{tag}"
+        self._send("PUT", url, json.dumps(index).encode(), _INDEX)
+
+    def _bundle(self, repository: str, digest: str, predicate: str, key: Key) -> dict[str, Any]:
+        algorithm, _, value = digest.partition(":")
+        statement = json.dumps(
+            {
+                "_type": "https://in-toto.io/Statement/v1",
+                "subject": [{"name": repository, "digest": {algorithm: value}}],
+                "predicateType": predicate,
+                "predicate": {},
+            }
+        )
+        signed = f"DSSEv1 {len(_STATEMENT)} {_STATEMENT} {len(statement)} {statement}"
+        envelope = {
+            "payload": base64.b64encode(statement.encode()).decode(),
+            "payloadType": _STATEMENT,
+            "signatures": [{"sig": key.sign(signed.encode())}],
+        }
+        content = json.dumps(
+            {
+                "mediaType": _BUNDLE,
+                "verificationMaterial": {"publicKey": {"hint": ""}},
+                "dsseEnvelope": envelope,
+            }
+        ).encode()
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": _MANIFEST,
+            "artifactType": _BUNDLE,
+            "config": {"mediaType": _EMPTY, **self._blob(repository, b"{}")},
+            "layers": [{"mediaType": _BUNDLE, **self._blob(repository, content)}],
+            "subject": {"mediaType": _MANIFEST, "digest": digest, "size": 1},
+        }
+        body = json.dumps(manifest).encode()
+        url = f"http://{self.host}/v2/{repository}/manifests/{_digest(body)}"
+        self._send("PUT", url, body, _MANIFEST)
+        return {
+            "mediaType": _MANIFEST,
+            "digest": _digest(body),
+            "size": len(body),
+            "artifactType": _BUNDLE,
+        }
 
     def _manifest(self, repository: str, tag: str, layers: list[dict[str, Any]]) -> str:
         rootfs = {"type": "layers", "diff_ids": [layer["digest"] for layer in layers]}

@@ -73,3 +73,26 @@ def test_a_decision_has_a_number_a_status_and_a_date(page: Path) -> None:
 
 def test_decisions_are_numbered_without_a_gap_from_the_template_on() -> None:
     assert [int(page.name[:4]) for page in DECISIONS] == list(range(len(DECISIONS)))
+
+
+# --- Commands -----------------------------------------------------------------------------------
+
+PEOPLES = [page for page in pages() if page.parent.name in ("runbooks", "howto")]
+_NEEDS_A_STACK = r"pulumi (?:config (?:set|rm)|stack (?:output|export|import))\b"
+
+
+def commands(page: Path) -> list[str]:
+    """Commands of pulumi's to copy: those in code blocks, and settings to set in the prose."""
+    text = page.read_text()
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    lines = [part for block in blocks for part in re.split(r"\n|&&|;|\|", block)]
+    typed = [line.strip() for line in lines]
+    prose = re.findall(rf"`({_NEEDS_A_STACK}[^`]* [^`]*)`", text)
+    verbs = r"pulumi (up|preview|refresh|destroy|config|stack (output|export|import))\b"
+    return [line for line in typed if re.match(verbs, line)] + prose
+
+
+@pytest.mark.parametrize("page", PEOPLES, ids=lambda page: page.stem)
+def test_a_command_names_the_stack_that_it_is_for(page: Path) -> None:
+    for command in commands(page):
+        assert re.search(r" -s \S", command), command

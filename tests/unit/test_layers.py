@@ -61,7 +61,7 @@ def test_only_one_module_of_the_program_reads_the_stack_config() -> None:
 
 CONFIGURED_PROVIDERS = {
     "components/object_storage/s3/provider.py": "key_pair",
-    "components/sealing/unsealed.py": "cluster_context",
+    "components/sealing/cluster_provider.py": "cluster_context",
 }
 """Module with a dynamic provider that reads the config → its reader in provider_config.py."""
 

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from components.kubernetes import naming
+from components.sealing.unsealed import REVISION_ANNOTATION
 from components.settings.database import SecretRef
 from tests.support import builders
 from tests.support.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
@@ -33,6 +34,7 @@ from tests.support.contract import (
 from tests.support.mocks import (
     BLOB_PLACE,
     BUCKET,
+    CONFIG_MAP,
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
@@ -40,18 +42,24 @@ from tests.support.mocks import (
     PROJECT,
     RELEASE,
     SEAL,
+    SEALED_SECRET,
+    SEALING_TRUST,
+    STATE_MARK,
     STATEFUL_SET,
     Engine,
     fresh_engine,
     text,
     unknown_inputs,
+    unknown_paths,
 )
 from tests.support.project import ROOT
 from tests.unit.harbor.test_recovery import helm_record
 from tests.unit.preflight.test_adoption import chart_objects
 
 GOLDEN = Path(__file__).parent / "golden"
-STACKS = ("local", "omantel", "otech")
+STACKS = tuple(sorted(file.stem for file in GOLDEN.glob("*.txt")))
+"""Those whose resources are written down, as examples. Any other Sovereign is its file alone: the
+preview of its pull request is its test."""
 
 SECRETS = {**builders.SECRETS, "dnsToken": f"{MARK}-token-of-forty-characters-"}
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
@@ -81,6 +89,10 @@ LOCKED: dict[str, Any] = {
     }
 }
 FILESYSTEM: dict[str, Any] = {"storage": {"kind": "filesystem", "size": "50Gi"}}
+POLICIES: dict[str, Any] = {
+    "enforcement": "Enforce",
+    "rewrite": {"enabled": True, "projects": {"docker.io": "dockerhub"}},
+}
 KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
 AZURE: dict[str, Any] = {"storage": builders.AZURE}
@@ -148,12 +160,14 @@ class Program:
         is_up: bool = True,
         is_equipped: bool = True,
         objects: Sections | None = None,
+        refused: dict[str, int | None] | None = None,
         **sections: Any,
     ) -> None:
         """`secrets`: those that are set. `sections`: what replaces those of the stack's file.
 
         `reaches`: the cluster of the kubeconfig, the stack's own unless said; `is_equipped`:
-        whether it has all that any stack needs; `objects`: what else it has, by path.
+        whether it has all that any stack needs; `objects`: what else it has, by path; `refused`:
+        the status of what it refuses, by path.
         """
         given = SECRETS if secrets is None else secrets
         # The sandbox's file names variables where the others have encrypted values.
@@ -167,6 +181,7 @@ class Program:
             cluster_name=reaches or stack,
             is_up=is_up,
             has_everything=is_equipped,
+            refused=refused or {},
             objects={
                 CERTIFICATE_PATH: self._certificate,
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
@@ -244,9 +259,51 @@ def test_a_preview_says_what_it_goes_on_without(program: Program) -> None:
     assert program.run("omantel").log == []
 
 
+CHECKS = (
+    "whether this is the stack's cluster",
+    "whether image policies may refuse pods yet",
+    "whether something exists that must not be touched",
+    "whether the cluster has what the stack needs",
+    "which namespaces without an image policy exist",
+)
+
+
+def test_a_preview_without_its_cluster_says_which_checks_were_not_made(program: Program) -> None:
+    (line,) = [line for line in program.preview_offline("omantel").log if "not checked" in line]
+    assert line == (
+        f"not checked in this preview: {', '.join(CHECKS)}. pulumi up checks it. connection refused"
+    )
+
+
+RECORDS = "/api/v1/namespaces/harbor/secrets?labelSelector=owner%3Dhelm%2Cname%3Dharbor"
+
+
+def test_a_preview_that_may_not_ask_one_thing_makes_the_other_checks(program: Program) -> None:
+    (line,) = program.run("omantel", preview=True, refused={RECORDS: 403}).log
+    assert line == (
+        f"not checked in this preview: {CHECKS[2]}. pulumi up checks it. {RECORDS}: forbidden"
+    )
+    words = program.refusal("omantel", preview=True, refused={RECORDS: 403}, is_equipped=False)
+    assert "missing: " in words
+
+
+@pytest.mark.parametrize("status", [403, 401, None])
+def test_a_check_that_could_not_be_made_ends_an_update(
+    status: int | None, program: Program
+) -> None:
+    words = program.refusal("omantel", refused={RECORDS: status})
+    assert f"is not reached: {RECORDS}: forbidden" in words
+    assert "nothing was touched" in words
+
+
+def test_without_an_answer_the_later_checks_do_not_wait_for_one(program: Program) -> None:
+    (line,) = program.run("omantel", preview=True, refused={RECORDS: None}).log
+    assert f"{CHECKS[2]}, {CHECKS[3]}, {CHECKS[4]}. pulumi up" in line
+
+
 def test_every_golden_file_is_of_a_stack() -> None:
-    assert {file.stem for file in GOLDEN.glob("*.txt")} == set(STACKS)
-    assert {file.suffixes[0][1:] for file in ROOT.glob("Pulumi.*.yaml")} == set(STACKS)
+    assert set(STACKS) <= {file.suffixes[0][1:] for file in ROOT.glob("Pulumi.*.yaml")}
+    assert "local" in STACKS
 
 
 VARIANTS: list[tuple[str, Sections]] = [
@@ -273,6 +330,42 @@ def test_a_variant_runs_and_previews_as_the_same_resources(
 ) -> None:
     made = listing(program.run("otech", **sections))
     assert listing(program.preview_offline("otech", **sections)) == made
+
+
+@pytest.mark.parametrize(
+    "sections", [sections for _, sections in VARIANTS], ids=[name for name, _ in VARIANTS]
+)
+def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
+    sections: Sections, program: Program
+) -> None:
+    seals = program.run("otech", **sections).all(SEAL)
+    in_the_way = {
+        f"/api/v1/namespaces/{seal['namespace']}/secrets/{seal['name']}": {
+            "metadata": {"name": seal["name"]}
+        }
+        for seal in seals
+    }
+    said = program.refusal("otech", objects=in_the_way, **sections)
+    for seal in seals:
+        assert f"kubectl annotate secret {seal['name']} -n {seal['namespace']} " in said
+    assert said.count("no SealedSecret made it") == len(seals)
+
+
+def test_everything_waits_until_the_state_and_the_certificate_are_accepted(
+    program: Program,
+) -> None:
+    engine = program.run("omantel")
+    accepted = {engine.one(STATE_MARK).urn, engine.one(SEALING_TRUST).urn}
+    parents = {resource.urn for resource in engine.resources}
+    for resource in engine.resources:
+        is_free = resource.urn in accepted or resource.typ.startswith("pulumi:providers:")
+        if not is_free and resource.parent not in parents:
+            assert accepted <= resource.dependencies, resource
+    assert engine.one(STATE_MARK).dependencies == frozenset()
+    record = engine.one(CONFIG_MAP)
+    assert record["data"] == {"mark": "mark-of-the-state"}
+    # Nothing can be lost before the credentials are there.
+    assert engine.one(SEALED_SECRET, "credentials-secret-key-manifest").urn in record.dependencies
 
 
 # --- Where it goes -----------------------------------------------------------------------------
@@ -422,10 +515,28 @@ def test_a_kind_s_own_secret_is_asked_for_and_no_other(
 def test_in_a_preview_what_is_not_known_stays_so(program: Program) -> None:
     engine = program.preview_offline("omantel")
     assert "values" in unknown_inputs(engine.one(RELEASE))
+    assert {path[-1] for path in unknown_paths(engine.one(RELEASE))} == {"sovereign-harbor/secrets"}
     for seal in engine.all(SEAL):
         assert "certificate" in unknown_inputs(seal)
     admin = engine.outputs["adminPassword"]
     assert (admin.is_known, admin.is_secret) == (False, True)
+
+
+@pytest.mark.parametrize("sections", [{}, SHARED, FILESYSTEM], ids=["own", "shared", "volume"])
+def test_a_preview_without_cluster_hides_nothing_that_the_settings_decide(
+    sections: Sections, program: Program
+) -> None:
+    """Of objects in the cluster only ciphertexts, revisions and the state's mark are unknown."""
+    engine = program.preview_offline("omantel", imagePolicy=POLICIES, **sections)
+    hidden = {
+        (resource.typ, ".".join(path))
+        for resource in engine.resources
+        if resource.typ.startswith("kubernetes:")
+        for path in unknown_paths(resource)
+        if path[-1] not in ("sovereign-harbor/secrets", REVISION_ANNOTATION)
+    }
+    mark = ("kubernetes:core/v1:ConfigMap", "data.mark")
+    assert hidden == {(SEALED_SECRET, "spec.encryptedData"), mark}
 
 
 # --- Storage and data services -----------------------------------------------------------------
@@ -641,6 +752,33 @@ def test_enforce_against_what_audit_reported_is_refused_before_anything_is_creat
     words = program.refusal("otech", preview=preview, objects=objects, imagePolicy=policy)
     assert "apps/web: refused: nginx" in words
     assert "nothing was touched" in words
+
+
+@pytest.mark.parametrize(
+    ("policy", "evidence"),
+    [
+        (None, "no report"),
+        ([], "no report"),
+        (["web", "api"], "Audit's reports about 2 pods, none of which it would have refused"),
+    ],
+)
+def test_enforce_says_on_how_many_reports_it_rests(
+    policy: list[str] | None, evidence: str, program: Program
+) -> None:
+    passed = {"policy": "require-harbor-images", "result": "pass"}
+    items = [
+        {"scope": {"namespace": "apps", "name": name}, "results": [passed]} for name in policy or ()
+    ]
+    objects = {
+        REQUIRE_POLICY: None if policy is None else {"spec": {"validationActions": ["Audit"]}},
+        POLICY_REPORTS: {"items": items},
+        "/apis/openreports.io/v1alpha1/reports": None,
+    }
+    run = program.run(
+        "otech", preview=True, objects=objects, imagePolicy={"enforcement": "Enforce"}
+    )
+    told = f"sovereign-harbor:imagePolicy.enforcement = Enforce rests on {evidence}"
+    assert told in "\n".join(run.log)
 
 
 def test_a_key_that_nobody_knows_is_refused(program: Program) -> None:

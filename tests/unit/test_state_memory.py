@@ -28,7 +28,9 @@ PINNED = {
     ("components.object_storage.key_proof", "KeyProofProvider"),
     ("components.object_storage.s3_bucket", "S3BucketProvider"),
     ("components.object_storage.s3_lockdown", "S3LockdownProvider"),
+    ("components.ownership.state_mark", "StateMarkProvider"),
     ("components.sealing.seal", "SealProvider"),
+    ("components.sealing.trust", "SealingTrustProvider"),
     ("components.sealing.unsealed", "UnsealedProvider"),
 }
 """Module and class. A line is added with a new provider, and never changed or taken away."""

@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from engine import stacks
+from fleet import gitlab
 from tests.support.project import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").iterdir())
@@ -60,6 +61,14 @@ def runs(job: dict[str, Any]) -> Iterator[str]:
 def gitlab_jobs() -> dict[str, dict[str, Any]]:
     reserved = {"workflow", "stages", "default", "variables"}
     return {name: job for name, job in parsed(GITLAB).items() if name not in reserved}
+
+
+def child_jobs(verb: str, *names: str) -> dict[str, dict[str, Any]]:
+    """The jobs of the pipeline that GitLab starts for these Sovereigns."""
+    child = yaml.safe_load(gitlab.pipeline(verb, names, parsed(GITLAB)))
+    reserved = {"stages", "default", "variables", ".pulumi"}
+    assert child["stages"] == [verb]
+    return {name: job for name, job in child.items() if name not in reserved}
 
 
 def targets() -> set[str]:
@@ -157,8 +166,8 @@ def test_drift_is_scheduled() -> None:
 
 def test_every_target_that_ci_calls_exists() -> None:
     github = [script for file in WORKFLOWS for job in jobs(file).values() for script in runs(job)]
-    gitlab = [line for job in gitlab_jobs().values() for line in job.get("script", [])]
-    called = {target for script in [*github, *gitlab] for target in made(script)}
+    on_gitlab = [line for job in gitlab_jobs().values() for line in job.get("script", [])]
+    called = {target for script in [*github, *on_gitlab] for target in made(script)}
     needed = {"check", "test-unit", "test-sandbox", "preview", "fleet-up", "fleet-drift", "stacks"}
     assert needed <= called
     assert called <= targets(), called - targets()
@@ -168,9 +177,11 @@ def test_both_ci_systems_do_the_same() -> None:
     github = {
         t for file in WORKFLOWS for job in jobs(file).values() for s in runs(job) for t in made(s)
     }
-    gitlab = {t for job in gitlab_jobs().values() for s in job.get("script", []) for t in made(s)}
+    on_gitlab = {
+        t for job in gitlab_jobs().values() for s in job.get("script", []) for t in made(s)
+    }
     by_matrix = {"stacks", "sovereigns", "preview"}
-    assert github - by_matrix == gitlab - {"fleet-preview"}
+    assert github - by_matrix == on_gitlab - {"fleet-preview", "gitlab-sovereigns"}
 
 
 def test_the_matrix_is_computed_from_the_files() -> None:
@@ -187,13 +198,41 @@ def test_ci_uses_the_pulumi_that_the_program_is_pinned_to() -> None:
     assert parsed(GITLAB)["variables"]["PULUMI_VERSION"] == PULUMI
 
 
-def test_on_gitlab_up_is_approved_alone_and_never_cancelled() -> None:
-    all_jobs = gitlab_jobs()
-    up = all_jobs["up"]
-    assert up["environment"]["name"] == "sovereigns"
-    assert all(rule["when"] == "manual" for rule in up["rules"])
-    assert up["resource_group"] == all_jobs["drift"]["resource_group"]
-    for name in ("preview", "drift", "up"):
+def test_on_gitlab_each_sovereign_has_its_own_environment_and_approval() -> None:
+    ups, drifts = (child_jobs(verb, "omantel", "otech") for verb in ("up", "drift"))
+    assert [job["environment"]["name"] for job in ups.values()] == ["omantel", "otech"]
+    assert all(rule["when"] == "manual" for job in ups.values() for rule in job["rules"])
+    assert [job["resource_group"] for job in ups.values()] == ["stack-omantel", "stack-otech"]
+    # A comparison needs nobody's approval, and never runs beside an update of the same stack.
+    for up, compared in zip(ups.values(), drifts.values(), strict=True):
+        assert "rules" not in compared
+        assert compared["environment"] == {**up["environment"], "action": "access"}
+        assert compared["resource_group"] == up["resource_group"]
+        assert compared["variables"] == up["variables"]
+
+
+def test_on_gitlab_the_sovereigns_are_those_with_a_file() -> None:
+    for verb in gitlab.VERBS:
+        written = subprocess.run(
+            ["make", "-s", "gitlab-sovereigns", f"VERB={verb}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert yaml.safe_load(written).keys() >= {f"{verb} {name}" for name in stacks.sovereigns()}
+        trigger = gitlab_jobs()[verb]["trigger"]
+        assert trigger["include"] == [{"artifact": f"{verb}.yml", "job": "sovereigns"}]
+        assert f"VERB={verb} OUTPUT={verb}.yml" in "\n".join(gitlab_jobs()["sovereigns"]["script"])
+
+
+def test_on_gitlab_a_fleet_without_a_sovereign_has_a_pipeline_too() -> None:
+    assert list(child_jobs("up")) == ["no Sovereign"]
+
+
+def test_on_gitlab_no_run_on_a_stack_is_cancelled() -> None:
+    all_jobs = {**gitlab_jobs(), **child_jobs("up", "a"), **child_jobs("drift", "a")}
+    for name in ("preview", "up a", "drift a"):
         assert all_jobs[all_jobs[name]["extends"]]["interruptible"] is False
     assert re.search(r":\d+\.\d+\.\d+", parsed(GITLAB)["default"]["image"])
 
@@ -230,10 +269,23 @@ SCHEMAS = {
 }
 
 
+@pytest.mark.parametrize("verb", gitlab.VERBS)
+def test_the_pipeline_of_the_sovereigns_is_what_gitlab_s_schema_says(
+    verb: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "child.yml"
+    file.write_text(gitlab.pipeline(verb, ["omantel"], parsed(GITLAB)))
+    assert_valid(file, SCHEMAS[GITLAB])
+
+
 @pytest.mark.parametrize("file", SCHEMAS, ids=lambda file: file.name)
 def test_the_file_is_what_its_schema_says(file: Path) -> None:
+    assert_valid(file, SCHEMAS[file])
+
+
+def assert_valid(file: Path, schema: str) -> None:
     completed = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", SCHEMAS[file], str(file)],
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(file)],
         capture_output=True,
         text=True,
     )

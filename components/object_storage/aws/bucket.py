@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from functools import partial
 
 import pulumi
 import pulumi_aws as aws
@@ -17,9 +17,8 @@ from components.object_storage.keyed_bucket import registry_keys
 from components.object_storage.location import BucketLocation, bucket_location, s3_driver
 from components.object_storage.seam import seam
 from components.object_storage.store import HARBOR_SECRET, Store
+from components.ordering import after
 from components.settings.storage.aws import AwsStorage, NodeRole
-
-T = TypeVar("T")
 
 
 def aws_bucket(
@@ -36,31 +35,35 @@ def aws_bucket(
     options = pulumi.ResourceOptions(parent=parent, provider=provider)
     location = _guarded_bucket(name, args.context, settings, options)
     declared, context = bucket_location(settings), args.context
+    to_seam = partial(
+        seam,
+        f"{name}-seam",
+        declared,
+        namespace=settings.seam_namespace,
+        context=context,
+        parent=parent,
+    )
     if isinstance(settings.access, NodeRole):
         policy = allow_nodes(name, settings, settings.access, options)
-        location = _after(policy.id, location)
-        no_key = _after(location, "")
-        seam(f"{name}-seam", declared, no_key, no_key, keyless=True, context=context, parent=parent)
+        location = after(policy.id, location)
+        no_key = after(location, "")
+        to_seam(no_key, no_key, keyless=True)
         return Store(
-            location=location, storage=location.apply(lambda at: _for_harbor(settings, at, None))
+            location=location, storage=after(location, _for_harbor(settings, declared, None))
         )
     pair = key_pair(name, settings, settings.access, options)
-    access_key, secret_key = (_after(location, key) for key in pair)
-    seam(f"{name}-seam", declared, access_key, secret_key, context=context, parent=parent)
+    access_key, secret_key = (after(location, key) for key in pair)
+    to_seam(access_key, secret_key)
     keys = registry_keys(access_key, secret_key)
     credentials = context.sealed(f"{name}-credentials", HARBOR_SECRET, keys, parent=parent)
     return Store(
         location=location,
         revision=credentials.revision,
-        storage=pulumi.Output.all(location, credentials.secret_name).apply(
-            lambda known: _for_harbor(settings, *known)
+        storage=after(
+            pulumi.Output.all(location, credentials.secret_name),
+            _for_harbor(settings, declared, HARBOR_SECRET),
         ),
     )
-
-
-def _after(before: pulumi.Output[Any], value: pulumi.Input[T]) -> pulumi.Output[T]:
-    """`value`, known only once `before` is; as secret as it was."""
-    return pulumi.Output.all(before, value).apply(lambda known: known[1])
 
 
 def _for_harbor(
@@ -76,7 +79,7 @@ def _for_harbor(
 def _guarded_bucket(
     name: str, context: Context, settings: AwsStorage, options: pulumi.ResourceOptions
 ) -> pulumi.Output[BucketLocation]:
-    """Where the bucket is, known once it exists with all its guards."""
+    """Where the bucket is. What takes it waits for the bucket with all its guards."""
     assert options.parent is not None
     adopted = pulumi.ResourceOptions(import_=settings.bucket if settings.adopt else None)
     data = pulumi.ResourceOptions.merge(context.data_options(options.parent), adopted)
@@ -89,6 +92,4 @@ def _guarded_bucket(
     # A bucket that a destroy leaves in place keeps its guards.
     stays = pulumi.ResourceOptions(retain_on_delete=context.retain)
     there = guards(name, bucket, settings, pulumi.ResourceOptions.merge(options, stays))
-    return pulumi.Output.all(*[guard.id for guard in there]).apply(
-        lambda _: bucket_location(settings)
-    )
+    return after(pulumi.Output.all(*[guard.id for guard in there]), bucket_location(settings))

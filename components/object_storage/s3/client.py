@@ -18,6 +18,7 @@ from botocore.exceptions import HTTPClientError, IncompleteReadError
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.errors import BucketError, explained
+from components.proxies import proxies_for
 
 ATTEMPTS = 8
 """Of each request. With jittered exponential back-off they take about a minute."""
@@ -68,6 +69,8 @@ def s3_client(location: BucketLocation, credentials: S3Credentials) -> Any:
                 read_timeout=READ_SECONDS,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
+                # None lets the SDK read the environment, in which it takes no ranges.
+                proxies=proxies_for(location.endpoint, os.environ) if location.endpoint else None,
             ),
         )
     client.meta.events.register("before-call.s3", _md5_where_a_checksum_is_required)

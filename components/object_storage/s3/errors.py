@@ -12,6 +12,9 @@ NOT_OFFERED = frozenset(
 )
 """Codes by which stores say that they lack a feature."""
 
+RULE_REFUSED = NOT_OFFERED | {"InvalidArgument", "InvalidRequest", "MalformedXML"}
+"""Codes by which stores say that they do not take a lifecycle rule."""
+
 _KEY_REFUSED = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "ExpiredToken"}
 )

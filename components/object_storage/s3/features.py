@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -15,12 +16,13 @@ from components.object_storage.lifecycle import (
     abort_uploads,
     expire_versions,
 )
-from components.object_storage.s3.errors import NOT_OFFERED, error_code
+from components.object_storage.s3.errors import NOT_OFFERED, RULE_REFUSED, error_code
 
 
 def put_features(client: Any, props: dict[str, Any]) -> list[str]:
     """Puts the declared features on the bucket; returns those the store does not offer.
 
+    A lifecycle rule that the store does not take is among them, by its ID, while it takes others.
     Raises ClientError for every other refusal.
     """
     unsupported: list[str] = []
@@ -30,7 +32,7 @@ def put_features(client: Any, props: dict[str, Any]) -> list[str]:
         ("tagging", _put_tags),
     ):
         try:
-            put(client, props)
+            unsupported += put(client, props)
         except ClientError as error:
             if error_code(error) not in NOT_OFFERED:
                 raise
@@ -38,11 +40,16 @@ def put_features(client: Any, props: dict[str, Any]) -> list[str]:
     return unsupported
 
 
-def declared(props: dict[str, Any]) -> dict[str, Any]:
-    """The features as `props` declare them, in the shape in which `observed` returns them."""
+def declared(props: dict[str, Any], unsupported: Collection[str] = ()) -> dict[str, Any]:
+    """The features as `props` declare them, in the shape in which `observed` returns them.
+
+    `unsupported`: what `put_features` returned; lifecycle rules in it are left out.
+    """
     return {
         "versioning": bool(props["versioning"]),
-        "lifecycle": _effects(_lifecycle_rules(props)),
+        "lifecycle": _effects(
+            [rule for rule in _lifecycle_rules(props) if rule["ID"] not in unsupported]
+        ),
         "tags": dict(props["tags"]),
     }
 
@@ -86,22 +93,47 @@ def _effect(rule: LifecycleRule) -> str:
     return json.dumps(effect, sort_keys=True)
 
 
-def _put_versioning(client: Any, props: dict[str, Any]) -> None:
+def _put_versioning(client: Any, props: dict[str, Any]) -> list[str]:
     # Versioning that was never on stays off: suspending it would be a third state.
     if props["versioning"] or _versioning(client, props["bucket"]) is not None:
         client.put_bucket_versioning(
             Bucket=props["bucket"],
             VersioningConfiguration={"Status": "Enabled" if props["versioning"] else "Suspended"},
         )
+    return []
 
 
-def _put_lifecycle(client: Any, props: dict[str, Any]) -> None:
-    client.put_bucket_lifecycle_configuration(
-        Bucket=props["bucket"], LifecycleConfiguration={"Rules": _lifecycle_rules(props)}
-    )
+def _put_lifecycle(client: Any, props: dict[str, Any]) -> list[str]:
+    """Puts the rules that the store takes; returns the IDs of the others.
+
+    Raises ClientError where it takes none.
+    """
+    rules = _lifecycle_rules(props)
+
+    def put(some: list[LifecycleRule]) -> ClientError | None:
+        try:
+            client.put_bucket_lifecycle_configuration(
+                Bucket=props["bucket"], LifecycleConfiguration={"Rules": some}
+            )
+        except ClientError as error:
+            if error_code(error) not in RULE_REFUSED:
+                raise
+            return error
+        return None
+
+    refusal = put(rules)
+    if refusal is None:
+        return []
+    # The store refuses the document as a whole, so each rule is tried alone.
+    taken = [rule for rule in rules if put([rule]) is None] if len(rules) > 1 else []
+    if not taken or len(taken) == len(rules):
+        raise refusal
+    if (refusal_of_the_rest := put(taken)) is not None:
+        raise refusal_of_the_rest
+    return [rule["ID"] for rule in rules if rule not in taken]
 
 
-def _put_tags(client: Any, props: dict[str, Any]) -> None:
+def _put_tags(client: Any, props: dict[str, Any]) -> list[str]:
     bucket, tags = props["bucket"], props["tags"]
     if tags:
         client.put_bucket_tagging(
@@ -110,6 +142,7 @@ def _put_tags(client: Any, props: dict[str, Any]) -> None:
         )
     elif _tags(client, bucket):
         client.delete_bucket_tagging(Bucket=bucket)
+    return []
 
 
 def _versioning(client: Any, bucket: str) -> str | None:

@@ -114,4 +114,4 @@ def _database_problems(client: ClusterClient, settings: Settings) -> list[str]:
             "what was set there goes back to the operator's default"
         )
     image = section.image or versions.POSTGRES_IMAGE
-    return list(database.cluster_problems(spec, section, image, stack))
+    return list(database.cluster_problems(spec, image, stack))

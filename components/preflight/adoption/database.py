@@ -9,8 +9,6 @@ from typing import Any, Final
 from components.data_services.postgres import CLUSTER, DATABASE, OWNER, SECRET
 from components.harbor.recovery import RUNBOOK
 from components.kubernetes.client import dig
-from components.kubernetes.quantities import bytes_of
-from components.settings.database import DedicatedDatabase
 
 KEPT_ONLY_BY_ITS_OWNER: Final = (
     "backup",
@@ -59,9 +57,7 @@ def foreign_cluster(namespace: str, stack: str) -> str:
     )
 
 
-def cluster_problems(
-    spec: Mapping[str, Any], settings: DedicatedDatabase, image: str, stack: str
-) -> Iterator[str]:
+def cluster_problems(spec: Mapping[str, Any], image: str, stack: str) -> Iterator[str]:
     """What adopting a Cluster would lose, or Kubernetes would refuse in the middle of the run.
 
     `spec`: its spec as it is. `image`: the PostgreSQL image that it would get.
@@ -78,17 +74,6 @@ def cluster_problems(
             f"Cluster {CLUSTER} has {', '.join(held)}, which this program does not write and would "
             f"take away\n  fix: {USE_AS_SHARED}"
         )
-    sizes = {
-        "storageSize": (dig(spec, "storage", "size"), settings.storage_size),
-        "walStorageSize": (dig(spec, "walStorage", "size"), settings.wal_storage_size),
-    }
-    for key, (has, would_have) in sizes.items():
-        if has is not None and (would_have is None or bytes_of(has) > bytes_of(would_have)):
-            yield (
-                f"Cluster {CLUSTER} has volumes of {has}, this stack would give it "
-                f"{would_have or 'none'}, and they cannot shrink\n"
-                f"  fix: pulumi config set --path 'database.{key}' {has} -s {stack}"
-            )
     runs: str = spec.get("imageName") or ""
     if _major(runs) != _major(image):
         yield (

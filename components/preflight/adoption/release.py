@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from components.data_services.postgres import CLUSTER, DATABASE
 from components.harbor.recovery import RUNBOOK, Record
 from components.harbor_inputs import MINTED_SECRET_KEY, RELEASE
-from components.kubernetes.quantities import bytes_of
 from components.preflight.adoption.running import RunningHarbor
 from components.settings.database import SharedDatabase
 from components.settings.model import Settings
@@ -59,7 +58,7 @@ def release_problems(
     running: RunningHarbor, newest: Record, settings: Settings, stack: str
 ) -> Iterator[str]:
     """What adopting a release would lose, or Kubernetes would refuse in the middle of the run."""
-    yield from _helm_problems(newest, settings, stack)
+    yield from _helm_problems(newest)
     if running.database_host == CHARTS_OWN_DATABASE:
         yield (
             "its database is the chart's own PostgreSQL, which goes with the release's values\n"
@@ -68,10 +67,9 @@ def release_problems(
     else:
         yield from _database_problems(running, settings)
     yield from _store_problems(running, settings, stack)
-    yield from _scanner_problems(running, settings, stack)
 
 
-def _helm_problems(newest: Record, settings: Settings, stack: str) -> Iterator[str]:
+def _helm_problems(newest: Record) -> Iterator[str]:
     release = f"Helm release {RELEASE}, revision {newest.revision},"
     if newest.status != "deployed":
         yield f"{release} is {newest.status}\n  fix: bring it to deployed with helm first"
@@ -80,18 +78,6 @@ def _helm_problems(newest: Record, settings: Settings, stack: str) -> Iterator[s
             f"{release} holds values; the engine would write them, passwords too, readably into "
             f"this stack's state\n  fix: record a revision without them, see {RUNBOOK}"
         )
-    before, after = newest.chart_version, settings.harbor.chart.version
-    if before is not None and _number(before) > _number(after):
-        yield (
-            f"{release} is of chart {before}, this stack's is {after}: a database of a newer "
-            "Harbor does not work with an older one\n"
-            f"  fix: pulumi config set --path 'harbor.chart.version' {before} -s {stack}"
-        )
-
-
-def _number(version: str) -> tuple[int, ...]:
-    release = version.partition("+")[0].partition("-")[0]
-    return tuple(int(part) for part in release.split(".") if part.isdigit())
 
 
 def _database_problems(running: RunningHarbor, settings: Settings) -> Iterator[str]:
@@ -134,28 +120,4 @@ def _store_problems(running: RunningHarbor, settings: Settings, stack: str) -> I
             f"its images are below {prefix or '/'} in the bucket, and would be looked for below "
             f"{folder or '/'}\n"
             f"  fix: pulumi config set --path 'storage.rootDirectory' '{prefix}' -s {stack}"
-        )
-
-
-def _scanner_problems(running: RunningHarbor, settings: Settings, stack: str) -> Iterator[str]:
-    volume = running.scanner_volume
-    if volume is None or not settings.trivy.enabled:
-        return
-    size = settings.trivy.storage_size
-    if bytes_of(volume.size) != bytes_of(size):
-        yield (
-            f"the volume of StatefulSet {RELEASE}-trivy is of {volume.size}, which Kubernetes lets "
-            f"nobody change; this stack's is of {size}\n"
-            f"  fix: pulumi config set --path 'trivy.storageSize' {volume.size} -s {stack}"
-        )
-    if volume.storage_class != settings.harbor.storage_class:
-        to_set = (
-            f"pulumi config rm --path 'harbor.storageClass' -s {stack}"
-            if volume.storage_class is None
-            else f"pulumi config set --path 'harbor.storageClass' {volume.storage_class} -s {stack}"
-        )
-        yield (
-            f"the volume of StatefulSet {RELEASE}-trivy is of StorageClass "
-            f"{volume.storage_class or '(the default)'}, which Kubernetes lets nobody change\n"
-            f"  fix: {to_set}"
         )

@@ -13,14 +13,6 @@ from components.kubernetes.client import ClusterClient, dig, secret_value
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClaimTemplate:
-    """What a StatefulSet asks of its volume; Kubernetes does not allow it to change."""
-
-    size: str
-    storage_class: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class RunningHarbor:
     """`key_secret`: Secret from which core reads its secretKey; `key`: that key, "" if missing.
 
@@ -33,7 +25,6 @@ class RunningHarbor:
     database_host: str
     database_name: str
     store: Mapping[str, Any]
-    scanner_volume: ClaimTemplate | None
 
 
 def running_harbor(client: ClusterClient, namespace: str) -> RunningHarbor | None:
@@ -55,7 +46,6 @@ def running_harbor(client: ClusterClient, namespace: str) -> RunningHarbor | Non
         database_host=settings.get("POSTGRESQL_HOST", ""),
         database_name=settings.get("POSTGRESQL_DATABASE", ""),
         store=_store(yaml.safe_load(registry or "") or {}),
-        scanner_volume=_claim(client.get(f"{apps}/statefulsets/{RELEASE}-trivy")),
     )
 
 
@@ -72,13 +62,3 @@ def _store(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
         if name not in ("cache", "delete", "maintenance", "redirect", "tag"):
             return options or {}
     return {}
-
-
-def _claim(stateful_set: Any) -> ClaimTemplate | None:
-    templates: list[Any] = dig(stateful_set, "spec", "volumeClaimTemplates") or []
-    for template in templates:
-        return ClaimTemplate(
-            size=template["spec"]["resources"]["requests"]["storage"],
-            storage_class=template["spec"].get("storageClassName"),
-        )
-    return None

@@ -16,6 +16,7 @@ from typing import Any, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from components.public_passphrase import ALLOWED, way_out
 from components.settings import cross
 from components.settings.cross import Path
 from components.settings.model import Settings
@@ -276,6 +277,16 @@ def missing_secret(key: str, *, stack: str, sandbox: bool) -> Refusal:
     """A secret that is needed and not set."""
     allowed = SECRETS[key].allowed(sandbox=sandbox)
     return Refusal(key=key, value=_NOT_SET, allowed=allowed, fix=set_secret(key, stack))
+
+
+def public_passphrase(stack: str) -> Refusal:
+    """Refuses the sandbox's environment to a stack that is no sandbox."""
+    return Refusal(
+        key="(PULUMI_CONFIG_PASSPHRASE)",
+        value="the sandbox's",
+        allowed=ALLOWED,
+        fix=way_out(stack),
+    )
 
 
 def given_and_rotated(rotation: RotationSettings, *, stack: str) -> list[Refusal]:

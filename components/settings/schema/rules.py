@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from components.kubernetes.quantities import bytes_of
+from components.settings.exclusions import CLUSTER, ESTATE
 
 Check = Callable[[Any], str | None]
 """Takes a value of the field's type. Returns None if it is allowed, else the reason against it: ""
@@ -102,15 +103,34 @@ DNS_LABEL = SettingRule(
     example="harbor",
     check=matching(_LABEL),
 )
+
+
+def _own_namespace(name: str) -> str | None:
+    if name == "default":
+        return (
+            "Harbor's namespace is labelled, restricted and, without retainData, deleted as a whole"
+        )
+    others = {**CLUSTER, **ESTATE}
+    if name in others and not name.startswith("kube-"):
+        return f"{name} belongs to other software ({others[name]})"
+    return matching(rf"(?!kube-){_LABEL}")(name)
+
+
 OWN_NAMESPACE = SettingRule(
-    allowed=f"{DNS_LABEL.allowed}; Kubernetes keeps those that begin with kube- for itself",
+    allowed=f"{DNS_LABEL.allowed}; not default, not the namespace of other software of the "
+    "platform; Kubernetes keeps those that begin with kube- for itself",
     example="harbor",
-    check=matching(rf"(?!kube-){_LABEL}"),
+    check=_own_namespace,
 )
 OBJECT_NAME = SettingRule(
     allowed="a Kubernetes object name: lower-case letters, digits, '-' and '.'",
     example="harbor-database",
     check=matching(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"),
+)
+PRIORITY_CLASS = SettingRule(
+    allowed="the name of a PriorityClass",
+    example="business-critical",
+    check=OBJECT_NAME.check,
 )
 STORAGE_CLASS = SettingRule(
     allowed='the name of a StorageClass; "" or nothing for the cluster\'s default',
@@ -139,28 +159,34 @@ NON_EMPTY = SettingRule(
 )
 
 
-def _fqdn(text: str) -> str | None:
+def _dns_name(text: str) -> str | None:
     labels = text.split(".")
     if "://" in text:
         return "a name, not a URL"
     if text != text.lower():
         return "upper-case letters are not allowed"
-    if labels[0] == "registry":
-        return "the Sovereign's own name: the program puts 'registry.' in front of it"
     if len(labels) < 2:
         return "one label is not a fully qualified name"
+    if labels[-1].isdecimal():
+        return "an address is not a name"
+    is_name = all(re.fullmatch(_LABEL, label) for label in labels)
+    return None if is_name and len(text) <= 253 else ""
+
+
+def _fqdn(text: str) -> str | None:
+    if text.partition(".")[0] == "registry" and "://" not in text:
+        return "the Sovereign's own name: the program puts 'registry.' in front of it"
     if len(f"registry.{text}") > 253:
         return "with 'registry.' in front it would exceed the 253 characters of a DNS name"
-    good = all(re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", label) for label in labels)
-    return None if good else ""
+    return _dns_name(text)
 
 
-FQDN = SettingRule(
-    allowed="a lower-case DNS name of at least two labels (RFC 1035), each a letter and then "
-    "letters, digits and '-', at most 63 characters",
-    example="omantel.omani.works",
-    check=_fqdn,
+_DNS_NAME = (
+    "a lower-case DNS name of at least two labels (RFC 1123), each of letters, digits and '-', at "
+    "most 63 characters, the last one no number"
 )
+FQDN = SettingRule(allowed=_DNS_NAME, example="omantel.omani.works", check=_fqdn)
+DNS_NAME = SettingRule(allowed=_DNS_NAME, example="registry.omantel.omani.works", check=_dns_name)
 
 
 # --- Addresses -------------------------------------------------------------------------------
@@ -215,10 +241,10 @@ SHA256 = SettingRule(
     example="$(sha256sum harbor-1.18.3.tgz | cut -d' ' -f1)",
     check=matching(r"[0-9a-f]{64}"),
 )
-IMAGE = SettingRule(
-    allowed="an image reference with a tag or digest",
-    example="ghcr.io/cloudnative-pg/postgresql:17.5",
-    check=matching(r"[a-z0-9][^\s@]*(:[\w][\w.-]{0,127}|@sha256:[0-9a-f]{64})"),
+FINGERPRINT = SettingRule(
+    allowed="64 lower-case hexadecimal digits, without colons",
+    example="$(openssl x509 -in sealing.pem -outform DER | sha256sum | cut -d' ' -f1)",
+    check=matching(r"[0-9a-f]{64}"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -139,6 +139,8 @@ def _with_mode(value: Any) -> Any:
 class AwsStorage(BucketSettings):
     """Amazon S3. This program makes the bucket and the registry's access to it."""
 
+    provider: ClassVar[str | None] = "aws"
+
     kind: Literal["aws"] = "aws"
     region: Annotated[str, _REGION]
     """Region of the bucket."""
@@ -177,6 +179,10 @@ class AwsStorage(BucketSettings):
     @property
     def is_path_style(self) -> bool:
         return False
+
+    @property
+    def has_credentials(self) -> bool:
+        return isinstance(self.access, AccessKey)
 
     @property
     def identity_servers(self) -> tuple[tuple[str, int], ...]:

@@ -2,11 +2,14 @@
 
 import re
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Self
+from dataclasses import replace
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
+from components.kubernetes.naming import SEAM_NAMESPACE
 from components.settings.schema.rules import (
+    DNS_LABEL,
     REMOVE,
     Check,
     Section,
@@ -68,10 +71,24 @@ REGION = SettingRule(
     example="us-east-1",
     check=matching(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"),
 )
+OWN_FOLDER: Final = ".sovereign-harbor"
+"""Folder in a bucket, or below a root directory, of the objects that this program itself writes."""
+
+_PREFIX = matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*")
+
+
+def _root_directory(prefix: str) -> str | None:
+    """Images below OWN_FOLDER would count as this program's own objects, which a deletion of the
+    bucket removes without asking. A store may read // and /./ as /, so such parts do not count."""
+    if OWN_FOLDER in prefix.split("/"):
+        return f"{OWN_FOLDER} is the folder of this program's own objects, which go with the bucket"
+    return _PREFIX(prefix)
+
+
 ROOT_DIRECTORY = SettingRule(
     allowed="a prefix of letters, digits, '.', '_', '-' and '/', without '..'",
     example="harbor",
-    check=written_unquoted(matching(r"(?!.*\.\.)[A-Za-z0-9._/-]*")),
+    check=written_unquoted(_root_directory),
 )
 
 
@@ -97,6 +114,8 @@ class StorageKind(AsksForSecrets):
     """Whether blobs are kept outside the cluster, on a host that pods must reach."""
     has_seam: ClassVar[bool] = False
     """Whether the store speaks S3, so that the estate's seam can announce the bucket to others."""
+    provider: ClassVar[str | None] = None
+    """Pulumi's package besides kubernetes whose default provider the stack's file switches off."""
 
     moved_to: Annotated[str, MOVED_TO] | None = None
     """Name of this section's location, once blobs were moved to it from another one."""
@@ -128,6 +147,11 @@ class StorageKind(AsksForSecrets):
     def bucket_name(self) -> str | None:
         """Name of the bucket or container; None without one."""
         return None
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether the registry reads credentials of the store from a Secret."""
+        return bool(self.needed_secrets)
 
     @property
     def redirects(self) -> bool:
@@ -185,6 +209,9 @@ class BucketSettings(StorageKind):
     """Size in bytes above which the registry copies an upload in parts."""
     multipart_copy_max_concurrency: Concurrency | None = None
     """How many parts the registry copies at a time."""
+    seam_namespace: Annotated[str, replace(DNS_LABEL, example=SEAM_NAMESPACE)] = SEAM_NAMESPACE
+    """Namespace of the Secret `object-storage`, by which other programs find the bucket. After a
+    change, programs that read the Secret in the old namespace no longer have it."""
     root_directory: Annotated[str, ROOT_DIRECTORY] = ""
     """Prefix inside the bucket under which the registry keeps its files."""
 

@@ -1,5 +1,6 @@
 """The storage kinds with a key pair that a person made: Hetzner Object Storage, other S3. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -52,18 +53,20 @@ class Lockdown(Section):
 
 
 class KeyedBucket(BucketSettings):
-    """A bucket made and used with a key pair that a person made."""
+    """A bucket made and used with a key pair that a person made.
+
+    Stores differ in the lengths of keys: MinIO takes users of 3 and passwords of 8 characters,
+    Backblaze gives secrets of 31, others access keys of 61 and secrets of 64 and more.
+    """
 
     secrets: ClassVar[Mapping[str, SecretRule]] = {
         "s3AccessKey": SecretRule(
             description="Access key of the bucket",
-            shape=characters(16, 64),
-            in_sandbox=characters(3, 64),
+            shape=characters(3, 128),
         ),
         "s3SecretKey": SecretRule(
             description="Secret key of the bucket",
-            shape=characters(32, 128),
-            in_sandbox=characters(8, 128),
+            shape=characters(8, 256),
         ),
     }
 
@@ -113,16 +116,41 @@ class HetznerStorage(KeyedBucket):
         return self
 
 
+def _endpoint_with_path(text: str) -> str | None:
+    base, path = text, ""
+    if match := re.fullmatch(r"(https?://[^/?#]*)((?:/[A-Za-z0-9._~-]+)+)", text):
+        base, path = match.groups()
+    if ".." in path:
+        return "without .. in its path"
+    return ENDPOINT.check(base) if ENDPOINT.check is not None else None
+
+
+_S3_ENDPOINT = SettingRule(
+    allowed="a URL https://host[:port][/path], without the bucket and without a trailing slash",
+    example="https://s3.example.com",
+    check=_endpoint_with_path,
+)
+
+
 class S3Storage(KeyedBucket):
     """Any other S3-compatible store: Ceph, MinIO, a gateway."""
 
     kind: Literal["s3"] = "s3"
-    endpoint: Annotated[str, ENDPOINT]
+    endpoint: Annotated[str, _S3_ENDPOINT]
     """URL of the S3 API; https outside the sandbox."""
     path_style: bool = True
     """Use addresses https://host/bucket rather than https://bucket.host."""
     ca_bundle: Annotated[str, PEM] | None = None
     """PEM of the authority that signed the endpoint's certificate, if it is not a public one."""
+
+    @model_validator(mode="after")
+    def _endpoint_has_no_bucket(self) -> Self:
+        store, _, last = self.endpoint.rpartition("/")
+        if last == self.bucket and "://" in store:
+            refuse(
+                "without the bucket, which storage.bucket names", at=("endpoint",), example=store
+            )
+        return self
 
     @property
     def blob_location(self) -> BlobLocation:

@@ -70,6 +70,24 @@ def test_volumes_of_the_database(
     assert spec.get("walStorage") == wal
 
 
+PLACED: dict[str, Any] = {
+    "nodeSelector": {"disk": "nvme"},
+    "tolerations": [{"key": "databases", "operator": "Exists", "effect": "NoSchedule"}],
+}
+
+
+def test_the_database_runs_where_its_placement_says(engine: Engine, build: Build) -> None:
+    build(builders.postgres, **PLACED, priorityClass="business-critical")
+    spec = engine.one(POSTGRES_CLUSTER)["spec"]
+    assert spec["affinity"] == PLACED
+    assert spec["priorityClassName"] == "business-critical"
+
+
+def test_a_database_without_a_placement_has_none(engine: Engine, build: Build) -> None:
+    build(builders.postgres)
+    assert not {"affinity", "priorityClassName"} & set(engine.one(POSTGRES_CLUSTER)["spec"])
+
+
 def test_parameters_of_the_database_are_texts(engine: Engine, build: Build) -> None:
     build(builders.postgres, maxConnections=250)
     parameters = engine.one(POSTGRES_CLUSTER)["spec"]["postgresql"]["parameters"]

@@ -4,10 +4,14 @@ from typing import Any
 
 import pytest
 
+from components.context import Context
+from components.data_services import cache
+from components.data_services.cache import CacheAccess
 from components.harbor_inputs import cache_secret
 from tests.support import builders
-from tests.support.builders import PASSWORD, Build
+from tests.support.builders import PASSWORD, Build, Cluster, config
 from tests.support.mocks import MARK, SERVICE, STATEFUL_SET, Engine, is_secret
+from tests.support.raw_settings import PEM
 
 
 def pod_of(engine: Engine) -> dict[str, Any]:
@@ -74,6 +78,55 @@ def test_the_cluster_s_storage_class_is_used_unless_one_is_named(
     (claim,) = engine.one(STATEFUL_SET)["spec"]["volumeClaimTemplates"]
     assert claim["spec"].get("storageClassName") == storage_class
     assert ("storageClassName" in claim["spec"]) is (storage_class is not None)
+
+
+PLACED: dict[str, Any] = {
+    "nodeSelector": {"disk": "nvme"},
+    "tolerations": [{"key": "caches", "operator": "Exists", "effect": "NoSchedule"}],
+}
+
+
+def test_the_cache_runs_where_its_placement_says(engine: Engine, build: Build) -> None:
+    build(builders.valkey, **PLACED, priorityClass="business-critical")
+    pod = pod_of(engine)["spec"]
+    assert {key: pod[key] for key in PLACED} == PLACED
+    assert pod["priorityClassName"] == "business-critical"
+
+
+def test_a_cache_without_a_placement_has_none(engine: Engine, build: Build) -> None:
+    build(builders.valkey)
+    assert not {*PLACED, "priorityClassName"} & set(pod_of(engine)["spec"])
+    assert not {"ipFamilyPolicy", "ipFamilies"} & set(engine.one(SERVICE)["spec"])
+
+
+def cache_of(context: Context, **sections: Any) -> CacheAccess:
+    return cache.create(config(**sections), context, builders.credentials(context))
+
+
+def test_the_cache_s_service_has_the_ip_families_of_harbor_s(engine: Engine, build: Build) -> None:
+    family = {"policy": "PreferDualStack", "families": ["IPv6", "IPv4"]}
+    build(cache_of, harbor={"ipFamily": family})
+    spec = engine.one(SERVICE)["spec"]
+    assert (spec["ipFamilyPolicy"], spec["ipFamilies"]) == ("PreferDualStack", ["IPv6", "IPv4"])
+
+
+def test_a_shared_cache_with_tls_brings_its_authority(
+    engine: Engine, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Cluster().stand_in(monkeypatch).put_secret(builders.SHARED, PASSWORD)
+    shared = {
+        "mode": "shared",
+        "host": "fd00::7",
+        "tls": True,
+        "caBundle": PEM,
+        "secret": builders.SHARED.model_dump(),
+    }
+    access = build(cache_of, valkey=shared)
+    known = engine.resolve(access.cache).value
+    assert (known.address, known.tls, known.trusts_own_ca) == ("[fd00::7]:6379", True, True)
+    sealed = engine.sealed("harbor-shared-valkey")
+    assert sealed["ca.crt"] == PEM
+    assert sealed["trivyRedisUrl"] == f"rediss://:{PASSWORD}@[fd00::7]:6379/5"
 
 
 def test_the_cache_runs_in_the_restricted_profile(engine: Engine, build: Build) -> None:

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from engine import stacks
 from fleet import operator
+from fleet.__main__ import main as fleet_command
 
 GOLDEN = Path(__file__).parent / "golden" / "operator.yaml"
 OPERATOR = operator.Operator(
@@ -98,3 +100,17 @@ def test_secrets_are_only_referred_to() -> None:
 def test_the_engine_is_the_one_that_the_program_is_pinned_to() -> None:
     text = (stacks.ROOT / "pyproject.toml").read_text()
     assert f'"pulumi=={operator.IMAGE.partition(":")[2].removesuffix("-nonroot")}"' in text
+
+
+@pytest.mark.parametrize("missing", ["repository", "backend"])
+def test_without_a_repository_or_a_backend_nothing_is_written(
+    missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"repository": "https://r", "commit": "c", "backend": "s3://b", "namespace": "n"}
+    options[missing] = ""
+    words = [word for key, value in options.items() for word in (f"--{key}", value)]
+    assert fleet_command(["operator", *words]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert f"{missing.upper()} not set" in shown.err
+    assert "make fleet-operator REPOSITORY=" in shown.err

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ import pytest
 import yaml
 from rich.console import Console
 
+from components.kubernetes.client import ClusterUnreachable
+from components.settings.reading.refusals import Refusal, SettingsRefused
 from engine import pulumi, stacks, tools
 from engine import workplace as engine
 from engine.project import ROOT
@@ -67,6 +73,56 @@ COMPONENT = {
         "metadata": {"op": "create", "type": "sovereign-harbor:index:Valkey", "new": {}}
     }
 }
+
+
+MANIFEST = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: harbor-core, labels: {app: harbor}}
+spec:
+  replicas: 1
+  template:
+    spec:
+      securityContext: {}
+      containers:
+      - {name: core, image: "core:1", resources: {requests: {cpu: "0.5", memory: 1Gi}}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: harbor-core}
+data: {a: b}
+"""
+
+
+class DriftedCluster:
+    """Harbor's namespace `registry` with one Deployment that Helm made with one replica."""
+
+    def __init__(self, replicas: int, **pod: Any) -> None:
+        self.replicas = replicas
+        self.pod = pod
+        self.changed: list[str] = []
+
+    def get(self, path: str) -> Any:
+        home = "namespaces/registry/"
+        if path.startswith(f"/api/v1/{home}secrets?labelSelector=owner%3Dhelm"):
+            return {"items": [self._record(1, "kind: Broken"), self._record(10, MANIFEST)]}
+        assert path == f"/apis/apps/v1/{home}deployments/harbor-core"
+        container = {
+            "name": "core",
+            "image": "core:1",
+            "imagePullPolicy": "IfNotPresent",
+            "resources": {"requests": {"cpu": "500m", "memory": "1024Mi"}},
+            **self.pod,
+        }
+        spec = {"restartPolicy": "Always", "containers": [container]}
+        return {"spec": {"replicas": self.replicas, "template": {"spec": spec}}}
+
+    def _record(self, revision: int, manifest: str) -> dict[str, Any]:
+        packed = gzip.compress(json.dumps({"manifest": manifest}).encode())
+        return {
+            "metadata": {"name": f"sh.helm.v1.{revision}", "labels": {"version": str(revision)}},
+            "data": {"release": base64.b64encode(base64.b64encode(packed)).decode()},
+        }
 
 
 class Fleet:
@@ -207,6 +263,82 @@ def test_status_asks_the_backend_once_and_each_stack_for_its_outputs(many: Fleet
     assert (new.ok, new.error) == (False, "not in the backend: never brought up")
 
 
+def test_a_stack_that_was_never_applied_differs_from_one_that_was(many: Fleet) -> None:
+    many.add("applied", "initialised")
+    many.known[0]["lastUpdate"] = "2026-11-20T10:00:00Z"
+    many.known[1].update(lastUpdate=None, resourceCount=0)
+    many.add()
+    (many.project / "Pulumi.new.yaml").write_text("config: {}\n")
+    facts = {"registryFqdn": "registry.a.example", "harborVersion": "2.14.3"}
+    many.does("stack", "applied", stdout=json.dumps(facts))
+    outcomes = many.run("status", "applied", "initialised", "new")
+    assert [outcome.ok for outcome in outcomes] == [True, False, False]
+    now = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    head, *lines = fleet.status_table(outcomes, now=now).splitlines()
+    assert re.split(r"  +", head) == [
+        *("stack", "state", "last update", "resources", "Harbor", "registry")
+    ]
+    assert [re.split(r"  +", line) for line in lines] == [
+        ["applied", "applied", "5 d ago", "7", "2.14.3", "registry.a.example"],
+        ["initialised", "never applied", "-", "-", "-", "-"],
+        ["new", "no stack in the backend", "-", "-", "-", "-"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"),
+    [
+        ("2026-11-25T11:59:30Z", "just now"),
+        ("2026-11-25T11:18:00Z", "42 min ago"),
+        ("2026-11-25T03:00:00+00:00", "9 h ago"),
+        ("2026-11-25T03:00:00", "9 h ago"),
+        ("today", "today"),
+        ("", "-"),
+    ],
+)
+def test_the_age_of_an_update_is_told_in_one_unit(moment: str, told: str) -> None:
+    assert fleet.age(moment, datetime(2026, 11, 25, 12, tzinfo=UTC)) == told
+
+
+def test_the_sandbox_s_environment_serves_no_sovereign(many: Fleet) -> None:
+    many.add("a")
+    many.add("local", sandbox="true")
+    many.environment["PULUMI_CONFIG_PASSPHRASE"] = "sandbox"
+    for verb in ("up", "drift", "status"):
+        with pytest.raises(EngineError, match="a is no sandbox"):
+            many.run(verb, "local", "a")
+    assert many.run("drift", "local")[0].ok
+
+
+def test_drift_of_what_helm_made_is_named_with_the_command_that_mends_it(
+    many: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many.add("a", cluster={"name": "a"}, harbor={"namespace": "registry"})
+    cluster = DriftedCluster(replicas=3)
+    monkeypatch.setattr(fleet, "ClusterClient", lambda _: cluster)
+    monkeypatch.setattr(tools, "tools_environment", lambda: many.environment)
+    assert fleet.main("drift", ["a"], parallel=1, report=None, output=None) == 1
+    told = capsys.readouterr().out
+    assert "a: differs: Deployment/harbor-core" in told
+    assert "Deployment/harbor-core: spec.replicas" in told
+    assert "kubectl scale deployment/harbor-core --replicas=1 -n registry" in told
+    assert cluster.changed == []
+    cluster.replicas = 1
+    assert fleet.main("drift", ["a"], parallel=1, report=None, output=None) == 0
+
+
+def test_drift_is_not_denied_while_the_cluster_does_not_answer(
+    many: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(_: object) -> None:
+        raise ClusterUnreachable("no route")
+
+    many.add("a", cluster={"name": "a"})
+    monkeypatch.setattr(fleet, "ClusterClient", unreachable)
+    [outcome] = many.run("drift", "a")
+    assert (outcome.ok, outcome.error) == (False, "what Helm made was not compared: no route")
+
+
 def test_an_update_under_way_is_told(many: Fleet) -> None:
     many.add("a")
     many.known[0]["updateInProgress"] = True
@@ -316,6 +448,20 @@ def test_the_board_shows_phase_changes_time_and_the_last_error() -> None:
     assert lines[0].split() == ["omantel", "up", "+12", "~1", "2.5", "s"]
     assert lines[1].split() == ["otech", "failed", "2.0", "s", "no", "such", "bucket"]
     assert lines[2].split() == ["next", "waiting"]
+
+
+def test_the_board_names_the_setting_that_is_refused() -> None:
+    row = Row("omantel")
+    refusal = SettingsRefused(
+        stack="omantel",
+        refusals=[
+            Refusal(key="storage.region", value='"ash"', allowed="one of fsn1", fix="pulumi …"),
+            Refusal(key="fqdn", value="(not set)", allowed="a name", fix="pulumi …"),
+        ],
+    )
+    for message in (f"error: {refusal}", "error: Program exited with non-zero exit code: 1"):
+        row.receive({"diagnosticEvent": {"severity": "error", "message": message}})
+    assert row.error == 'refused: storage.region = "ash" and 1 more'
 
 
 def test_no_line_of_the_board_is_wider_than_the_terminal() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from components.settings.reading import refusals
+from components.settings.reading.secrets import SECRETS
 from fleet import scaffold
+from tests.support.project import ROOT
 
 GOOD = ("dhofar", "dhofar.omani.works", "nbg1")
 
@@ -99,3 +103,79 @@ def test_two_sovereigns_never_have_one_domain(
 def test_the_committed_stack_files_pass_the_same_checks(name: str) -> None:
     problems = scaffold.refused(name, f"{name}.omani.works", "fsn1", scaffold.stacks.ROOT)
     assert [refusal.key for refusal in problems] == ["(NAME)"], "taken, and nothing else"
+
+
+# --- Every kind of storage ----------------------------------------------------------------------
+
+
+def make_sovereign(*variables: str) -> list[str]:
+    """The arguments that `make sovereign` hands on, after the name and the domain."""
+    shown = subprocess.run(
+        ["make", "-n", "--assume-old=.venv/program", "sovereign", "NAME=n", "FQDN=f", *variables],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.replace("\\\n", " ")
+    return shlex.split(shown.strip().splitlines()[-1])[6:]
+
+
+@pytest.mark.parametrize("kind", scaffold.KINDS)
+def test_a_stack_file_of_every_kind_is_written_whole(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = scaffold.example(kind, "dhofar").values
+    assert scaffold.main("dhofar", GOOD[1], "", kind=kind, values=values, root=tmp_path) == 0
+    config = yaml.safe_load((tmp_path / "Pulumi.dhofar.yaml").read_text())["config"]
+    storage = config["sovereign-harbor:storage"]
+    assert storage["kind"] == kind
+    assert list(storage)[1:] == scaffold.required(kind)
+    told = capsys.readouterr().out
+    for key, rule in SECRETS.items():
+        is_needed = f"config set --secret {key} " in told
+        assert is_needed is (key in scaffold._secrets(kind)), rule.description
+    assert ("No secret is to be set" in told) is (scaffold._secrets(kind) == ())
+
+
+def test_a_vendor_s_default_provider_is_switched_off_with_the_cluster_s(tmp_path: Path) -> None:
+    values = {"region": "eu-central-1", "accountId": "111122223333"}
+    assert scaffold.main("dhofar", GOOD[1], "", kind="aws", values=values, root=tmp_path) == 0
+    config = yaml.safe_load((tmp_path / "Pulumi.dhofar.yaml").read_text())["config"]
+    assert config["pulumi:disable-default-providers"] == ["kubernetes", "aws"]
+    assert config["sovereign-harbor:storage"]["accountId"] == "111122223333"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "key", "fix"),
+    [
+        ("s3", {"region": "r"}, "storage.endpoint", "KIND=s3 REGION=r ENDPOINT=https://"),
+        ("s3", {"endpoint": "https://s3.example.com"}, "storage.region", "REGION=us-east-1"),
+        ("azure", {}, "storage.account", "KIND=azure ACCOUNT="),
+        ("filesystem", {}, "storage.size", "KIND=filesystem SIZE="),
+        ("minio", {}, "storage.kind", "FQDN=dhofar.omani.works KIND="),
+    ],
+)
+def test_what_a_kind_needs_is_asked_for_by_the_same_command(
+    kind: str,
+    values: dict[str, str],
+    key: str,
+    fix: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert scaffold.main("dhofar", GOOD[1], "", kind=kind, values=values, root=tmp_path) == 2
+    told = capsys.readouterr().err
+    assert f"sovereign-harbor:{key} = " in told
+    assert f"make sovereign NAME=dhofar FQDN={GOOD[1]}" in told
+    assert fix in told
+    assert "pulumi config" not in told, "there is neither a file nor a stack yet"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_make_hands_every_key_of_a_place_on() -> None:
+    handed = make_sovereign("KIND=s3", "REGION=r", "ENDPOINT=https://s3.example.com")
+    assert handed == ["r", "--kind", "s3", "--set", "endpoint=https://s3.example.com"]
+    needed = {key for kind in scaffold.KINDS for key in scaffold.required(kind)} - {"region"}
+    variables = [f"{key.upper()}=x" for key in sorted(needed)]
+    handed = make_sovereign(*variables)
+    assert {pair.partition("=")[0] for pair in handed[2::2]} == needed

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,8 +22,10 @@ from components.harbor_inputs import (
     VolumeStorage,
     cache_secret,
 )
+from components.network.exposure import chart_exposure
 from components.object_storage.location import BucketLocation, s3_driver
 from tests.support.builders import settings
+from tests.support.golden import compare
 
 LOCATION = BucketLocation(
     bucket="omantel-harbor", region="fsn1", endpoint="https://fsn1.example.com"
@@ -262,6 +265,12 @@ def test_the_database_is_external_and_its_port_a_text() -> None:
     }
 
 
+def test_harbor_trusts_the_database_s_authority_only_where_one_is_given() -> None:
+    assert "caBundleSecretName" not in values()
+    database = dataclasses.replace(DATABASE, ca_bundle_secret="harbor-pg-ca")
+    assert values(database=database)["caBundleSecretName"] == "harbor-pg-ca"
+
+
 @pytest.mark.parametrize(("open_", "idle"), [(30, 10), (10, 10), (4, 4)])
 def test_no_more_connections_idle_than_open(open_: int, idle: int) -> None:
     database = dataclasses.replace(DATABASE, max_open_connections=open_)
@@ -349,6 +358,60 @@ def test_a_password_of_any_characters_survives_in_urls(password: str) -> None:
     assert url.query == url.fragment == ""
 
 
+SHARED = dataclasses.replace(CACHE, host="fd00::7", username="harbor", tls=True, trusts_own_ca=True)
+
+
+def test_a_shared_cache_is_reached_by_tls_as_a_user_at_an_ipv6_address() -> None:
+    chart = values(cache=SHARED)
+    external = chart["redis"]["external"]
+    assert external["tlsOptions"] == {"enable": True}
+    assert "[" not in external["addr"], "the chart writes it unquoted into YAML"
+    assert env(chart["core"])["_REDIS_URL_CORE"]["value"] == (
+        "rediss://harbor:$(VALKEY_PASSWORD)@[fd00::7]:6380/10?idle_timeout_seconds=30"
+    )
+    for container in ("registry", "controller"):
+        variables = env(chart["registry"][container])
+        assert variables["REGISTRY_REDIS_USERNAME"]["value"] == "harbor"
+        assert variables["REGISTRY_REDIS_ADDR"]["value"] == "[fd00::7]:6380"
+    url = urlsplit(cache_secret(SHARED, "p@ss")["trivyRedisUrl"])
+    assert (url.scheme, url.username, url.hostname, url.port) == (
+        "rediss",
+        "harbor",
+        "fd00::7",
+        6380,
+    )
+
+
+def test_every_pod_trusts_the_authority_of_a_shared_cache() -> None:
+    assert values(cache=SHARED)["caBundleSecretName"] == "cache-secret"
+    assert "caBundleSecretName" not in values()
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ({"ipv6": False}, {"ipv4": {"enabled": True}, "ipv6": {"enabled": False}}),
+        (
+            {"policy": "SingleStack", "families": ["IPv6"]},
+            {
+                "ipv4": {"enabled": True},
+                "ipv6": {"enabled": True},
+                "policy": "SingleStack",
+                "families": ["IPv6"],
+            },
+        ),
+    ],
+    ids=str,
+)
+def test_ip_versions_are_handed_on(family: dict[str, Any], expected: Values) -> None:
+    assert values(settings=settings(harbor={"ipFamily": family}))["ipFamily"] == expected
+
+
+def test_every_pod_of_harbor_has_its_priority() -> None:
+    chart = values(settings=settings(harbor={"priorityClass": "business-critical"}))
+    assert {chart[name]["priorityClassName"] for name in COMPONENTS} == {"business-critical"}
+
+
 # --- Pods --------------------------------------------------------------------------------------
 
 
@@ -403,6 +466,22 @@ def test_a_component_restarts_on_its_own_revision_alone() -> None:
     assert annotations["trivy"]["sovereign-harbor/secrets"] == "two"
     for name in set(COMPONENTS) - {"core", "trivy"}:
         assert annotations[name] == {}
+
+
+GOLDEN = Path(__file__).parent / "golden"
+INGRESS: dict[str, Any] = {
+    "exposure": {"kind": "ingress", "className": "nginx", "tlsSecret": "wildcard"},
+    "networkPolicies": {"enabled": False},
+}
+
+
+@pytest.mark.parametrize(("exposure", "sections"), [("gateway", {}), ("ingress", INGRESS)])
+def test_a_stack_that_says_nothing_new_keeps_its_values(
+    exposure: str, sections: dict[str, Any]
+) -> None:
+    stack = settings(**sections)
+    spec = dataclasses.replace(SPEC, settings=stack, exposure=chart_exposure(stack))
+    compare(json.loads(json.dumps(harbor_values(spec))), GOLDEN / f"{exposure}.yaml")
 
 
 # --- The whole ---------------------------------------------------------------------------------

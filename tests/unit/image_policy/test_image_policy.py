@@ -8,19 +8,21 @@ import pulumi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pulumi_kubernetes.apiextensions import CustomResource
 
-from components.image_policy import require_harbor, rewrite
+from components.image_policy import require_harbor, rewrite, unchanged
 from components.image_policy.component import ImagePolicy, image_policy_args
 from components.image_policy.require_harbor import HarborImages, PolicyKind, image_policy
 from components.image_policy.rewrite import RewrittenImages, rewritten
+from components.preflight.exclusions import existing
 from components.registry_address import RegistryAddress
 from components.settings.exclusions import CLUSTER, ESTATE
 from components.settings.image_policy import RewriteSettings
 from components.settings.model import Settings
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.reading import refusals
-from components.unknown import unknown
-from tests.support.builders import context_of
+from components.settings.unchanged_pods import UnchangedPodsSettings
+from tests.support.builders import Cluster, context_of
 from tests.support.mocks import Engine, unknown_inputs
 
 HOST = "registry.omantel.omani.works"
@@ -112,6 +114,112 @@ def test_excluded_namespaces_are_known_to_the_api_server(kind: PolicyKind) -> No
         assert condition["expression"] == '!(request.namespace in ["harbor", "kube-system"])'
 
 
+SIGNED = replace(IMAGES, signed_prefixes=(f"{HOST}/platform/",))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_are_counted_where_signatures_are_enforced(kind: PolicyKind) -> None:
+    most = "at most 10 different images"
+    counted = [any(most in str(v) for v in cel(kind, images)[1]) for images in (IMAGES, SIGNED)]
+    assert counted == [False, True]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_of_images_is_looked_at_before_they_are_compared(kind: PolicyKind) -> None:
+    first = cel(kind, SIGNED)[1][0]
+    assert first["expression"].startswith("variables.images.size() <= 100")
+
+
+LONG = "a" * (255 - len(f"{HOST}/"))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("a", True),
+        ("team/app", True),
+        ("team/app:1", True),
+        (f"team/app:1@{'sha256:' + '0' * 64}", True),
+        ("a/b__c/d-e--f/g.h:A_1.x-y", True),
+        (LONG, True),
+        (f"app:{'t' * 128}", True),
+        (f"{LONG}a", False),
+        (f"app:{'t' * 129}", False),
+        ("team/App:x", False),
+        ("a//b", False),
+        ("a:b:c", False),
+        ("..", False),
+        ("a/../b", False),
+        ("a/", False),
+        ("", False),
+        ("a b", False),
+        ("a\n", False),
+        ("a/{{x}}", False),
+        ("a/*", False),
+        ("a@sha256:0", False),
+        (f"a@sha512:{'0' * 128}", False),
+        (f"a@sha256:{'0' * 64}@sha256:{'0' * 64}", False),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_only_a_name_that_is_a_reference_may_run(name: str, is_one: bool) -> None:
+    assert IMAGES.allow(f"{HOST}/{name}") == is_one
+    assert not IMAGES.allow(f"evil.com/{name}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_policy_allows_can_be_read_back(kind: PolicyKind) -> None:
+    images = replace(SIGNED, prefixes=(f"{HOST}/", "h.x:5000/team/"))
+    assert require_harbor.allowances(image_policy(kind, images)["spec"]) == (
+        require_harbor.Allowances(
+            prefixes=images.prefixes, excluded_namespaces=images.excluded_namespaces
+        )
+    )
+    for strange in ({}, {"rules": []}, {"variables": [], "matchConstraints": {}}):
+        assert require_harbor.allowances(strange) is None
+
+
+# --- Pods whose operator compares images -------------------------------------------------------
+
+
+def test_images_that_an_operator_compares_stay_unless_the_settings_say_otherwise() -> None:
+    cases = {
+        "operators and Zalando": UnchangedPodsSettings(),
+        "operators": UnchangedPodsSettings(labels=()),
+        "a label": UnchangedPodsSettings(of_operators=False, labels=("example.com/a=b",)),
+        "none": UnchangedPodsSettings(of_operators=False, labels=()),
+    }
+    told = {name: unchanged.expression(pods) for name, pods in cases.items()}
+    older = {name: unchanged.jmespath(pods) or "" for name, pods in cases.items()}
+    for name, has_owners, label in (
+        ("operators and Zalando", True, "spilo"),
+        ("operators", True, None),
+        ("a label", False, "example.com/a"),
+        ("none", False, None),
+    ):
+        for text in (told[name], older[name]):
+            assert ("ownerReferences" in text) == has_owners
+            assert ("labels" in text) == (label is not None)
+            assert label is None or label in text
+    assert (told["none"], older["none"]) == ("true", "")
+
+
+@pytest.mark.parametrize(
+    ("pods", "key"),
+    [
+        ({"labels": ["spilo"]}, "labels[0]"),
+        ({"labels": ["a=b,c=d"]}, "labels[0]"),
+        ({"labels": ["a='b'"]}, "labels[0]"),
+        ({"labels": ["a={{x}}"]}, "labels[0]"),
+    ],
+)
+def test_labels_that_are_refused(pods: dict[str, Any], key: str) -> None:
+    by_key = refused({"unchangedPods": pods})
+    refusal = by_key[f"imagePolicy.unchangedPods.{key}"]
+    assert "a label KEY=VALUE" in refusal.allowed
+    assert "application=spilo" in refusal.fix
+
+
 # --- Rewriting ---------------------------------------------------------------------------------
 
 REWRITTEN_IMAGES = RewrittenImages(
@@ -194,6 +302,10 @@ def excluded(policy: dict[str, Any], **sections: Any) -> set[str]:
     return set(args_of(policy, **sections).required.excluded_namespaces)
 
 
+def cluster_with(*namespaces: str) -> Any:
+    return Cluster({f"/api/v1/namespaces/{name}": {} for name in namespaces})
+
+
 def test_by_default_harbors_images_are_asked_for_and_nothing_is_refused() -> None:
     args = args_of({})
     assert args.kind == "ValidatingPolicy"
@@ -232,6 +344,32 @@ def test_given_namespaces_replace_the_default_and_extra_ones_are_added() -> None
     assert excluded({"excludedNamespaces": ["a"]}) == {"a"}
     assert excluded({"excludedNamespaces": ["a"], "extraExcludedNamespaces": ["b"]}) == {"a", "b"}
     assert excluded({"extraExcludedNamespaces": ["b"]}) == {*excluded({}), "b"}
+
+
+def test_of_the_default_only_namespaces_that_exist_are_left_out() -> None:
+    read = settings({})
+    there = existing(cluster_with("kube-system", "kyverno", "flux-system", "apps"), read)
+    context = context_of(fqdn=read.fqdn, options=pulumi.ResourceOptions())
+    args = image_policy_args(read, context, "2.14.3", there)
+    assert args.required is not None
+    expected = ("flux-system", "harbor", "kube-system", "kyverno")
+    assert args.required.excluded_namespaces == expected
+
+
+def test_namespaces_listed_by_hand_are_left_out_and_told_while_they_do_not_exist(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    read = settings({"extraExcludedNamespaces": ["later", "apps"]})
+    there = existing(cluster_with("kube-system", "apps"), read)
+    context = context_of(fqdn=read.fqdn, options=pulumi.ResourceOptions())
+    args = image_policy_args(read, context, "2.14.3", there)
+    assert args.required is not None
+    expected = ("apps", "harbor", "kube-system", "later")
+    assert args.required.excluded_namespaces == expected
+    (warning,) = told
+    assert "that do not exist: later." in warning
 
 
 @pytest.mark.parametrize("forgotten", ["harbor", "kube-system", "kyverno", "cnpg-system"])
@@ -322,21 +460,27 @@ def run(engine: Engine, policy: dict[str, Any], *, harbor_is_there: bool = True)
     def build() -> ImagePolicy:
         args = args_of(policy)
         if not harbor_is_there:
-            never: pulumi.Output[str] = unknown()
-            args = replace(args, harbor=never)
+            release = CustomResource("harbor", api_version="v1", kind="ConfigMap")
+            args = replace(args, harbor=release.id)
         return ImagePolicy("image-policy", args)
 
     return engine.run(build, preview=not harbor_is_there)
 
 
+RELEASED = "kubernetes:v1:ConfigMap"
+"""Stands for the Release: what the policies wait for."""
+
+
 def test_enforce_is_not_applied_before_harbor_is_ready(engine: Engine) -> None:
     run(engine, {"enforcement": "Enforce"}, harbor_is_there=False)
-    assert unknown_inputs(engine.one(VALIDATING)) == {"spec"}
+    policy = engine.one(VALIDATING)
+    assert engine.one(RELEASED).urn in policy.dependencies
+    assert unknown_inputs(policy) == set(), "a preview shows the policy all the same"
 
 
 def test_audit_waits_for_nothing(engine: Engine) -> None:
     run(engine, {}, harbor_is_there=False)
-    assert unknown_inputs(engine.one(VALIDATING)) == set()
+    assert engine.one(RELEASED).urn not in engine.one(VALIDATING).dependencies
 
 
 @pytest.mark.parametrize(

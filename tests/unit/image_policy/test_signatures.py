@@ -10,16 +10,16 @@ import pulumi
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.image_policy import require_harbor, signatures
 from components.image_policy.component import ImagePolicy, image_policy_args, signed_images
 from components.image_policy.require_harbor import PolicyKind
-from components.image_policy.signatures import SignedImages, signature_policy
+from components.image_policy.signatures import SignedImages, pin_policy, signature_policy
 from components.preflight import evidence
 from components.settings.model import Settings
 from components.settings.reading import refusals
 from components.settings.signatures import SignaturesSettings
-from components.unknown import unknown
 from tests.support.builders import Cluster, context_of
 from tests.support.certificates import certificate_of
 from tests.support.mocks import Engine, unknown_inputs
@@ -110,11 +110,12 @@ def test_a_policy_that_names_no_image_cannot_be_built() -> None:
 
 def test_the_only_attestor_is_the_given_key() -> None:
     new, old = (spec_of(kind) for kind in KINDS)
-    (attestor,) = new["attestors"]
-    assert attestor["cosign"] == {
-        "key": {"data": KEY},
-        "ctlog": {"insecureIgnoreTlog": True, "insecureIgnoreSCT": True},
-    }
+    for attestor in new["attestors"]:
+        assert attestor["cosign"]["key"] == {"data": KEY}
+        assert attestor["cosign"]["ctlog"] == {
+            "insecureIgnoreTlog": True,
+            "insecureIgnoreSCT": True,
+        }
     ((entry,),) = (each["entries"] for each in old["rules"][0]["verifyImages"][0]["attestors"])
     assert entry["keys"]["publicKeys"] == KEY
     assert entry["keys"]["rekor"] == {"ignoreTlog": True}
@@ -137,9 +138,11 @@ def test_only_enforce_refuses_pins_and_may_fail_closed(
     assert new["failurePolicy"] == fails
     assert old["webhookConfiguration"]["failurePolicy"] == fails
     (verification,) = old["rules"][0]["verifyImages"]
-    assert verification["failureAction"] == action
-    pins = new["validationConfigurations"]["mutateDigest"]
-    assert pins == verification["mutateDigest"] == (action == "Enforce")
+    assert {rule["verifyImages"][0]["failureAction"] for rule in old["rules"]} == {action}
+    pin = pin_policy(signed_with(action=action, failure_policy=failing))
+    assert (pin is not None) == verification["mutateDigest"] == (action == "Enforce")
+    assert pin is None or pin["failurePolicy"] == fails
+    assert new["validationConfigurations"]["mutateDigest"] is False
 
 
 def test_a_timeout_reaches_both_kinds() -> None:
@@ -186,7 +189,10 @@ def test_kyverno_is_asked_only_about_pods_that_bring_in_an_image_of_ours() -> No
 @pytest.mark.parametrize("log", [None, "https://rekor.example.com"])
 def test_what_a_policy_demands_can_be_read_back(kind: PolicyKind, log: str | None) -> None:
     assert signatures.demands(spec_of(kind, rekor_url=log)) == signatures.Demands(
-        images=(f"{HOST}/platform/*",), public_key=KEY, log=log
+        images=(f"{HOST}/platform/*",),
+        excluded_namespaces=("harbor", "kube-system"),
+        public_key=KEY,
+        log=log,
     )
 
 
@@ -361,8 +367,8 @@ def run(engine: Engine, policy: dict[str, Any], *, harbor_is_there: bool = True)
     def build() -> ImagePolicy:
         args = image_policy_args_of(policy)
         if not harbor_is_there:
-            never: pulumi.Output[str] = unknown()
-            args = replace(args, harbor=never)
+            release = CustomResource("harbor", api_version="v1", kind="ConfigMap")
+            args = replace(args, harbor=release.id)
         return ImagePolicy("image-policy", args)
 
     return engine.run(build, preview=not harbor_is_there)
@@ -376,14 +382,22 @@ def test_without_a_key_there_is_no_policy(engine: Engine) -> None:
 
 def test_the_policy_is_of_the_kind_asked_for_and_awaited(engine: Engine) -> None:
     run(engine, enforced())
-    policy = engine.one(IMAGE_VALIDATING)
+    policies = {each["metadata"]["name"]: each for each in engine.all(IMAGE_VALIDATING)}
     signed = signed_images(settings(enforced()))
     assert signed is not None
-    assert policy["spec"] == signature_policy("ValidatingPolicy", signed)["spec"]
-    assert policy["metadata"]["name"] == "verify-harbor-signatures"
-    annotations = policy["metadata"]["annotations"]
-    assert annotations["pulumi.com/waitFor"] == require_harbor.READY["ValidatingPolicy"]
-    assert annotations["pulumi.com/patchFieldManager"] == "sovereign-harbor"
+    assert {name: policy["spec"] for name, policy in policies.items()} == {
+        "verify-harbor-signatures": signature_policy("ValidatingPolicy", signed)["spec"],
+        "pin-harbor-images": pin_policy(signed),
+    }
+    for policy in policies.values():
+        annotations = policy["metadata"]["annotations"]
+        assert annotations["pulumi.com/waitFor"] == require_harbor.READY["ValidatingPolicy"]
+        assert annotations["pulumi.com/patchFieldManager"] == "sovereign-harbor"
+
+
+def test_audit_pins_nothing(engine: Engine) -> None:
+    run(engine, {"signatures": SIGNED})
+    assert engine.one(IMAGE_VALIDATING)["metadata"]["name"] == "verify-harbor-signatures"
 
 
 def test_old_estates_get_a_second_policy_of_their_kind(engine: Engine) -> None:
@@ -401,7 +415,9 @@ def test_signatures_are_not_asked_for_before_harbor_is_ready(
     engine: Engine, policy: dict[str, Any]
 ) -> None:
     run(engine, policy, harbor_is_there=False)
-    assert unknown_inputs(engine.one(IMAGE_VALIDATING)) == {"spec"}
+    for signed in engine.all(IMAGE_VALIDATING):
+        assert engine.one("kubernetes:v1:ConfigMap").urn in signed.dependencies
+        assert unknown_inputs(signed) == set(), "a preview shows the policy all the same"
 
 
 # --- Evidence ----------------------------------------------------------------------------------
@@ -523,21 +539,41 @@ def test_what_is_enforced_already_is_not_asked_for_evidence_again(kind: PolicyKi
         {"publicKey": pem_of(ec.generate_private_key(ec.SECP256R1()))},
         {"projects": ["platform", "team"]},
         {"rekorUrl": "https://rekor.example.com"},
+        None,
     ],
-    ids=["another key", "another project", "a log"],
+    ids=["another key", "another project", "a log", "a namespace that was excluded"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_evidence_about_other_projects_or_another_key_is_none(
-    change: dict[str, Any], kind: PolicyKind
+    change: dict[str, Any] | None, kind: PolicyKind
 ) -> None:
-    before = signed_images(settings({"kind": kind, **enforced()}))
+    more = {"extraExcludedNamespaces": ["apps"]} if change is None else {}
+    before = signed_images(settings({"kind": kind, **enforced(), **more}))
     assert before is not None
     cluster = {
         PATHS[kind] + signatures.NAME: signature_policy(kind, before),
         POLICY_REPORTS: {"items": [report("apps/a", "pass")]},
     }
-    (problem,) = problems({"kind": kind, **enforced(**change)}, cluster)
-    assert "applied with other projects or another key" in problem
+    (problem,) = problems({"kind": kind, **enforced(**(change or {}))}, cluster)
+    assert "applied with other projects, hosts or excluded namespaces, or another key" in problem
+
+
+def test_a_policy_of_the_same_name_that_somebody_else_wrote_is_no_evidence() -> None:
+    cluster: dict[str, Any] = {
+        PATHS["ValidatingPolicy"] + signatures.NAME: {"spec": {"validationActions": ["Deny"]}},
+        REQUIRE_PATH: {"spec": {"validationActions": ["Deny"]}},
+    }
+    (problem,) = problems(enforced(), cluster)
+    assert "applied with other projects" in problem
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_to_ask_for_fewer_signatures_takes_no_evidence(kind: PolicyKind) -> None:
+    before = signed_images(settings({"kind": kind, **enforced(projects=["platform", "team"])}))
+    assert before is not None
+    cluster = {PATHS[kind] + signatures.NAME: signature_policy(kind, before)}
+    fewer = {"kind": kind, **enforced(), "extraExcludedNamespaces": ["apps"]}
+    assert problems(fewer, cluster) == []
 
 
 # --- Evidence for require-harbor-images --------------------------------------------------------
@@ -577,3 +613,91 @@ def test_harbors_images_are_enforced_where_nothing_speaks_against_it(
     policy: dict[str, Any], cluster: dict[str, Any]
 ) -> None:
     assert problems(policy, cluster) == []
+
+
+PODS = "/api/v1/pods?limit=500"
+
+
+def pod(name: str, *images: str, **spec: Any) -> dict[str, Any]:
+    namespace, _, name = name.partition("/")
+    containers = [{"name": "main", "image": image} for image in images]
+    metadata = {"namespace": namespace, "name": name}
+    return {"metadata": metadata, "spec": {"containers": containers, **spec}}
+
+
+def with_pods(applied: dict[str, Any], *pods: dict[str, Any], kind: PolicyKind) -> dict[str, Any]:
+    """A cluster in which `applied` is in force, these pods run, and no report speaks against it."""
+    args = image_policy_args_of({"kind": kind, **applied})
+    path = REQUIRE_PATH if kind == "ValidatingPolicy" else f"{PATHS[kind]}{require_harbor.NAME}"
+    return {path: require_harbor.image_policy(kind, args.required), PODS: {"items": list(pods)}}
+
+
+OLD = "registry.old.omani.works"
+
+
+@pytest.mark.parametrize("action", ["Audit", "Enforce"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_another_host_is_refused_while_pods_are_named_by_the_old_one(
+    kind: PolicyKind, action: str
+) -> None:
+    applied = {"enforcement": action, "extraPrefixes": [f"{OLD}/"]}  # as before the change of fqdn
+    volume = {
+        "volumes": [{"name": "v", "image": {"reference": f"{OLD}/team/files:1"}}, {"name": "e"}]
+    }
+    cluster = with_pods(
+        applied,
+        pod("apps/a", f"{OLD}/team/app:1", f"{HOST}/team/app:1"),
+        pod("apps/b", f"{HOST}/team/app:1", **volume),
+        pod("apps/c", f"{HOST}/team/app:1"),
+        pod("apps/older-than-the-policy", "nginx"),
+        pod("harbor/core", f"{OLD}/goharbor/core:1"),
+        kind=kind,
+    )
+    (problem,) = problems({"kind": kind, "enforcement": "Enforce"}, cluster)
+    assert f"no longer allow images of {OLD}/" in problem
+    assert f"  apps/a: {OLD}/team/app:1\n" in problem
+    assert f"  apps/b: {OLD}/team/files:1\n" in problem
+    for other in ("apps/c", "older", "harbor/core"):
+        assert other not in problem
+    way = f"pulumi config set --path 'imagePolicy.extraPrefixes[0]' {OLD}/"
+    assert way in problem
+    for policy in (
+        {"extraPrefixes": [f"{OLD}/"]},
+        {"extraPrefixes": [f"{OLD}/team/", f"{OLD}/goharbor/", f"{OLD}/"]},
+        {"acceptRefusals": True},
+        {"extraExcludedNamespaces": ["apps"]},
+    ):
+        assert problems({"kind": kind, "enforcement": "Enforce", **policy}, cluster) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_namespace_is_covered_only_once_nothing_in_it_is_refused(kind: PolicyKind) -> None:
+    applied = {"enforcement": "Enforce", "extraExcludedNamespaces": ["apps"]}
+    cluster = with_pods(applied, pod("apps/a", "nginx"), pod("other/b", "nginx"), kind=kind)
+    (problem,) = problems({"kind": kind, "enforcement": "Enforce"}, cluster)
+    assert "no longer allow any image in namespace apps" in problem
+    assert "  apps/a: nginx" in problem
+    assert "other/b" not in problem
+    assert "pulumi config set --path 'imagePolicy.extraExcludedNamespaces[0]' apps" in problem
+
+
+def test_another_host_is_told_when_no_pod_needs_the_old_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    applied = {"enforcement": "Enforce", "extraPrefixes": [f"{OLD}/"]}
+    cluster = with_pods(applied, kind="ValidatingPolicy")
+    assert problems({"enforcement": "Enforce"}, cluster) == []
+    (warning,) = told
+    assert f"no longer allows images of {OLD}/" in warning
+    assert "scaled to zero" in warning
+
+
+def test_pods_are_read_in_parts() -> None:
+    applied = {"enforcement": "Enforce", "extraPrefixes": [f"{OLD}/"]}
+    cluster = with_pods(applied, kind="ValidatingPolicy")
+    cluster[PODS] = {"items": [], "metadata": {"continue": "a b"}}
+    cluster[f"{PODS}&continue=a%20b"] = {"items": [pod("apps/a", f"{OLD}/team/app:1")]}
+    (problem,) = problems({"enforcement": "Enforce"}, cluster)
+    assert "apps/a" in problem

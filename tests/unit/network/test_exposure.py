@@ -156,6 +156,99 @@ def test_a_certificate_is_made_where_it_is_read(
     assert spec["privateKey"]["rotationPolicy"] == "Always"
 
 
+def test_a_listener_set_is_named_by_group_and_kind() -> None:
+    refs = [
+        {"name": "own", "namespace": "harbor", "kind": "ListenerSet"},
+        {"name": "old", "namespace": "harbor", "kind": "XListenerSet"},
+    ]
+    exposure = chart_exposure(settings(exposure={"kind": "gateway", "parentRefs": refs}))
+    assert isinstance(exposure, Gateway)
+    assert [(ref["group"], ref["kind"], ref["name"]) for ref in exposure.parent_refs] == [
+        ("gateway.networking.k8s.io", "ListenerSet", "own"),
+        ("gateway.networking.x-k8s.io", "XListenerSet", "old"),
+    ]
+
+
+def test_a_route_has_the_labels_and_annotations_that_were_given(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    given = {"labels": {"expose": "public"}, "annotations": {"example.com/ttl": "60"}}
+    route = values(engine, sealing_certificate, exposure={"kind": "gateway", **given})["expose"][
+        "route"
+    ]
+    assert {key: route[key] for key in given} == given
+
+
+def test_the_chart_is_told_of_a_controller_that_needs_other_paths(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    alb = {"kind": "ingress", "className": "alb", "tlsSecret": "tls", "controller": "alb"}
+    chart = values(engine, sealing_certificate, exposure=alb, networkPolicies=POLICIES)
+    assert chart["expose"]["ingress"]["controller"] == "alb"
+
+
+@pytest.mark.parametrize(
+    ("certificate", "issuer", "key"),
+    [
+        (
+            {"clusterIssuer": ISSUER},
+            {"group": "cert-manager.io", "kind": "ClusterIssuer", "name": ISSUER},
+            {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+        ),
+        (
+            {"issuer": {"name": "vault", "kind": "Issuer"}, "privateKey": {"algorithm": "RSA"}},
+            {"group": "cert-manager.io", "kind": "Issuer", "name": "vault"},
+            {"algorithm": "RSA", "size": 2048, "rotationPolicy": "Always"},
+        ),
+        (
+            {
+                "issuer": {
+                    "name": "own",
+                    "kind": "StepClusterIssuer",
+                    "group": "certmanager.step.sm",
+                },
+                "privateKey": {"algorithm": "Ed25519"},
+            },
+            {"group": "certmanager.step.sm", "kind": "StepClusterIssuer", "name": "own"},
+            {"algorithm": "Ed25519", "rotationPolicy": "Always"},
+        ),
+    ],
+    ids=["cluster issuer", "issuer", "extension"],
+)
+@pytest.mark.parametrize("kind", ["gateway", "ingress"])
+def test_any_issuer_signs_a_key_of_any_algorithm(
+    engine: Engine,
+    sealing_certificate: str,
+    kind: str,
+    certificate: dict[str, Any],
+    issuer: dict[str, str],
+    key: dict[str, Any],
+) -> None:
+    exposure = (
+        {"kind": "gateway", "certificate": {"secretName": "tls", **certificate}}
+        if kind == "gateway"
+        else {"kind": "ingress", "className": "nginx", **certificate}
+    )
+    sections = {"exposure": exposure, "networkPolicies": POLICIES}
+    (made,) = certificates(engine, sealing_certificate, **sections)
+    assert (made["spec"]["issuerRef"], made["spec"]["privateKey"]) == (issuer, key)
+
+
+def test_a_host_of_its_own_is_the_registry_s_everywhere(
+    engine: Engine, sealing_certificate: str
+) -> None:
+    host = "harbor.example.com"
+    stack = settings(
+        exposure={"kind": "gateway", "host": host},
+        trivy={"dbRepositories": [f"{host}/mirror/trivy-db"]},
+    )
+    assert stack.registry_address.url == f"https://{host}"
+    assert stack.registry_address.image_prefix == f"{host}/"
+    chart = values(engine, sealing_certificate, exposure={"kind": "gateway", "host": host})
+    assert chart["expose"]["route"]["hosts"] == [host]
+    assert chart["externalURL"] == f"https://{host}"
+
+
 @pytest.mark.parametrize(("class_name", "told"), [("traefik", True), ("nginx", False)])
 def test_what_no_annotation_can_do_is_said(
     engine: Engine,

@@ -3,6 +3,9 @@
 What they allow together is compared with the traffic matrix in tests/render/.
 """
 
+import ipaddress
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from tests.support.builders import (
     context_of,
     settings,
 )
+from tests.support.golden import compare
 from tests.support.mocks import Engine, Registered
 
 PLAIN = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -29,6 +33,38 @@ BEHIND_TRAEFIK: dict[str, Any] = {
     "gateway": {"kind": "namespace", "namespace": "traefik"},
     "apiServer": {"cidr": "10.0.0.0/24"},
 }
+
+
+SHARED: dict[str, Any] = {
+    "database": {
+        "mode": "shared",
+        "host": "pg-rw.databases",
+        "username": "harbor",
+        "secret": {"namespace": "databases", "name": "pg"},
+    },
+    "valkey": {
+        "mode": "shared",
+        "host": "10.1.2.3",
+        "secret": {"namespace": "valkey", "name": "valkey"},
+    },
+}
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("estate", "sections"),
+    [
+        ("cilium", {"metrics": {"enabled": True}}),
+        ("traefik", {"networkPolicies": BEHIND_TRAEFIK}),
+        ("shared", {**SHARED, "trivy": {"offline": True}}),
+    ],
+)
+def test_a_stack_that_says_nothing_new_keeps_its_policies(
+    estate: str, sections: dict[str, Any]
+) -> None:
+    made = network_policies(perimeter(settings(**sections), DATA_SERVICES))
+    policies = [{"kind": each.kind, "name": each.name, "spec": each.spec} for each in made]
+    compare(json.loads(json.dumps(policies)), GOLDEN / f"{estate}.yaml")
 
 
 def registered(engine: Engine, certificate: str, **sections: Any) -> list[Registered]:
@@ -123,6 +159,69 @@ def test_a_wide_range_leaves_the_cluster_and_the_metadata_service_out() -> None:
     }
     assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(blocks["0.0.0.0/0"])
     assert "fc00::/7" in blocks["::/0"]
+
+
+def may_be_reached(outside: list[str], address: str, **section: Any) -> bool:
+    """Whether core may reach the address outside the cluster."""
+    stack = settings(networkPolicies={"outside": outside, **section})
+    core = next(
+        policy
+        for policy in network_policies(perimeter(stack, DATA_SERVICES))
+        if policy.name == "harbor-core"
+    )
+    blocks = [
+        peer["ipBlock"]
+        for rule in core.spec["egress"]
+        for peer in rule.get("to", [])
+        if "ipBlock" in peer
+    ]
+    ip = ipaddress.ip_address(address)
+    return any(
+        ip in ipaddress.ip_network(block["cidr"])
+        and not any(ip in ipaddress.ip_network(each) for each in block.get("except", []))
+        for block in blocks
+    )
+
+
+OWN_NAT64 = {"nat64Prefixes": ["2001:db8:64::/96"]}
+
+
+@pytest.mark.parametrize(
+    ("outside", "address", "section"),
+    [
+        (["::/0"], "64:ff9b::a9fe:a9fe", {}),
+        (["::/0"], "64:ff9b::10.0.0.1", {}),
+        (["::/0"], "64:ff9b:1::a9fe:a9fe", {}),
+        (["::/0"], "fe80::a9fe:a9fe", {}),
+        (["::/0"], "fd00:ec2::254", {}),
+        (["::/0"], "2001:db8:64::a9fe:a9fe", OWN_NAT64),
+        (["64:ff9b::/96"], "64:ff9b::a9fe:a9fe", {}),
+        (["fd00::/8"], "fd00:ec2::254", {}),
+        (["0.0.0.0/1", "128.0.0.0/1"], "169.254.169.254", {}),
+        (["169.0.0.0/8"], "169.254.169.254", {}),
+        (["100.64.0.0/10"], "100.100.100.200", {}),
+    ],
+)
+def test_no_range_leads_to_a_metadata_service_in_any_of_its_forms(
+    outside: list[str], address: str, section: dict[str, Any]
+) -> None:
+    assert not may_be_reached(outside, address, **section)
+
+
+@pytest.mark.parametrize(
+    ("outside", "address", "section"),
+    [
+        (["::/0"], "64:ff9b::203.0.113.7", {}),
+        (["64:ff9b:1:2::/96"], "64:ff9b:1:2::203.0.113.7", {}),
+        (["::/0"], "64:ff9b:1:2::203.0.113.7", {"nat64Prefixes": ["64:ff9b:1:2::/96"]}),
+        (["10.0.0.0/8"], "10.1.2.3", {}),
+        (["fd00::/8"], "fd00::7", {}),
+    ],
+)
+def test_a_range_leads_to_everything_else_in_it(
+    outside: list[str], address: str, section: dict[str, Any]
+) -> None:
+    assert may_be_reached(outside, address, **section)
 
 
 @pytest.mark.parametrize(

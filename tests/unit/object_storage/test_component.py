@@ -19,6 +19,7 @@ from tests.support.mocks import (
     RELEASE,
     SEAL,
     SEALED_SECRET,
+    UNSEALED,
     Engine,
     text,
 )
@@ -105,6 +106,12 @@ def test_the_seam_has_its_five_keys_and_nothing_else_whatever_the_vendor(
     assert seal["namespace"] == "flux-system"
 
 
+def test_the_seam_is_in_the_namespace_that_the_settings_say(engine: Engine, build: Build) -> None:
+    build(builders.object_storage, {**builders.BUCKET, "seamNamespace": "argocd"})
+    (seal,) = (seal for seal in engine.all(SEAL) if seal["name"] == "object-storage")
+    assert seal["namespace"] == "argocd"
+
+
 def test_the_keys_reach_harbor_and_the_seam_and_nothing_else(engine: Engine, build: Build) -> None:
     build(builders.object_storage)
     assert engine.sealed("harbor-objectstorage-credentials") == {
@@ -154,10 +161,10 @@ def test_harbor_is_told_of_the_bucket_once_it_is_there(engine: Engine, build: Bu
     assert not storage.is_secret
 
 
-def test_before_the_bucket_is_there_nobody_is_told(engine: Engine, build: Build) -> None:
+def test_a_preview_knows_where_blobs_will_be(engine: Engine, build: Build) -> None:
     blobs = build(builders.object_storage, preview=True)
-    assert not engine.resolve(blobs.storage).is_known
-    assert not engine.resolve(blobs.location).is_known
+    assert engine.resolve(blobs.storage).is_known
+    assert engine.resolve(blobs.location).value.bucket == "omantel-harbor"
 
 
 @pytest.mark.parametrize(
@@ -222,12 +229,13 @@ def test_where_an_identity_stands_for_the_key_nothing_is_sealed(
     assert engine.resolve(blobs.revision).value == "none"
 
 
-def test_before_its_credential_is_there_nobody_is_told_of_a_container(
-    engine: Engine, build: Build
+@pytest.mark.parametrize("storage", [builders.BUCKET, builders.AZURE], ids=["bucket", "container"])
+def test_harbor_waits_for_the_credential_of_its_storage(
+    storage: dict[str, Any], engine: Engine, build: Build
 ) -> None:
-    blobs = build(builders.object_storage, builders.AZURE, preview=True)
-    for output in (blobs.storage, blobs.bucket, blobs.endpoint):
-        assert not engine.resolve(output).is_known
+    build(builders.harbor, storage=storage)
+    credential = engine.one(UNSEALED, "object-storage-credentials-unsealed")
+    assert credential.urn in engine.one(RELEASE).dependencies
 
 
 def test_without_object_storage_nothing_is_made(engine: Engine, build: Build) -> None:

@@ -390,6 +390,45 @@ def test_a_feature_the_store_does_not_offer_is_named_and_done_without(
     assert not store.differs(refreshed, props)
 
 
+@pytest.mark.parametrize("code", ["NotImplemented", "MalformedXML", "InvalidArgument"])
+@pytest.mark.parametrize(
+    ("refused", "action", "kept"),
+    [
+        ("expire-noncurrent-versions", b"NoncurrentVersionExpiration", "abort-incomplete-uploads"),
+        ("abort-incomplete-uploads", b"AbortIncompleteMultipart", "expire-noncurrent-versions"),
+    ],
+)
+def test_a_store_that_refuses_one_lifecycle_rule_keeps_the_other(
+    store: Store,
+    bucket: str,
+    refused: str,
+    action: bytes,
+    kept: str,
+    code: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    refusal = Fault(status=501 if code == "NotImplemented" else 400, code=code)
+    store.proxy.plan = lambda seen: (
+        refusal if seen.what == "PUT lifecycle" and action in seen.body else None
+    )
+    props = store.inputs(bucket)
+    state = store.create(props)
+    assert state["unsupported"] == [refused]
+    assert f"does not offer {refused}" in capfd.readouterr().err
+    rules = store.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert [rule["ID"] for rule in rules] == [kept]
+    assert not store.differs(state, props)
+    refreshed = store.read(state)
+    assert refreshed == state
+    assert not store.differs(refreshed, props)
+
+
+def test_rules_that_are_all_malformed_to_the_store_fail(store: Store, bucket: str) -> None:
+    store.proxy.plan = on("PUT lifecycle", Fault(status=400, code="MalformedXML"))
+    with pytest.raises(BucketError, match="MalformedXML"):
+        store.create(store.inputs(bucket))
+
+
 def test_tags_are_not_missed_where_none_are_declared(
     store: Store, bucket: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

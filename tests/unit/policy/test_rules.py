@@ -287,12 +287,21 @@ def test_a_namespace_given_by_config_is_home() -> None:
             {"registry", "flux-system"},
             False,
         ),
+        ({"sovereign-harbor:storage": {"seamNamespace": "argocd"}}, {"harbor", "argocd"}, False),
         ({"sovereign-harbor:harbor": "not an object"}, {"harbor", "flux-system"}, False),
         ({"sovereign-harbor:sandbox": "true"}, {"harbor", "flux-system"}, True),
         ({"sovereign-harbor:sandbox": True}, {"harbor", "flux-system"}, True),
         ({"sovereign-harbor:sandbox": "false"}, {"harbor", "flux-system"}, False),
     ],
-    ids=["nothing", "namespace", "refused", "sandbox", "sandbox as a boolean", "no sandbox"],
+    ids=[
+        "nothing",
+        "namespace",
+        "seam",
+        "refused",
+        "sandbox",
+        "sandbox as a boolean",
+        "no sandbox",
+    ],
 )
 def test_a_sovereign_is_read_from_its_config(
     config: dict[str, Any], namespaces: set[str], is_sandbox: bool

@@ -17,8 +17,7 @@ from components.preflight.adoption.release import (
     key_warning,
     release_problems,
 )
-from components.preflight.adoption.running import ClaimTemplate, RunningHarbor, running_harbor
-from components.settings.database import DedicatedDatabase
+from components.preflight.adoption.running import RunningHarbor, running_harbor
 from tests.support.builders import BUCKET, FILESYSTEM, Cluster, settings
 
 KEY = "estatesKey16char"
@@ -31,7 +30,6 @@ RUNNING = RunningHarbor(
     database_host="harbor-pg-rw.harbor.svc.cluster.local",
     database_name="registry",
     store=S3,
-    scanner_volume=ClaimTemplate(size="5Gi", storage_class=None),
 )
 DEPLOYED = Record(
     path="",
@@ -61,10 +59,8 @@ def chart_objects(namespace: str = "harbor") -> dict[str, Any]:
         {"name": "config", "configMap": {"name": "harbor-core"}},
         {"name": "secret-key", "secret": {"secretName": "harbor-core", "items": []}},
     ]
-    claim = {"spec": {"resources": {"requests": {"storage": "5Gi"}}}}
     return {
         f"{apps}/deployments/harbor-core": {"spec": {"template": {"spec": {"volumes": volumes}}}},
-        f"{apps}/statefulsets/harbor-trivy": {"spec": {"volumeClaimTemplates": [claim]}},
         f"{core}/secrets/harbor-core": {
             "data": {"secretKey": base64.b64encode(KEY.encode()).decode()}
         },
@@ -103,11 +99,10 @@ def test_the_key_is_in_no_text_of_it() -> None:
 
 def test_what_a_release_lacks_is_read_as_empty() -> None:
     objects = chart_objects()
-    for name in ("harbor-trivy", "harbor-registry"):
-        objects = {path: one for path, one in objects.items() if not path.endswith(name)}
+    objects = {path: one for path, one in objects.items() if not path.endswith("harbor-registry")}
     running = read(objects)
     assert running is not None
-    assert (running.store, running.scanner_volume) == ({}, None)
+    assert running.store == {}
 
 
 # --- The key -----------------------------------------------------------------------------------
@@ -189,21 +184,6 @@ def problems(
         ),
         ({"store": {}}, {}, {"storage": FILESYSTEM}),
         ({"store": {"bucket": "omantel-harbor"}}, {}, {}),
-        ({"scanner_volume": None}, {}, {}),
-        ({"scanner_volume": ClaimTemplate(size="5120Mi", storage_class=None)}, {}, {}),
-        (
-            {"scanner_volume": ClaimTemplate(size="9Gi", storage_class="fast")},
-            {},
-            {"trivy": {"storageSize": "9Gi"}, "harbor": {"storageClass": "fast"}},
-        ),
-        (
-            {"scanner_volume": ClaimTemplate(size="9Gi", storage_class=None)},
-            {},
-            {"trivy": {"enabled": False}},
-        ),
-        ({}, {"chart_version": "1.9.6"}, {}),
-        ({}, {"chart_version": None}, {}),
-        ({}, {"chart_version": "1.20.0"}, {"harbor": {"chart": {"version": "1.20.0"}}}),
     ],
     ids=str,
 )
@@ -218,12 +198,6 @@ def test_a_release_that_stays_the_same_harbor_may_be_adopted(
     [
         ({}, {"has_values": True}, "readably into this stack's state", "without them"),
         ({}, {"status": "pending-upgrade"}, "is pending-upgrade", "with helm first"),
-        (
-            {},
-            {"chart_version": "1.19.0"},
-            "newer Harbor",
-            "pulumi config set --path 'harbor.chart.version' 1.19.0 -s omantel",
-        ),
         (
             {"database_host": "harbor-database"},
             {},
@@ -255,18 +229,6 @@ def test_a_release_that_stays_the_same_harbor_may_be_adopted(
             "below /images in the bucket",
             "pulumi config set --path 'storage.rootDirectory' '/images' -s omantel",
         ),
-        (
-            {"scanner_volume": ClaimTemplate(size="9Gi", storage_class=None)},
-            {},
-            "is of 9Gi",
-            "pulumi config set --path 'trivy.storageSize' 9Gi -s omantel",
-        ),
-        (
-            {"scanner_volume": ClaimTemplate(size="5Gi", storage_class="fast")},
-            {},
-            "StorageClass fast",
-            "pulumi config set --path 'harbor.storageClass' fast -s omantel",
-        ),
     ],
 )
 def test_a_release_that_would_become_another_harbor_is_refused(
@@ -296,22 +258,9 @@ SPEC: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("spec", "section"),
-    [
-        ({}, {}),
-        ({"storage": {"size": "5Gi"}}, {}),
-        ({"storage": {"size": "20Gi"}}, {"storage_size": "20Gi"}),
-        ({"walStorage": {"size": "2Gi"}}, {"wal_storage_size": "2Gi"}),
-        ({"backup": None, "affinity": {"x": "y"}}, {}),
-    ],
-    ids=str,
-)
-def test_a_cluster_that_keeps_its_data_may_be_adopted(
-    spec: dict[str, Any], section: dict[str, Any]
-) -> None:
-    database = DedicatedDatabase(**section)
-    assert list(cluster_problems({**SPEC, **spec}, database, IMAGE, "omantel")) == []
+@pytest.mark.parametrize("spec", [{}, {"backup": None, "affinity": {"x": "y"}}], ids=str)
+def test_a_cluster_that_keeps_its_data_may_be_adopted(spec: dict[str, Any]) -> None:
+    assert list(cluster_problems({**SPEC, **spec}, IMAGE, "omantel")) == []
 
 
 @pytest.mark.parametrize(
@@ -325,16 +274,6 @@ def test_a_cluster_that_keeps_its_data_may_be_adopted(
         ({"bootstrap": {"recovery": {"source": "x"}}}, "by initdb", "database.mode shared"),
         ({"backup": {"barmanObjectStore": {}}}, "has backup,", "database.mode shared"),
         (
-            {"storage": {"size": "20Gi"}},
-            "volumes of 20Gi, this stack would give it 10Gi",
-            "pulumi config set --path 'database.storageSize' 20Gi -s omantel",
-        ),
-        (
-            {"walStorage": {"size": "2Gi"}},
-            "volumes of 2Gi, this stack would give it none",
-            "pulumi config set --path 'database.walStorageSize' 2Gi -s omantel",
-        ),
-        (
             {"imageName": "ghcr.io/cloudnative-pg/postgresql:16.4"},
             "another major version",
             "'database.image' ghcr.io/cloudnative-pg/postgresql:16.4",
@@ -345,7 +284,7 @@ def test_a_cluster_that_keeps_its_data_may_be_adopted(
 def test_a_cluster_that_would_lose_something_is_refused(
     spec: dict[str, Any], reason: str, fix: str
 ) -> None:
-    (words,) = cluster_problems({**SPEC, **spec}, DedicatedDatabase(), IMAGE, "omantel")
+    (words,) = cluster_problems({**SPEC, **spec}, IMAGE, "omantel")
     said, _, remedy = words.partition("\n  fix: ")
     assert reason in said
     assert fix in remedy

@@ -183,6 +183,58 @@ def test_what_touches_data_is_bold(op: str) -> None:
     assert "**RandomPassword `credentials-core-secret`**" not in text
 
 
+@pytest.mark.parametrize(
+    ("typ", "before", "after"),
+    [
+        ("kubernetes:core/v1:Namespace", {"metadata": {"labels": {"a": "b"}}}, {"metadata": {}}),
+        (BUCKET, {"tags": {"team": "a"}}, {"tags": {"team": "b"}}),
+    ],
+)
+def test_labels_and_tags_of_what_holds_data_are_no_data(
+    typ: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    text = summary.markdown(read(step("update", typ, "it", before, after)))
+    assert "Touches data" not in text
+    assert "**" not in section(text, "Changed")
+
+
+def test_guards_that_are_off_stand_at_the_top() -> None:
+    config = {
+        "sovereign-harbor:sandbox": "true",
+        "sovereign-harbor:protect": False,
+        "sovereign-harbor:retainData": "false",
+    }
+    deletion = read(step("delete", BUCKET, "bucket"))
+    text = summary.markdown(
+        deletion,
+        tuple(rules.violations(deletion, sandbox=False)),
+        guards=tuple(rules.guards_that_are_off(config)),
+    )
+    guards = section(text, "Guards that are off").splitlines()
+    named = [re.match(r"- \*\*`(.*?)`\*\*", line) for line in guards]
+    assert [match and match[1] for match in named] == [
+        "sandbox: true",
+        "protect: false",
+        "retainData: false",
+    ]
+    assert text.index("Guards that are off") < text.index("Not allowed")
+    assert list(rules.guards_that_are_off({"sovereign-harbor:protect": "true"})) == []
+
+
+def test_what_the_program_says_for_information_is_on_the_page() -> None:
+    hint = {"severity": "info", "message": "info: Traefik needs its own timeouts\n"}
+    text = summary.markdown(read(diagnostics=[hint]))
+    assert "<summary>1 hint</summary>\n\n- Traefik needs its own timeouts\n" in text
+
+
+def test_the_page_is_the_same_in_whatever_order_the_engine_works() -> None:
+    steps = [
+        step("update", SERVICE, name, {"x": name}, {"x": 1}, new={"dependencies": needed})
+        for name, needed in (("a", []), ("b", [urn(SERVICE, "a")]), ("c", [urn(SERVICE, "b")]))
+    ]
+    assert summary.markdown(read(*steps)) == summary.markdown(read(*reversed(steps)))
+
+
 def test_a_volume_that_the_new_state_no_longer_has_is_data_too() -> None:
     text = summary.markdown(
         read(

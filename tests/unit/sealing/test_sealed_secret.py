@@ -56,10 +56,10 @@ def test_what_is_sealed_is_secret_even_if_its_parts_are_not(engine: Engine, buil
     assert is_secret(engine.one(SEAL).inputs["data"])
 
 
-def test_before_anything_exists_the_name_of_the_secret_is_unknown(
+def test_a_preview_knows_the_name_of_a_secret_that_is_not_there_but_not_its_revision(
     engine: Engine, build: Build
 ) -> None:
     sealed = build(seal_one, preview=True)
-    assert not engine.resolve(sealed.secret_name).is_known
+    assert engine.resolve(sealed.secret_name).value == "secret-name"
     assert not engine.resolve(sealed.revision).is_known
     assert unknown_inputs(engine.one(SEALED_SECRET)) == {"spec"}

@@ -14,11 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given
 from hypothesis import strategies as st
-from pulumi.dynamic import ConfigureRequest
-from pulumi.dynamic.config import Config
 from pulumi.dynamic.dynamic import serialize_provider
 
-from components.sealing import unsealed
 from components.sealing.crypto import (
     SealingError,
     certificate_fingerprint,
@@ -27,8 +24,7 @@ from components.sealing.crypto import (
     seal,
 )
 from components.sealing.seal import SealProvider
-from components.sealing.unsealed import REVISION_ANNOTATION, NotUnsealed, UnsealedProvider
-from tests.support.builders import Cluster
+from components.sealing.unsealed import UnsealedProvider
 from tests.support.certificates import NOW, certificate_of
 
 YEAR = dt.timedelta(days=365)
@@ -286,116 +282,3 @@ def test_a_provider_is_serialized_to_the_same_bytes_each_time(
     # It is an input of every resource; if it changed, so would all of them, at each run.
     assert serialize_provider(provider()) == serialize_provider(provider())
     assert provider().serialize_as_secret_always is False
-
-
-# --- Waiting for the controller ----------------------------------------------------------------
-
-SECRET = "/api/v1/namespaces/registry/secrets/harbor"
-SEALED = "/apis/bitnami.com/v1alpha1/namespaces/registry/sealedsecrets/harbor"
-INPUTS: State = {
-    "namespace": "registry",
-    "name": "harbor",
-    "revision": "new",
-    "timeoutSeconds": 2.0,
-    "__provider": "…",
-}
-
-
-def secret_of(revision: str) -> State:
-    return {"metadata": {"annotations": {REVISION_ANNOTATION: revision}}}
-
-
-def synced(message: str | None, status: str = "False") -> State:
-    condition = {"type": "Synced", "status": status}
-    return {
-        "status": {"conditions": [condition if not message else {**condition, "message": message}]}
-    }
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    return Cluster().stand_in(monkeypatch)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that were slept; time passes by sleeping alone."""
-    slept: list[float] = []
-    monkeypatch.setattr(unsealed.time, "sleep", slept.append)
-    monkeypatch.setattr(unsealed.time, "monotonic", lambda: sum(slept))
-    return slept
-
-
-def configured(cluster_section: str) -> UnsealedProvider:
-    provider = UnsealedProvider()
-    config = Config({"sovereign-harbor:cluster": cluster_section}, "sovereign-harbor")
-    provider.configure(ConfigureRequest(config))
-    return provider
-
-
-def test_it_waits_until_the_secret_has_the_new_revision(
-    cluster: Cluster, clock: list[float]
-) -> None:
-    # No Secret, then the old content beside a Synced=True of old, then the new content.
-    answers = iter([None, secret_of("old"), secret_of("old"), secret_of("new")])
-    cluster.objects = {SECRET: lambda: next(answers), SEALED: synced(None, "True")}
-    created = configured('{"context": "admin@omantel"}').create(INPUTS)
-    assert created.id == "registry/harbor"
-    assert created.outs == {k: v for k, v in INPUTS.items() if k != "__provider"}
-    assert cluster.asked == [SECRET] * 4
-    assert cluster.contexts == ["admin@omantel"]
-    assert clock == sorted(clock)
-
-
-def test_an_update_waits_in_the_same_way(cluster: Cluster, clock: list[float]) -> None:
-    answers = iter([secret_of("old"), secret_of("new")])
-    cluster.objects = {SECRET: lambda: next(answers)}
-    outs = UnsealedProvider().update("registry/harbor", {**INPUTS, "revision": "old"}, INPUTS).outs
-    assert outs is not None
-    assert outs["revision"] == "new"
-    assert len(clock) == 1
-
-
-@pytest.mark.parametrize(
-    ("sealed", "words"),
-    [
-        (synced("no key could decrypt secret (password)"), "no key could decrypt secret"),
-        (synced(None), "Synced=False"),
-        ({"status": {}}, "is sealed-secrets running"),
-        ({}, "is sealed-secrets running"),
-        (None, "the SealedSecret is gone"),
-    ],
-    ids=["message", "no message", "no condition", "no status", "gone"],
-)
-def test_when_time_is_up_the_controller_has_the_word(
-    sealed: State | None, words: str, cluster: Cluster, clock: list[float]
-) -> None:
-    cluster.objects = {SECRET: secret_of("old"), SEALED: sealed}
-    with pytest.raises(NotUnsealed, match=words) as refusal:
-        UnsealedProvider().create(INPUTS)
-    assert "registry/harbor was not unsealed within 2 s" in str(refusal.value)
-    assert 2.0 <= sum(clock) <= 3.1
-
-
-def test_the_secret_is_looked_at_at_least_once(cluster: Cluster, clock: list[float]) -> None:
-    cluster.objects = {SECRET: secret_of("new")}
-    UnsealedProvider().create({**INPUTS, "timeoutSeconds": 0.0})
-    assert clock == []
-
-
-@pytest.mark.parametrize(
-    ("change", "changes", "replaces"),
-    [
-        ({}, False, []),
-        ({"timeoutSeconds": 900}, False, []),
-        ({"revision": "newer"}, True, []),
-        ({"name": "other"}, True, ["name"]),
-        ({"namespace": "other"}, True, ["namespace"]),
-    ],
-    ids=str,
-)
-def test_only_new_content_or_another_secret_is_waited_for(
-    change: State, changes: bool, replaces: list[str]
-) -> None:
-    result = UnsealedProvider().diff("registry/harbor", INPUTS, {**INPUTS, **change})
-    assert (result.changes, result.replaces) == (changes, replaces)

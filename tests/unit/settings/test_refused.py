@@ -19,6 +19,7 @@ from tests.support.raw_settings import (
     DNS,
     DNS_TOKEN,
     GOOD,
+    PEM,
     PRIVATE_KEY,
     S3,
     SECRET_KEY,
@@ -232,7 +233,11 @@ REFUSED: list[Bad] = [
         "storage.endpoint",
         "https://s3.example.com",
         {
-            "without path": ["https://s3.example.com/bucket"],
+            "without the bucket, which storage.bucket names": [
+                "https://s3.example.com/omantel-harbor"
+            ],
+            "without path": ["https://s3.example.com/", "https://s3.example.com?region=a"],
+            "without .. in its path": ["https://s3.example.com/a/../b"],
             "a URL https://host[:port]": ["s3.example.com"],
             "a URL": ["https://s3.example.com:99999"],
         },
@@ -247,6 +252,13 @@ REFUSED: list[Bad] = [
         storage=S3,
     ),
     bad("storage.caBundle", "ca.crt", "certificates in PEM", "< ca.pem", storage=S3),
+    bad(
+        "database.caBundle",
+        "ca.crt",
+        "certificates in PEM",
+        "< ca.pem",
+        database=SHARED_DATABASE,
+    ),
     *each(
         "storage.chunkSize",
         "10485760",
@@ -254,6 +266,19 @@ REFUSED: list[Bad] = [
     ),
     bad("storage.multipartCopyMaxConcurrency", "0", "a number from 1 to 1000", "10"),
     bad("storage.rootDirectory", "../other", "without '..'", "harbor"),
+    *each(
+        "storage.rootDirectory",
+        "harbor",
+        {
+            "this program's own objects, which go with the bucket": [
+                ".sovereign-harbor",
+                "/.sovereign-harbor/",
+                ".sovereign-harbor/images",
+                "./.sovereign-harbor//images",
+                "images/.sovereign-harbor",
+            ],
+        },
+    ),
     *each(
         "storage.region",
         "eu-central-1",
@@ -384,6 +409,12 @@ REFUSED: list[Bad] = [
         "sealing-omantel.pem",
         shown=f"<private key, {len(PRIVATE_KEY)} characters>",
     ),
+    bad(
+        "sealing.acceptedFingerprint",
+        "AB:CD",
+        "64 lower-case hexadecimal digits, without colons",
+        "$(openssl x509 -in sealing.pem -outform DER | sha256sum | cut -d' ' -f1)",
+    ),
     bad("sealing.timeoutSeconds", 3600, "a whole number from 5 to 900", "120"),
     # harbor
     *each(
@@ -391,7 +422,16 @@ REFUSED: list[Bad] = [
         "harbor",
         {
             "a Kubernetes name": ["Harbor"],
-            "Kubernetes keeps those that begin with kube-": ["kube-system"],
+            "Kubernetes keeps those that begin with kube-": ["kube-system", "kube-public"],
+            "without retainData, deleted as a whole": ["default"],
+            "belongs to other software": [
+                "flux-system",
+                "cert-manager",
+                "kyverno",
+                "cnpg-system",
+                "cilium",
+                "longhorn-system",
+            ],
         },
     ),
     *each(
@@ -487,6 +527,70 @@ REFUSED: list[Bad] = [
         database=SHARED_DATABASE,
     ),
     # valkey
+    bad(
+        "valkey.username",
+        "harbor",
+        "left out with chart 1.18.3, whose registry logs in by password alone",
+        REMOVE,
+        valkey=SHARED_VALKEY,
+    ),
+    bad("valkey.username", "har bor", "a user name", "harbor", valkey=SHARED_VALKEY),
+    bad(
+        "valkey.caBundle",
+        PEM,
+        "true with valkey.caBundle",
+        "true",
+        key="valkey.tls",
+        valkey=SHARED_VALKEY,
+    ),
+    bad("valkey.priorityClass", "Very High", "the name of a PriorityClass", "business-critical"),
+    bad(
+        "database.nodeSelector",
+        {"disk": "x" * 64},
+        "is not the value of one",
+        [remove("database.nodeSelector"), set_path("database.nodeSelector.KEY", "web")],
+    ),
+    *each(
+        "database.image",
+        "ghcr.io/cloudnative-pg/postgresql:17.5",
+        {
+            "without a tag the operator does not know the major version": [
+                "ghcr.io/cloudnative-pg/postgresql",
+            ],
+            "latest does not begin with a major version": ["postgresql:latest"],
+            "a digest is sha256: and 64": ["postgresql:17.5@sha256:abc"],
+            "NAME:TAG@sha256:DIGEST": ["Postgres:17.5", "https://ghcr.io/pg:17"],
+        },
+    ),
+    bad(
+        "database.image",
+        f"ghcr.io/cloudnative-pg/postgresql@sha256:{'0' * 64}",
+        "without a tag the operator does not know the major version, digest or not",
+        "ghcr.io/cloudnative-pg/postgresql:17.5",
+        shown=f'"ghcr.io/cloudnative-pg/postgresql@sha256:{"0" * 37}…',
+    ),
+    bad("storage.seamNamespace", "Flux", "a Kubernetes name", "flux-system"),
+    bad(
+        "harbor.ipFamily",
+        {"ipv4": False, "ipv6": False},
+        "nowhere",
+        "true",
+        key="harbor.ipFamily.ipv4",
+    ),
+    bad(
+        "harbor.ipFamily",
+        {"families": ["IPv4", "IPv6"]},
+        "PreferDualStack or RequireDualStack for two families",
+        "PreferDualStack",
+        key="harbor.ipFamily.policy",
+    ),
+    bad(
+        "harbor.ipFamily.families",
+        ["IPv5"],
+        "one of IPv4, IPv6",
+        "IPv4",
+        key="harbor.ipFamily.families[0]",
+    ),
     bad("valkey.maxMemory", "256Mi", "less than valkey.memory (256Mi)", "192Mi"),
     bad("valkey.indexes.core", 16, "a whole number from 0 to 15", "3", valkey=SHARED_VALKEY),
     bad(
@@ -530,6 +634,116 @@ REFUSED: list[Bad] = [
     ),
     bad("exposure.className", ..., "a Kubernetes object name", "traefik", **INGRESS),
     bad(
+        "exposure.controller",
+        "traefik",
+        "one of default, gce, ncp, alb, f5-bigip",
+        "default",
+        **INGRESS,
+    ),
+    bad(
+        "exposure.issuer",
+        {"name": "vault"},
+        "either exposure.clusterIssuer or exposure.issuer",
+        REMOVE,
+        key="exposure.clusterIssuer",
+        **INGRESS,
+    ),
+    *[
+        bad(
+            "exposure.certificate",
+            {"secretName": "tls", **certificate},
+            allowed,
+            fix,
+            key=f"exposure.certificate.{key}",
+            exposure=GATEWAY,
+        )
+        for key, certificate, allowed, fix in (
+            (
+                "clusterIssuer",
+                {},
+                "either exposure.certificate.clusterIssuer or exposure.certificate.issuer",
+                "letsencrypt-dns01-prod",
+            ),
+            (
+                "clusterIssuer",
+                {"clusterIssuer": "a", "issuer": {"name": "b"}},
+                "either exposure.certificate.clusterIssuer or exposure.certificate.issuer",
+                REMOVE,
+            ),
+            (
+                "issuer.kind",
+                {"issuer": {"name": "b", "kind": "issuer"}},
+                "the kind of an issuer",
+                "Issuer",
+            ),
+            (
+                "issuer.group",
+                {"issuer": {"name": "b", "group": "Cert Manager"}},
+                "an API group",
+                "cert-manager.io",
+            ),
+            (
+                "privateKey.algorithm",
+                {"clusterIssuer": "a", "privateKey": {"algorithm": "DSA"}},
+                "one of ECDSA, RSA, Ed25519",
+                "ECDSA",
+            ),
+            (
+                "privateKey.size",
+                {"clusterIssuer": "a", "privateKey": {"algorithm": "RSA", "size": 256}},
+                "one of 2048, 3072, 4096, 8192 for RSA",
+                "2048",
+            ),
+            (
+                "privateKey.size",
+                {"clusterIssuer": "a", "privateKey": {"size": 2048}},
+                "one of 256, 384, 521 for ECDSA",
+                "256",
+            ),
+            (
+                "privateKey.size",
+                {"clusterIssuer": "a", "privateKey": {"algorithm": "Ed25519", "size": 256}},
+                "left out for Ed25519",
+                REMOVE,
+            ),
+        )
+    ],
+    bad(
+        "exposure.parentRefs",
+        [{"name": "g", "namespace": "n", "kind": "Service"}],
+        "one of Gateway, ListenerSet, XListenerSet",
+        "Gateway",
+        key="exposure.parentRefs[0].kind",
+        exposure=GATEWAY,
+    ),
+    bad(
+        "exposure.labels",
+        {"team": "x" * 64},
+        "is not the value of one",
+        [remove("exposure.labels"), set_path("exposure.labels.KEY", "web")],
+        exposure=GATEWAY,
+    ),
+    *each(
+        "exposure.host",
+        "registry.omantel.omani.works",
+        {
+            "a name, not a URL": ["https://harbor.example.com"],
+            "upper-case letters": ["Harbor.example.com"],
+            "one label is not": ["harbor"],
+            "a lower-case DNS name": ["harbor..example.com", "10.0.0.1"],
+        },
+        exposure=GATEWAY,
+    ),
+    bad(
+        "exposure.host",
+        "harbor.example.com",
+        "harbor.example.com is not in this zone",
+        "example.com",
+        key="dns.zone",
+        exposure=GATEWAY,
+        dns=DNS,
+    ),
+    bad(
         "exposure.annotations",
         {"proxy body size": "0"},
         "proxy body size is not the name of one",
@@ -552,7 +766,53 @@ REFUSED: list[Bad] = [
         "traefik",
         key="networkPolicies.gateway.namespace",
     ),
-    bad("networkPolicies.gateway.kind", "calico", "one of cilium, namespace", "cilium"),
+    bad(
+        "networkPolicies.gateway.kind",
+        "calico",
+        "one of cilium, namespace, host, addresses",
+        "cilium",
+    ),
+    bad(
+        "networkPolicies.gateway",
+        {"kind": "addresses"},
+        "a list, each a range of addresses",
+        [set_path("networkPolicies.gateway.ranges[0]", "10.0.8.0/24")],
+        key="networkPolicies.gateway.ranges",
+    ),
+    bad(
+        "networkPolicies.gateway",
+        {"kind": "addresses", "ranges": []},
+        "without one nobody reaches Harbor",
+        [
+            remove("networkPolicies.gateway.ranges"),
+            set_path("networkPolicies.gateway.ranges[0]", "10.0.8.0/24"),
+        ],
+        key="networkPolicies.gateway.ranges",
+    ),
+    bad(
+        "networkPolicies",
+        {"gateway": {"kind": "host"}, "apiServer": {"cidr": "10.0.0.2/32"}},
+        "at least one, unless cni is cilium",
+        [set_path("networkPolicies.gateway.ranges[0]", "10.20.0.0/16")],
+        key="networkPolicies.gateway.ranges",
+    ),
+    bad(
+        "networkPolicies",
+        {"gateway": {"kind": "host", "ranges": ["10.0.0.0/24"]}, "cni": "cilium"},
+        "which does not match nodes by address",
+        REMOVE,
+        key="networkPolicies.gateway.ranges",
+    ),
+    bad("networkPolicies.cni", "other", "cilium with gateway.kind cilium", "cilium"),
+    bad("networkPolicies.cni", "calico", "one of cilium, other", "cilium"),
+    bad("networkPolicies.dns.port", 0, "a whole number from 1 to 65535", "5353"),
+    bad(
+        "networkPolicies.dns.addresses",
+        ["169.254.20.10"],
+        "without a prefix length",
+        "169.254.20.10/32",
+        key="networkPolicies.dns.addresses[0]",
+    ),
     bad(
         "networkPolicies.apiServer",
         ...,
@@ -561,7 +821,12 @@ REFUSED: list[Bad] = [
         **INGRESS,
     ),
     bad(
-        "networkPolicies.apiServer", {"cidr": "10.0.0.2/32"}, "not with gateway.kind cilium", REMOVE
+        "networkPolicies.apiServer",
+        {"port": 443},
+        "its pods ask the API server who leads",
+        API_SERVER,
+        key="networkPolicies.apiServer.cidr",
+        **INGRESS,
     ),
     bad(
         "networkPolicies.apiServer.cidr",
@@ -570,13 +835,99 @@ REFUSED: list[Bad] = [
         API_SERVER,
         **INGRESS,
     ),
+    *[
+        bad(
+            "networkPolicies.outside",
+            [value],
+            allowed,
+            "10.20.0.0/16",
+            key="networkPolicies.outside[0]",
+        )
+        for value, allowed in {
+            "10.0.0.1/8": "it has bits set behind the prefix",
+            "10.0.0.0/255.0.0.0": "not a netmask",
+            "10.0.0.0/08": "not a netmask",
+            "fe80::%eth0/64": "without a zone",
+            "::ffff:10.0.0.0/104": "an IPv4 address written as IPv6",
+            "169.254.169.254/32": "gives the node's identity to whoever asks",
+            "fe80::a9fe:a9fe/128": "gives the node's identity to whoever asks",
+        }.items()
+    ],
     bad(
-        "networkPolicies.outside",
-        ["10.0.0.1/8"],
-        "it has bits set behind the prefix",
-        "10.20.0.0/16",
-        key="networkPolicies.outside[0]",
+        "networkPolicies.nat64Prefixes",
+        ["64:ff9b:1::/48"],
+        "96 bits long",
+        "64:ff9b::/96",
+        key="networkPolicies.nat64Prefixes[0]",
     ),
+    bad(
+        "networkPolicies.mesh",
+        {"namespace": "istio-system"},
+        "at least one, with namespace",
+        [set_path("networkPolicies.mesh.controlPlanePorts[0]", "15012")],
+        key="networkPolicies.mesh.controlPlanePorts",
+    ),
+    bad(
+        "networkPolicies.mesh",
+        {"controlPlanePorts": [15012]},
+        "required with controlPlanePorts",
+        "istio-system",
+        key="networkPolicies.mesh.namespace",
+    ),
+    *[
+        bad(
+            "networkPolicies.extraRules",
+            [{"party": "core", "direction": "egress", "ports": [8443], **rule}],
+            allowed,
+            fix,
+            key=f"networkPolicies.extraRules[0].{key}",
+        )
+        for key, rule, allowed, fix in (
+            ("cidr", {}, "either cidr or namespace", "10.20.0.0/16"),
+            (
+                "cidr",
+                {"cidr": "10.1.0.0/16", "namespace": "keycloak"},
+                "either cidr or namespace",
+                REMOVE,
+            ),
+            (
+                "podLabels",
+                {"cidr": "10.1.0.0/16", "podLabels": {"app": "web"}},
+                "only with namespace",
+                REMOVE,
+            ),
+            (
+                "podLabels",
+                {"namespace": "keycloak", "podLabels": {"app": "x" * 64}},
+                "is not the value of one",
+                [
+                    remove("networkPolicies.extraRules[0].podLabels"),
+                    set_path("networkPolicies.extraRules[0].podLabels.KEY", "web"),
+                ],
+            ),
+            (
+                "ports",
+                {"namespace": "keycloak", "ports": []},
+                "without ports all would be open",
+                [
+                    remove("networkPolicies.extraRules[0].ports"),
+                    set_path("networkPolicies.extraRules[0].ports[0]", "8443"),
+                ],
+            ),
+            (
+                "party",
+                {"namespace": "keycloak", "party": "nginx"},
+                "one of core, portal, jobservice, registry, trivy, exporter, database, cache",
+                "core",
+            ),
+            (
+                "party",
+                {"namespace": "keycloak", "party": "exporter"},
+                "exporter has none: metrics.enabled is false",
+                "core",
+            ),
+        )
+    ],
     bad("networkPolicies.monitoringNamespace", "Monitoring", "a Kubernetes name", "harbor"),
     # dns
     *each(

@@ -133,20 +133,36 @@ def test_an_update_without_secrets_is_refused_beside_all_other_problems(
     assert secret == Refusal(
         key="s3SecretKey",
         value="(not set)",
-        allowed="32 to 128 characters without spaces, encrypted",
+        allowed="8 to 256 characters without spaces, encrypted",
         fix="pulumi config set --secret s3SecretKey -s omantel",
     )
     assert stack.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("access_key", "secret_key"),
+    [
+        pytest.param("admin", "password", id="MinIO"),
+        pytest.param("0" * 25, "K" * 31, id="Backblaze B2"),
+        pytest.param("a" * 32, "b" * 64, id="Cloudflare R2"),
+        pytest.param("GOOG1E" + "A" * 55, "c" * 40, id="Google's HMAC"),
+        pytest.param("GK" + "d" * 24, "e" * 64, id="Garage"),
+        pytest.param("user@example.com", "f" * 200, id="a user name"),
+    ],
+)
+def test_keys_of_every_vendor_are_accepted(stack: Stack, access_key: str, secret_key: str) -> None:
+    config = stack.load(GOOD, secrets={"s3AccessKey": access_key, "s3SecretKey": secret_key})
+    assert stack.resolve(config.secrets["s3SecretKey"]) == (secret_key, True, True)
 
 
 @pytest.mark.parametrize("preview", [True, False])
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("s3AccessKey", "fifteen-letters", "16 to 64 characters"),
-        ("s3AccessKey", "x" * 65, "16 to 64 characters"),
-        ("s3SecretKey", "x" * 31, "32 to 128 characters"),
-        ("s3SecretKey", "x" * 129, "32 to 128 characters"),
+        ("s3AccessKey", "ab", "3 to 128 characters"),
+        ("s3AccessKey", "x" * 129, "3 to 128 characters"),
+        ("s3SecretKey", "x" * 7, "8 to 256 characters"),
+        ("s3SecretKey", "x" * 257, "8 to 256 characters"),
         ("s3SecretKey", "topmost-" * 5 + "\n", "white space"),
         ("s3SecretKey", "${SANDBOX_S3_SECRET_KEY}", "only a sandbox's stack"),
         ("harborSecretKey", "x" * 15, "exactly 16 characters"),
@@ -284,6 +300,17 @@ def test_a_bad_harbor_chart_is_mended_where_it_was_set(stack: Stack) -> None:
         stack.load(GOOD, secrets=BOTH, environ={"HARBOR_CHART": "http://charts"})
     (refusal,) = raised.value.refusals
     assert (refusal.key, refusal.fix) == ("harbor.chart.source", "unset HARBOR_CHART")
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_the_sandbox_s_environment_serves_no_other_stack(stack: Stack, *, preview: bool) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(
+            GOOD, secrets=BOTH, preview=preview, environ={"PULUMI_CONFIG_PASSPHRASE": "sandbox"}
+        )
+    (refusal,) = raised.value.refusals
+    assert refusal.key == "(PULUMI_CONFIG_PASSPHRASE)"
+    assert "pulumi stack init omantel" in refusal.fix
 
 
 def test_an_address_like_that_of_a_pooler_is_a_warning_only(stack: Stack) -> None:

@@ -157,6 +157,13 @@ REFUSED: list[tuple[Object, str, Any, str, str]] = [
         set_path("storage.serviceAccount", "harbor"),
     ),
     (
+        KEYED_GCS,
+        "rootDirectory",
+        ".sovereign-harbor",
+        "this program's own objects, which go with the bucket",
+        set_path("storage.rootDirectory", "harbor"),
+    ),
+    (
         KEYLESS_GCS,
         "redirect",
         True,

@@ -18,7 +18,7 @@ import pytest
 from tests.support.project import ROOT
 from toolchain import build, catalogue, go
 from toolchain.catalogue import Assets, Cli, Tool
-from toolchain.go import ToolchainError
+from toolchain.go import Progress, ToolchainError
 
 GO_MOD = """module example/tool
 
@@ -403,3 +403,29 @@ def test_helm_takes_for_granted_the_kubernetes_of_its_client_library() -> None:
     helm = next(tool for tool in catalogue.TOOLS if tool.name == "helm")
     minors = {value for name, value in helm.variables if name.endswith("Minor")}
     assert all(f"k8s.io/client-go v0.{m}." in (helm.folder / "go.mod").read_text() for m in minors)
+
+
+def test_a_build_says_how_long_all_of_it_still_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("toolchain.go.time.monotonic", lambda: now)
+    lines: list[str] = []
+    progress = Progress(lines.append, 3, [100, 100, 400])
+    progress.begin("one 1.0")
+    progress.now("building")
+    now = 60.0
+    progress.tick()
+    # It took twice as long as it was thought to take, so the rest will, too.
+    now = 200.0
+    progress.end("built")
+    progress.begin("two 2.0")
+    progress.now("building")
+    assert lines == [
+        "[1/3] one 1.0 … building, about 10 min left in all",
+        "[1/3] one 1.0 … building (1m00s), about 9 min left in all",
+        "[1/3] one 1.0 … built (3m20s)",
+        "[2/3] two 2.0 … building, about 17 min left in all",
+    ]
+
+
+def test_every_tool_of_the_catalogue_has_a_cost() -> None:
+    assert {tool.name for tool in catalogue.TOOLS if tool.packages} <= set(build._COSTS)

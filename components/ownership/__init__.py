@@ -1,0 +1,1 @@
+"""Whose Sovereign it is: the mark by which a state knows its own."""

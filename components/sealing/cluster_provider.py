@@ -1,0 +1,61 @@
+"""What the dynamic providers have in common that look into the Sovereign's cluster.
+
+Existing states name the modules of the providers derived from ClusterProvider, and not this one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from pulumi.dynamic import ConfigureRequest, ResourceProvider
+
+if TYPE_CHECKING:
+    from components.kubernetes.client import ClusterClient
+
+SILENT_SECONDS: Final = 30.0
+"""For how long an API server that did not answer is not asked again."""
+
+
+class ClusterProvider(ResourceProvider):
+    """A provider with one client of the stack's cluster, made at its first use.
+
+    The client is kept: an exec plugin of the kubeconfig takes up to a second at each start.
+    """
+
+    serialize_as_secret_always = False
+    _connecting: ClassVar[threading.Lock] = threading.Lock()
+    _context: str | None = None
+    _client: ClusterClient | None = None
+    _silent_until: float = 0.0
+
+    def configure(self, req: ConfigureRequest) -> None:
+        from components.settings.provider_config import cluster_context
+
+        self._context = cluster_context(req.config.get)
+
+    def client(self) -> ClusterClient:
+        """The client. Raises ClusterUnreachable."""
+        from components.kubernetes import client
+
+        with self._connecting:
+            if self._client is None:
+                self._client = client.ClusterClient(self._context)
+            return self._client
+
+    def look(self, path: str) -> tuple[bool, Any]:
+        """Whether the API server answered, and the object at `path`; None when it is missing.
+
+        A check or a diff must not fail in a preview without a cluster, so an API server that does
+        not answer, or refuses, is no error here.
+        """
+        from components.kubernetes.unreachable import ClusterUnreachable
+
+        if time.monotonic() < self._silent_until:
+            return False, None
+        try:
+            return True, self.client().get(path)
+        except ClusterUnreachable:
+            self._silent_until = time.monotonic() + SILENT_SECONDS
+            return False, None

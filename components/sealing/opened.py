@@ -1,0 +1,84 @@
+"""A SealedSecret and its Secret, as the API server has them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from components.sealing.crypto import revision
+
+REVISION_ANNOTATION: Final = "sovereign-harbor/revision"
+"""Annotation of the Secret's template: the controller writes it together with the data."""
+
+
+def sealed_path(namespace: str, name: str) -> str:
+    return f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}"
+
+
+def secret_path(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets/{name}"
+
+
+def revision_of(secret: Any) -> str | None:
+    """The revision that a Secret carries; None when it is missing or not of this program."""
+    return _dig(secret, "metadata", "annotations", REVISION_ANNOTATION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """`sealed`, `secret`: the objects; None when missing."""
+
+    sealed: Mapping[str, Any] | None
+    secret: Mapping[str, Any] | None
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the controller says anything. With its flag --update-status=false it does not."""
+        return bool(_dig(self.sealed, "status"))
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the controller has looked at the SealedSecret as it is now.
+
+        Until then the condition Synced is that of the SealedSecret before.
+        """
+        observed = _dig(self.sealed, "status", "observedGeneration")
+        return observed is not None and observed == _dig(self.sealed, "metadata", "generation")
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether the controller opened the SealedSecret as it is now."""
+        return self.is_observed and self._synced.get("status") == "True"
+
+    @property
+    def message(self) -> str:
+        """What the controller says of the SealedSecret."""
+        if self.sealed is None:
+            return "the SealedSecret is gone"
+        if not self.is_observed:
+            return "the controller has not looked at it: is sealed-secrets running?"
+        return str(self._synced.get("message") or f"Synced={self._synced.get('status')}")
+
+    def has(self, wanted: str) -> bool:
+        """Whether the Secret carries that revision."""
+        return revision_of(self.secret) == wanted
+
+    def content(self, salt: str) -> str:
+        """A salted digest of the Secret's data, with its revision."""
+        data: dict[str, str] = _dig(self.secret, "data") or {}
+        return f"{revision_of(self.secret)}/{revision(data, salt=bytes.fromhex(salt))}"
+
+    @property
+    def _synced(self) -> Mapping[str, Any]:
+        conditions: list[Mapping[str, Any]] = _dig(self.sealed, "status", "conditions") or []
+        for condition in conditions:
+            if condition.get("type") == "Synced":
+                return condition
+        return {}
+
+
+def _dig(tree: Any, *keys: str) -> Any:
+    for key in keys:
+        tree = tree.get(key) if tree else None
+    return tree

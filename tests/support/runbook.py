@@ -1,0 +1,44 @@
+"""The commands of a runbook, run as they are written there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from engine.project import ROOT
+from engine.stack import Stack
+
+
+def commands(page: str) -> dict[str, str]:
+    """Heading → its block of commands, of docs/runbooks/<page>.md; one block per section."""
+    blocks: dict[str, str] = {}
+    text = (ROOT / "docs" / "runbooks" / f"{page}.md").read_text()
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        heading, _, rest = section.partition("\n")
+        for block in re.findall(r"^```sh\n(.*?)^```", rest, flags=re.MULTILINE | re.DOTALL):
+            assert heading not in blocks, "one block per section"
+            blocks[heading] = block
+    return blocks
+
+
+def run(stack: Stack, block: str, variables: Mapping[str, str], *, path: Path | None = None) -> str:
+    """Runs a block; what it said."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=path or stack.folder,
+        env={
+            **os.environ,
+            **stack.environment,
+            **variables,
+            "PULUMI_SKIP_CONFIRMATIONS": "true",  # a person is asked; here nobody answers
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{block}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
