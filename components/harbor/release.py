@@ -26,10 +26,12 @@ from components.harbor_inputs import (
     RELEASE,
     Cache,
     Database,
+    Gateway,
     RemoteStorage,
     SecretNames,
     VolumeStorage,
 )
+from components.network.accepted import RouteAccepted
 from components.network.exposure import chart_exposure
 from components.object_storage.component import ObjectStorage
 from components.ordering import after
@@ -96,6 +98,15 @@ class HarborRegistry(pulumi.ComponentResource):
                 custom_timeouts=pulumi.CustomTimeouts(create=patience, update=patience),
             ),
         )
+        exposure = chart_exposure(args.settings)
+        if isinstance(exposure, Gateway):
+            RouteAccepted(
+                f"{name}-route",
+                namespace=args.context.namespace,
+                parents=exposure.parent_refs,
+                hosts=[args.context.registry.host],
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[release]),
+            )
         self.version = release.status.apply(lambda status: str(status.app_version))
         self.namespace = after(release.id, args.settings.harbor.namespace)
         self.register_outputs({"version": self.version, "namespace": self.namespace})

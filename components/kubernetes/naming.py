@@ -11,6 +11,9 @@ SEAM_SECRET: Final = "object-storage"
 SOVEREIGN_LABEL: Final = "catalyst.openova.io/sovereign"
 """The estate's label on namespaces; its value is the Sovereign's FQDN."""
 
+ROUTE: Final = "harbor-route"
+"""Name of the HTTPRoute that the chart makes for the release `harbor`."""
+
 PART_OF: Final = ("app.kubernetes.io/part-of", "sovereign-harbor")
 """Label of every object that this program writes; a namespace with it is the program's own."""
 

@@ -33,12 +33,13 @@ MARKS = ["create sealing-trust", "create state-mark", "create state-mark-record"
 
 CHANGES: Mapping[str, list[str]] = {
     "v0.1.0": [
+        "create harbor-route",
         "create object-storage-place",
         *MARKS,
         "update cluster",
         "update image-policy-require",
     ],
-    "d8ee5dc": [*MARKS, "update cluster", "update image-policy-require"],
+    "d8ee5dc": ["create harbor-route", *MARKS, "update cluster", "update image-policy-require"],
 }
 """Version → all that an upgrade from it changes; nothing where no line is. A later feature that
 changes existing Sovereigns is added to each version."""

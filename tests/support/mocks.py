@@ -43,6 +43,7 @@ STATE_MARK = "pulumi-python:dynamic/ownership:StateMark"
 BUCKET = "pulumi-python:dynamic/storage:S3Bucket"
 KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
 LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
+ROUTE_ACCEPTED = "pulumi-python:dynamic/network:RouteAccepted"
 BLOB_PLACE = "pulumi-python:dynamic/storage:BlobPlace"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
@@ -141,6 +142,7 @@ class Provider:
             UNSEALED: dict,
             SEALING_TRUST: dict,
             STATE_MARK: lambda: {"mark": "mark-of-the-state"},
+            ROUTE_ACCEPTED: dict,
             BUCKET: lambda: {"unsupported": []},
             KEY_PROOF: lambda: {"revision": "proven", "salt": MARK},
             LOCKDOWN: dict,

@@ -60,6 +60,7 @@ def test_only_one_module_of_the_program_reads_the_stack_config() -> None:
 
 
 CONFIGURED_PROVIDERS = {
+    "components/network/accepted.py": "cluster_context",
     "components/object_storage/s3/provider.py": "key_pair",
     "components/sealing/cluster_provider.py": "cluster_context",
 }

@@ -24,6 +24,7 @@ import components
 from tests.support.project import ROOT
 
 PINNED = {
+    ("components.network.accepted", "RouteAcceptedProvider"),
     ("components.object_storage.blob_place", "BlobPlaceProvider"),
     ("components.object_storage.key_proof", "KeyProofProvider"),
     ("components.object_storage.s3_bucket", "S3BucketProvider"),

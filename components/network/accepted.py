@@ -1,0 +1,141 @@
+"""Waiting until the Gateway's controller has accepted the registry's route.
+
+Helm is content when the API server has taken the HTTPRoute. Whether a listener serves it is the
+controller's word, in the route's status; without it a green `up` could mean an unreachable
+registry. The engine cannot wait for it: the chart makes the route.
+
+This module's path and its provider's name are part of every existing state: they never change
+(tests/unit/test_state_memory.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import pulumi
+from pulumi.dynamic import (
+    ConfigureRequest,
+    CreateResult,
+    DiffResult,
+    Resource,
+    ResourceProvider,
+    UpdateResult,
+)
+
+from components.kubernetes.naming import ROUTE
+
+SECONDS: Final = 120
+"""How long a controller may take; the ones of production take seconds."""
+
+_WAITED_FOR: Final = ("namespace", "parents", "hosts")
+
+
+class NotAccepted(Exception):
+    """No listener serves the route; the text quotes the controller."""
+
+
+class RouteAcceptedProvider(ResourceProvider):
+    """Holds `up` until each of `parents` has accepted the route of `namespace`.
+
+    Inputs: `namespace`; `parents`, as in the route's parentRefs; `hosts`; `timeoutSeconds`.
+    """
+
+    serialize_as_secret_always = False
+    _context: str | None = None
+
+    def configure(self, req: ConfigureRequest) -> None:
+        from components.settings.provider_config import cluster_context
+
+        self._context = cluster_context(req.config.get)
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        changes = any(_olds.get(key) != _news.get(key) for key in _WAITED_FOR)
+        return DiffResult(changes=changes, replaces=[])
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        return CreateResult(id_=f"{props['namespace']}/{ROUTE}", outs=self._await(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        return UpdateResult(outs=self._await(_news))
+
+    def _await(self, props: dict[str, Any]) -> dict[str, Any]:
+        from components.kubernetes.client import ClusterClient
+
+        client = ClusterClient(self._context)
+        api = "/apis/gateway.networking.k8s.io/v1"
+        path = f"{api}/namespaces/{props['namespace']}/httproutes/{ROUTE}"
+        deadline = time.monotonic() + float(props["timeoutSeconds"])
+        pause = 0.1
+        while True:
+            reasons = refusals(client.get(path), props["parents"])
+            if not reasons:
+                return {k: v for k, v in props.items() if not k.startswith("__")}
+            if time.monotonic() > deadline:
+                raise NotAccepted(
+                    f"HTTPRoute {props['namespace']}/{ROUTE} of {', '.join(props['hosts'])} was "
+                    f"not accepted within {props['timeoutSeconds']:.0f} s: {'; '.join(reasons)}. "
+                    "Harbor runs, and nobody reaches it. Mend the Gateway or exposure.parentRefs, "
+                    "then run pulumi up again"
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, 2.0)
+
+
+def refusals(route: Mapping[str, Any] | None, parents: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why a route is not served by each of `parents`; empty when it is. Pure."""
+    if route is None:
+        return ["the route is not there"]
+    status: Mapping[str, Any] = route.get("status") or {}
+    entries: list[Mapping[str, Any]] = status.get("parents") or []
+    generation: int = route["metadata"].get("generation") or 0
+    reasons: list[str] = []
+    for parent in parents:
+        where = f"Gateway {parent['namespace']}/{parent['name']}, listener {parent['sectionName']}"
+        entry = next((one for one in entries if _is_of(one, parent, route)), None)
+        if entry is None:
+            reasons.append(f"{where}: no controller has looked at it; does the Gateway's run?")
+            continue
+        conditions: list[Mapping[str, Any]] = entry.get("conditions") or []
+        states = {one["type"]: one for one in conditions}
+        accepted = states.get("Accepted", {})
+        if accepted.get("status") != "True":
+            said = accepted.get("message") or accepted.get("reason") or "not yet"
+            reasons.append(f"{where}: {said}")
+        elif (accepted.get("observedGeneration") or generation) < generation:
+            reasons.append(f"{where}: the controller has not looked at the change")
+        elif states.get("ResolvedRefs", {}).get("status") == "False":
+            reasons.append(f"{where}: {states['ResolvedRefs'].get('message')}")
+    return reasons
+
+
+def _is_of(entry: Mapping[str, Any], parent: Mapping[str, Any], route: Mapping[str, Any]) -> bool:
+    ref: Mapping[str, Any] = entry["parentRef"]
+    namespace = ref.get("namespace") or route["metadata"].get("namespace")
+    return (ref["name"], namespace, ref.get("sectionName") or parent["sectionName"]) == (
+        parent["name"],
+        parent["namespace"],
+        parent["sectionName"],
+    )
+
+
+class RouteAccepted(Resource, module="network", name="RouteAccepted"):
+    """A route that clients reach. It depends on the release that makes the route."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        namespace: pulumi.Input[str],
+        parents: Sequence[Mapping[str, Any]],
+        hosts: Sequence[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        props = {
+            "namespace": namespace,
+            "parents": [dict(parent) for parent in parents],
+            "hosts": list(hosts),
+            "timeoutSeconds": SECONDS,
+        }
+        super().__init__(RouteAcceptedProvider(), name, props, opts)
