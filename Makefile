@@ -59,8 +59,9 @@ fix: $(VENV)/development ## Format, and mend what the linter can mend
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
-reference: $(VENV)/development ## Write docs/reference/settings.md anew
+reference: $(VENV)/development ## Write the reference and the schema of the settings anew
 	@$(RUN) -m checks.settings_reference --write
+	@$(RUN) -m checks.stack_file_schema --write
 
 test-unit: $(VENV)/development ## Tests without the sandbox, and what they cover (COVERAGE= for none)
 	@COVERAGE_CORE=$$($(RUN) -c $(TRACER)) \

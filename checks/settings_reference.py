@@ -74,7 +74,7 @@ def _section(name: str, models: list[type[BaseModel]]) -> Iterator[str]:
     field = Settings.model_fields[name]
     key, default = spec.key_of(field, name), _default(field)
     yield f"## {key}\n"
-    yield f"{_text(_descriptions(Settings)[name])}\n"
+    yield f"{_text(descriptions(Settings)[name])}\n"
     if len(models) == 1:
         yield _table(_rows(models[0], key, default))
         return
@@ -85,7 +85,7 @@ def _section(name: str, models: list[type[BaseModel]]) -> Iterator[str]:
     yield _table([_tag_row(Settings, name, key, words)])
     for model in models:
         yield f"### {key}, {tag} {_tag_of(model, tag)}\n"
-        yield f"{_about(model)}\n"
+        yield f"{about(model)}\n"
         yield _table(_rows(model, key, default, but=tag))
 
 
@@ -118,11 +118,11 @@ def _rows(
             _type(bare),
             _shown(given),
             "" if models or items else _text(spec.describe(hint).allowed),
-            condition + _text(_descriptions(model)[name]),
+            condition + _text(descriptions(model)[name]),
         )
         if len(models) > 1:
             tag = spec.discriminator_of(models)
-            members = [f"`{_tag_of(member, tag)}`: {_about(member)}" for member in models]
+            members = [f"`{_tag_of(member, tag)}`: {about(member)}" for member in models]
             yield _tag_row(model, name, key, " ".join(members))
             for member in models:
                 only_with = f"With {tag} `{_tag_of(member, tag)}`: "
@@ -176,12 +176,13 @@ def _secrets(sections: Mapping[str, list[type[BaseModel]]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _about(model: type[BaseModel]) -> str:
+def about(model: type[BaseModel]) -> str:
+    """What a section is, on one line."""
     return _text(inspect.getdoc(model) or "")
 
 
 @functools.cache
-def _descriptions(model: type[BaseModel]) -> Mapping[str, str]:
+def descriptions(model: type[BaseModel]) -> Mapping[str, str]:
     """Attribute → the docstring below it, of the model and of those that it inherits from."""
     texts: dict[str, str] = {}
     for owner in reversed(model.__mro__):

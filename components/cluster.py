@@ -13,7 +13,7 @@ from components.context import Context
 from components.kubernetes import naming
 from components.ordering import after
 from components.ownership.state_mark import StateMark
-from components.sealing.crypto import SealingError, load_certificate
+from components.sealing.crypto import SealingError, certificate_text, load_certificate
 from components.sealing.trust import SealingTrust
 from components.settings.cluster import ClusterSettings
 from components.settings.database import DedicatedDatabase
@@ -143,7 +143,10 @@ def sealing_certificate(settings: SealingSettings, cluster: ClusterSettings) -> 
     pem = settings.certificate
     if settings.certificate_is_path:
         try:
-            pem = Path(settings.certificate).read_text()
+            content = Path(settings.certificate).read_bytes()
+            pem = certificate_text(content, settings.certificate)
+        except SealingError as error:
+            raise _refused(settings.certificate, str(error)) from None
         except OSError as error:
             raise _refused(settings.certificate, error.strerror or "unreadable") from None
     try:

@@ -19,7 +19,7 @@ from components import public_passphrase
 from components.settings import cross
 from components.settings.model import Settings
 from components.settings.reading import refusals
-from components.settings.reading.refusals import Refusal, SettingsRefused
+from components.settings.reading.refusals import Fixes, Refusal, SettingsRefused
 from components.settings.reading.secrets import SECRETS
 from components.settings.schema.secret_rules import AsksForSecrets
 from components.unknown import unknown
@@ -58,7 +58,10 @@ def load() -> StackConfig:
     encrypted = frozenset(key for key in (*config, *plain) if _is_encrypted(key))
 
     is_overridden = _override_chart(config, environ)
-    reading = refusals.read(config, stack=stack, encrypted=encrypted, environ=environ)
+    fixes = Fixes(stack=stack, edits=refusals.EDITS in environ)
+    reading = refusals.read(
+        config, stack=stack, encrypted=encrypted, environ=environ, edits=fixes.edits
+    )
     refused = [
         _name_the_override(refusal) if is_overridden else refusal for refusal in reading.refusals
     ]
@@ -75,7 +78,7 @@ def load() -> StackConfig:
             encrypted=key in encrypted,
             sandbox=sandbox,
             environ=environ,
-            stack=stack,
+            fixes=fixes,
         )
         if isinstance(value, Refusal):
             refused.append(value)
@@ -84,10 +87,10 @@ def load() -> StackConfig:
             is_secret[key] = _equals(value)
 
     if "databasePassword" in plain and "rotation" in reading.sections:
-        refused += refusals.given_and_rotated(reading.sections["rotation"], stack=stack)
+        refused += refusals.given_and_rotated(reading.sections["rotation"], fixes=fixes)
     missing = [key for key in _needed(reading.sections) if key not in plain]
     if not pulumi.runtime.is_dry_run():
-        refused += [refusals.missing_secret(key, stack=stack, sandbox=sandbox) for key in missing]
+        refused += [refusals.missing_secret(key, fixes=fixes, sandbox=sandbox) for key in missing]
     if refused or reading.settings is None:
         raise StackRefused(stack=stack, refusals=refused)
     if missing:
@@ -111,13 +114,14 @@ def _needed(sections: Mapping[str, Any]) -> list[str]:
 def _config() -> dict[str, Any]:
     """The project's keys and values; objects are parsed from JSON, secrets stay texts.
 
-    Keys with an empty value are left out: that is Pulumi.yaml's default for "not set".
+    Keys with an empty value are left out: that is Pulumi.yaml's default for "not set", and what
+    the engine makes of a key with nothing behind its colon.
     """
     prefix = f"{pulumi.get_project()}:"
     config: dict[str, Any] = {}
     for full_key, value in CONFIG.get().items():
         key = full_key.removeprefix(prefix)
-        if key == full_key or value in ("", "{}"):
+        if key == full_key or value in ("", "{}", "null"):
             continue
         is_object = value.startswith(("{", "[")) and key not in SECRETS
         config[key] = _parsed(value) if is_object else value

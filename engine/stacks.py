@@ -18,9 +18,14 @@ def file_of(stack: str, root: Path = ROOT) -> Path:
 
 
 def is_sandbox(stack: str, root: Path = ROOT) -> bool:
-    """Whether the stack's file says so. Raises FileNotFoundError."""
-    text = file_of(stack, root).read_text()
-    return re.search(r"^\s+sovereign-harbor:sandbox:\s*[\"']?true", text, re.M) is not None
+    """Whether the stack's file says so, as far as a file can be read without a reader of YAML.
+
+    A file that is no YAML is a Sovereign's: each command says what is wrong with it. Raises
+    FileNotFoundError.
+    """
+    text = file_of(stack, root).read_text(errors="replace")
+    key = r"[\"']?(sovereign-harbor:(config:)?)?sandbox[\"']?:"
+    return re.search(rf"^\s+{key}\s+[\"']?(true|True|TRUE)\b", text, re.M) is not None
 
 
 def names(root: Path = ROOT) -> list[str]:

@@ -9,6 +9,7 @@ and everything appears as new.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import threading
@@ -18,14 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components.settings.reading import refusals
+from components.settings.reading import stack_file as files
+from components.settings.reading.stack_file import StackFile, StackFileRefused
 from components.settings.schema.rules import is_path_of_certificate
 from engine import pulumi, scratch, stacks, tools
 from engine.project import ROOT
 from engine.pulumi import DEBUG, EngineError, Ran, Watch
 
-PREFIX = "sovereign-harbor:"
 _PASSPHRASE = "preview"  # of a state that lives for one preview
 
 
@@ -52,22 +53,30 @@ def sovereigns() -> list[str]:
 
 
 def is_sandbox(stack: str, root: Path | None = None) -> bool:
-    """Whether the stack's file says so. Raises FileNotFoundError."""
-    return stacks.is_sandbox(stack, root or ROOT)
+    """Whether the stack's file says so. Raises FileNotFoundError and EngineError."""
+    return read(stack, root).is_sandbox
 
 
-def config(stack: str, root: Path | None = None) -> dict[str, Any]:
-    """The stack's config as its file has it. Raises FileNotFoundError.
+def config(stack: str, root: Path | None = None) -> Mapping[str, Any]:
+    """The stack's config as its file has it. Raises FileNotFoundError and EngineError.
 
     `root`: the project, this one unless given.
     """
-    return (yaml.safe_load(stack_file(stack, root).read_text()) or {}).get("config") or {}
+    return read(stack, root).config
 
 
 def salt(stack: str) -> str:
     """`encryptionsalt` of the stack's file, or nothing. Raises FileNotFoundError."""
-    document = yaml.safe_load(stack_file(stack).read_text()) or {}
-    return str(document.get("encryptionsalt") or "")
+    line = re.search(r"^encryptionsalt: *(\S+)", stack_file(stack).read_text(), re.MULTILINE)
+    return line[1] if line else ""
+
+
+def read(stack: str, root: Path | None = None) -> StackFile:
+    """The stack's file. Raises FileNotFoundError, and EngineError with file, line and column."""
+    try:
+        return files.read(stack_file(stack, root))
+    except StackFileRefused as error:
+        raise EngineError(str(error)) from None
 
 
 def has_backend(environment: Mapping[str, str]) -> bool:
@@ -80,7 +89,7 @@ def workplace(stack: str, environment: Mapping[str, str] | None = None) -> Itera
 
     Raises FileNotFoundError, ToolchainError, EngineError.
     """
-    stack_file(stack).read_bytes()
+    read(stack)
     environment = {**(environment or tools.tools_environment()), **DEBUG}
     if has_backend(environment) and stack in {entry["name"] for entry in listed(environment)}:
         yield Workplace(folder=ROOT, environment=environment, is_scratch=False)
@@ -99,7 +108,7 @@ def offline_workplace(
     """
     environment = {**(environment or tools.tools_environment()), **DEBUG}
     with tempfile.TemporaryDirectory(prefix=f"preview-{stack}-") as folder:
-        yield _scratch(stack, Path(folder), environment, root or ROOT)
+        yield _scratch(stack, read(stack, root), Path(folder), environment, root or ROOT)
 
 
 def backend_workplace(environment: Mapping[str, str]) -> Workplace:
@@ -133,18 +142,21 @@ def listed(environment: Mapping[str, str]) -> list[dict[str, Any]]:
         return _LISTED[backend]
 
 
-def _scratch(stack: str, folder: Path, environment: dict[str, str], root: Path) -> Workplace:
+def _scratch(
+    stack: str, file: StackFile, folder: Path, environment: dict[str, str], root: Path
+) -> Workplace:
     project = scratch.project(folder / "project", root)
-    strip(project / f"Pulumi.{stack}.yaml", sandbox=is_sandbox(stack, root))
-    _copy_certificate(stack, project, root)
+    stacks.file_of(stack, project).write_text(files.written(without_secrets(file)))
+    _copy_certificate(file, project, root)
     (folder / "state").mkdir()
     place = Workplace(
         folder=project,
         environment={
             **environment,
-            **(_SANDBOX_VALUES if is_sandbox(stack, root) else {}),
+            **(_SANDBOX_VALUES if file.is_sandbox else {}),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
+            refusals.EDITS: "1",
             # No cluster is asked, whichever one this machine's kubeconfig names. The path stands
             # in a warning, which is the same in every run then.
             "KUBECONFIG": "/no-kubeconfig-in-this-preview",
@@ -166,28 +178,24 @@ _SANDBOX_VALUES: Mapping[str, str] = {
 }
 
 
-def strip(file: Path, *, sandbox: bool) -> None:
-    """Removes encrypted values from a copied stack file: their key may be missing here.
+def without_secrets(file: StackFile) -> dict[str, Any]:
+    """The config without encrypted values: their key may be missing here.
 
     The program takes unknown values for the missing secrets.
     """
-    document = yaml.safe_load(file.read_text()) or {}
-    for key in ("encryptionsalt", "encryptedkey", "secretsprovider"):
-        document.pop(key, None)
-    settings = document.get("config") or {}
-    document["config"] = {
+    return {
         key: value
-        for key, value in settings.items()
-        if not (isinstance(value, dict) and set(value) == {"secure"})
+        for key, value in file.config.items()
+        if not files.is_encrypted(value)
         # Only a running sandbox has this certificate; without it the program takes an unknown one.
-        and not (sandbox and key == f"{PREFIX}sealing")
+        and not (file.is_sandbox and key == f"{files.PROJECT}:sealing")
     }
-    file.write_text(yaml.safe_dump(document))
 
 
-def _copy_certificate(stack: str, project: Path, root: Path) -> None:
+def _copy_certificate(file: StackFile, project: Path, root: Path) -> None:
     """The pinned sealing certificate lies beside the stack's file."""
-    name = str((config(stack, root).get(f"{PREFIX}sealing") or {}).get("certificate", ""))
+    sealing = file.settings.get("sealing")
+    name = str(sealing.get("certificate", "")) if isinstance(sealing, dict) else ""
     if is_path_of_certificate(name) and (root / name).is_file() and not Path(name).is_absolute():
         target = project / name
         target.parent.mkdir(parents=True, exist_ok=True)

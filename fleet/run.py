@@ -88,6 +88,8 @@ def run(
         job = Job(stack=stack, environment=environment, board=board, base=compared)
         begun = time.monotonic()
         try:
+            if verb != "status":
+                engine.read(stack)  # else the engine would refuse the file, without its name
             outcome = _WORK[verb](job)
         except (EngineError, ToolchainError, OSError) as error:
             outcome = Outcome(stack=stack, ok=False, error=str(error))
@@ -188,11 +190,11 @@ def _drift(job: Job) -> Outcome:
 
 def _release_drift(job: Job) -> list[Drifted]:
     """What is not as Helm made it; nothing where the stack's file names no cluster."""
-    config = engine.config(job.stack)
-    cluster = config.get(f"{engine.PREFIX}cluster")
+    settings = engine.read(job.stack).settings
+    cluster = settings.get("cluster")
     if not cluster:
         return []
-    harbor = config.get(f"{engine.PREFIX}harbor") or {}
+    harbor = settings.get("harbor") or {}
     namespace = harbor.get("namespace") or HarborSettings().namespace
     context = cluster.get("context")
     client = ClusterClient(expand(context, job.environment) if context else None)

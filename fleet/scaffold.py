@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,11 @@ from typing import Any, Final, get_args
 
 import yaml
 
-from components.settings.reading import refusals
-from components.settings.reading.refusals import PROJECT, Refusal
+from components.settings.reading import refusals, stack_file
+from components.settings.reading.refusals import Refusal
 from components.settings.reading.secrets import SECRETS
 from components.settings.reading.spec import key_of
+from components.settings.reading.stack_file import StackFileRefused
 from components.settings.storage.base import StorageKind
 from components.settings.storage.keyed import HetznerStorage
 from components.settings.storage.section import StorageSettings
@@ -35,6 +37,7 @@ KINDS: Final = tuple(_MODELS)
 DEFAULT_KIND: Final[str] = HetznerStorage.model_fields["kind"].default
 
 _TEMPLATE = """\
+# yaml-language-server: $schema=docs/reference/stack-file.schema.json
 # {fqdn}: the registry answers at registry.{fqdn}
 config:
   # Nothing ever goes to the cluster of whoever runs this: a resource without a provider fails.
@@ -83,7 +86,9 @@ class Request:
             **{key.upper(): value for key, value in self.values.items() if value},
             **changes,
         }
-        return "make sovereign " + " ".join(f"{key}={value}" for key, value in words.items())
+        return "make sovereign " + " ".join(
+            f"{key}={shlex.quote(value)}" for key, value in words.items()
+        )
 
 
 def required(kind: str) -> list[str]:
@@ -118,11 +123,24 @@ def refused(
                 fix=f"git rm {file.name}   # only if that Sovereign is gone",
             )
         )
-    reading = refusals.read(settings_of(request), stack=name)
+    reading = refusals.read(settings_of(request), stack=name, edits=True)
     problems += [_to_be_asked_again(refusal, request) for refusal in reading.refusals]
     for other in stacks.names(root):
-        document = yaml.safe_load(stacks.file_of(other, root).read_text())
-        if other != name and (document["config"] or {}).get(f"{PROJECT}:fqdn") == fqdn:
+        try:
+            taken = other != name and fqdn == stack_file.read(
+                stacks.file_of(other, root)
+            ).settings.get("fqdn")
+        except StackFileRefused as error:
+            problems.append(
+                Refusal(
+                    key="fqdn",
+                    value=repr(fqdn),
+                    allowed=f"a domain that no other stack has; one cannot be read: {error}",
+                    fix=f"mend {stacks.file_of(other, root).name}, then the same command again",
+                )
+            )
+            continue
+        if taken:
             problems.append(
                 Refusal(
                     key="fqdn",
@@ -136,15 +154,17 @@ def refused(
 
 def _to_be_asked_again(refusal: Refusal, request: Request) -> Refusal:
     """The same refusal; its fix is this command, since neither file nor stack exists yet."""
+    if refusal.key == "storage.kind":
+        return replace(refusal, fix=request.command(KIND="|".join(KINDS)))
     section, _, key = refusal.key.rpartition(".")
     if section not in ("", "storage"):
         return refusal
-    # `pulumi config set --path 'storage.region' fsn1 -s dhofar`: the last word is an example.
-    examples = re.search(r"(\S+) -s ", refusal.fix.splitlines()[-1])
-    example = examples[1] if examples else "…"
-    if refusal.key == "storage":
-        return replace(refusal, fix=request.command(KIND="|".join(KINDS)))
-    return replace(refusal, fix=request.command(**{key.upper(): example}))
+    # `in Pulumi.dhofar.yaml set storage.region: fsn1`; or `remove storage.region`.
+    edit = re.search(rf" set {re.escape(refusal.key)}: (.+)$", refusal.fix)
+    if edit is None:
+        kept = {name: value for name, value in request.values.items() if name != key}
+        return replace(refusal, fix=replace(request, values=kept).command())
+    return replace(refusal, fix=request.command(**{key.upper(): str(yaml.safe_load(edit[1]))}))
 
 
 def text(request: Request) -> str:
@@ -163,16 +183,8 @@ def text(request: Request) -> str:
 
 
 def example(kind: str, name: str) -> Request:
-    """A request that the settings accept, by the examples of the kind's own rules."""
-    request = Request(name=name, fqdn=f"{name}.omani.works", kind=kind)
-    values: dict[str, str] = {}
-    for _ in range(len(required(kind))):
-        request = replace(request, values=values)
-        for refusal in refusals.read(settings_of(request), stack=name).refusals:
-            words = re.search(r"'storage\.(\w+)' (\S+) -s ", refusal.fix)
-            if words:
-                values = {**values, words[1]: words[2].strip("'")}
-    return replace(request, values=values)
+    """A request that the settings accept."""
+    return Request(name=name, fqdn=f"{name}.omani.works", kind=kind, values=_MODELS[kind].sample)
 
 
 def config(name: str, fqdn: str, region: str) -> dict[str, object]:
@@ -183,12 +195,8 @@ def config(name: str, fqdn: str, region: str) -> dict[str, object]:
 def settings_of(request: Request) -> dict[str, Any]:
     """The project's keys of the file, as the settings read them; whatever the values are."""
     harmless = replace(request, fqdn="fqdn.example", kind=DEFAULT_KIND, values={"region": "region"})
-    prefix = f"{PROJECT}:"
-    settings = {
-        key.removeprefix(prefix): value
-        for key, value in yaml.safe_load(text(harmless))["config"].items()
-        if key.startswith(prefix)
-    }
+    name = stacks.file_of(request.name).name
+    settings = stack_file.parse(text(harmless).encode(), name).settings
     return {**settings, "fqdn": request.fqdn, "storage": request.storage}
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pulumi_policy import (
     Policy,
     PolicyConfigSchema,
@@ -20,6 +20,8 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
+from components.settings.reading import stack_file
+from components.settings.reading.stack_file import StackFileRefused
 from policy.resource import UNKNOWN, Resource, Rule, Sovereign, StackRule
 from policy.rules import RULES, STACK_RULES
 
@@ -82,7 +84,7 @@ def _item(owner: Any, key: Any) -> Any:
 def _sovereign(urn: str, policy_config: Mapping[str, Any]) -> Sovereign:
     """From the stack's file: pulumi-policy 1.21 does not hand on the config that the engine sends.
 
-    Without a file the strictest is assumed.
+    Without a file, or with one that the engine would refuse, the strictest is assumed.
     """
     stack = urn.split("::")[0].rpartition(":")[2]
     document = _stack_file(stack)
@@ -96,6 +98,9 @@ def _sovereign(urn: str, policy_config: Mapping[str, Any]) -> Sovereign:
 @functools.cache
 def _stack_file(stack: str) -> Mapping[str, Any]:
     try:
-        return yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text()) or {}
-    except FileNotFoundError:
+        file = PROJECT / f"Pulumi.{stack}.yaml"
+        salt = re.search(r"^encryptionsalt: *(\S+)", file.read_text(), re.MULTILINE)
+        config = stack_file.read(file).config
+        return {"config": config, "encryptionsalt": salt[1] if salt else ""}
+    except (FileNotFoundError, StackFileRefused):
         return {}

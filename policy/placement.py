@@ -113,7 +113,7 @@ def public_endpoints_have_tls(resource: Resource, sovereign: Sovereign) -> Probl
     """What clients outside connect to, and what this program connects to outside, is https."""
     if resource.type == RELEASE:
         url = resource.at("values.externalURL", "")
-        if url is not UNKNOWN and str(url).startswith("http://"):
+        if url is not UNKNOWN and str(url).lower().startswith("http://"):
             yield "values.externalURL is not https"
     if resource.kind == "Ingress" and resource.is_kubernetes and not resource.at("spec.tls"):
         yield "an Ingress without spec.tls"
@@ -125,7 +125,7 @@ def public_endpoints_have_tls(resource: Resource, sovereign: Sovereign) -> Probl
     if sovereign.sandbox:
         return
     for path, value in leaves(resource.props):
-        plain = isinstance(value, str) and value.startswith("http://")
+        plain = isinstance(value, str) and value.lower().startswith("http://")
         if plain and path[-1].lower() in ("endpoint", "regionendpoint", "endpointurl"):
             yield f"{'.'.join(path)} is not https"
 

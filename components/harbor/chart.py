@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -12,8 +13,13 @@ from typing import Final, cast
 
 import yaml
 
+_LARGEST_CHART: Final = 64 * 1024**2
+_LARGEST_METADATA: Final = 1024**2
+
 UNREADABLE: Final = (
     OSError,
+    RecursionError,
+    ValueError,
     EOFError,
     StopIteration,
     tarfile.TarError,
@@ -58,7 +64,7 @@ def chart_reference(source: str, version: str, sha256: str | None = None) -> Cha
     path = Path(source)
     if sha256 is not None:
         _verify(path, sha256)
-    held = _metadata(path).get("version")
+    held = str(_metadata(path).get("version"))[:80]
     if held != version:
         raise ChartError(
             f"sovereign-harbor:harbor.chart.version = {version}, but {source} holds {held}\n"
@@ -73,7 +79,7 @@ def _verify(path: Path, sha256: str) -> None:
             f"sovereign-harbor:harbor.chart.sha256 needs a packaged chart, and {path} is a folder"
         )
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(_read(path, _LARGEST_CHART)).hexdigest()
     except OSError as error:
         raise _no_chart(path, error) from None
     if digest != sha256:
@@ -95,14 +101,31 @@ def _metadata(path: Path) -> dict[str, str]:
 
 def _chart_yaml(path: Path) -> bytes:
     if path.is_dir():
-        return (path / "Chart.yaml").read_bytes()
-    with tarfile.open(fileobj=io.BytesIO(path.read_bytes())) as archive:
-        name = next(
-            n for n in archive.getnames() if n.count("/") == 1 and n.endswith("/Chart.yaml")
+        return _read(path / "Chart.yaml", _LARGEST_METADATA)
+    packed = io.BytesIO(_read(path, _LARGEST_CHART))
+    # Harbor's chart unpacks to less than 1 MiB; a small package can unpack to terabytes.
+    with gzip.open(packed) as stream:
+        unpacked = stream.read(_LARGEST_CHART + 1)
+    if len(unpacked) > _LARGEST_CHART:
+        raise tarfile.TarError("it unpacks to more than any chart")
+    with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
+        member = next(
+            m for m in archive if m.name.count("/") == 1 and m.name.endswith("/Chart.yaml")
         )
-        member = archive.extractfile(name)
-        assert member is not None
-        return member.read()
+        if not member.isreg() or member.size > _LARGEST_METADATA:
+            raise tarfile.TarError("its Chart.yaml is a link, or larger than any")
+        content = archive.extractfile(member)
+        assert content is not None
+        return content.read()
+
+
+def _read(file: Path, limit: int) -> bytes:
+    """The content of a regular file: a pipe would never end. Raises OSError."""
+    if file.exists() and not file.is_file():
+        raise OSError(f"{file} is no file")
+    if file.stat().st_size > limit:
+        raise OSError(f"{file} is larger than any chart's")
+    return file.read_bytes()
 
 
 def _no_chart(path: Path, reason: object) -> ChartError:

@@ -14,11 +14,11 @@ again, as they carry its ownership annotations. Records of others are never touc
 from __future__ import annotations
 
 import base64
-import gzip
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pulumi
 
@@ -26,6 +26,8 @@ from components.harbor_inputs import GIVEN_SECRET_KEY, MINTED_SECRET_KEY, RELEAS
 from components.kubernetes.client import ClusterClient, dig
 
 RUNBOOK: Final = "docs/runbooks/adopt-a-release.md"
+_LARGEST_RECORD: Final = 64 * 1024**2
+"""Bytes. Kubernetes takes Secrets of 1 MiB, which gzip makes of a gigabyte, too."""
 
 
 class ForeignRelease(Exception):
@@ -109,14 +111,15 @@ def records(client: ClusterClient, namespace: str) -> list[Record]:
 
 def _record(path: str, secret: Mapping[str, Any]) -> Record:
     labels: Mapping[str, str] = secret["metadata"]["labels"]
-    # Kubernetes' base64 around Helm's own base64 around gzip around JSON.
-    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
-    release: Mapping[str, Any] = json.loads(gzip.decompress(packed))
-    values: Mapping[str, Any] = release.get("config") or {}
+    release = _release(secret)
+    values: dict[str, Any] = {}
+    if isinstance(release.get("config"), dict):
+        values = release["config"]
+    revision = labels.get("version", "")
     return Record(
         path=f"{path}/{secret['metadata']['name']}",
-        revision=int(labels["version"]),
-        status=labels["status"],
+        revision=int(revision) if revision.isdecimal() else 0,
+        status=labels.get("status", "unknown"),
         chart_version=dig(release, "chart", "metadata", "version"),
         external_url=values.get("externalURL"),
         has_values=bool(values),
@@ -124,3 +127,15 @@ def _record(path: str, secret: Mapping[str, Any]) -> Record:
         # secretKey, and an upgrade by this program would make what it encrypted unreadable.
         made_here=values.get("existingSecretSecretKey") in (MINTED_SECRET_KEY, GIVEN_SECRET_KEY),
     )
+
+
+def _release(secret: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a record says; nothing where somebody else's Secret has Helm's labels and no record."""
+    try:
+        # Kubernetes' base64 around Helm's own base64 around gzip around JSON.
+        packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+        unpacked = zlib.decompressobj(wbits=31).decompress(packed, _LARGEST_RECORD)
+        release = json.loads(unpacked)
+    except (KeyError, TypeError, ValueError, RecursionError, zlib.error):
+        return {}
+    return cast("Mapping[str, Any]", release) if isinstance(release, dict) else {}

@@ -11,7 +11,9 @@ _SUFFIX: Mapping[str, int] = {
     **{unit: 1000**power for power, unit in enumerate(["k", "M", "G", "T", "P", "E"], 1)},
     **{unit: 1024**power for power, unit in enumerate(["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"], 1)},
 }
-_BYTES = re.compile(r"(\d+|\d*\.\d+)(" + "|".join(sorted(_SUFFIX, key=len, reverse=True)) + ")")
+_BYTES = re.compile(
+    r"([0-9]+|[0-9]*\.[0-9]+)(" + "|".join(sorted(_SUFFIX, key=len, reverse=True)) + ")"
+)
 
 
 def bytes_of(quantity: str) -> int:

@@ -12,6 +12,7 @@ import struct
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -43,7 +44,7 @@ def load_certificate(
     try:
         certificate = x509.load_pem_x509_certificate(match.group().encode())
         key = certificate.public_key()
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise SealingError(f"malformed certificate ({error})") from None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
         raise SealingError("not the certificate of an RSA key of at least 2048 bits")
@@ -55,6 +56,20 @@ def load_certificate(
     if moment < certificate.not_valid_before_utc:
         raise SealingError(f"not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M}")
     return certificate
+
+
+def certificate_text(content: bytes, name: str) -> str:
+    """The content of a certificate's file as text. Raises SealingError for DER and UTF-16."""
+    if content.startswith(b"\x30\x82"):
+        raise SealingError(
+            f"it is DER, not PEM; openssl x509 -inform DER -in {name} -out sealing.pem converts it"
+        )
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise SealingError(f"it is UTF-16; iconv -f UTF-16 -t UTF-8 {name} converts it")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise SealingError("it is no text, so not PEM") from None
 
 
 def certificate_fingerprint(certificate: x509.Certificate) -> str:

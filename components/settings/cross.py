@@ -85,7 +85,7 @@ def _pool_is_large_enough(
 
 def _endpoint_is_encrypted(*, sandbox: bool, storage: StorageKind) -> Iterator[Problem]:
     endpoint = storage.endpoint_url
-    if not sandbox and endpoint is not None and endpoint.startswith("http://"):
+    if not sandbox and endpoint is not None and endpoint.lower().startswith("http://"):
         yield Problem(
             path=("storage", "endpoint"),
             reason="https outside the sandbox: keys and images would cross the network in clear",

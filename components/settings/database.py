@@ -96,6 +96,8 @@ class CommonDatabaseSettings(AsksForSecrets):
 class DedicatedDatabase(CommonDatabaseSettings, Placement):
     """A CloudNativePG Cluster of this Sovereign's own."""
 
+    also_called = ("internal", "cnpg", "cloudnativepg")
+
     secrets: ClassVar[Mapping[str, SecretRule]] = {
         "databasePassword": SecretRule(
             description="Password of Harbor's role in a database that is adopted",
@@ -138,6 +140,8 @@ def _pool_mode(mode: str) -> str | None:
 class SharedDatabase(CommonDatabaseSettings):
     """A database on a server that exists already."""
 
+    also_called = ("external",)
+
     mode: Literal["shared"]
     host: Annotated[str, HOST]
     """Host of the server, as Harbor's pods reach it."""
@@ -158,7 +162,7 @@ class SharedDatabase(CommonDatabaseSettings):
         str,
         SettingRule(
             allowed="a role name of letters, digits, '_', '.' and '-'",
-            example="harbor",
+            example="<role>",
             check=matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}"),
         ),
     ]
@@ -170,7 +174,13 @@ class SharedDatabase(CommonDatabaseSettings):
     sslmode verify-ca and verify-full."""
     pool_mode: Annotated[
         str,
-        SettingRule(allowed="one of none, session", example="session", check=_pool_mode),
+        SettingRule(
+            allowed="one of none, session",
+            example="session",
+            check=_pool_mode,
+            # Another mode than none says that there is a pooler.
+            suggest=lambda mode: ["session"] if mode in ("transaction", "statement") else [],
+        ),
     ] = "none"
     """Pooling mode of a PgBouncer in front of the server, if there is one."""
 

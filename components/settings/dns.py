@@ -21,7 +21,7 @@ from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, 
 
 
 def _address(version: int) -> SettingRule:
-    example = {4: "203.0.113.10", 6: "2001:db8::10"}[version]
+    example = f"<ipv{version}>"
 
     def check(text: str) -> str | None:
         try:
@@ -34,7 +34,7 @@ def _address(version: int) -> SettingRule:
 
 _ZONE = SettingRule(
     allowed="the name of a zone: lower-case labels with dots between them, none at the end",
-    example="omani.works",
+    example="<zone>",
     check=matching(r"(?=.{3,253}$)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)+[a-z][-a-z0-9]{0,61}"),
 )
 
@@ -52,6 +52,8 @@ class NoDns(DnsKind):
     """Somebody else writes the records, such as external-dns, or a wildcard record covers the
     host."""
 
+    also_called = ("external-dns", "wildcard", "manual")
+
     kind: Literal["none"] = "none"
 
 
@@ -63,7 +65,7 @@ class LoadBalancer(Section):
             str,
             SettingRule(
                 allowed="the name of a load balancer",
-                example="omantel",
+                example="<load-balancer>",
                 check=matching(r"[A-Za-z0-9]([-.\w]{0,61}[A-Za-z0-9])?"),
             ),
         ]
@@ -75,7 +77,7 @@ class LoadBalancer(Section):
             str,
             SettingRule(
                 allowed="a label selector that one load balancer has",
-                example="catalyst.openova.io/sovereign=omantel.omani.works",
+                example="<label>=<value>",
                 check=matching(r"[\w./-]+(==?[\w.-]+)?(,[\w./-]+(==?[\w.-]+)?)*"),
             ),
         ]

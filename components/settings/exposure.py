@@ -17,15 +17,15 @@ from components.settings.schema.rules import (
     refuse,
 )
 
-_ISSUER = replace(OBJECT_NAME, example="letsencrypt-dns01-prod")
+_ISSUER = replace(OBJECT_NAME, example="<cluster-issuer>")
 
 
 class ParentRef(Section):
     """A listener of a Gateway, or of a ListenerSet."""
 
-    name: Annotated[str, replace(OBJECT_NAME, example="cilium-gateway")]
+    name: Annotated[str, OBJECT_NAME]
     """Name of the Gateway or ListenerSet."""
-    namespace: Annotated[str, replace(DNS_LABEL, example="kube-system")]
+    namespace: Annotated[str, DNS_LABEL]
     """Namespace of the Gateway or ListenerSet."""
     kind: Literal["Gateway", "ListenerSet", "XListenerSet"] = "Gateway"
     """What has the listener: a Gateway, or a set of listeners that is attached to one.
@@ -45,6 +45,7 @@ class Issuer(Section):
             allowed="the kind of an issuer, such as Issuer or ClusterIssuer",
             example="Issuer",
             check=matching(r"[A-Z][A-Za-z0-9]{0,62}"),
+            suggest=lambda text: [text[:1].upper() + text[1:]],
         ),
     ] = "ClusterIssuer"
     """Its kind. An Issuer is in the namespace of the certificate's Secret."""
@@ -128,7 +129,7 @@ class ListenerCertificate(Section):
     """Its private key."""
     secret_name: Annotated[str, replace(OBJECT_NAME, example="harbor-tls")]
     """Secret that the listener names in certificateRefs."""
-    namespace: Annotated[str, replace(DNS_LABEL, example="kube-system")] | None = None
+    namespace: Annotated[str, DNS_LABEL] | None = None
     """Namespace of that Secret; that of the first of parentRefs when unset."""
 
     @property
@@ -144,6 +145,8 @@ class ListenerCertificate(Section):
 
 class GatewayExposure(CommonExposure):
     """An HTTPRoute on a Gateway (Gateway API), which terminates TLS."""
+
+    also_called = ("httproute", "route")
 
     kind: Literal["gateway"] = "gateway"
     parent_refs: tuple[ParentRef, ...] = (
@@ -174,8 +177,10 @@ class GatewayExposure(CommonExposure):
 class IngressExposure(CommonExposure):
     """An Ingress of a controller such as Traefik or nginx, which terminates TLS."""
 
+    also_called = ("traefik", "nginx", "ingress-nginx")
+
     kind: Literal["ingress"]
-    class_name: Annotated[str, replace(OBJECT_NAME, example="traefik")]
+    class_name: Annotated[str, replace(OBJECT_NAME, example="<ingress-class>")]
     """IngressClass."""
     controller: Literal["default", "gce", "ncp", "alb", "f5-bigip"] = "default"
     """How Harbor's chart writes paths and Services for the controller. With gce, alb and f5-bigip

@@ -9,15 +9,18 @@ from components import versions
 from components.settings.schema.rules import (
     CHART_SOURCE,
     EXACT_VERSION,
-    NON_EMPTY,
+    LABEL_KEY,
+    LABEL_VALUE,
     OWN_NAMESPACE,
     PRIORITY_CLASS,
+    REMOVE,
     SHA256,
     STORAGE_CLASS,
     Cpu,
     Memory,
     Section,
     SettingRule,
+    labels_problem,
     refuse,
     whole_number,
 )
@@ -100,14 +103,29 @@ class HarborResources(Section):
 class Toleration(Section):
     """A taint of nodes that Harbor's pods accept."""
 
-    key: Annotated[str, NON_EMPTY] | None = None
-    """Taint key; every key when unset."""
+    key: Annotated[str, LABEL_KEY] | None = None
+    """Taint key; every key when unset, with operator Exists."""
     operator: Literal["Equal", "Exists"] = "Equal"
     """Compare the value, or accept any."""
-    value: Annotated[str, NON_EMPTY] | None = None
+    value: Annotated[str, LABEL_VALUE] | None = None
     """Taint value."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """Taint effect; every effect when unset."""
+
+    @model_validator(mode="after")
+    def _is_one_of_kubernetes(self) -> Self:
+        if self.key is None and self.operator != "Exists":
+            refuse("Exists, as no key is given", at=("operator",), example="Exists")
+        if self.operator == "Exists" and self.value is not None:
+            refuse("none with operator Exists", at=("value",), example=REMOVE)
+        return self
+
+
+def _nodes(labels: dict[str, str]) -> str | None:
+    architecture = labels.get("kubernetes.io/arch", "amd64")
+    if architecture != "amd64":
+        return f"Harbor has no images for {architecture}"
+    return labels_problem(labels)
 
 
 class IpFamily(Section):
@@ -171,7 +189,8 @@ class HarborSettings(AsksForSecrets):
     """What each container requests."""
     # No arm64 images of Harbor 2.14 exist; estates with mixed nodes taint the amd64 ones.
     node_selector: Annotated[
-        dict[str, str], SettingRule(allowed="an object of label values", example="amd64")
+        dict[str, str],
+        SettingRule(allowed="an object of label values", example="<value>", check=_nodes),
     ] = Field(default_factory=lambda: {"kubernetes.io/arch": "amd64"})
     """Nodes on which Harbor's pods may run."""
     tolerations: tuple[Toleration, ...] = (

@@ -1,6 +1,7 @@
 """The section `imagePolicy`: whose images may run in the cluster. Pure."""
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,13 +9,13 @@ from pydantic import Field, model_validator
 from components.settings.database import DatabaseSettings, SharedDatabase
 from components.settings.exclusions import ESTATE, needed_for_harbor
 from components.settings.proxy_projects import PROXY_PROJECTS
-from components.settings.schema.rules import DNS_LABEL, Section, SettingRule, refuse
+from components.settings.schema.rules import DNS_LABEL, PORT_NUMBER, Section, SettingRule, refuse
 from components.settings.signatures import SignaturesSettings
 from components.settings.unchanged_pods import UnchangedPodsSettings
 from components.settings.valkey import SharedValkey, ValkeySettings
 
 _HOST = r"(?=[^/]*[.:]|localhost)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
-_PORT = r"(:[1-9][0-9]{0,4})?"
+_PORT = rf"(:{PORT_NUMBER})?"
 _PATH = r"([a-z0-9]+([._-]+[a-z0-9]+)*/)*"
 
 
@@ -32,10 +33,16 @@ def _prefix(prefix: str) -> str | None:
     return ""
 
 
+def _prefixes(text: str) -> Iterator[str]:
+    bare = re.sub(r"^[a-z]+://", "", text.lower()).rstrip("*/")
+    yield f"{bare}/"
+
+
 PREFIX = SettingRule(
     allowed="a lower-case registry host, or a host and a path, that ends with a slash",
-    example="harbor.mct1.omani.works/",
+    example="<registry>/",
     check=_prefix,
+    suggest=_prefixes,
 )
 
 
@@ -57,7 +64,7 @@ class RewriteSettings(Section):
         dict[str, str],
         SettingRule(
             allowed="an object of upstream registry host to Harbor project",
-            example="proxy-dockerhub",
+            example="<project>",
             check=_proxied,
         ),
     ] = Field(default_factory=lambda: dict(PROXY_PROJECTS))

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
@@ -40,10 +41,18 @@ def _cidr(text: str) -> str | None:
     return None
 
 
+def _ranges(text: str) -> Iterator[str]:
+    try:
+        yield str(ipaddress.ip_network(text, strict=False))
+    except ValueError:
+        return
+
+
 CIDR = SettingRule(
     allowed="a range of addresses ADDRESS/PREFIX, IPv4 or IPv6",
-    example="10.20.0.0/16",
+    example="<range>",
     check=_cidr,
+    suggest=_ranges,
 )
 
 
@@ -95,8 +104,10 @@ class CiliumGateway(Section):
 class NamespaceGateway(Section):
     """A controller that runs as pods of one namespace: Traefik, nginx, Envoy Gateway."""
 
+    also_called = ("traefik", "nginx", "envoy", "envoy-gateway", "istio", "calico", "contour")
+
     kind: Literal["namespace"]
-    namespace: Annotated[str, replace(DNS_LABEL, example="traefik")]
+    namespace: Annotated[str, DNS_LABEL]
     """Namespace of the controller's pods."""
     https_port: Annotated[int, _HTTPS_PORT] = 8443
     """Port on which its pods take HTTPS; core and jobservice reach the Sovereign's other hosts

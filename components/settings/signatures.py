@@ -58,7 +58,7 @@ PUBLIC_KEY = SettingRule(
 )
 HARBOR_PROJECT = SettingRule(
     allowed="the name of a Harbor project: lower-case letters, digits, and '.', '_' or '-' between",
-    example="platform",
+    example="<project>",
     check=matching(r"[a-z0-9]+([._-][a-z0-9]+)*"),
 )
 TIMEOUT = replace(
@@ -72,6 +72,7 @@ LOG = SettingRule(
     allowed="a URL https://host[:port]",
     example="https://rekor.sigstore.dev",
     check=matching(r"https://.*"),
+    suggest=ENDPOINT.suggest,
 )
 
 

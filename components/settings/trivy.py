@@ -1,10 +1,18 @@
 """The section `trivy`: Harbor's vulnerability scanner. Pure."""
 
+import re
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import model_validator
 
-from components.settings.schema.rules import Section, SettingRule, StorageSize, matching, refuse
+from components.settings.schema.rules import (
+    PORT_NUMBER,
+    Section,
+    SettingRule,
+    StorageSize,
+    matching,
+    refuse,
+)
 
 Severity = Literal["UNKNOWN", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
 Blocked = Literal["NONE", "LOW", "MEDIUM", "HIGH", "CRITICAL"]
@@ -15,10 +23,21 @@ _REPOSITORY = SettingRule(
     allowed="a repository HOST[:PORT]/PATH[:TAG] without scheme",
     example="mirror.gcr.io/aquasec/trivy-db",
     check=matching(
-        r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[1-9]\d{0,4})?(/[a-z0-9][-a-z0-9._]*)+(:[\w][-\w.]*)?"
+        rf"[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:{PORT_NUMBER})?(/[a-z0-9][-a-z0-9._]*)+"
+        r"(:\w[-\w.]{0,127})?"
     ),
+    suggest=lambda text: [re.sub(r"^[a-z]+://", "", text.lower()).rstrip("/")],
 )
 Repository = Annotated[str, _REPOSITORY]
+
+
+def _duration(text: str) -> str | None:
+    match = re.fullmatch(r"(?=.)(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s)?", text)
+    if match is None:
+        return ""
+    hours, minutes, seconds = (int(number or 0) for number in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    return None if 0 < total <= 86400 else "more than nothing and at most 24h"
 
 
 class TrivySettings(Section):
@@ -51,7 +70,7 @@ class TrivySettings(Section):
         SettingRule(
             allowed="a duration of hours, minutes and seconds such as 5m0s",
             example="5m0s",
-            check=matching(r"(?=.*[1-9])(?=\d)(\d+h)?(\d+m)?(\d+s)?"),
+            check=_duration,
         ),
     ] = "5m0s"
     """How long the scan of one image may take."""

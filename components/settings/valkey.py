@@ -26,6 +26,8 @@ from components.settings.schema.rules import (
 class DedicatedValkey(Placement):
     """A Valkey of this Sovereign's own."""
 
+    also_called = ("internal",)
+
     mode: Literal["dedicated"] = "dedicated"
     storage_size: StorageSize = "2Gi"
     """Size of the volume that holds the data."""
@@ -100,6 +102,8 @@ class ValkeyIndexes(Section):
 
 class SharedValkey(Section):
     """A Valkey or Redis that exists already."""
+
+    also_called = ("external",)
 
     mode: Literal["shared"]
     host: Annotated[str, HOST]

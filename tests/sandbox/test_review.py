@@ -242,7 +242,7 @@ def test_settings_that_are_refused_show_the_words_of_the_refusal(
     done = preview.preview("omantel")
     assert done.code != 0
     assert "ash is a compute-only location without object storage" in done.markdown
-    assert "pulumi config set --path 'storage.region' fsn1 -s omantel" in done.markdown
+    assert "in Pulumi.omantel.yaml set storage.region: fsn1" in done.markdown
 
 
 def test_a_stack_file_with_somebody_s_secrets_is_previewed_without_their_key(

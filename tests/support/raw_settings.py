@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from components.settings.model import Settings
 from components.settings.reading import refusals
 from components.settings.reading.refusals import Reading
+from components.settings.schema.rules import is_for_the_shell
 
 ACCESS_KEY = "ACCESSKEYOF20CHARACT"
 SECRET_KEY = "a-secret-key-of-exactly-40-characters-xx"
@@ -79,4 +81,5 @@ def accepted(path: str, value: Any, base: dict[str, Any] | None = None) -> Setti
 
 def set_path(path: str, value: str) -> str:
     """The command that sets a key of a section."""
-    return f"pulumi config set --path '{path}' {value} -s omantel"
+    shown = value if is_for_the_shell(value) else shlex.quote(value)
+    return f"pulumi config set --path '{path}' {shown} -s omantel"

@@ -74,7 +74,10 @@ def s3_client(location: BucketLocation, credentials: S3Credentials) -> Any:
             ),
         )
     client.meta.events.register("before-call.s3", _md5_where_a_checksum_is_required)
+    if location.endpoint is not None:
+        client.meta.events.register("before-call.s3", _no_redirect_is_followed)
     client.meta.events.register("before-parse.s3", _broken_off_is_a_server_error)
+    client.meta.events.register("before-parse.s3", _a_page_is_an_error)
     return client
 
 
@@ -144,6 +147,12 @@ def _md5_where_a_checksum_is_required(params: dict[str, Any], **_: Any) -> None:
         params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
 
 
+def _no_redirect_is_followed(params: dict[str, Any], **_: Any) -> None:
+    # To find AWS's region for a bucket the SDK asks for the bucket again, and follows the redirect
+    # of that request too: until RecursionError, where a proxy or a login page answers 307.
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
+
+
 def _broken_off_is_a_server_error(
     response_dict: dict[str, Any], operation_model: Any, **_: Any
 ) -> None:
@@ -154,6 +163,22 @@ def _broken_off_is_a_server_error(
         return  # without a body, or one that its reader checks
     if length is not None and len(body) < int(length):
         response_dict.update(status_code=500, body=b"")
+
+
+def _a_page_is_an_error(response_dict: dict[str, Any], **_: Any) -> None:
+    # The SDK reads a proxy's page as an answer in which every element is missing: as an empty
+    # bucket without versions.
+    body = response_dict["body"]
+    if response_dict["status_code"] < 300 and isinstance(body, bytes):
+        start = body[:200].lstrip().lower()
+        if start.startswith((b"<html", b"<!doctype html")):
+            response_dict.update(status_code=400, body=_PAGE)
+
+
+_PAGE = (
+    b"<Error><Code>HTML</Code><Message>a page of HTML, as of a proxy or a login; is this the "
+    b"store's endpoint?</Message></Error>"
+)
 
 
 @functools.cache

@@ -43,6 +43,11 @@ def explained(subject: str, *, hidden: tuple[str, ...], afterwards: str = "") ->
         words = f"{error.operation_name} was answered {_answer(error)}"
         if error_code(error) in _KEY_REFUSED:
             words += ". The store does not accept the key pair: check s3AccessKey and s3SecretKey"
+        if 300 <= int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) < 400:
+            words += (
+                ". It redirects elsewhere: the endpoint or the region is not the bucket's, or a "
+                "proxy is in between"
+            )
     except BotoCoreError as error:
         words = str(error).rstrip(".") or type(error).__name__
     else:

@@ -5,7 +5,7 @@ between others. Every refusal names the key, the value, what is allowed and the 
 it. Values of secrets, and of settings that look like secrets, are never shown.
 """
 
-import difflib
+import functools
 import json
 import re
 import shlex
@@ -20,20 +20,26 @@ from components.public_passphrase import ALLOWED, way_out
 from components.settings import cross
 from components.settings.cross import Path
 from components.settings.model import Settings
+from components.settings.reading import suggestions
 from components.settings.reading.secrets import SECRETS
 from components.settings.reading.spec import (
     ABSENT,
+    SettingSpec,
     is_known,
     keys_at,
+    kinds_with,
     lookup,
     spec_at,
     without_tags,
 )
+from components.settings.reading.stack_file import PROJECT, resolved
 from components.settings.rotation import RotationSettings
 from components.settings.schema import environment
 from components.settings.schema.rules import REMOVE, is_for_the_shell
 
-PROJECT = "sovereign-harbor"
+EDITS = "SOVEREIGN_HARBOR_FIXES_ARE_EDITS"
+"""Environment variable of previews of a stack that is in no backend: `pulumi config` knows no such
+stack, so a refusal says what to write into the stack's file."""
 
 _NOT_SET = "(not set)"
 _LONGEST_SHOWN = 80
@@ -67,6 +73,38 @@ class SettingsRefused(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fixes:
+    """What a person does about a setting of this stack: a command, or an edit of its file."""
+
+    stack: str
+    edits: bool = False
+
+    def set(self, path: Path, text: str) -> str:
+        text = text.replace("{stack}", self.stack)
+        if not self.edits:
+            value = text if is_for_the_shell(text) else shlex.quote(text)
+            return f"pulumi config set {_path_option(path)} {value} -s {self.stack}"
+        if text.startswith("< "):
+            return f"in {self._file} set {dotted(path)} to the content of {text[2:]}"
+        if is_for_the_shell(text):
+            return f"in {self._file} set {dotted(path)} to what this prints: echo {text}"
+        return f"in {self._file} set {dotted(path)}: {_as_yaml(text)}"
+
+    def remove(self, path: Path) -> str:
+        if self.edits:
+            return f"in {self._file} remove {dotted(path)}"
+        return f"pulumi config rm {_path_option(path)} -s {self.stack}"
+
+    def set_secret(self, key: str) -> str:
+        first = f"pulumi stack init {self.stack}\n" if self.edits else ""
+        return first + set_secret(key, self.stack)
+
+    @property
+    def _file(self) -> str:
+        return f"Pulumi.{self.stack}.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """The result of reading a raw config: `settings` is None if anything is refused."""
 
@@ -82,19 +120,27 @@ def read(
     stack: str,
     encrypted: Iterable[str] = (),
     environ: Mapping[str, str] | None = None,
+    edits: bool = False,
 ) -> Reading:
     """Validate a raw config (by config key, without the secrets of secrets.SECRETS).
 
-    `encrypted` names the keys that were given as secrets; `environ` is for ${SANDBOX_…}.
+    `encrypted` names the keys that were given as secrets; `environ` is for ${SANDBOX_…}. With
+    `edits` refusals say what to write into the stack's file, as the stack is in no backend.
     """
-    return _Reader(stack=stack, environ=environ or {}).read(dict(raw), frozenset(encrypted))
+    fixes = Fixes(stack=stack, edits=edits)
+    return _Reader(fixes, environ or {}).read(dict(raw), frozenset(encrypted))
+
+
+@functools.cache
+def _adapter(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(get_type_hints(Settings, include_extras=True)[name])
 
 
 class _Reader:
-    def __init__(self, *, stack: str, environ: Mapping[str, str]) -> None:
-        self._stack = stack
+    def __init__(self, fixes: Fixes, environ: Mapping[str, str], *, suggests: bool = True) -> None:
+        self._fixes = fixes
         self._environ = environ
-        self._hints = get_type_hints(Settings, include_extras=True)
+        self._suggests = suggests
         self._names = {field.alias or name: name for name, field in Settings.model_fields.items()}
 
     def read(self, raw: dict[str, Any], encrypted: frozenset[str]) -> Reading:
@@ -117,6 +163,10 @@ class _Reader:
         settings = Settings(**sections) if complete else None
         return Reading(settings=settings, refusals=tuple(refusals), sections=sections)
 
+    def refused_in(self, key: str, raw: Mapping[str, Any]) -> list[Refusal]:
+        """The refusals of one section by itself."""
+        return self._section(key, raw, {"sandbox": raw.get("sandbox") in (True, "true")})
+
     def _section(self, key: str, raw: Mapping[str, Any], sections: dict[str, Any]) -> list[Refusal]:
         name = self._names[key]
         field = Settings.model_fields[name]
@@ -128,9 +178,8 @@ class _Reader:
         value = raw[key]
         unset = self._references(key, value, sections)
         expanded = environment.expand_all(value, self._environ)
-        adapter: TypeAdapter[Any] = TypeAdapter(self._hints[name])
         try:
-            section = adapter.validate_python(expanded, by_alias=True, by_name=False)
+            section = _adapter(name).validate_python(expanded, by_alias=True, by_name=False)
         except ValidationError as error:
             # Refusals show the raw value: the value of a reference may be a secret.
             refusals = [self._explain(detail, key, raw) for detail in error.errors()]
@@ -189,30 +238,81 @@ class _Reader:
         value = lookup(raw, path)
         hidden = spec.conceal or (spec.is_section and _looks_secret(str(path[-1])))
         shown = _NOT_SET if value is ABSENT else _shown(value, hidden=hidden)
+        if not reason and value is not ABSENT:
+            reason = suggestions.reason_of(value, is_text=spec.is_text)
         allowed = f"{spec.allowed} ({reason})" if reason else spec.allowed
         if example == REMOVE:
-            commands = [self._remove(path)]
+            commands = [self._fixes.remove(path)]
         elif example is not None:
-            commands = [self._set(path, example)]
+            commands = [self._fixes.set(path, example)]
+        elif (meant := self._meant(path, value, raw, spec, hidden=hidden)) is not None:
+            commands = [self._fixes.set(path, meant)]
         else:
-            commands = [self._set((*path, *rest), text) for rest, text in spec.examples]
+            examples = self._examples(path, raw, spec)
+            commands = [self._fixes.set((*path, *rest), text) for rest, text in examples]
             if value is not ABSENT and any(rest for rest, _ in spec.examples):
                 # `config set --path` does not replace a text by an object.
-                commands.insert(0, self._remove(path))
+                commands.insert(0, self._fixes.remove(path))
         return Refusal(key=dotted(path), value=shown, allowed=allowed, fix="\n".join(commands))
+
+    def _examples(
+        self, path: Path, raw: Mapping[str, Any], spec: SettingSpec
+    ) -> list[tuple[Path, str]]:
+        """Those of the setting. Where it does not allow the stack's name, people choose one."""
+        examples: list[tuple[Path, str]] = []
+        for rest, text in spec.examples:
+            named = text.replace("{stack}", self._fixes.stack)
+            if named != text and not spec_at((*path, *rest), raw).fits(named):
+                named = f"<{(*path, *rest)[-1]}>"
+            examples.append((rest, named))
+        return examples
+
+    def _meant(
+        self, path: Path, value: Any, raw: Mapping[str, Any], spec: SettingSpec, *, hidden: bool
+    ) -> str | None:
+        """What a person meant by the refused text at `path`, if the settings accept that."""
+        if not self._suggests or hidden or not isinstance(value, str) or spec.is_section:
+            return None
+        if "PRIVATE KEY" in value or environment.references(value) or len(value) > _LONGEST_SHOWN:
+            return None
+        of_rule = None if spec.rule is None else spec.rule.suggest
+        candidates = suggestions.values(value, spec.choices, spec.aliases, of_rule)
+        return next(
+            (text for text in candidates if text != value and self._accepts(path, text, raw)), None
+        )
+
+    def _accepts(self, path: Path, value: Any, raw: Mapping[str, Any]) -> bool:
+        """Whether the section at the first key accepts this value at `path`."""
+        trial = replaced(raw, path, value)
+        reader = _Reader(self._fixes, self._environ, suggests=False)
+        key, first = dotted(path), str(path[0])
+        if first not in self._names:
+            return False
+        return not any(
+            refusal.key == key or refusal.key.startswith((f"{key}.", f"{key}["))
+            for refusal in reader.refused_in(first, trial)
+        )
 
     def _unknown(self, path: Path, raw: Mapping[str, Any], *, hidden: bool) -> Refusal:
         *parent, last = path
         leaf, value = str(last), lookup(raw, path)
-        remove = self._remove(path)
+        remove = self._fixes.remove(path)
         hidden = hidden or _looks_secret(leaf)
         shown = _shown(value, hidden=hidden)
         known = keys_at(tuple(parent), raw)
+        if (kinds := kinds_with(path, raw)) is not None:
+            tag, chosen, others = kinds
+            return Refusal(
+                key=dotted(path),
+                value=shown,
+                allowed=f"no such setting of {tag} {chosen}; {tag} {' or '.join(others)} has it",
+                fix=remove,
+            )
         # People often write a key pair into the section of the bucket, a token into that of the
         # zone.
         secrets = list(SECRETS) if parent in ([], ["storage"], ["dns"]) else []
-        near = _nearest(leaf, secrets) if _looks_secret(leaf) else None
-        near = near or _nearest(leaf, known + secrets)
+        near = suggestions.key(leaf, secrets, cutoff=0.6) if _looks_secret(leaf) else None
+        near = near or suggestions.key(leaf, known + secrets)
         if near is None:
             return Refusal(
                 key=dotted(path),
@@ -225,40 +325,50 @@ class _Reader:
                 key=dotted(path),
                 value=_shown(value, hidden=True),
                 allowed=f"no such setting; did you mean the top-level secret {near}?",
-                fix=f"{set_secret(near, self._stack)}\n{remove}",
+                fix=f"{self._fixes.set_secret(near)}\n{remove}",
             )
         meant: Path = (*parent, near)
         commands = [remove]
+        spec = spec_at(meant, raw)
+        if isinstance(value, int) and not spec.is_text and not spec.is_section:
+            hidden = False  # a number for a number, as below `rotation`
         if lookup(raw, meant) is ABSENT:
-            spec = spec_at(meant, raw)
-            is_scalar = isinstance(value, str | int | float)
-            reuse = is_scalar and not hidden and spec.accepts(value)
-            examples = [((), _scalar(value))] if reuse else spec.examples
-            commands = [self._set((*meant, *rest), text) for rest, text in examples] + commands
+            is_scalar = isinstance(value, str | int | float) and not hidden
+            reuse = is_scalar and self._suggests and self._accepts(meant, value, raw)
+            examples = [((), _scalar(value))] if reuse else self._examples(meant, raw, spec)
+            commands = [
+                self._fixes.set((*meant, *rest), text) for rest, text in examples
+            ] + commands
         return Refusal(
             key=dotted(path),
-            value=shown,
+            value=_shown(value, hidden=hidden),
             allowed=f"no such setting; did you mean {dotted(meant)}?",
             fix="\n".join(commands),
         )
 
     def _encrypted(self, key: str, value: Any) -> Refusal:
         spec = spec_at((key,), {})
-        commands = [self._set((key, *rest), text) for rest, text in spec.examples]
+        examples = self._examples((key,), {}, spec)
+        commands = [self._fixes.set((key, *rest), text) for rest, text in examples]
         return Refusal(
             key=key,
             value=_shown(value, hidden=True),
             allowed=f"plain text: the only secrets are {', '.join(SECRETS)}, and this would be "
             "written readably into other places",
-            fix="\n".join([self._remove((key,)), *commands]),
+            fix="\n".join([self._fixes.remove((key,)), *commands]),
         )
 
-    def _remove(self, path: Path) -> str:
-        return f"pulumi config rm {_path_option(path)} -s {self._stack}"
 
-    def _set(self, path: Path, text: str) -> str:
-        value = text if is_for_the_shell(text) else shlex.quote(text)
-        return f"pulumi config set {_path_option(path)} {value} -s {self._stack}"
+def replaced(raw: Any, path: Path, value: Any) -> Any:
+    """A copy of a raw config with another value at a path; what is in its way becomes an object."""
+    if not path:
+        return value
+    segment, *rest = path
+    inner = replaced(lookup(raw, (segment,)), tuple(rest), value)
+    if isinstance(segment, int):
+        items = [*cast("list[Any]", raw)] if isinstance(raw, list) else []
+        return [*items[:segment], inner, *items[segment + 1 :]]
+    return {**(cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}), segment: inner}
 
 
 # --- Secrets -----------------------------------------------------------------------------------
@@ -273,10 +383,10 @@ def set_secret(key: str, stack: str) -> str:
     return f"pulumi config set --secret {key} -s {stack}" + (f" < {file}" if file else "")
 
 
-def missing_secret(key: str, *, stack: str, sandbox: bool) -> Refusal:
+def missing_secret(key: str, *, fixes: Fixes, sandbox: bool) -> Refusal:
     """A secret that is needed and not set."""
     allowed = SECRETS[key].allowed(sandbox=sandbox)
-    return Refusal(key=key, value=_NOT_SET, allowed=allowed, fix=set_secret(key, stack))
+    return Refusal(key=key, value=_NOT_SET, allowed=allowed, fix=fixes.set_secret(key))
 
 
 def public_passphrase(stack: str) -> Refusal:
@@ -289,7 +399,7 @@ def public_passphrase(stack: str) -> Refusal:
     )
 
 
-def given_and_rotated(rotation: RotationSettings, *, stack: str) -> list[Refusal]:
+def given_and_rotated(rotation: RotationSettings, *, fixes: Fixes) -> list[Refusal]:
     """Refuses to rotate a database password that is given: the program does not mint that one."""
     if rotation.database_password == 1:
         return []
@@ -298,8 +408,9 @@ def given_and_rotated(rotation: RotationSettings, *, stack: str) -> list[Refusal
             key="rotation.databasePassword",
             value=str(rotation.database_password),
             allowed="1 while the secret databasePassword gives the password",
-            fix=f"pulumi config rm databasePassword -s {stack}\n"
-            f"pulumi config rm --path 'database.adopt' -s {stack}",
+            fix="\n".join(
+                fixes.remove(path) for path in (("databasePassword",), ("database", "adopt"))
+            ),
         )
     ]
 
@@ -311,7 +422,7 @@ def read_secret(
     encrypted: bool,
     sandbox: bool,
     environ: Mapping[str, str],
-    stack: str,
+    fixes: Fixes,
 ) -> str | Refusal:
     """The secret's value, or a refusal that does not contain it."""
     reference, reason = environment.is_reference(text), None
@@ -332,7 +443,7 @@ def read_secret(
         key=key,
         value=json.dumps(text) if reference else f"<secret, {len(text)} characters>",
         allowed=f"{allowed} ({reason})" if reason else allowed,
-        fix=set_secret(key, stack),
+        fix=fixes.set_secret(key),
     )
 
 
@@ -372,10 +483,19 @@ def _scalar(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def _nearest(word: str, known: Sequence[str]) -> str | None:
-    folded = {name.lower(): name for name in known}
-    names = difflib.get_close_matches(word.lower().replace("_", ""), list(folded), n=1, cutoff=0.6)
-    return folded[names[0]] if names else None
+def _as_yaml(text: str) -> str:
+    """A text as it may stand behind a colon."""
+    is_plain = re.fullmatch(r"[\w<./-][\w<>.:/@+=-]*", text, re.ASCII) and not text.endswith(":")
+    return (
+        text
+        if is_plain and (isinstance(resolved(text), str) or _is_canonical(text))
+        else json.dumps(text)
+    )
+
+
+def _is_canonical(text: str) -> bool:
+    """Whether YAML reads the text as a number or boolean that is written back as that text."""
+    return _scalar(resolved(text)) == text
 
 
 def dotted(path: Path) -> str:

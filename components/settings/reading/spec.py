@@ -5,7 +5,8 @@ twice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from components.settings.cross import Path
 from components.settings.model import Settings
-from components.settings.schema.rules import SettingRule
+from components.settings.schema.rules import Section, SettingRule
 
 
 class Absent:
@@ -32,25 +33,83 @@ class SettingSpec:
     examples: list[tuple[Path, str]]
     rule: SettingRule | None = None
     is_section: bool = False
+    is_text: bool = False
+    choices: tuple[str, ...] = ()
+    aliases: Mapping[str, str] = dataclass_field(default_factory=dict[str, str])
+    """Names that people use for the choices, in lower case."""
 
     @property
     def conceal(self) -> bool:
         """Whether the value must not be shown."""
         return self.rule is not None and self.rule.conceal
 
-    def accepts(self, value: Any) -> bool:
-        """Whether the rule of this setting accepts the value; a section accepts none."""
-        if self.rule is None or self.rule.check is None:
-            return not self.is_section
-        try:
-            return self.rule.check(value) is None
-        except (TypeError, ValueError):
-            return False
+    def fits(self, text: str) -> bool:
+        """Whether the rule of a text accepts it."""
+        return self.rule is None or self.rule.check is None or self.rule.check(text) is None
 
 
 def spec_at(path: Path, raw: Mapping[str, Any]) -> SettingSpec:
     """What is allowed at `path`; `raw` decides which member of a union is meant."""
-    return describe(_hint(path, raw))
+    spec = describe(_hint(path, raw))
+    default = default_at(path, raw)
+    if spec.rule is not None and isinstance(default, str | int) and default != "":
+        text = str(default).lower() if isinstance(default, bool) else str(default)
+        spec = replace(spec, examples=[((), text)])
+    models = models_of(_hint(path[:-1], raw)) if path else []
+    if len(models) > 1 and path[-1] == discriminator_of(models):
+        spec = replace(spec, aliases=_aliases(models, discriminator_of(models)))
+        if default_at(path[:-1], raw) is None:
+            spec = replace(spec, examples=[((), f"<{path[-1]}>")])
+    return spec
+
+
+def default_at(path: Path, raw: Mapping[str, Any]) -> Any:
+    """The value of a setting that is left out; None without one."""
+    hint: Any = Settings
+    default: Any = None
+    value: Any = raw
+    for segment in path:
+        models = models_of(hint)
+        if not models:
+            return None
+        if len(models) > 1:
+            models = [_chosen(models, discriminator_of(models), value)]
+        fields = {
+            key_of(field, name): (name, field) for name, field in models[0].model_fields.items()
+        }
+        if segment not in fields:
+            return None
+        name, about = fields[segment]
+        own = None if about.is_required() else about.get_default(call_default_factory=True)
+        default = getattr(default, name) if type(default) is models[0] else own
+        hint, value = hint_of(about), _get(value, segment)
+    return default
+
+
+def kinds_with(path: Path, raw: Mapping[str, Any]) -> tuple[str, str, list[str]] | None:
+    """For an unknown key of one member of a union: the discriminator, that member, and the members
+    that have the key. None where no member has it."""
+    *parent, key = path
+    models = models_of(_hint(tuple(parent), raw))
+    if len(models) < 2:
+        return None
+    tag = discriminator_of(models)
+    chosen = _chosen(models, tag, lookup(raw, tuple(parent)))
+    having = [
+        model
+        for model in models
+        if key in [key_of(field, name) for name, field in model.model_fields.items()]
+    ]
+    return (tag, _tags([chosen], tag)[0], _tags(having, tag)) if having else None
+
+
+def _aliases(models: list[type[BaseModel]], tag: str) -> dict[str, str]:
+    return {
+        alias: _tags([model], tag)[0]
+        for model in models
+        if issubclass(model, Section)
+        for alias in model.also_called
+    }
 
 
 def is_known(path: Path, raw: Mapping[str, Any]) -> bool:
@@ -118,7 +177,7 @@ def _child(hint: Any, segment: str | int, value: Any) -> Any:
     bare, metadata = parts_of(hint)
     if get_origin(bare) is dict:
         example = next(
-            (item.example for item in metadata if isinstance(item, SettingRule)), "VALUE"
+            (item.example for item in metadata if isinstance(item, SettingRule)), "<value>"
         )
         return Annotated[str, SettingRule(allowed="a text", example=example)]
     return get_args(bare)[0]  # an element of a tuple
@@ -128,12 +187,18 @@ def describe(hint: Any) -> SettingSpec:
     """What a type, with all that annotates it, allows."""
     bare, metadata = parts_of(hint)
     rule = next((item for item in metadata if isinstance(item, SettingRule)), None)
+    field = next((item for item in metadata if isinstance(item, FieldInfo)), None)
+    default = None if field is None or field.is_required() else field.default
     if rule is not None:
-        below: Path = ("KEY",) if get_origin(bare) is dict else ()
-        return SettingSpec(allowed=rule.allowed, examples=[(below, rule.example)], rule=rule)
+        below: Path = ("<key>",) if get_origin(bare) is dict else ()
+        return SettingSpec(
+            allowed=rule.allowed,
+            examples=[(below, rule.example)],
+            rule=rule,
+            is_text=bare is str,
+        )
     if models := models_of(hint):
-        return _describe_section(models)
-    default = next((item.default for item in metadata if isinstance(item, FieldInfo)), None)
+        return _describe_section(models, default)
     if bare is bool:
         return SettingSpec(allowed="true or false", examples=[((), str(default is True).lower())])
     if get_origin(bare) is Literal:
@@ -145,7 +210,7 @@ def describe(hint: Any) -> SettingSpec:
             examples=[((0, *path), text) for path, text in inner.examples],
             is_section=True,
         )
-    return SettingSpec(allowed="a text", examples=[((), "VALUE")])
+    return SettingSpec(allowed="a text", examples=[((), "<value>")], is_text=True)
 
 
 def _describe_choice(choices: list[str], default: Any) -> SettingSpec:
@@ -156,16 +221,20 @@ def _describe_choice(choices: list[str], default: Any) -> SettingSpec:
         example=example,
         check=lambda value: None if value in choices else "",
     )
-    return SettingSpec(allowed=allowed, examples=[((), example)], rule=rule)
+    return SettingSpec(
+        allowed=allowed, examples=[((), example)], rule=rule, is_text=True, choices=tuple(choices)
+    )
 
 
-def _describe_section(models: list[type[BaseModel]]) -> SettingSpec:
+def _describe_section(models: list[type[BaseModel]], default: Any) -> SettingSpec:
     fields = {key_of(field, name): field for name, field in models[0].model_fields.items()}
     allowed = f"an object with the keys {', '.join(fields)}"
     examples: list[tuple[Path, str]] = []
     if len(models) > 1:
         tag = discriminator_of(models)
         allowed = f"an object with {tag}: {' or '.join(_tags(models, tag))}"
+        if len({*_tags(models, tag)}) > 1 and default is None:
+            return SettingSpec(allowed=allowed, examples=[((tag,), f"<{tag}>")], is_section=True)
         examples.append(((tag,), _tags(models, tag)[0]))
     required = {key: field for key, field in fields.items() if field.is_required()}
     if not required and not examples:

@@ -23,9 +23,9 @@ def _labels(labels: Mapping[str, str]) -> str | None:
     return None
 
 
-ANNOTATIONS = SettingRule(allowed="an object of annotations", example="VALUE", check=_annotations)
+ANNOTATIONS = SettingRule(allowed="an object of annotations", example="<value>", check=_annotations)
 LABELS = SettingRule(
     allowed="an object of labels; a value has at most 63 letters, digits, '-', '_' and '.'",
-    example="web",
+    example="<value>",
     check=_labels,
 )

@@ -4,11 +4,12 @@ Pure. The models annotate their fields with these rules, and refusals.py and the
 settings take their words from the same rules, so that words and check cannot differ.
 """
 
+import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, ClassVar, Final, NoReturn
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -25,6 +26,9 @@ where `allowed` says it all."""
 
 class Section(BaseModel):
     """A part of the stack config: frozen, camelCase in YAML, unknown keys refused."""
+
+    also_called: ClassVar[tuple[str, ...]] = ()
+    """What people write for the kind or mode of this section, in lower case."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -54,9 +58,14 @@ class SettingRule:
 
     allowed: str
     example: str
+    """What the mending command sets where nothing follows from the value. {stack} is the stack's
+    name; <words> stand for what only a person knows."""
     check: Check | None = None
     conceal: bool = False
     """Never show the value: somebody could have put a credential here by mistake."""
+    suggest: Callable[[str], Iterable[str]] | None = None
+    """What a person could have meant by a text that is refused, the most likely first. The settings
+    are asked whether they accept it; it may be anything."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -82,7 +91,7 @@ def is_for_the_shell(example: str) -> bool:
 
 def matching(pattern: str) -> Check:
     """A check that refuses what the whole pattern does not match."""
-    compiled = re.compile(pattern)
+    compiled = re.compile(pattern, re.ASCII)  # else \d and \w are digits and letters of any script
     return lambda text: None if compiled.fullmatch(text) else ""
 
 
@@ -94,13 +103,88 @@ def whole_number(low: int, high: int, *, example: int) -> SettingRule:
     )
 
 
+# --- Kubernetes' labels ----------------------------------------------------------------------
+
+_LABEL_VALUE = matching(r"([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?")
+_LABEL_KEY = matching(
+    r"((?=[^/]{1,253}/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?"
+)
+LABEL_KEY = SettingRule(
+    allowed="the name of a label: [PREFIX/]NAME, the name at most 63 letters, digits, '-', '_' "
+    "and '.'",
+    example="<key>",
+    check=_LABEL_KEY,
+)
+LABEL_VALUE = SettingRule(
+    allowed="the value of a label: at most 63 letters, digits, '-', '_' and '.', beginning and "
+    "ending with a letter or digit",
+    example="<value>",
+    check=_LABEL_VALUE,
+)
+
+
+def labels_problem(labels: Mapping[str, str]) -> str | None:
+    """Why an object of labels is refused; None if it is not."""
+    for key, value in labels.items():
+        if _LABEL_KEY(key) is not None:
+            return f"{key!r} is not the name of a label"
+        if _LABEL_VALUE(value) is not None:
+            return f"the value of {key} is not one of a label, at most 63 characters"
+    return None
+
+
+# --- What could be meant -----------------------------------------------------------------------
+
+
+def _host_in(text: str) -> str:
+    """The host of a URL, or of a text HOST[:PORT][/PATH], in lower case; "" without one."""
+    try:
+        return urlsplit(text if "://" in text else f"//{text}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _hosts(text: str) -> Iterator[str]:
+    host = _host_in(text).rstrip(".")
+    yield host
+    yield host.removeprefix("registry.")
+
+
+def _endpoints(text: str) -> Iterator[str]:
+    host = _host_in(text)
+    try:
+        url = urlsplit(text if "://" in text else f"https://{text}")
+        port = f":{url.port}" if url.port else ""
+    except ValueError:
+        return
+    place = f"[{host}]" if ":" in host else host
+    yield f"{url.scheme.lower()}://{place}{port}"
+    yield f"https://{place}{port}"
+
+
+def last_part(text: str) -> Iterator[str]:
+    """Of a URI or another name with parts: s3://bucket/, arn:…:::bucket, arn:…:role/name."""
+    yield re.split(r"[/:]", text.rstrip("/"))[-1]
+    yield _host_in(text)
+
+
+def _quantities(text: str) -> Iterator[str]:
+    bare = re.sub(r"\s", "", text)
+    yield bare
+    yield bare.removesuffix("B")
+    if match := re.fullmatch(r"(?i)([\d.]+)([kmgtp])(i?)b?", bare):
+        unit = match[2].upper() + match[3].lower()
+        yield match[1] + {"K": "k", "M": "Mi" if match[2] == "m" else "M"}.get(unit, unit)
+
+
 # --- Names -----------------------------------------------------------------------------------
 
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 
 DNS_LABEL = SettingRule(
     allowed="a Kubernetes name: lower-case letters, digits and '-', at most 63 characters",
-    example="harbor",
+    example="<namespace>",
     check=matching(_LABEL),
 )
 
@@ -124,7 +208,7 @@ OWN_NAMESPACE = SettingRule(
 )
 OBJECT_NAME = SettingRule(
     allowed="a Kubernetes object name: lower-case letters, digits, '-' and '.'",
-    example="harbor-database",
+    example="<name>",
     check=matching(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*"),
 )
 PRIORITY_CLASS = SettingRule(
@@ -134,7 +218,7 @@ PRIORITY_CLASS = SettingRule(
 )
 STORAGE_CLASS = SettingRule(
     allowed='the name of a StorageClass; "" or nothing for the cluster\'s default',
-    example="fast-ssd",
+    example="<storage-class>",
     check=matching(rf"(?=.{{0,253}}$)({_LABEL}(\.{_LABEL})*)?"),
 )
 SECRET_KEY_NAME = SettingRule(
@@ -143,19 +227,52 @@ SECRET_KEY_NAME = SettingRule(
     check=matching(r"[-._a-zA-Z0-9]{1,253}"),
     conceal=True,
 )
+
+
+def is_ipv6(text: str) -> bool:
+    """Whether the text is an IPv6 address, without a zone."""
+    try:
+        return "%" not in text and ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+
+
+def _host(text: str) -> str | None:
+    is_host = _HOST_NAME.fullmatch(text) or (text == text.lower() and is_ipv6(text))
+    return None if is_host else ""
+
+
 HOST = SettingRule(
     allowed="a host name or IP address without scheme and port",
-    example="valkey-primary.valkey.svc.cluster.local",
-    check=matching(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*|[0-9a-f]*:[0-9a-f:.]+"),
+    example="<host>",
+    check=_host,
+    suggest=_hosts,
 )
 PORT = whole_number(1, 65535, example=5432)
+PORT_NUMBER = (
+    r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
+"""A pattern of the ports in a text."""
+
+
+def _one_line(text: str) -> str | None:
+    if re.search(r"<.*>", text):
+        return "a placeholder of a fix is still in it"
+    return None if text.isprintable() and text == text.strip() and 0 < len(text) < 254 else ""
+
+
 CLUSTER_NAME = SettingRule(
     allowed="the name of the cluster entry that the kubeconfig context must reach",
-    example="omantel",
-    check=matching(r"\S.{0,252}"),
+    example="{stack}",
+    check=_one_line,
 )
 NON_EMPTY = SettingRule(
-    allowed="a text that is not empty", example="value", check=matching(r"(?s).+")
+    allowed="one line of text, without spaces around it",
+    example="<value>",
+    check=_one_line,
 )
 
 
@@ -176,8 +293,10 @@ def _dns_name(text: str) -> str | None:
 def _fqdn(text: str) -> str | None:
     if text.partition(".")[0] == "registry" and "://" not in text:
         return "the Sovereign's own name: the program puts 'registry.' in front of it"
-    if len(f"registry.{text}") > 253:
-        return "with 'registry.' in front it would exceed the 253 characters of a DNS name"
+    if len(text) > 63 and "://" not in text:
+        return (
+            "at most 63 characters: it is the value of a label, and Kubernetes takes no longer one"
+        )
     return _dns_name(text)
 
 
@@ -185,8 +304,8 @@ _DNS_NAME = (
     "a lower-case DNS name of at least two labels (RFC 1123), each of letters, digits and '-', at "
     "most 63 characters, the last one no number"
 )
-FQDN = SettingRule(allowed=_DNS_NAME, example="omantel.omani.works", check=_fqdn)
-DNS_NAME = SettingRule(allowed=_DNS_NAME, example="registry.omantel.omani.works", check=_dns_name)
+FQDN = SettingRule(allowed=_DNS_NAME, example="<fqdn>", check=_fqdn, suggest=_hosts)
+DNS_NAME = SettingRule(allowed=_DNS_NAME, example="<host>", check=_dns_name, suggest=_hosts)
 
 
 # --- Addresses -------------------------------------------------------------------------------
@@ -198,29 +317,40 @@ def _endpoint(text: str) -> str | None:
         port_is_valid = url.port is None or url.port > 0
     except ValueError:
         return ""
+    if text != text.lower() and url.scheme in ("http", "https"):
+        return "upper-case letters are not allowed"
     if url.scheme not in ("http", "https") or not url.hostname or not port_is_valid:
         return ""
     if url.username is not None or url.password is not None:
         return "credentials do not belong into a URL"
     if url.path or url.query or url.fragment or text.endswith(("?", "#")):
         return "without path, query and trailing slash"
-    return None if matching(rf"{_LABEL}(\.{_LABEL})*|[0-9a-f:.]+")(url.hostname) is None else ""
+    return _host(url.hostname)
 
 
 ENDPOINT = SettingRule(
     allowed="a URL https://host[:port]",
-    example="https://s3.example.com",
+    example="https://<host>",
     check=_endpoint,
+    suggest=_endpoints,
 )
 
 
 def _chart_source(text: str) -> str | None:
-    if text.startswith("http://"):
+    if not text.isprintable() or "<" in text:
+        return ""
+    if text.lower().startswith("http://"):
         return "a chart is not fetched over plain http"
     if "@" in text.partition("://")[2].partition("/")[0]:
         return "credentials do not belong into a URL"
-    if "://" in text and not text.startswith(("https://", "oci://")):
-        return ""
+    if "://" in text:
+        try:
+            url = urlsplit(text)
+            is_url = bool(url.hostname) and (url.port is None or url.port > 0)
+        except ValueError:
+            return ""
+        if url.scheme not in ("https", "oci") or not is_url:
+            return ""
     return None if text.strip() == text != "" else ""
 
 
@@ -272,36 +402,46 @@ PEM = SettingRule(
 CERTIFICATE = SettingRule(
     allowed="a certificate in PEM (-----BEGIN CERTIFICATE-----), or the path of a file that holds "
     "one (.pem, .crt, .cert, .cer)",
-    example="sealing-omantel.pem",
+    example="sealing-{stack}.pem",
     check=_certificate,
 )
 
 
 # --- Quantities ------------------------------------------------------------------------------
 
-
-def _byte_quantity(text: str) -> str | None:
-    if re.fullmatch(r"[\d.]+m", text):
-        return "m means thousandths of a byte"
-    try:
-        return None if bytes_of(text) >= 1024**2 else "less than one mebibyte"
-    except ValueError:
-        return ""
+_LONGEST_QUANTITY = 24
+_MOST_PROCESSORS = 1024
 
 
-def byte_quantity(example: str) -> SettingRule:
+def byte_quantity(example: str, *, largest: str) -> SettingRule:
+    def check(text: str) -> str | None:
+        if re.fullmatch(r"[0-9.]+m", text):
+            return "m means thousandths of a byte"
+        if len(text) > _LONGEST_QUANTITY:
+            return ""
+        try:
+            size = bytes_of(text)
+        except ValueError:
+            return ""
+        if size > bytes_of(largest):
+            return f"more than {largest}"
+        return None if size >= 1024**2 else "less than one mebibyte"
+
     return SettingRule(
         allowed="a Kubernetes quantity of bytes with a suffix such as Mi, Gi or Ti",
         example=example,
-        check=_byte_quantity,
+        check=check,
+        suggest=_quantities,
     )
 
 
 def _cpu(text: str) -> str | None:
-    match = re.fullmatch(r"(\d+|\d*\.\d+)(m?)", text)
-    if match is None:
+    match = re.fullmatch(r"([0-9]+|[0-9]*\.[0-9]+)(m?)", text)
+    if match is None or len(text) > _LONGEST_QUANTITY:
         return ""
     milli = Decimal(match[1]) * (1 if match[2] else 1000)
+    if milli > _MOST_PROCESSORS * 1000:
+        return f"more than {_MOST_PROCESSORS}"
     return None if milli > 0 and milli == int(milli) else "at least 1m, and no finer than 1m"
 
 
@@ -320,5 +460,5 @@ Cpu = Annotated[
     ),
     AfterValidator(_canonical_cpu),
 ]
-Memory = Annotated[str, byte_quantity("512Mi")]
-StorageSize = Annotated[str, byte_quantity("10Gi")]
+Memory = Annotated[str, byte_quantity("512Mi", largest="32Ti")]
+StorageSize = Annotated[str, byte_quantity("10Gi", largest="16Pi")]

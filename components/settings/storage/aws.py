@@ -7,7 +7,13 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 from pydantic import BeforeValidator, Field, model_validator
 
 from components.settings.rotation import Epoch
-from components.settings.schema.rules import Section, SettingRule, matching, refuse
+from components.settings.schema.rules import (
+    Section,
+    SettingRule,
+    last_part,
+    matching,
+    refuse,
+)
 from components.settings.storage.base import (
     BUCKET_NAME,
     BUCKET_PATTERN,
@@ -61,10 +67,11 @@ endpoint (distribution #4614)."""
 
 _REGION = SettingRule(
     allowed="the name of an AWS region",
-    example="eu-central-1",
+    example="<region>",
     check=matching(
         r"((us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+|cn-[a-z]+|us-gov-[a-z]+|eusc-[a-z]+-[a-z]+)-[1-9]"
     ),
+    suggest=lambda text: [text.rstrip("abcdef")],  # eu-central-1a is one of its zones
 )
 # Amazon S3 User Guide, "General purpose bucket naming rules".
 _BUCKET = replace(
@@ -80,24 +87,25 @@ _BUCKET = replace(
 )
 _ACCOUNT = SettingRule(
     allowed="the 12 digits of an AWS account",
-    example="111122223333",
+    example="<account>",
     check=matching(r"[0-9]{12}"),
+    suggest=lambda text: [text.replace("-", "")],
 )
-_SOME_KEY = "111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 _KEY_ARN = SettingRule(
     allowed="the ARN of a KMS key (an IAM policy cannot name an alias)",
-    example=f"arn:aws:kms:eu-central-1:{_SOME_KEY}",
+    example="arn:aws:kms:<region>:<account>:key/<id>",
     check=matching(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"),
 )
 _POLICY_ARN = SettingRule(
     allowed="the ARN of an IAM policy",
-    example="arn:aws:iam::111122223333:policy/boundary",
+    example="arn:aws:iam::<account>:policy/<name>",
     check=matching(r"arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[\w+=,.@/-]+"),
 )
 _ROLE = SettingRule(
     allowed="the name of an IAM role, not its ARN",
-    example="omantel-nodes",
+    example="<role>",
     check=matching(r"[\w+=,.@-]{1,64}"),
+    suggest=last_part,
 )
 
 _NOT_WITH_THIS_REGISTRY: Final = (
@@ -140,6 +148,8 @@ class AwsStorage(BucketSettings):
     """Amazon S3. This program makes the bucket and the registry's access to it."""
 
     provider: ClassVar[str | None] = "aws"
+    also_called = ("amazon", "amazon-s3", "aws-s3")
+    sample: ClassVar[Mapping[str, str]] = {"region": "eu-central-1"}
 
     kind: Literal["aws"] = "aws"
     region: Annotated[str, _REGION]
@@ -194,6 +204,6 @@ class AwsStorage(BucketSettings):
             refuse(
                 f"S3 encrypts with keys of the bucket's own region, here {self.region}",
                 at=("kmsKeyArn",),
-                example=f"arn:{self.partition}:kms:{self.region}:{_SOME_KEY}",
+                example=f"arn:{self.partition}:kms:{self.region}:<account>:key/<id>",
             )
         return self

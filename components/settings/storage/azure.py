@@ -25,13 +25,13 @@ def _account(name: str) -> str | None:
 
 _ACCOUNT = SettingRule(
     allowed="the name of a storage account: 3 to 24 lower-case letters and digits",
-    example="omantelharbor",
+    example="<account>",
     check=written_unquoted(_account),
 )
 _CONTAINER = SettingRule(
     allowed="the name of a container: 3 to 63 lower-case letters, digits and single '-', beginning "
     "and ending with a letter or digit",
-    example="harbor",
+    example="<container>",
     check=written_unquoted(matching(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*")),
 )
 # The driver's client derives the host ACCOUNT.blob.REALM from it, and has no option for another
@@ -57,6 +57,9 @@ class AzureStorage(ExistingContainer):
 
     The registry makes the container if it is missing, so a wrong name is a new and empty one.
     """
+
+    also_called = ("azblob", "azure-blob", "blob")
+    sample: ClassVar[Mapping[str, str]] = {"account": "harborimages"}
 
     driver: ClassVar[str] = "azure"
     key_in_secret: ClassVar[str] = "AZURE_STORAGE_ACCESS_KEY"

@@ -2,6 +2,7 @@
 
 import re
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, ClassVar, Final, Self
 
@@ -14,6 +15,7 @@ from components.settings.schema.rules import (
     Check,
     Section,
     SettingRule,
+    last_part,
     matching,
     refuse,
     whole_number,
@@ -27,7 +29,7 @@ _PART_SIZE = SettingRule(
     example="10485760",
     check=lambda digits: (
         None
-        if matching(r"[1-9][0-9]*")(digits) is None and 5 * _MIB <= int(digits) <= 5120 * _MIB
+        if matching(r"[1-9][0-9]{0,18}")(digits) is None and 5 * _MIB <= int(digits) <= 5120 * _MIB
         else ""
     ),
 )
@@ -63,8 +65,9 @@ BUCKET_PATTERN = "[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 BUCKET_NAME = SettingRule(
     allowed="3 to 63 lower-case letters, digits and '-', beginning and ending with a letter or "
     "digit, no dots, which the certificates of S3 hosts do not cover",
-    example="omantel-harbor",
+    example="{stack}-harbor",
     check=written_unquoted(matching(BUCKET_PATTERN)),
+    suggest=last_part,
 )
 REGION = SettingRule(
     allowed="the region name the endpoint signs for: letters, digits and '-'",
@@ -94,7 +97,7 @@ ROOT_DIRECTORY = SettingRule(
 
 MOVED_TO = SettingRule(
     allowed="the name of the location to which the blobs were moved, as a refused change tells it",
-    example="hetzner/fsn1/omantel-harbor/images",
+    example="<location>",
 )
 
 BlobLocation = dict[str, str]
@@ -116,6 +119,8 @@ class StorageKind(AsksForSecrets):
     """Whether the store speaks S3, so that the estate's seam can announce the bucket to others."""
     provider: ClassVar[str | None] = None
     """Pulumi's package besides kubernetes whose default provider the stack's file switches off."""
+    sample: ClassVar[Mapping[str, str]] = {}
+    """Values that are accepted, of the required keys besides those that a stack's name gives."""
 
     moved_to: Annotated[str, MOVED_TO] | None = None
     """Name of this section's location, once blobs were moved to it from another one."""
@@ -170,6 +175,24 @@ class StorageKind(AsksForSecrets):
         return False
 
 
+# Amazon S3 User Guide, "Using cost allocation S3 bucket tags". The program adds tags of its own.
+_MOST_TAGS = 40
+_TAG = re.compile(r"[\w +=.:/@-]*")
+
+
+def _tags(tags: dict[str, str]) -> str | None:
+    if len(tags) > _MOST_TAGS:
+        return f"{len(tags)} tags"
+    for key, value in tags.items():
+        if key.lower().startswith("aws:"):
+            return "keys that begin with aws: are the vendor's"
+        if not 1 <= len(key) <= 128 or not _TAG.fullmatch(key):
+            return f"the key {key[:40]!r}"
+        if len(value) > 256 or not _TAG.fullmatch(value):
+            return f"the value of {key}"
+    return None
+
+
 class Versioning(Section):
     """Versions of objects in the bucket."""
 
@@ -195,9 +218,15 @@ class BucketSettings(StorageKind):
     """Versions of objects in the bucket."""
     abort_incomplete_upload_days: Annotated[int, whole_number(1, 365, example=7)] = 7
     """Days after which parts of unfinished uploads are removed; Harbor never does it itself."""
-    tags: Annotated[dict[str, str], SettingRule(allowed="an object of texts", example="harbor")] = (
-        Field(default_factory=dict)
-    )
+    tags: Annotated[
+        dict[str, str],
+        SettingRule(
+            allowed=f"an object of at most {_MOST_TAGS} tags: keys of 1 to 128 and values of up to "
+            "256 letters, digits, spaces and + - = . _ : / @",
+            example="<value>",
+            check=_tags,
+        ),
+    ] = Field(default_factory=dict)
     """Tags of the bucket, where the vendor supports them."""
     redirect: bool = False
     """Redirect clients to the S3 host for blobs. Otherwise clients only talk to the registry."""

@@ -1,5 +1,6 @@
 """The storage kind `filesystem`: a volume of the cluster instead of object storage. Pure."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from components.settings.schema.rules import STORAGE_CLASS, StorageSize
@@ -8,6 +9,9 @@ from components.settings.storage.base import BlobLocation, StorageKind
 
 class FilesystemStorage(StorageKind):
     """No object storage: Harbor keeps blobs on a volume of the cluster."""
+
+    also_called = ("pvc", "volume", "local", "disk", "nfs")
+    sample: ClassVar[Mapping[str, str]] = {"size": "200Gi"}
 
     is_remote: ClassVar[bool] = False
 

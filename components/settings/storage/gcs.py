@@ -11,7 +11,14 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import model_validator
 
-from components.settings.schema.rules import OBJECT_NAME, REMOVE, SettingRule, matching, refuse
+from components.settings.schema.rules import (
+    OBJECT_NAME,
+    REMOVE,
+    SettingRule,
+    last_part,
+    matching,
+    refuse,
+)
 from components.settings.schema.secret_rules import SecretRule, Shape
 from components.settings.storage.base import ROOT_DIRECTORY, BlobLocation, written_unquoted
 from components.settings.storage.existing import ExistingContainer
@@ -37,8 +44,9 @@ def _bucket_name(name: str) -> str | None:
 _BUCKET = SettingRule(
     allowed="the name of a bucket that exists: lower-case letters, digits, '-', '_' and '.', "
     "beginning and ending with a letter or digit",
-    example="omantel-harbor",
+    example="<bucket>",
     check=written_unquoted(_bucket_name),
+    suggest=last_part,
 )
 
 
@@ -86,6 +94,8 @@ def _key_data(plain: str) -> str | None:
 class GcsStorage(ExistingContainer):
     """A bucket of Google Cloud Storage. Whoever makes it sets its versioning and retention."""
 
+    also_called = ("gcp", "google", "gs")
+
     driver: ClassVar[str] = "gcs"
     key_in_secret: ClassVar[str] = "GCS_KEY_DATA"
     secrets: ClassVar[Mapping[str, SecretRule]] = {
@@ -115,7 +125,11 @@ class GcsStorage(ExistingContainer):
     @model_validator(mode="after")
     def _has_one_identity(self) -> Self:
         if self.workload_identity and self.service_account is None:
-            refuse("required with workloadIdentity", at=("serviceAccount",), example="harbor")
+            refuse(
+                "required with workloadIdentity",
+                at=("serviceAccount",),
+                example="<service-account>",
+            )
         if self.service_account is not None and not self.workload_identity:
             refuse("only with workloadIdentity true", at=("serviceAccount",), example=REMOVE)
         if self.redirect and self.workload_identity:

@@ -1,5 +1,6 @@
 """The storage kinds with a key pair that a person made: Hetzner Object Storage, other S3. Pure."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self
@@ -30,7 +31,7 @@ def _location(text: str) -> str | None:
 _ACCESS_KEY = SettingRule(
     allowed="an access key as the Console shows it, 16 to 31 upper-case letters and digits (never "
     "the secret key)",
-    example="0123456789ABCDEFGHIJ",
+    example="<access-key>",
     check=matching(r"[A-Z0-9]{16,31}"),
     conceal=True,
 )
@@ -43,8 +44,8 @@ class Lockdown(Section):
         str,
         SettingRule(
             allowed="the number of the project in the Console's address, digits only",
-            example="1234567",
-            check=matching(r"[1-9][0-9]*"),
+            example="<project-number>",
+            check=matching(r"[1-9][0-9]{0,17}"),
         ),
     ]
     """Number of the project that the keys belong to: console.hetzner.com/projects/<number>/…"""
@@ -79,11 +80,19 @@ class KeyedBucket(BucketSettings):
 class HetznerStorage(KeyedBucket):
     """Hetzner Object Storage. Keys are made in its Console; no API makes them."""
 
+    also_called = ("hcloud", "hetzner-s3")
+    sample: ClassVar[Mapping[str, str]] = {"region": "fsn1"}
+
     kind: Literal["hetzner"] = "hetzner"
     region: Annotated[
         str,
         SettingRule(
-            allowed=f"one of {', '.join(_LOCATIONS)}", example=_LOCATIONS[0], check=_location
+            allowed=f"one of {', '.join(_LOCATIONS)}",
+            example=_LOCATIONS[0],
+            check=_location,
+            suggest=lambda text: difflib.get_close_matches(
+                text.lower(), _LOCATIONS, n=1, cutoff=0.7
+            ),
         ),
     ]
     """Location of the bucket."""
@@ -134,6 +143,15 @@ _S3_ENDPOINT = SettingRule(
 
 class S3Storage(KeyedBucket):
     """Any other S3-compatible store: Ceph, MinIO, a gateway."""
+
+    also_called = (
+        *("minio", "ceph", "rgw", "rook", "garage", "seaweedfs", "versitygw", "s3-compatible"),
+        *("wasabi", "backblaze", "b2", "cloudflare", "r2", "ovh", "scaleway", "digitalocean"),
+    )
+    sample: ClassVar[Mapping[str, str]] = {
+        "region": "us-east-1",
+        "endpoint": "https://s3.example.com",
+    }
 
     kind: Literal["s3"] = "s3"
     endpoint: Annotated[str, _S3_ENDPOINT]

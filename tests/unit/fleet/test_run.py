@@ -190,6 +190,17 @@ def test_one_failing_stack_does_not_stop_the_others(many: Fleet) -> None:
     assert outcomes[1].error
 
 
+@pytest.mark.parametrize("verb", ["preview", "up", "drift"])
+def test_a_file_that_is_no_yaml_ends_its_own_stack_only(verb: str, many: Fleet) -> None:
+    many.add("a", "b")
+    stacks.file_of("a", many.project).write_text("config:\n  fqdn: a.b\n  fqdn: c.d\n")
+    broken, good = many.run(verb, "a", "b")
+    assert not broken.ok
+    assert broken.error.startswith("Pulumi.a.yaml:3:3: the key fqdn a second time")
+    assert good.ok
+    assert not any("-s a " in f"{call} " for call in many.calls)
+
+
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_no_more_stacks_run_at_a_time_than_said(parallel: int, many: Fleet) -> None:
     names = [f"s{index}" for index in range(6)]

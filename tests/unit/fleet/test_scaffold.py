@@ -7,9 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
-from components.settings.reading import refusals
+from components.settings.reading import refusals, stack_file
 from components.settings.reading.secrets import SECRETS
 from fleet import scaffold
 from tests.support.project import ROOT
@@ -26,13 +25,9 @@ def test_the_file_is_complete_and_commented(
 ) -> None:
     assert write(tmp_path) == 0
     text = (tmp_path / "Pulumi.dhofar.yaml").read_text()
-    config = yaml.safe_load(text)["config"]
-    assert config["pulumi:disable-default-providers"] == ["kubernetes"]
-    raw = {
-        key.removeprefix("sovereign-harbor:"): value
-        for key, value in config.items()
-        if key.startswith("sovereign-harbor:")
-    }
+    file = stack_file.read(tmp_path / "Pulumi.dhofar.yaml")
+    assert file.config["pulumi:disable-default-providers"] == ["kubernetes"]
+    raw = file.settings
     assert raw == scaffold.config(*GOOD)
     settings = refusals.read(raw, stack="dhofar").settings
     assert settings is not None
@@ -80,6 +75,15 @@ def test_what_is_wrong_is_refused_in_the_settings_words(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_fix_is_the_same_command_with_what_was_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert write(tmp_path, fqdn="https://Dhofar.omani.works/", region="NBG1") == 2
+    told = capsys.readouterr().err
+    assert "make sovereign NAME=dhofar FQDN=dhofar.omani.works REGION=NBG1" in told
+    assert "make sovereign NAME=dhofar FQDN=https://Dhofar.omani.works/ REGION=nbg1" in told
+
+
 def test_a_file_that_exists_is_never_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,6 +101,16 @@ def test_two_sovereigns_never_have_one_domain(
     assert write(tmp_path, name="salalah") == 2
     assert "dhofar has it" in capsys.readouterr().err
     assert write(tmp_path, name="salalah", fqdn="dhofar.omani.works.example") == 0
+
+
+def test_a_file_that_cannot_be_read_may_have_the_domain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "Pulumi.salalah.yaml").write_text("config:\n\tfqdn: dhofar.omani.works\n")
+    assert write(tmp_path) == 2
+    told = capsys.readouterr().err
+    assert "Pulumi.salalah.yaml:2:1: a tab" in told
+    assert "mend Pulumi.salalah.yaml" in told
 
 
 @pytest.mark.parametrize("name", ["omantel", "otech"])
@@ -126,7 +140,7 @@ def test_a_stack_file_of_every_kind_is_written_whole(
 ) -> None:
     values = scaffold.example(kind, "dhofar").values
     assert scaffold.main("dhofar", GOOD[1], "", kind=kind, values=values, root=tmp_path) == 0
-    config = yaml.safe_load((tmp_path / "Pulumi.dhofar.yaml").read_text())["config"]
+    config = stack_file.read(tmp_path / "Pulumi.dhofar.yaml").config
     storage = config["sovereign-harbor:storage"]
     assert storage["kind"] == kind
     assert list(storage)[1:] == scaffold.required(kind)
@@ -140,7 +154,7 @@ def test_a_stack_file_of_every_kind_is_written_whole(
 def test_a_vendor_s_default_provider_is_switched_off_with_the_cluster_s(tmp_path: Path) -> None:
     values = {"region": "eu-central-1", "accountId": "111122223333"}
     assert scaffold.main("dhofar", GOOD[1], "", kind="aws", values=values, root=tmp_path) == 0
-    config = yaml.safe_load((tmp_path / "Pulumi.dhofar.yaml").read_text())["config"]
+    config = stack_file.read(tmp_path / "Pulumi.dhofar.yaml").config
     assert config["pulumi:disable-default-providers"] == ["kubernetes", "aws"]
     assert config["sovereign-harbor:storage"]["accountId"] == "111122223333"
 

@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import os
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from components.harbor import chart
 from components.harbor.chart import ChartError, ChartReference, chart_reference
 
 VERSION = "1.18.3"
@@ -129,3 +131,48 @@ def test_what_is_no_chart_is_refused_by_name(tmp_path: Path) -> None:
         with pytest.raises(ChartError, match="is no Helm chart") as refusal:
             chart_reference(str(path), VERSION)
         assert str(path) in str(refusal.value)
+
+
+def linked(at: Path, **link: str | bytes) -> Path:
+    with tarfile.open(at, "w:gz") as archive:
+        member = tarfile.TarInfo("harbor/Chart.yaml")
+        for key, value in link.items():
+            setattr(member, key, value)
+        archive.addfile(member)
+    return at
+
+
+def test_a_damaged_or_hostile_chart_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chart, "_LARGEST_CHART", 100_000)
+    monkeypatch.setattr(chart, "_LARGEST_METADATA", 10_000)
+    pipe = tmp_path / "pipe"
+    pipe.mkdir()
+    os.mkfifo(pipe / "Chart.yaml")
+    dangling = tmp_path / "dangling"
+    dangling.mkdir()
+    (dangling / "Chart.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "text.tgz").write_text("version: 1.18.3\n" * 10_000)
+    for path in (
+        linked(tmp_path / "broken-link.tgz", type=tarfile.SYMTYPE, linkname="nowhere"),
+        linked(tmp_path / "loop.tgz", type=tarfile.SYMTYPE, linkname="Chart.yaml"),
+        linked(tmp_path / "hard-link.tgz", type=tarfile.LNKTYPE, linkname="harbor/x"),
+        linked(tmp_path / "folder.tgz", type=tarfile.DIRTYPE),
+        package(tmp_path / "bomb.tgz", {"harbor/Chart.yaml": CHART_YAML, "x": "0" * 10**6}),
+        package(tmp_path / "long.tgz", {"harbor/Chart.yaml": "#" * 20_000 + "\n" + CHART_YAML}),
+        package(tmp_path / "deep.tgz", {"harbor/Chart.yaml": "[" * 9_000}),
+        tmp_path / "text.tgz",
+        pipe,
+        dangling,
+    ):
+        with pytest.raises(ChartError, match="is no Helm chart") as refusal:
+            chart_reference(str(path), VERSION)
+        assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.parametrize("version", ["[1, 2]", "{a: b}", "x" * 500, "1.18", "null"])
+def test_a_version_that_is_none_is_not_the_asked_one(tmp_path: Path, version: str) -> None:
+    with pytest.raises(ChartError, match="holds") as refusal:
+        chart_reference(str(folder(tmp_path, f"version: {version}\n")), VERSION)
+    assert len(str(refusal.value)) < 600

@@ -95,3 +95,43 @@ def test_before_an_update_only_our_newest_pending_record_is_removed(
     client = FakeClient(*(helm_record(*record) for record in records))
     interrupted.forget_pending_upgrade(client, "harbor", OURS)  # pyright: ignore[reportArgumentType]
     assert client.deleted == deleted
+
+
+def packed(content: bytes) -> str:
+    return base64.b64encode(base64.b64encode(content)).decode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"release": "garbage"},
+        {"release": base64.b64encode(b"\xff\xfe").decode()},
+        {"release": packed(b"not gzip")},
+        {"release": packed(gzip.compress(b"not JSON"))},
+        {"release": packed(gzip.compress(b'["a list"]'))},
+        {"release": packed(gzip.compress(b'{"config": "a text"}'))},
+        {"release": packed(gzip.compress(b"[" * 100_000))},
+        {"release": packed(gzip.compress(b"x")[:-4])},
+    ],
+    ids=lambda data: str(data)[:40],
+)
+@pytest.mark.parametrize("labels", [{}, {"version": "two", "status": "deployed"}, {"version": "9"}])
+def test_a_secret_that_only_looks_like_helms_is_somebody_elses(
+    data: dict[str, str], labels: dict[str, str]
+) -> None:
+    foreign = {"metadata": {"name": "sh.helm.release.v1.harbor.v9", "labels": labels}, "data": data}
+    client = FakeClient(helm_record(1, "deployed", OURS), foreign)
+    with pytest.raises(interrupted.ForeignRelease):
+        interrupted.forget_unknown_release(client, "harbor", OURS)  # pyright: ignore[reportArgumentType]
+    interrupted.forget_pending_upgrade(client, "harbor", OURS)  # pyright: ignore[reportArgumentType]
+    assert client.deleted == []
+
+
+def test_a_record_is_not_unpacked_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupted, "_LARGEST_RECORD", 1000)
+    record = helm_record(1, "deployed", OURS)
+    record["data"]["release"] = packed(gzip.compress(b'{"config": {}}' + b" " * 10**6))
+    client = FakeClient(record)
+    (read,) = interrupted.records(client, "harbor")  # pyright: ignore[reportArgumentType]
+    assert not read.made_here

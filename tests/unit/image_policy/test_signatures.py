@@ -273,17 +273,22 @@ def fix(key: str, value: str) -> str:
 @pytest.mark.parametrize(
     ("change", "key", "allowed", "mends"),
     [
-        ({"projects": []}, "projects", "at least one", fix("projects[0]", "platform")),
-        ({"projects": ["a", "a"]}, "projects", "twice", fix("projects[0]", "platform")),
-        ({"projects": ["a/b"]}, "projects[0]", "a Harbor project", fix("projects[0]", "platform")),
-        ({"projects": ["*"]}, "projects[0]", "a Harbor project", fix("projects[0]", "platform")),
+        ({"projects": []}, "projects", "at least one", fix("projects[0]", "'<project>'")),
+        ({"projects": ["a", "a"]}, "projects", "twice", fix("projects[0]", "'<project>'")),
+        (
+            {"projects": ["a/b"]},
+            "projects[0]",
+            "a Harbor project",
+            fix("projects[0]", "'<project>'"),
+        ),
+        ({"projects": ["*"]}, "projects[0]", "a Harbor project", fix("projects[0]", "'<project>'")),
         ({"action": "enforce"}, "action", "one of Audit, Enforce", fix("action", "Audit")),
         ({"action": "Enforce"}, "action", "beside imagePolicy.enforcement", fix("action", "Audit")),
         (
             {"failurePolicy": "fail"},
             "failurePolicy",
             "Ignore, Fail",
-            fix("failurePolicy", "Ignore"),
+            fix("failurePolicy", "Fail"),
         ),
         ({"timeoutSeconds": 0}, "timeoutSeconds", "from 1 to 20", fix("timeoutSeconds", "10")),
         ({"timeoutSeconds": 21}, "timeoutSeconds", "after 60", fix("timeoutSeconds", "10")),
@@ -291,13 +296,13 @@ def fix(key: str, value: str) -> str:
             {"rekorUrl": "http://rekor.example.com"},
             "rekorUrl",
             "https://host",
-            fix("rekorUrl", "https://rekor.sigstore.dev"),
+            fix("rekorUrl", "https://rekor.example.com"),
         ),
         (
             {"rekorUrl": "https://rekor.example.com/api"},
             "rekorUrl",
             "without path",
-            fix("rekorUrl", "https://rekor.sigstore.dev"),
+            fix("rekorUrl", "https://rekor.example.com"),
         ),
         (
             {"pullSecret": "Kyverno/secret"},

@@ -213,6 +213,8 @@ BAD: list[tuple[str, Resource, str]] = [
     ("objects-are-at-home", one(RELEASE, version="1.0.0", namespace="default"), "default"),
     ("public-endpoints-have-tls", release(externalURL="http://registry.example.com"), "https"),
     ("public-endpoints-have-tls", one(BUCKET, endpoint="http://10.0.0.1:7070"), "endpoint"),
+    ("public-endpoints-have-tls", one(BUCKET, endpoint="HTTP://10.0.0.1:7070"), "endpoint"),
+    ("public-endpoints-have-tls", release(externalURL="HtTp://registry.example.com"), "https"),
     ("public-endpoints-have-tls", one("kubernetes:networking.k8s.io/v1:Ingress", spec={}), "tls"),
     (
         "public-endpoints-have-tls",

@@ -4,18 +4,22 @@ import base64
 import datetime as dt
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pulumi
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.dynamic.dynamic import serialize_provider
 
+from components.cluster import sealing_certificate as sealing_certificate_of
 from components.sealing.crypto import (
     SealingError,
     certificate_fingerprint,
@@ -25,6 +29,8 @@ from components.sealing.crypto import (
 )
 from components.sealing.seal import SealProvider
 from components.sealing.unsealed import UnsealedProvider
+from components.settings.cluster import ClusterSettings
+from components.settings.sealing import SealingSettings
 from tests.support.certificates import NOW, certificate_of
 
 YEAR = dt.timedelta(days=365)
@@ -282,3 +288,33 @@ def test_a_provider_is_serialized_to_the_same_bytes_each_time(
     # It is an input of every resource; if it changed, so would all of them, at each run.
     assert serialize_provider(provider()) == serialize_provider(provider())
     assert provider().serialize_as_secret_always is False
+
+
+@pytest.mark.parametrize(
+    ("encoded", "words"),
+    [
+        (
+            lambda pem: x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER),
+            "openssl x509 -inform DER -in sealing-nizwa.crt",
+        ),
+        (lambda pem: pem.encode("utf-16"), "iconv -f UTF-16 -t UTF-8 sealing-nizwa.crt"),
+        (lambda pem: b"\x80" + pem.encode(), "it is no text"),
+        (lambda pem: pem[: len(pem) // 2].encode(), "no PEM certificate in it"),
+        (lambda pem: pem.replace("MII", "AAA").encode(), "malformed certificate"),
+        (lambda _: b"", "no PEM certificate in it"),
+    ],
+)
+def test_a_pinned_file_that_is_no_pem_is_refused_with_the_command_that_converts_it(
+    encoded: Callable[[str], bytes],
+    words: str,
+    sealing_certificate: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("sealing-nizwa.crt").write_bytes(encoded(sealing_certificate))
+    settings = SealingSettings(certificate="sealing-nizwa.crt")
+    with pytest.raises(pulumi.RunError) as raised:
+        sealing_certificate_of(settings, ClusterSettings())
+    assert "sovereign-harbor:sealing.certificate = 'sealing-nizwa.crt'" in str(raised.value)
+    assert words in str(raised.value)

@@ -9,7 +9,7 @@ import pytest
 
 from components.settings.model import Settings, update_strategy
 from components.settings.reading import refusals
-from components.settings.reading.refusals import Reading, Refusal
+from components.settings.reading.refusals import Fixes, Reading, Refusal
 from components.settings.reading.secrets import SECRETS
 from components.settings.storage.azure import AzureStorage
 from components.settings.storage.base import ROOT_DIRECTORY
@@ -118,10 +118,10 @@ def test_each_kind_says_where_blobs_are(
 
 # --- Refused -----------------------------------------------------------------------------------
 
-_BUCKET_FIX = set_path("storage.bucket", "omantel-harbor")
+_BUCKET_FIX = set_path("storage.bucket", "<bucket>")
 _CHUNK_FIX = set_path("storage.chunkSize", "5242880")
-_ACCOUNT_FIX = set_path("storage.account", "omantelharbor")
-_CONTAINER_FIX = set_path("storage.container", "harbor")
+_ACCOUNT_FIX = set_path("storage.account", "<account>")
+_CONTAINER_FIX = set_path("storage.container", "<container>")
 _REALM_FIX = set_path("storage.realm", "core.windows.net")
 
 REFUSED: list[tuple[Object, str, Any, str, str]] = [
@@ -130,7 +130,7 @@ REFUSED: list[tuple[Object, str, Any, str, str]] = [
     (KEYED_GCS, "bucket", "-abc", "beginning and ending", _BUCKET_FIX),
     (KEYED_GCS, "bucket", "abc_", "beginning and ending", _BUCKET_FIX),
     (KEYED_GCS, "bucket", "a..b", "beginning and ending", _BUCKET_FIX),
-    (KEYED_GCS, "bucket", "Images", "lower-case", _BUCKET_FIX),
+    (KEYED_GCS, "bucket", "Images", "lower-case", set_path("storage.bucket", "images")),
     (KEYED_GCS, "bucket", "goog-images", "is the vendor's", _BUCKET_FIX),
     (KEYED_GCS, "bucket", "my-g00gle", "is the vendor's", _BUCKET_FIX),
     (KEYED_GCS, "bucket", "10.0.0.1", "IP address", _BUCKET_FIX),
@@ -154,7 +154,7 @@ REFUSED: list[tuple[Object, str, Any, str, str]] = [
         "serviceAccount",
         None,
         "required with workloadIdentity",
-        set_path("storage.serviceAccount", "harbor"),
+        set_path("storage.serviceAccount", "<service-account>"),
     ),
     (
         KEYED_GCS,
@@ -170,7 +170,13 @@ REFUSED: list[tuple[Object, str, Any, str, str]] = [
         "redirects are signed with a key",
         set_path("storage.redirect", "false"),
     ),
-    (AZURE, "account", "Omantel", "lower-case letters and digits", _ACCOUNT_FIX),
+    (
+        AZURE,
+        "account",
+        "Omantel",
+        "lower-case letters and digits",
+        set_path("storage.account", "omantel"),
+    ),
     (AZURE, "account", "omantel-harbor", "lower-case letters and digits", _ACCOUNT_FIX),
     (AZURE, "account", "ab", "3 to 24", _ACCOUNT_FIX),
     (AZURE, "account", "x" * 25, "3 to 24", _ACCOUNT_FIX),
@@ -193,7 +199,7 @@ REFUSED: list[tuple[Object, str, Any, str, str]] = [
         AZURE,
         "chunkSize",
         "5242880",
-        "no such setting; known here: ",
+        "no such setting of kind azure; kind hetzner or s3 or aws or gcs has it",
         "pulumi config rm --path 'storage.chunkSize' -s omantel",
     ),
     (
@@ -305,7 +311,7 @@ def key_file(**changes: Any) -> str:
 
 def read_secret(key: str, text: str, *, sandbox: bool = False) -> str | Refusal:
     return refusals.read_secret(
-        key, text, encrypted=True, sandbox=sandbox, environ={}, stack="omantel"
+        key, text, encrypted=True, sandbox=sandbox, environ={}, fixes=Fixes(stack="omantel")
     )
 
 
@@ -375,7 +381,8 @@ def test_a_bad_secret_is_refused_and_nothing_of_it_is_shown(
 
 def test_a_key_file_is_set_from_the_file_and_a_key_by_typing() -> None:
     missing = {
-        key: refusals.missing_secret(key, stack="omantel", sandbox=False).fix for key in SECRETS
+        key: refusals.missing_secret(key, fixes=Fixes(stack="omantel"), sandbox=False).fix
+        for key in SECRETS
     }
     assert missing["gcsKeyData"] == "pulumi config set --secret gcsKeyData -s omantel < key.json"
     others = {key: fix for key, fix in missing.items() if key != "gcsKeyData"}
