@@ -114,7 +114,7 @@ def packed(content: bytes) -> str:
         {"release": packed(gzip.compress(b"[" * 100_000))},
         {"release": packed(gzip.compress(b"x")[:-4])},
     ],
-    ids=lambda data: str(data)[:40],
+    ids=["none", "text", "bytes", "no gzip", "no JSON", "list", "no object", "deep", "cut off"],
 )
 @pytest.mark.parametrize("labels", [{}, {"version": "two", "status": "deployed"}, {"version": "9"}])
 def test_a_secret_that_only_looks_like_helms_is_somebody_elses(
