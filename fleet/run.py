@@ -20,7 +20,7 @@ from components.kubernetes.client import ClusterClient, ClusterUnreachable
 from components.public_passphrase import is_public_environment
 from components.settings.harbor import HarborSettings
 from components.settings.schema.environment import expand
-from engine import pulumi, tools
+from engine import pulumi, stacks, tools
 from engine import workplace as engine
 from engine.pulumi import EngineError, Ran
 from fleet import release_drift
@@ -109,7 +109,7 @@ def run(
 
 
 def _refuse_sandbox_environment(names: Sequence[str], environment: Mapping[str, str]) -> None:
-    others = [name for name in names if not engine.is_sandbox(name)]
+    others = [name for name in names if not stacks.is_sandbox(name, engine.ROOT)]
     if others and is_public_environment(environment):
         raise EngineError(
             f"this shell has the sandbox's environment (make env); {', '.join(others)} is no "

@@ -177,7 +177,7 @@ def text(request: Request) -> str:
         providers="\n".join(f"    - {name}" for name in providers),
         # Quotes only where YAML needs them, as for an account of digits.
         storage="\n".join(
-            f"    {line}" for line in yaml.safe_dump(request.storage, sort_keys=False).splitlines()
+            f"    {key}: {stack_file.quoted(value)}" for key, value in request.storage.items()
         ),
     )
 

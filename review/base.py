@@ -51,6 +51,8 @@ def base_of(
             config = engine.config(stack, folder)
         except FileNotFoundError:
             return Base(commit=commit, problem=f"it has no Pulumi.{stack}.yaml: the stack is new")
+        except EngineError as error:
+            return Base(commit=commit, problem=f"its file could not be read: {error}")
         if not previewed:
             return Base(commit=commit, config=config)
         with engine.offline_workplace(stack, environment, folder) as place:

@@ -111,8 +111,14 @@ def leaves(value: Any, path: spec.Path = ()) -> list[spec.Path]:
     return [path]
 
 
+FREE = frozenset({"annotations", "labels", "nodeSelector", "podLabels", "projects", "tags"})
+"""Objects whose keys are a person's own."""
+
+
 def objects(value: Any, path: spec.Path = ()) -> list[spec.Path]:
-    """The paths of all objects."""
+    """The paths of all objects whose keys are those of settings."""
+    if path and path[-1] in FREE:
+        return []
     if isinstance(value, Mapping):
         below = [each for key, item in value.items() for each in objects(item, (*path, key))]
         return [path, *below]

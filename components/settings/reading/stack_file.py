@@ -129,8 +129,19 @@ def parse(content: bytes, name: str) -> StackFile:
 
 def written(config: Mapping[str, Any]) -> str:
     """A stack's file with this config: as JSON, which all readers of YAML read alike."""
-    text = json.dumps({"config": config}, indent=1, ensure_ascii=False)
-    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    return _json({"config": config}, indent=1) + "\n"
+
+
+def quoted(text: str) -> str:
+    """A text as it stands behind a colon: in quotes where the engine would read something else."""
+    is_plain = re.fullmatch(r"[A-Za-z0-9</.][\w<>./:@+=-]*", text, re.ASCII) is not None
+    is_text = isinstance(resolved(text or "~"), str) and not _is_date(text)
+    return text if is_plain and is_text and not text.endswith(":") else _json(text)
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    text = json.dumps(value, indent=indent, ensure_ascii=False)  # YAML knows no surrogate pairs
+    return _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 # JSON leaves them as they are, YAML takes them only escaped.

@@ -122,6 +122,18 @@ def test_a_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
         stack_file.read(tmp_path / "Pulumi.muscat.yaml")
 
 
+@given(st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(list(READ)))
+def test_a_quoted_text_is_read_as_that_text(text: str) -> None:
+    line = f"config:\n  a: {stack_file.quoted(text)}\n"
+    assert stack_file.parse(line.encode(), NAME).settings == {"a": text}
+
+
+@pytest.mark.parametrize("account", ["012345678901", "000000000012", "111122223333"])
+def test_an_account_of_digits_keeps_its_zeros(account: str) -> None:
+    line = f"config:\n  a: {stack_file.quoted(account)}\n"
+    assert stack_file.parse(line.encode(), NAME).settings == {"a": account}
+
+
 printable = st.text(st.characters(codec="utf-8"), max_size=12)
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | printable,
