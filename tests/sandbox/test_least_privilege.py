@@ -13,6 +13,7 @@ from engine.project import ROOT
 from engine.stack import Stack
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
+from tests.support.sandbox import empty_bucket
 
 FILE = ROOT / "docs/howto/deployer.yaml"
 
@@ -52,9 +53,11 @@ def alone(sandbox: Sandbox, deployer: Path) -> Stack:
     known = sandbox.stack()
     known.ensure()
     if "urn" in known.run("stack", "export", "-s", known.name).text:
-        sandbox.configure(retainData="false")
-        known.up()
-        known.run("destroy", "-s", known.name, "--yes", "--skip-preview")
+        with sandbox.configured(retainData="false"):
+            known.up()
+            # A bucket that holds anything is not deleted.
+            empty_bucket(sandbox, known.outputs())
+            known.run("destroy", "-s", known.name, "--yes", "--skip-preview")
         shutil.copyfile(
             ROOT / f"Pulumi.{known.name}.yaml", sandbox.project / f"Pulumi.{known.name}.yaml"
         )

@@ -348,7 +348,9 @@ def test_the_documented_rotation_of_valkey_is_an_update_of_one_annotation(
 ) -> None:
     """And no rule refuses it: the volume with the job queues stays."""
     runbook = (ROOT / "docs" / "runbooks" / "rotate-a-credential.md").read_text()
-    (command,) = re.findall(r"`pulumi (config set --path 'rotation.valkeyPassword') 2`", runbook)
+    (command,) = re.findall(
+        r"`pulumi (config set --path 'rotation.valkeyPassword') 2 -s omantel`", runbook
+    )
     epoch = (sandbox.section("rotation") or {}).get("valkeyPassword", 1) + 1
     sovereign.run(*shlex.split(command), str(epoch), "-s", sovereign.name)
 

@@ -84,6 +84,8 @@ def elsewhere(
             "PULUMI_BACKEND_URL": f"{(folder / 'backend').as_uri()}?metadata=skip",
         },
     )
+    # The settings that the Sovereign has by now: tests before may have rotated a credential.
+    shutil.copyfile(sandbox.project / "Pulumi.local.yaml", own.project / "Pulumi.local.yaml")
     stack = own.stack()
     stack.ensure()
     return Elsewhere(sandbox=own, stack=stack)

@@ -9,6 +9,7 @@ from typing import Any
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.client import S3Credentials, s3_client
+from components.object_storage.s3.contents import delete_own
 from sandbox import cluster
 from sandbox.state import REGION
 from tests.sandbox.conftest import Sandbox
@@ -51,3 +52,8 @@ def bucket_client(sandbox: Sandbox, outputs: Mapping[str, Any]) -> Any:
         BucketLocation(bucket=outputs["bucket"], region=REGION, endpoint=outputs["bucketEndpoint"]),
         S3Credentials(access_key=kept["s3AccessKey"], secret_key=kept["s3SecretKey"]),
     )
+
+
+def empty_bucket(sandbox: Sandbox, outputs: Mapping[str, Any]) -> None:
+    """Deletes all that lies in the bucket, with its versions."""
+    delete_own(bucket_client(sandbox, outputs), outputs["bucket"], "")
