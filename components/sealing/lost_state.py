@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from components.sealing.kept import LeftBehind
+
 RUNBOOK: Final = "docs/runbooks/state-lost.md"
+TAKEN_DOWN: Final = "docs/runbooks/take-down.md"
 
 
 def _on(stack: str | None) -> str:
     return f" -s {stack}" if stack else ""
 
 
-def _ways_out(stack: str | None) -> str:
+def _bring_back(stack: str | None) -> str:
     return (
         f"  fix: bring the state back (pulumi stack import{_on(stack)} --file <backup>), or choose "
         "the backend that has it (docs/howto/state-backends.md)\n"
+    )
+
+
+def _ways_out(stack: str | None) -> str:
+    return (
+        f"{_bring_back(stack)}"
         "  or, if it is lost: adopt what lives, by harbor.adopt, database.adopt and the three "
         "secrets harborSecretKey, harborAdminPassword and databasePassword, read from the "
         f"cluster: {RUNBOOK}"
@@ -28,6 +37,25 @@ def unknown_mark(namespace: str, stack: str | None) -> str:
         f"a Sovereign lives in namespace {namespace} that this stack's state does not know; "
         "nothing was touched. With new credentials, all that Harbor encrypted in its database "
         f"would be lost\n{_ways_out(stack)}"
+    )
+
+
+def taken_down(namespace: str, left: Sequence[LeftBehind], stack: str | None) -> str:
+    """The message about what stayed of a Sovereign that was taken down with `retainData`."""
+    names = [each.name for each in left]
+    commands = "\n".join(
+        f"       kubectl get secret {each.name} -n {namespace} "
+        f"-o jsonpath='{{.data.{each.kept.key}}}' | base64 -d | "
+        f"pulumi config set --secret {each.kept.given_by}{_on(stack)}"
+        for each in left
+    )
+    return (
+        f"namespace {namespace} keeps {', '.join(names)} of a Sovereign that was taken down, and "
+        "this stack's state does not have their values; nothing was touched. With new credentials, "
+        f"all that Harbor encrypted in its database would be lost\n{_bring_back(stack)}"
+        f"  or go on with the values that were kept ({TAKEN_DOWN}):\n{commands}\n"
+        "  or, only if that Harbor's database is gone, or may be lost: "
+        f"kubectl delete sealedsecret {' '.join(names)} -n {namespace}"
     )
 
 

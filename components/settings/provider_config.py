@@ -5,7 +5,7 @@ Settings. `get` is that config's lookup, ConfigureRequest.config.get.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from components.settings.schema.environment import expand
 
@@ -28,3 +28,9 @@ def cluster_context(get: Lookup) -> str | None:
     """The kubeconfig context of the section `cluster`; None if unset. Raises UnsetVariable."""
     context = json.loads(get("cluster") or "{}").get("context")
     return expand(context) if context else None
+
+
+def given_credentials(get: Lookup) -> Mapping[str, str]:
+    """Those of Harbor's credentials that the config gives, by config key. Raises UnsetVariable."""
+    keys = ("harborSecretKey", "harborAdminPassword", "databasePassword")
+    return {key: expand(text) for key in keys if (text := get(key))}

@@ -62,6 +62,7 @@ def test_only_one_module_of_the_program_reads_the_stack_config() -> None:
 CONFIGURED_PROVIDERS = {
     "components/network/accepted.py": "cluster_context",
     "components/object_storage/s3/provider.py": "key_pair",
+    "components/ownership/state_mark.py": "given_credentials",
     "components/sealing/cluster_provider.py": "cluster_context",
 }
 """Module with a dynamic provider that reads the config → its reader in provider_config.py."""

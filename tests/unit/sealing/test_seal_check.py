@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -101,6 +102,56 @@ def test_a_cluster_without_our_secret_is_new(
 def test_without_a_cluster_nothing_is_refused(cluster: Cluster, inputs: State) -> None:
     cluster.is_up = False
     checked({}, inputs)
+
+
+# --- What stayed of a Sovereign that was taken down --------------------------------------------
+
+
+def stored(revision: str, **data: str) -> State:
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {**secret_of(revision), "data": encoded}
+
+
+def test_a_secret_with_the_same_values_may_be_sealed_again(cluster: Cluster, inputs: State) -> None:
+    # The values stay in the state after `pulumi destroy --exclude-protected`.
+    kept = stored("kept", password="TOPSECRET-old", host="valkey")
+    cluster.objects = {SECRET: kept, SEALED: {"metadata": {}}}
+    checked({}, inputs)
+    cluster.objects[SECRET] = stored("kept", password="TOPSECRET-old")
+    refusal({}, inputs)
+    cluster.objects[SECRET] = kept
+    refusal({}, {**inputs, "data": UNKNOWN})
+
+
+@pytest.mark.parametrize(
+    ("name", "minted", "passes"),
+    [
+        ("harbor-minted-admin-password", None, True),
+        ("harbor-pg-credentials", None, True),
+        ("harbor-minted-admin-password", MINTED, False),
+        # Only the key that encrypted the database decrypts it.
+        ("harbor-given-secret-key", None, False),
+        ("harbor-objectstorage-credentials", None, False),
+    ],
+)
+def test_a_person_may_give_another_password_than_the_one_that_was_kept(
+    name: str, minted: State | None, passes: bool, cluster: Cluster, inputs: State
+) -> None:
+    there = f"/api/v1/namespaces/registry/secrets/{name}"
+    sealed = f"/apis/bitnami.com/v1alpha1/namespaces/registry/sealedsecrets/{name}"
+    cluster.objects = {there: stored("kept", password="TOPSECRET-kept"), sealed: {"metadata": {}}}
+    failures = SealProvider().check({}, {**inputs, "name": name, "minted": minted}).failures
+    assert (failures == []) is passes
+
+
+def test_a_key_is_not_minted_beside_the_one_that_was_given(cluster: Cluster, inputs: State) -> None:
+    name = "harbor-given-secret-key"
+    there = f"/api/v1/namespaces/registry/secrets/{name}"
+    sealed = f"/apis/bitnami.com/v1alpha1/namespaces/registry/sealedsecrets/{name}"
+    cluster.objects = {there: stored("kept", secretKey="TOPSECRET-given"), sealed: {"metadata": {}}}
+    news = {**inputs, "name": "harbor-minted-secret-key", "data": UNKNOWN}
+    assert f"Secret registry/{name} was written by this program" in refusal({}, news)
+    checked({}, {**news, "data": {"secretKey": "TOPSECRET-given"}})
 
 
 # --- A credential that is missing from the state -----------------------------------------------
