@@ -43,8 +43,7 @@ def known_passphrase(salt: str) -> str | None:
     """The passphrase with which `encryptionsalt` of a stack's file was made, if everybody knows it.
 
     The form is v1:<salt>:v1:<nonce>:<ciphertext>, each base64. The ciphertext is that of a known
-    word, by which the engine recognises a wrong passphrase. Takes up to 0.6 s for each
-    salt.
+    word, by which the engine recognises a wrong passphrase. Each salt takes up to 0.6 s.
     """
     version, _, rest = salt.partition(":")
     parts = rest.split(":")

@@ -171,5 +171,5 @@ def _warn_of_missing(keys: list[str], stack: str) -> None:
     commands = "\n".join(f"  {refusals.set_secret(key, stack)}" for key in keys)
     pulumi.log.warn(
         f"not set on stack {stack}: {', '.join(keys)}. The preview goes on with unknown values; "
-        f"`pulumi up` needs\n{commands}"
+        f"`up` needs\n{commands}"
     )

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from components.commands import run, set_secret, set_value
 from components.sealing.kept import LeftBehind
 
 RUNBOOK: Final = "docs/runbooks/state-lost.md"
 TAKEN_DOWN: Final = "docs/runbooks/take-down.md"
 
 
-def _on(stack: str | None) -> str:
-    return f" -s {stack}" if stack else ""
+def _import(stack: str | None) -> str:
+    return f"{run('stack import', stack)} --file <backup>"
 
 
 def _bring_back(stack: str | None) -> str:
     return (
-        f"  fix: bring the state back (pulumi stack import{_on(stack)} --file <backup>), or choose "
+        f"  fix: bring the state back ({_import(stack)}), or choose "
         "the backend that has it (docs/howto/state-backends.md)\n"
     )
 
@@ -46,7 +47,7 @@ def taken_down(namespace: str, left: Sequence[LeftBehind], stack: str | None) ->
     commands = "\n".join(
         f"       kubectl get secret {each.name} -n {namespace} "
         f"-o jsonpath='{{.data.{each.kept.key}}}' | base64 -d | "
-        f"pulumi config set --secret {each.kept.given_by}{_on(stack)}"
+        f"{set_secret(each.kept.given_by, stack)}"
         for each in left
     )
     return (
@@ -74,17 +75,17 @@ def other_value(where: str, minted: Mapping[str, Any], stack: str | None) -> str
     `minted`: see components.sealing.seal.Minted.
     """
     namespace, _, name = where.partition("/")
-    ways = [f"  fix: bring the state back: pulumi stack import{_on(stack)} --file <backup>"]
+    ways = [f"  fix: bring the state back: {_import(stack)}"]
     if minted.get("given_by"):
         ways.append(
             f"  or keep the value: kubectl get secret {name} -n {namespace} "
             f"-o jsonpath='{{.data.{minted['keys'][0]}}}' | base64 -d | "
-            f"pulumi config set --secret {minted['given_by']}{_on(stack)}"
+            f"{set_secret(minted['given_by'], stack)}"
         )
     if minted.get("rotation"):
         ways.append(
-            "  or rotate it: pulumi config set --path "
-            f"'rotation.{minted['rotation']}' {minted['epoch'] + 1:.0f}{_on(stack)}"
+            "  or rotate it: "
+            + set_value(f"rotation.{minted['rotation']}", f"{minted['epoch'] + 1:.0f}", stack)
         )
     return "\n".join(
         [
@@ -102,9 +103,9 @@ def older_state(where: str, stack: str | None) -> str:
     return (
         f"Secret {where} has a value that this stack's state never wrote: the state is older than "
         "the cluster; nothing of it was touched\n"
-        f"  fix: bring the newer state back (pulumi stack import{_on(stack)} --file <backup>), see "
+        f"  fix: bring the newer state back ({_import(stack)}), see "
         f"{RUNBOOK}\n"
         "  or, only if the older values are meant: "
-        f"kubectl delete sealedsecret {name} -n {namespace}, then pulumi refresh{_on(stack)} and "
-        f"pulumi up{_on(stack)}"
+        f"kubectl delete sealedsecret {name} -n {namespace}, then "
+        f"{run('refresh', stack)} and {run('up', stack)}"
     )
