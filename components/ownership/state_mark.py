@@ -12,6 +12,7 @@ This module's path and its provider's name are part of every existing state: the
 from __future__ import annotations
 
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from pulumi.dynamic import (
 from components.harbor_inputs import RELEASE
 from components.sealing.cluster_provider import ClusterProvider
 from components.sealing.kept import left_behind
-from components.sealing.lost_state import taken_down, unknown_mark
+from components.sealing.lost_state import left_set, taken_down, unknown_mark
 from components.sealing.opened import revision_of, secret_path
 
 CONFIG_MAP: Final = "sovereign-harbor-state"
@@ -63,6 +64,8 @@ class StateMarkProvider(ClusterProvider):
         if there is not None and there != own and not news["adopting"]:
             reason = unknown_mark(namespace, news["stack"])
             return CheckResult(inputs, [CheckFailure("", reason)])
+        if own is not None and there == own and news["adopting"]:
+            print(left_set(news["stack"]), file=sys.stderr)  # where the engine shows it
         if own is None and there is None and not news["adopting"]:
             left = left_behind(lambda name: self._kept(namespace, name), self._given or {})
             if left and not self._lives(namespace):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from components.commands import run, set_secret, set_value
+from components.commands import run, set_secret, set_value, unset
 from components.sealing.kept import LeftBehind
 
 RUNBOOK: Final = "docs/runbooks/state-lost.md"
@@ -38,6 +38,16 @@ def unknown_mark(namespace: str, stack: str | None) -> str:
         f"a Sovereign lives in namespace {namespace} that this stack's state does not know; "
         "nothing was touched. With new credentials, all that Harbor encrypted in its database "
         f"would be lost\n{_ways_out(stack)}"
+    )
+
+
+def left_set(stack: str | None) -> str:
+    """The warning about settings that adopt a Sovereign which is this state's own."""
+    return (
+        "warning: settings that adopt (harbor.adopt, database.adopt) are still set, and this "
+        "stack's state knows the Sovereign. With them another state could take it. Once an `up` "
+        "changes nothing: "
+        f"{unset('harbor.adopt', stack)}; {unset('database.adopt', stack)}"
     )
 
 

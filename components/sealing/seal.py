@@ -82,14 +82,16 @@ class SealProvider(ClusterProvider):
             unknown = None if _olds or news.get("adopting") else self._unknown(news)
             if unknown is not None:
                 return _refused(inputs, unknown_secret(unknown, news.get("stack")))
-            return CheckResult({**inputs, **_first_revision(news)}, [])
+            seen = revision_of(self._secret(news)) if news.get("adopting") else None
+            return CheckResult({**inputs, **_first_revision(news, seen)}, [])
         secret = self._secret(news)
         seen = revision_of(secret)
         if _lost_value(_olds, news):
             return _refused(inputs, other_value(_where(news), news["minted"], news.get("stack")))
         known: list[str | None] = [*(_olds.get("past") or []), _olds.get("revision")]
+        # Who adopts, too: what the state has already is not left to be adopted.
         is_unknown = seen is not None and _olds.get("revision") is not None and seen not in known
-        if is_unknown and not news.get("adopting") and self._stays(secret, news):
+        if is_unknown and self._stays(secret, news):
             return _refused(inputs, older_state(_where(news), news.get("stack")))
         return CheckResult({**inputs, **_next_revision(_olds, news, seen)}, [])
 
@@ -168,9 +170,10 @@ def _new_revision(data: dict[str, str]) -> str:
     return revision(data, salt=os.urandom(16))
 
 
-def _first_revision(news: Mapping[str, Any]) -> dict[str, Any]:
-    data = news["data"]
-    return {"revision": _new_revision(data), "past": []} if _is_known(data) else {}
+def _first_revision(news: Mapping[str, Any], adopted: str | None) -> dict[str, Any]:
+    """`adopted`: the revision of the Secret that is adopted, which an interrupted run leaves."""
+    data, past = news["data"], [adopted] if adopted else []
+    return {"revision": _new_revision(data), "past": past} if _is_known(data) else {}
 
 
 def _next_revision(

@@ -52,6 +52,25 @@ def test_a_cluster_with_the_mark_of_another_state_is_refused(
         assert part in failure.reason
 
 
+@pytest.mark.parametrize(
+    ("there", "adopting", "warns"),
+    [("own", True, True), ("own", False, False), ("theirs", True, False), (None, True, False)],
+    ids=["left set", "removed", "interrupted", "not yet marked"],
+)
+def test_settings_that_adopt_what_is_the_state_s_own_are_told(
+    there: str | None,
+    *,
+    adopting: bool,
+    warns: bool,
+    cluster: Cluster,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster.objects = {PATH: {"data": {"mark": there}}} if there else {}
+    checked({**INPUTS, "mark": "own"}, adopting=adopting)
+    said = capsys.readouterr().err
+    assert ("pulumi config rm --path 'harbor.adopt' -s omantel" in said) is warns
+
+
 @pytest.mark.parametrize("objects", [{}, {PATH: {}}, {PATH: {"data": None}}])
 def test_a_cluster_without_a_mark_is_accepted(objects: dict[str, Any], cluster: Cluster) -> None:
     cluster.objects = objects

@@ -214,6 +214,21 @@ def test_a_value_that_a_newer_state_wrote_is_not_written_over(
     assert "kubectl delete sealedsecret harbor -n registry" in words
 
 
+def test_settings_that_adopt_take_no_newer_value_for_the_state_s_own(
+    cluster: Cluster, inputs: State
+) -> None:
+    adopting = {**inputs, "adopting": True}
+    sealed_in_cluster(cluster, "theirs")
+    olds = checked({}, adopting)
+    assert olds["past"] == ["theirs"]
+    # Killed before the SealedSecret was applied: the adoption goes on, and ends.
+    assert checked(olds, adopting)["revision"] == olds["revision"]
+    sealed_in_cluster(cluster, olds["revision"])
+    checked(olds, adopting)
+    sealed_in_cluster(cluster, "newer")
+    assert "the state is older than the cluster" in refusal(olds, adopting)
+
+
 def test_a_run_that_was_killed_is_no_newer_state(cluster: Cluster, inputs: State) -> None:
     # Sealed and recorded, and killed before the SealedSecret was applied; and again.
     first = checked({}, inputs)
