@@ -8,6 +8,7 @@ import pulumi
 
 from components.kubernetes import naming
 from components.registry_address import RegistryAddress
+from components.sealing.kept import NAMES as KEPT
 from components.sealing.seal import Minted
 from components.sealing.sealed_secret import SealedSecret, SealedSecretArgs
 
@@ -60,7 +61,8 @@ class Context:
     ) -> SealedSecret:
         """A SealedSecret, in Harbor's namespace unless another is given.
 
-        `minted`: of a value that the program made, see Credentials.minted.
+        `minted`: of a value that the program made, see Credentials.minted. One that a kept
+        database cannot do without stays with it (components/sealing/kept.py).
         """
         return SealedSecret(
             name,
@@ -74,6 +76,7 @@ class Context:
                 labels={**self.labels("secret"), **(labels or {})},
                 minted=minted,
                 adopting=self.adopting,
+                retain=self.retain and secret_name in KEPT,
             ),
             pulumi.ResourceOptions(parent=parent),
         )

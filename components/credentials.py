@@ -119,10 +119,11 @@ class Credentials(pulumi.ComponentResource):
     ) -> None:
         super().__init__("sovereign-harbor:index:Credentials", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        # Harbor encrypts credentials in its database with the secret key: it is kept like data.
-        options = {"secret-key": args.context.data_options(self)}
-        minted = {
-            what: random.RandomPassword(
+        minted: dict[str, random.RandomPassword] = {}
+        for what, credential in CREDENTIALS.items():
+            if credential.length is None or what in args.given:
+                continue
+            minted[what] = random.RandomPassword(
                 f"{name}-{what}",
                 length=credential.length,
                 # Letters and digits: the chart puts some of them into URLs and DSNs unescaped
@@ -132,11 +133,8 @@ class Credentials(pulumi.ComponentResource):
                 min_upper=1,
                 min_numeric=1,
                 keepers={"epoch": str(args.epochs[what])},
-                opts=options.get(what, child),
+                opts=_kept_like_data(args.context, self, minted) if what == "secret-key" else child,
             )
-            for what, credential in CREDENTIALS.items()
-            if credential.length is not None and what not in args.given
-        }
         values = {**args.given, **{what: password.result for what, password in minted.items()}}
         user = minted["registry-user"]
         self.minted = {
@@ -213,6 +211,21 @@ def _secret_name(what: str, *, is_given: bool) -> str:
     if what == "secret-key":
         return GIVEN_SECRET_KEY if is_given else MINTED_SECRET_KEY
     return f"harbor-minted-{what}"
+
+
+def _kept_like_data(
+    context: Context, parent: pulumi.Resource, minted: Mapping[str, random.RandomPassword]
+) -> pulumi.ResourceOptions:
+    """Options of the secret key, with which Harbor encrypts credentials in its database.
+
+    It is protected, and `pulumi destroy --exclude-protected` also keeps what a protected resource
+    depends on. So it depends on the admin password, which the database knows for ever, too. That
+    one cannot be protected itself: who gives harborAdminPassword takes it out of the state.
+    """
+    needed = [minted[what] for what in ("admin-password",) if what in minted]
+    return pulumi.ResourceOptions.merge(
+        context.data_options(parent), pulumi.ResourceOptions(depends_on=needed)
+    )
 
 
 def _token_certificate(

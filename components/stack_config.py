@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import pulumi
@@ -69,6 +70,8 @@ def load() -> StackConfig:
     sandbox = reading.sections.get("sandbox") is True
     if not sandbox and public_passphrase.is_public_environment(environ):
         refused.append(refusals.public_passphrase(stack))
+    if not sandbox and public_passphrase.is_empty_passphrase(environ, _file(stack)):
+        refused.append(refusals.empty_passphrase(stack))
     secrets: dict[str, pulumi.Output[str]] = {}
     is_secret: dict[str, Callable[[str], bool]] = {}
     for key, text in plain.items():
@@ -99,6 +102,11 @@ def load() -> StackConfig:
     for hint in cross.hints(reading.settings.database):
         pulumi.log.warn(hint)
     return StackConfig(settings=reading.settings, secrets=secrets, is_secret=is_secret)
+
+
+def _file(stack: str) -> Path:
+    """The stack's file: the engine runs the program in the project's folder."""
+    return Path(f"Pulumi.{stack}.yaml")
 
 
 def _equals(value: str) -> Callable[[str], bool]:
@@ -163,5 +171,5 @@ def _warn_of_missing(keys: list[str], stack: str) -> None:
     commands = "\n".join(f"  {refusals.set_secret(key, stack)}" for key in keys)
     pulumi.log.warn(
         f"not set on stack {stack}: {', '.join(keys)}. The preview goes on with unknown values; "
-        f"`pulumi up` needs\n{commands}"
+        f"`up` needs\n{commands}"
     )

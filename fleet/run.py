@@ -127,7 +127,7 @@ def _preview(job: Job) -> Outcome:
     error = ""
     if done.code:
         told = [f"{v.rule}: {v.message}" for v in broken if v.mandatory] + list(done.plan.errors)
-        error = told[0] if told else f"pulumi preview ended with exit code {done.code}"
+        error = told[0] if told else f"the preview ended with exit code {done.code}"
     return Outcome(
         stack=job.stack,
         ok=done.code == 0,
@@ -202,7 +202,7 @@ def _release_drift(job: Job) -> list[Drifted]:
 
 
 NEVER_INITIALISED = "not in the backend: never brought up"
-NEVER_APPLIED = "in the backend, but never applied: pulumi up has not run yet"
+NEVER_APPLIED = "in the backend, but never applied: no `up` has run yet"
 
 
 def _status(job: Job) -> Outcome:

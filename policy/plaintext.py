@@ -80,8 +80,8 @@ _SHORTEST_SEALED: Final = 300
 
 
 PUBLIC: Final = (
-    "the stack's file is encrypted with the sandbox's passphrase, which everybody knows: whoever "
-    "has the file has its secrets"
+    "the stack's file is encrypted with a passphrase that everybody knows, the sandbox's or an "
+    "empty one: whoever has the file has its secrets"
 )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import hashlib
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -34,10 +36,10 @@ def mermaid(plan: Plan) -> str:
     for change in plan.changes:
         if is_shown(change):
             groups[_top(change, by_urn)].append(change)
-    # By name, not by the order of the engine, which does many things at once: so a comment that is
-    # edited in place changes only where the stack does.
+    # By name, not by number nor by the order of the engine, which does many things at once: so a
+    # comment that is edited in place changes only where the stack does.
     ordered = sorted(groups, key=lambda urn: (by_urn[urn].name, urn))
-    names = {urn: f"n{index}" for index, urn in enumerate(ordered)}
+    names = _node_names({urn: by_urn[urn].name for urn in ordered})
     lines = ["flowchart LR"]
     for urn in ordered:
         members = groups[urn]
@@ -47,7 +49,7 @@ def mermaid(plan: Plan) -> str:
         open_, close = ("([", "])") if holds else ("[", "]")
         lines.append(f'  {names[urn]}{open_}"{label}"{close}:::{act}')
     drawn = [(names[a], names[b]) for a, b in _reduced(_edges(groups, by_urn))]
-    lines += [f"  {a} --> {b}" for a, b in sorted(drawn, key=_numbers)]
+    lines += [f"  {a} --> {b}" for a, b in sorted(drawn)]
     return "\n".join([*lines, _COLOURS])
 
 
@@ -88,8 +90,17 @@ def _edges(groups: Mapping[str, list[Change]], by_urn: Mapping[str, Change]) -> 
     return needs
 
 
-def _numbers(edge: tuple[str, str]) -> tuple[int, int]:
-    return int(edge[0][1:]), int(edge[1][1:])
+def _node_names(components: Mapping[str, str]) -> dict[str, str]:
+    """URN → the node's name, from the component's. Those of like names are told by their URNs."""
+    # Begun with a word of its own: Mermaid reads `end`, `style` and others as commands.
+    bare = {
+        urn: "of_" + re.sub(r"\W", "_", name, flags=re.ASCII) for urn, name in components.items()
+    }
+    times = Counter(bare.values())
+    return {
+        urn: name if times[name] == 1 else f"{name}_{hashlib.sha256(urn.encode()).hexdigest()[:6]}"
+        for urn, name in bare.items()
+    }
 
 
 def _reduced(needs: Mapping[str, set[str]]) -> set[tuple[str, str]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.credentials import CREDENTIALS
-from components.public_passphrase import way_out
+from components.public_passphrase import known_passphrase, way_out, way_out_of_empty
 from engine import workplace as engine
 from engine.pulumi import Watch
 from policy import rules as pack_rules
@@ -118,7 +118,8 @@ def _note(base: Base | None, reference: str | None, *, is_scratch: bool) -> str:
 
 
 def _encrypted_for_everybody(stack: str) -> Violation:
-    steps = "; ".join(line for line in way_out(stack).splitlines())
+    is_empty = known_passphrase(engine.salt(stack)) == ""
+    steps = "; ".join((way_out_of_empty if is_empty else way_out)(stack).splitlines())
     return Violation(
         rule="no-plaintext-secret",
         resource=engine.stack_file(stack).name,

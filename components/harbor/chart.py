@@ -13,6 +13,8 @@ from typing import Final, cast
 
 import yaml
 
+from components.commands import set_value
+
 _LARGEST_CHART: Final = 64 * 1024**2
 _LARGEST_METADATA: Final = 1024**2
 
@@ -30,7 +32,10 @@ UNREADABLE: Final = (
 
 
 class ChartError(Exception):
-    """The chart is not what the settings say; the text names the key and the way out."""
+    """The chart is not what the settings say; the text names the key and the way out.
+
+    Its commands are for no stack yet (components/commands.py).
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +61,7 @@ def chart_reference(source: str, version: str, sha256: str | None = None) -> Cha
             raise ChartError(
                 "sovereign-harbor:harbor.chart.sha256 is checked for a .tgz file only\n"
                 f"  fix: helm pull {pull} --version {version}, then\n"
-                f"       pulumi config set --path 'harbor.chart.source' harbor-{version}.tgz"
+                f"       {set_value('harbor.chart.source', f'harbor-{version}.tgz')}"
             )
         if is_oci:
             return ChartReference(chart=source, version=version)
@@ -68,7 +73,7 @@ def chart_reference(source: str, version: str, sha256: str | None = None) -> Cha
     if held != version:
         raise ChartError(
             f"sovereign-harbor:harbor.chart.version = {version}, but {source} holds {held}\n"
-            f"  fix: pulumi config set --path 'harbor.chart.version' {held}"
+            f"  fix: {set_value('harbor.chart.version', held)}"
         )
     return ChartReference(chart=source, version=version)
 

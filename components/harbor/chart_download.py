@@ -21,6 +21,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 import yaml
 from yaml import CSafeLoader
 
+from components.commands import set_value
 from components.harbor.chart import ChartError
 from components.proxies import proxies_for
 
@@ -69,7 +70,7 @@ def download(source: str, version: str, sha256: str, get: Get | None = None) -> 
         raise ChartUnreachable(
             f"sovereign-harbor:harbor.chart.source = {source} was not reached: {error}\n"
             f"  fix: run it where {source} can be reached, or download the package, and\n"
-            f"       pulumi config set --path 'harbor.chart.source' harbor-{version}.tgz"
+            f"       {set_value('harbor.chart.source', f'harbor-{version}.tgz')}"
         ) from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
@@ -92,14 +93,14 @@ def _from_repository(source: str, version: str, get: Get) -> bytes:
     except (yaml.YAMLError, KeyError, IndexError, TypeError, StopIteration):
         raise ChartError(
             f"sovereign-harbor:harbor.chart.source = {source} lists no chart harbor {version}\n"
-            "  fix: pulumi config set --path 'harbor.chart.version' <a version that it lists>"
+            f"  fix: {set_value('harbor.chart.version', '<a version that it lists>')}"
         ) from None
     if not url.startswith("https://"):
         raise ChartError(
             f"sovereign-harbor:harbor.chart.source = {source} has the package at {url}, which is "
             "not fetched\n"
             f"  fix: download it, and\n"
-            f"       pulumi config set --path 'harbor.chart.source' harbor-{version}.tgz"
+            f"       {set_value('harbor.chart.source', f'harbor-{version}.tgz')}"
         )
     return get(url, {})
 

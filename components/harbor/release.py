@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes.helm.v3 import Release
 
+from components.commands import for_stack
 from components.context import Context
 from components.credentials import Credentials, revision_by_component
 from components.data_services.cache import CacheAccess
@@ -139,13 +140,14 @@ def chart_of(chart: Chart) -> ChartReference:
             source = str(download(source, chart.version, chart.sha256))
         return chart_reference(source, chart.version, chart.sha256)
     except ChartUnreachable as error:
+        reason = for_stack(str(error), pulumi.get_stack())
         if chart.sha256 is None or not pulumi.runtime.is_dry_run():
-            raise pulumi.RunError(str(error)) from None
-        pulumi.log.warn(f"the chart was not compared with its digest: {error}")
+            raise pulumi.RunError(reason) from None
+        pulumi.log.warn(f"the chart was not compared with its digest: {reason}")
         path = package_path(chart.version, chart.sha256)
         return ChartReference(chart=str(path), version=chart.version)
     except ChartError as error:
-        raise pulumi.RunError(str(error)) from None
+        raise pulumi.RunError(for_stack(str(error), pulumi.get_stack())) from None
 
 
 def create(

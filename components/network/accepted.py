@@ -24,6 +24,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from components.commands import run
 from components.kubernetes.naming import ROUTE
 
 SECONDS: Final = 120
@@ -44,11 +45,13 @@ class RouteAcceptedProvider(ResourceProvider):
 
     serialize_as_secret_always = False
     _context: str | None = None
+    _stack: str | None = None
 
     def configure(self, req: ConfigureRequest) -> None:
-        from components.settings.provider_config import cluster_context
+        from components.settings.provider_config import cluster_context, stack_name
 
         self._context = cluster_context(req.config.get)
+        self._stack = stack_name(req.config.get)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         changes = any(_olds.get(key) != _news.get(key) for key in _WAITED_FOR)
@@ -77,7 +80,7 @@ class RouteAcceptedProvider(ResourceProvider):
                     f"HTTPRoute {props['namespace']}/{ROUTE} of {', '.join(props['hosts'])} was "
                     f"not accepted within {props['timeoutSeconds']:.0f} s: {'; '.join(reasons)}. "
                     "Harbor runs, and nobody reaches it. Mend the Gateway or exposure.parentRefs, "
-                    "then run pulumi up again"
+                    f"then once more {run('up', self._stack)}"
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, 2.0)

@@ -20,6 +20,7 @@ import pulumi
 from pulumi.dynamic import (
     CheckFailure,
     CheckResult,
+    ConfigureRequest,
     CreateResult,
     DiffResult,
     Resource,
@@ -27,6 +28,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from components import commands
+from components.settings.provider_config import stack_name
 from components.settings.storage.base import BlobLocation, StorageKind, location_name
 
 
@@ -38,6 +41,10 @@ class BlobPlaceProvider(ResourceProvider):
     """
 
     serialize_as_secret_always = False
+    _stack: str | None = None
+
+    def configure(self, req: ConfigureRequest) -> None:
+        self._stack = stack_name(req.config.get)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         before: BlobLocation | None = _olds.get("place")
@@ -45,7 +52,7 @@ class BlobPlaceProvider(ResourceProvider):
             return CheckResult(news, [])
         if news.get("movedTo") == news["name"]:
             return CheckResult(news, [])
-        reason = refusal(before, news["place"], news["name"])
+        reason = refusal(before, news["place"], news["name"], stack=self._stack)
         return CheckResult(news, [CheckFailure("", reason)])
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
@@ -58,7 +65,9 @@ class BlobPlaceProvider(ResourceProvider):
         return UpdateResult(outs={"place": _news["place"]})
 
 
-def refusal(before: BlobLocation, after: BlobLocation, name: str) -> str:
+def refusal(
+    before: BlobLocation, after: BlobLocation, name: str, *, stack: str | None = None
+) -> str:
     """Why the change is refused: each key, its value before and now, and what to do.
 
     `name`: that of the place `after`.
@@ -69,17 +78,18 @@ def refusal(before: BlobLocation, after: BlobLocation, name: str) -> str:
         f"  allowed: {_shown(before, key)}, as before: the images are there"
         for key in changed
     )
+    quoted = f"'{name}'"
     back = "\n           ".join(
-        f"pulumi config set --path 'storage.{key}' '{before[key]}'"
+        commands.set_value(f"storage.{key}", f"'{before[key]}'", stack)
         if before.get(key)
-        else f"pulumi config rm --path 'storage.{key}'"
+        else commands.unset(f"storage.{key}", stack)
         for key in changed
     )
     return (
         f"nothing was touched; Harbor would look for its images where none are\n{values}\n"
         f"  fix:     {back}\n"
         "  or:      move the images first (docs/runbooks/move-blobs.md), and say so:\n"
-        f"           pulumi config set --path 'storage.movedTo' '{name}'"
+        f"           {commands.set_value('storage.movedTo', quoted, stack)}"
     )
 
 

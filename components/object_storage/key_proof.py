@@ -21,8 +21,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from components.commands import run, set_secret
 from components.object_storage.location import BucketLocation, location_of, location_props
-from components.object_storage.s3.client import reached
 from components.object_storage.s3.probe import probe
 from components.object_storage.s3.provider import S3Provider
 from components.ordering import after
@@ -33,8 +33,8 @@ ADDRESS = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirecto
 
 _UNCHANGED = (
     "Nothing was sealed with this key pair: the Secrets in the cluster, and Harbor, still have the "
-    "one before. Keep that one valid, set the right new one with `pulumi config set --secret "
-    "s3AccessKey`, likewise s3SecretKey, and run `pulumi up`."
+    f"one before. Keep that one valid, set the right new one with `{set_secret('s3AccessKey')}`, "
+    f"likewise s3SecretKey, and run `{run('up')}`."
 )
 
 _LOCKED_DOWN = (
@@ -62,7 +62,7 @@ class KeyProofProvider(S3Provider):
     def _proven(self, props: dict[str, Any], salt: str) -> dict[str, Any]:
         location = location_of(props)
         afterwards = f"{_LOCKED_DOWN} {_UNCHANGED}" if props.get("lockdown") else _UNCHANGED
-        with reached(location, self._credentials, afterwards) as client:
+        with self._reached(props, afterwards) as client:
             probe(client, location.bucket, location.root_directory, afterwards=afterwards)
         address = {key: props.get(key) for key in ADDRESS}
         return {**address, "salt": salt, "revision": self._revision(salt)}

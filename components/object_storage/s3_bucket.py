@@ -8,7 +8,6 @@ This module's path and its provider's name are part of every existing state: the
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import secrets
 from typing import Any
@@ -24,8 +23,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_storage.location import location_of
-from components.object_storage.s3.client import reached
+from components.commands import run, set_value
 from components.object_storage.s3.contents import (
     Owner,
     delete_own,
@@ -105,7 +103,7 @@ class S3BucketProvider(S3Provider):
         # A missing bucket stays in the state: without it the next `up` would make an empty one.
         afterwards = (
             "The state is left as it was. Check the key pair first. If the bucket is really gone, "
-            "restore it, or forget it with `pulumi state delete` and run `pulumi up`."
+            f"restore it, or forget it with `{run('state delete <urn>')}` and `{run('up')}`."
         )
         with self._reached(props, afterwards) as client:
             marks = [read_owner(client, id_, root) for root in marked_roots(props)]
@@ -148,18 +146,13 @@ class S3BucketProvider(S3Provider):
             raise BucketError(
                 f"bucket {bucket} at {where(props)} still holds objects, their versions or "
                 "unfinished uploads, and is not deleted. Empty it yourself if its images are to "
-                "be lost, or leave it where it is: `pulumi state delete` forgets it without "
-                "touching it."
+                f"be lost, or leave it where it is: `{run('state delete <urn>')}` forgets it "
+                "without touching it."
             )
         for marked in marked_roots(props):
             delete_own(client, bucket, own_prefix(marked))
         if keeps:
             client.delete_bucket(Bucket=bucket)
-
-    def _reached(
-        self, props: dict[str, Any], afterwards: str = ""
-    ) -> contextlib.AbstractContextManager[Any]:
-        return reached(location_of(props), self._credentials, afterwards)
 
 
 def _make(client: Any, props: dict[str, Any]) -> bool:
@@ -178,7 +171,7 @@ def _make(client: Any, props: dict[str, Any]) -> bool:
                 f"bucket name {bucket} is taken at {where(props)}, or this key pair may not use "
                 f"it ({error.operation_name} was answered {error_code(error)}). Bucket names are "
                 "shared by all customers of a vendor: choose another with "
-                "`pulumi config set --path 'storage.bucket' <name>`."
+                f"`{set_value('storage.bucket', '<name>')}`."
             ) from None
         raise
     return True

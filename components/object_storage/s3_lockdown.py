@@ -22,8 +22,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from components.object_storage.location import BucketLocation, location_of, location_props
-from components.object_storage.s3.client import reached
+from components.commands import for_stack, run
+from components.object_storage.location import BucketLocation, location_props
 from components.object_storage.s3.contents import read_owner
 from components.object_storage.s3.errors import BucketError, error_code
 from components.object_storage.s3.policy import is_locked, lock, read_policy, take_off
@@ -48,8 +48,8 @@ _LEFT_LOCKED = (
 )
 _NOT_LET_IN = (
     "the lockdown in force does not let this key pair in. Put the pair before back, add the new "
-    "pair's access key to storage.lockdown.moreAccessKeys, run `pulumi up`, and change the pair "
-    "then. (If the policy was taken off by hand: `pulumi refresh`.)"
+    f"pair's access key to storage.lockdown.moreAccessKeys, run `{run('up')}`, and change the pair "
+    f"then. (If the policy was taken off by hand: `{run('refresh')}`.)"
 )
 _STILL_IN_USE = (
     "the key pair before would be shut out while Harbor still uses it. Keep its access key in "
@@ -77,7 +77,7 @@ class S3LockdownProvider(S3Provider):
         else:
             let_in, own = fingerprints(self._principals(_news)), self._by(_news)
             if not replaces and _olds["letIn"]:
-                _refuse_a_rotation_that_locks_out(_olds, let_in, own)
+                self._refuse_a_rotation_that_locks_out(_olds, let_in, own)
             changes |= let_in != _olds["letIn"] or own != _olds["by"]
         return DiffResult(changes=bool(replaces) or changes, replaces=replaces)
 
@@ -85,7 +85,7 @@ class S3LockdownProvider(S3Provider):
         return CreateResult(id_=props["bucket"], outs=self._locked(props))
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        with reached(location_of(props), self._credentials, _HELP) as client:
+        with self._reached(props, _HELP) as client:
             let_in = fingerprints(exempted(read_policy(client, id_), id_))
         return ReadResult(id_=id_, outs={**props, "letIn": let_in})
 
@@ -93,7 +93,7 @@ class S3LockdownProvider(S3Provider):
         return UpdateResult(outs=self._locked(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        with reached(location_of(_props), self._credentials, _HELP) as client:
+        with self._reached(_props, _HELP) as client:
             try:
                 policy = read_policy(client, _id)
                 if policy is not None and is_ours(policy):
@@ -106,8 +106,8 @@ class S3LockdownProvider(S3Provider):
 
     def _locked(self, props: dict[str, Any]) -> dict[str, Any]:
         """Locks the bucket unless it is; returns the outputs."""
-        location, bucket = location_of(props), props["bucket"]
-        with reached(location, self._credentials, _HELP) as client:
+        bucket = props["bucket"]
+        with self._reached(props, _HELP) as client:
             keeper = read_owner(client, bucket)
             if keeper is not None and keeper.stack != props["owner"]:
                 raise BucketError(
@@ -120,7 +120,7 @@ class S3LockdownProvider(S3Provider):
             if not is_locked(client, bucket, policy):
                 tell(f"bucket {bucket}: its lockdown is tried out and proven for some minutes")
                 try:
-                    with reached(location, self._credentials) as careful:
+                    with self._reached(props) as careful:
                         lock(careful, bucket, policy, principals[0])
                 except BucketError as error:
                     outcome = _LEFT_OPEN if take_off(client, bucket) else _LEFT_LOCKED
@@ -136,13 +136,15 @@ class S3LockdownProvider(S3Provider):
     def _by(self, props: dict[str, Any]) -> str:
         return fingerprints(self._principals(props)[:1])[0]
 
-
-def _refuse_a_rotation_that_locks_out(olds: dict[str, Any], let_in: list[str], own: str) -> None:
-    """Raises BucketError, in the preview already: a stack that is locked out cannot undo it."""
-    if own not in olds["letIn"]:
-        raise BucketError(f"bucket {olds['bucket']}: {_NOT_LET_IN}")
-    if own != olds["by"] and olds["by"] not in let_in:
-        raise BucketError(f"bucket {olds['bucket']}: {_STILL_IN_USE}")
+    def _refuse_a_rotation_that_locks_out(
+        self, olds: dict[str, Any], let_in: list[str], own: str
+    ) -> None:
+        """Raises BucketError, in the preview already: a stack that is locked out cannot undo it."""
+        if own not in olds["letIn"]:
+            reason = for_stack(_NOT_LET_IN, self._stack)
+            raise BucketError(f"bucket {olds['bucket']}: {reason}")
+        if own != olds["by"] and olds["by"] not in let_in:
+            raise BucketError(f"bucket {olds['bucket']}: {_STILL_IN_USE}")
 
 
 class S3Lockdown(Resource, module="storage", name="S3Lockdown"):

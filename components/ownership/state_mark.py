@@ -12,20 +12,26 @@ This module's path and its provider's name are part of every existing state: the
 from __future__ import annotations
 
 import secrets
+import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 import pulumi
 from pulumi.dynamic import (
     CheckFailure,
     CheckResult,
+    ConfigureRequest,
     CreateResult,
     DiffResult,
     Resource,
     UpdateResult,
 )
 
+from components.harbor_inputs import RELEASE
 from components.sealing.cluster_provider import ClusterProvider
-from components.sealing.lost_state import unknown_mark
+from components.sealing.kept import left_behind
+from components.sealing.lost_state import left_set, taken_down, unknown_mark
+from components.sealing.opened import revision_of, secret_path
 
 CONFIG_MAP: Final = "sovereign-harbor-state"
 KEY: Final = "mark"
@@ -35,8 +41,18 @@ class StateMarkProvider(ClusterProvider):
     """Keeps `mark`, which `check` mints, and refuses a cluster that has another one.
 
     Inputs: `namespace`, `adopting` (whether a Sovereign that another state made is adopted) and
-    `stack`. A cluster without a mark is accepted: it is empty, or of an earlier version.
+    `stack`. A cluster without a mark is accepted: it is empty, or of an earlier version; or the
+    Sovereign was taken down and its database kept, and then a new state has to be given the values
+    that the database knows. They are read from the stack's configuration, and are no input.
     """
+
+    _given: Mapping[str, str] | None = None
+
+    def configure(self, req: ConfigureRequest) -> None:
+        from components.settings.provider_config import given_credentials
+
+        super().configure(req)
+        self._given = given_credentials(req.config.get)
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         own: str | None = _olds.get("mark")
@@ -48,7 +64,25 @@ class StateMarkProvider(ClusterProvider):
         if there is not None and there != own and not news["adopting"]:
             reason = unknown_mark(namespace, news["stack"])
             return CheckResult(inputs, [CheckFailure("", reason)])
+        if own is not None and there == own and news["adopting"]:
+            print(left_set(news["stack"]), file=sys.stderr)  # where the engine shows it
+        if own is None and there is None and not news["adopting"]:
+            left = left_behind(lambda name: self._kept(namespace, name), self._given or {})
+            if left and not self._lives(namespace):
+                reason = taken_down(namespace, left, news["stack"])
+                return CheckResult(inputs, [CheckFailure("", reason)])
         return CheckResult(inputs, [])
+
+    def _kept(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """A Secret of this program that stays; None where there is none, or nobody answered."""
+        _, secret = self.look(secret_path(namespace, name))
+        is_kept = revision_of(secret) is not None and self.stays(secret, namespace, name)
+        return secret if is_kept else None
+
+    def _lives(self, namespace: str) -> bool:
+        """Whether Harbor is there; then it is to be adopted, as each of its Secrets says."""
+        _, core = self.look(f"/apis/apps/v1/namespaces/{namespace}/deployments/{RELEASE}-core")
+        return core is not None
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         return DiffResult(changes=_olds["mark"] != _news["mark"], replaces=[])

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pulumi
 
+from components.commands import for_stack, run, set_value
 from components.image_policy import require_harbor, signatures
 from components.image_policy.component import harbor_images, signed_images
 from components.image_policy.require_harbor import Allowances, HarborImages, PolicyKind
@@ -47,7 +48,7 @@ def problems(client: ClusterClient, settings: Settings) -> list[str]:
         reasons += _require_problems(client, section.kind, settings)
     if signed is not None and signed.refuses and not signed.settings.accept_refusals:
         reasons += _signature_problems(client, section.kind, signed)
-    return reasons
+    return [for_stack(reason, pulumi.get_stack()) for reason in reasons]
 
 
 def _require_problems(client: ClusterClient, kind: PolicyKind, settings: Settings) -> list[str]:
@@ -74,6 +75,7 @@ def _narrowing_problems(
 ) -> list[str]:
     refused = narrowing.refused(_pods(client), declared)
     way = " && ".join(narrowing.ways_back(settings.image_policy))
+    way = for_stack(way, pulumi.get_stack())
     if not refused:
         pulumi.log.warn(
             f"require-harbor-images no longer allows {narrowing}. No pod of the cluster needs it "
@@ -86,9 +88,9 @@ def _narrowing_problems(
         f"longer allow {narrowing}; pods that run now and would be refused at their next start: "
         f"{len(refused)}\n" + "\n".join(_listed(refused)) + "\n"
         f"  fix: {way}\n"
-        "  then pulumi up; name these images anew, and remove that entry afterwards\n"
-        "  or, with their owners' consent: pulumi config set --path 'imagePolicy.acceptRefusals' "
-        "true"
+        f"  then {run('up')}; name these images anew, and remove that entry afterwards\n"
+        "  or, with their owners' consent: "
+        f"{set_value('imagePolicy.acceptRefusals', 'true')}"
     ]
 
 
@@ -204,7 +206,7 @@ class Narrowing:
             ("extraExcludedNamespaces", section.extra_excluded_namespaces, self.namespaces),
         ):
             for index, value in enumerate(values, len(setting)):
-                yield f"pulumi config set --path 'imagePolicy.{key}[{index}]' {value}"
+                yield set_value(f"imagePolicy.{key}[{index}]", value)
 
     def __str__(self) -> str:
         parts = [f"images of {prefix}" for prefix in self.prefixes]
@@ -239,7 +241,7 @@ def _refusals(judged: dict[str, str], *, setting: str, accept: str, remedy: str)
         f"sovereign-harbor:{setting} = Enforce would refuse what runs now; Audit's reports name "
         f"{len(refused)} of {len(judged)} pods\n" + "\n".join(_listed(refused)) + "\n"
         f"  fix: {remedy}, or leave their namespaces out (imagePolicy.extraExcludedNamespaces)\n"
-        f"  or, with their owners' consent: pulumi config set --path '{accept}' true"
+        f"  or, with their owners' consent: {set_value(accept, 'true')}"
     ]
 
 
@@ -261,9 +263,9 @@ def _tell_evidence(setting: str, judged: dict[str, str]) -> None:
 def _too_early(reason: str, setting: str, accept: str) -> str:
     return (
         f"sovereign-harbor:{setting} = Enforce, but {reason}: nobody knows what would be refused\n"
-        f"  fix: pulumi config set --path '{setting}' Audit, pulumi up, and look at the reports "
+        f"  fix: {set_value(setting, 'Audit')}; {run('up')}; and look at the reports "
         "(docs/runbooks/enforce-signatures.md)\n"
-        f"  or, where refusals are accepted: pulumi config set --path '{accept}' true"
+        f"  or, where refusals are accepted: {set_value(accept, 'true')}"
     )
 
 

@@ -110,7 +110,7 @@ def _policy_problems(
             f"  fix: first leave {name} out of the policy, with harbor.namespace as it was:\n"
             "       pulumi config set --path "
             f"'imagePolicy.extraExcludedNamespaces[{index}]' {name} -s {stack}\n"
-            "       pulumi up; then change harbor.namespace"
+            f"       pulumi up -s {stack}; then change harbor.namespace"
         )
 
 

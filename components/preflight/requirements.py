@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 
+from components.commands import for_stack, run
 from components.image_policy import rewrite
 from components.image_policy.require_harbor import API_VERSIONS
 from components.image_policy.signatures import KINDS
@@ -49,7 +50,7 @@ def kinds(api_version: str, *names: str, of: str, remedy: str) -> list[Requireme
             kind=name,
             what=f"{of}'s kind {name} ({api_version})",
             remedy=f"{remedy}\n  if it was there before, its objects went with it: "
-            "pulumi up --refresh makes them again",
+            f"{run('up')} --refresh makes them again",
         )
         for name in names
     ]
@@ -269,7 +270,9 @@ def problems(client: ClusterClient, settings: Settings) -> list[str]:
     """What the cluster lacks, and how to get it. Raises ClusterUnreachable."""
     return [
         *(
-            f"missing: {requirement.what}\n  fix: {requirement.remedy}"
+            for_stack(
+                f"missing: {requirement.what}\n  fix: {requirement.remedy}", pulumi.get_stack()
+            )
             for requirement in requirements(settings)
             if not requirement.is_met(client)
         ),

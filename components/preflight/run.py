@@ -55,7 +55,7 @@ def run(config: StackConfig) -> Adopted:
         )
     for reason in dict.fromkeys(unchecked.values()):
         checks = ", ".join(name for name, why in unchecked.items() if why == reason)
-        pulumi.log.warn(f"not checked in this preview: {checks}. pulumi up checks it. {reason}")
+        pulumi.log.warn(f"not checked in this preview: {checks}. The next `up` checks it. {reason}")
     adopted = Adopted()
     if _EXISTING not in unchecked:
         adopted = check.adopted(settings)

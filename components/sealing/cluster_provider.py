@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
+
+from components.sealing.opened import sealed_path
 
 if TYPE_CHECKING:
     from components.kubernetes.client import ClusterClient
@@ -59,3 +62,14 @@ class ClusterProvider(ResourceProvider):
         except ClusterUnreachable:
             self._silent_until = time.monotonic() + SILENT_SECONDS
             return False, None
+
+    def stays(self, secret: Mapping[str, Any], namespace: str, name: str) -> bool:
+        """Whether a Secret outlives the next moment.
+
+        Kubernetes removes it soon after its SealedSecret, as after `pulumi destroy`.
+        """
+        owners: list[Mapping[str, Any]] = secret["metadata"].get("ownerReferences") or []
+        if not any(owner.get("kind") == "SealedSecret" for owner in owners):
+            return True
+        answered, sealed = self.look(sealed_path(namespace, name))
+        return not answered or sealed is not None

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from components.commands import run, set_secret, set_value, unset
+from components.sealing.kept import LeftBehind
+
 RUNBOOK: Final = "docs/runbooks/state-lost.md"
+TAKEN_DOWN: Final = "docs/runbooks/take-down.md"
 
 
-def _on(stack: str | None) -> str:
-    return f" -s {stack}" if stack else ""
+def _import(stack: str | None) -> str:
+    return f"{run('stack import', stack)} --file <backup>"
+
+
+def _bring_back(stack: str | None) -> str:
+    return (
+        f"  fix: bring the state back ({_import(stack)}), or choose "
+        "the backend that has it (docs/howto/state-backends.md)\n"
+    )
 
 
 def _ways_out(stack: str | None) -> str:
     return (
-        f"  fix: bring the state back (pulumi stack import{_on(stack)} --file <backup>), or choose "
-        "the backend that has it (docs/howto/state-backends.md)\n"
+        f"{_bring_back(stack)}"
         "  or, if it is lost: adopt what lives, by harbor.adopt, database.adopt and the three "
         "secrets harborSecretKey, harborAdminPassword and databasePassword, read from the "
         f"cluster: {RUNBOOK}"
@@ -28,6 +38,35 @@ def unknown_mark(namespace: str, stack: str | None) -> str:
         f"a Sovereign lives in namespace {namespace} that this stack's state does not know; "
         "nothing was touched. With new credentials, all that Harbor encrypted in its database "
         f"would be lost\n{_ways_out(stack)}"
+    )
+
+
+def left_set(stack: str | None) -> str:
+    """The warning about settings that adopt a Sovereign which is this state's own."""
+    return (
+        "warning: settings that adopt (harbor.adopt, database.adopt) are still set, and this "
+        "stack's state knows the Sovereign. With them another state could take it. Once an `up` "
+        "changes nothing: "
+        f"{unset('harbor.adopt', stack)}; {unset('database.adopt', stack)}"
+    )
+
+
+def taken_down(namespace: str, left: Sequence[LeftBehind], stack: str | None) -> str:
+    """The message about what stayed of a Sovereign that was taken down with `retainData`."""
+    names = [each.name for each in left]
+    commands = "\n".join(
+        f"       kubectl get secret {each.name} -n {namespace} "
+        f"-o jsonpath='{{.data.{each.kept.key}}}' | base64 -d | "
+        f"{set_secret(each.kept.given_by, stack)}"
+        for each in left
+    )
+    return (
+        f"namespace {namespace} keeps {', '.join(names)} of a Sovereign that was taken down, and "
+        "this stack's state does not have their values; nothing was touched. With new credentials, "
+        f"all that Harbor encrypted in its database would be lost\n{_bring_back(stack)}"
+        f"  or go on with the values that were kept ({TAKEN_DOWN}):\n{commands}\n"
+        "  or, only if that Harbor's database is gone, or may be lost: "
+        f"kubectl delete sealedsecret {' '.join(names)} -n {namespace}"
     )
 
 
@@ -46,17 +85,17 @@ def other_value(where: str, minted: Mapping[str, Any], stack: str | None) -> str
     `minted`: see components.sealing.seal.Minted.
     """
     namespace, _, name = where.partition("/")
-    ways = [f"  fix: bring the state back: pulumi stack import{_on(stack)} --file <backup>"]
+    ways = [f"  fix: bring the state back: {_import(stack)}"]
     if minted.get("given_by"):
         ways.append(
             f"  or keep the value: kubectl get secret {name} -n {namespace} "
             f"-o jsonpath='{{.data.{minted['keys'][0]}}}' | base64 -d | "
-            f"pulumi config set --secret {minted['given_by']}{_on(stack)}"
+            f"{set_secret(minted['given_by'], stack)}"
         )
     if minted.get("rotation"):
         ways.append(
-            "  or rotate it: pulumi config set --path "
-            f"'rotation.{minted['rotation']}' {minted['epoch'] + 1:.0f}{_on(stack)}"
+            "  or rotate it: "
+            + set_value(f"rotation.{minted['rotation']}", f"{minted['epoch'] + 1:.0f}", stack)
         )
     return "\n".join(
         [
@@ -74,9 +113,9 @@ def older_state(where: str, stack: str | None) -> str:
     return (
         f"Secret {where} has a value that this stack's state never wrote: the state is older than "
         "the cluster; nothing of it was touched\n"
-        f"  fix: bring the newer state back (pulumi stack import{_on(stack)} --file <backup>), see "
+        f"  fix: bring the newer state back ({_import(stack)}), see "
         f"{RUNBOOK}\n"
         "  or, only if the older values are meant: "
-        f"kubectl delete sealedsecret {name} -n {namespace}, then pulumi refresh{_on(stack)} and "
-        f"pulumi up{_on(stack)}"
+        f"kubectl delete sealedsecret {name} -n {namespace}, then "
+        f"{run('refresh', stack)} and {run('up', stack)}"
     )

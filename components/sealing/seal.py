@@ -28,12 +28,13 @@ from components.sealing.crypto import (
     revision,
     seal,
 )
+from components.sealing.kept import earlier_names, has_values, may_be_another
 from components.sealing.lost_state import (
     older_state,
     other_value,
     unknown_secret,
 )
-from components.sealing.opened import revision_of, sealed_path, secret_path
+from components.sealing.opened import revision_of, secret_path
 
 IDENTITY = ("namespace", "name")
 """Bound into the ciphertext by strict scope."""
@@ -77,18 +78,20 @@ class SealProvider(ClusterProvider):
         inputs = {key: value for key, value in news.items() if key not in ("revision", "past")}
         # The program declares outputs without a value, so that the SDK makes Outputs of them.
         is_same_secret = bool(_olds) and all(_olds.get(k) == news.get(k) for k in IDENTITY)
+        if not is_same_secret:
+            unknown = None if _olds or news.get("adopting") else self._unknown(news)
+            if unknown is not None:
+                return _refused(inputs, unknown_secret(unknown, news.get("stack")))
+            seen = revision_of(self._secret(news)) if news.get("adopting") else None
+            return CheckResult({**inputs, **_first_revision(news, seen)}, [])
         secret = self._secret(news)
         seen = revision_of(secret)
-        if not is_same_secret:
-            is_unknown = not _olds and seen is not None and not news.get("adopting")
-            if is_unknown and self._stays(secret, news):
-                return _refused(inputs, unknown_secret(_where(news), news.get("stack")))
-            return CheckResult({**inputs, **_first_revision(news)}, [])
         if _lost_value(_olds, news):
             return _refused(inputs, other_value(_where(news), news["minted"], news.get("stack")))
         known: list[str | None] = [*(_olds.get("past") or []), _olds.get("revision")]
+        # Who adopts, too: what the state has already is not left to be adopted.
         is_unknown = seen is not None and _olds.get("revision") is not None and seen not in known
-        if is_unknown and not news.get("adopting") and self._stays(secret, news):
+        if is_unknown and self._stays(secret, news):
             return _refused(inputs, older_state(_where(news), news.get("stack")))
         return CheckResult({**inputs, **_next_revision(_olds, news, seen)}, [])
 
@@ -111,6 +114,19 @@ class SealProvider(ClusterProvider):
         salt = bytes.fromhex(_olds["salt"])
         return UpdateResult(outs=_sealed(_news, salt=salt, kept=_kept(_olds, _news)))
 
+    def _unknown(self, props: Mapping[str, Any]) -> str | None:
+        """Which Secret has a value in use that this one, new to the state, would take away."""
+        if not isinstance(props.get("namespace"), str) or not isinstance(props.get("name"), str):
+            return None
+        for name in earlier_names(props["name"]):
+            there = {**props, "name": name}
+            secret = self._secret(there)
+            if revision_of(secret) is None or _loses_nothing(secret, props):
+                continue
+            if self._stays(secret, there):
+                return _where(there)
+        return None
+
     def _secret(self, props: Mapping[str, Any]) -> Any:
         """The Secret in the cluster; None when it is missing or not known."""
         namespace, name = props.get("namespace"), props.get("name")
@@ -120,15 +136,7 @@ class SealProvider(ClusterProvider):
         return secret
 
     def _stays(self, secret: Mapping[str, Any], props: Mapping[str, Any]) -> bool:
-        """Whether a Secret outlives the next moment.
-
-        Kubernetes removes it soon after its SealedSecret, as after `pulumi destroy`.
-        """
-        owners: list[Mapping[str, Any]] = secret["metadata"].get("ownerReferences") or []
-        if not any(owner.get("kind") == "SealedSecret" for owner in owners):
-            return True
-        answered, sealed = self.look(sealed_path(props["namespace"], props["name"]))
-        return not answered or sealed is not None
+        return self.stays(secret, props["namespace"], props["name"])
 
 
 def _where(props: Mapping[str, Any]) -> str:
@@ -147,14 +155,25 @@ def _is_known(data: Any) -> bool:
     return all(isinstance(each, str) for each in values.values())
 
 
+def _loses_nothing(secret: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Whether a Secret that no state knows may be written over: it has these values already.
+
+    So it is after `pulumi destroy --exclude-protected`, where the values stay in the state. Or a
+    person gave a value in place of the one that was kept (components/sealing/kept.py).
+    """
+    is_given = news.get("minted") is None and may_be_another(news["name"])
+    return is_given or (_is_known(news["data"]) and has_values(secret, news["data"]))
+
+
 def _new_revision(data: dict[str, str]) -> str:
     """The salt is not kept: the inputs tell whether a plaintext is the same as before."""
     return revision(data, salt=os.urandom(16))
 
 
-def _first_revision(news: Mapping[str, Any]) -> dict[str, Any]:
-    data = news["data"]
-    return {"revision": _new_revision(data), "past": []} if _is_known(data) else {}
+def _first_revision(news: Mapping[str, Any], adopted: str | None) -> dict[str, Any]:
+    """`adopted`: the revision of the Secret that is adopted, which an interrupted run leaves."""
+    data, past = news["data"], [adopted] if adopted else []
+    return {"revision": _new_revision(data), "past": past} if _is_known(data) else {}
 
 
 def _next_revision(

@@ -21,7 +21,8 @@ class SealedSecretArgs:
     """`data`: key → plaintext (secret outputs). `certificate`: PEM of the sealing certificate.
 
     `minted`: of a value that the program made; None for those that somebody gave. `adopting`:
-    whether a Secret that another state wrote may be written over.
+    whether a Secret that another state wrote may be written over. `retain`: whether the Secret
+    stays in the cluster on destroy.
     """
 
     namespace: pulumi.Input[str]
@@ -33,6 +34,7 @@ class SealedSecretArgs:
     labels: dict[str, str] | None = None
     minted: Minted | None = None
     adopting: bool = False
+    retain: bool = False
 
 
 class SealedSecret(pulumi.ComponentResource):
@@ -76,7 +78,8 @@ class SealedSecret(pulumi.ComponentResource):
                 "encryptedData": sealed.ciphertexts,
                 "template": _template(args, sealed.revision),
             },
-            opts=pulumi.ResourceOptions(parent=self),
+            # The Secret goes with this object, and with no other.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.retain),
         )
         unsealed = Unsealed(
             f"{name}-unsealed",

@@ -22,6 +22,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from components.commands import run
 from components.sealing.cluster_provider import ClusterProvider
 from components.sealing.opened import REVISION_ANNOTATION, Opened, sealed_path, secret_path
 
@@ -130,7 +131,7 @@ class UnsealedProvider(ClusterProvider):
                     f"Secret {namespace}/{name} was not unsealed within {now - begun:.0f} s. "
                     f"The controller says: {opened.message}. A certificate of another cluster, or "
                     "of a key that the controller lost, shows as «no key could decrypt secret»: "
-                    "see docs/runbooks/sealing-key.md. The next `pulumi up` tries again"
+                    "see docs/runbooks/sealing-key.md. The next `up` tries again"
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, 1.0)
@@ -146,11 +147,11 @@ class UnsealedProvider(ClusterProvider):
 
 def gone(namespace: str, name: str, stack: str | None) -> str:
     """The message about a SealedSecret that the state has and the cluster does not."""
-    on = f" -s {stack}" if stack else ""
     return (
         f"SealedSecret {namespace}/{name} is in this stack's state and not in the cluster, so "
         "nothing makes its Secret. Somebody deleted it, or removed its kind and installed it "
-        f"again\n  fix: pulumi refresh{on}, and then pulumi up{on}, which applies it again"
+        f"again\n  fix: {run('refresh', stack)}, and then {run('up', stack)}, which applies it "
+        "again"
     )
 
 

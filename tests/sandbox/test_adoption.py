@@ -323,17 +323,17 @@ def test_what_was_given_stands_readable_in_no_state(estate: Estate) -> None:
 
 
 def test_afterwards_the_settings_that_adopted_may_go(estate: Estate) -> None:
-    estate.follow("Afterwards")
     before = {
         name: identity for name, identity in estate.lasting().items() if "Cluster/" not in name
     }
-    for section in ("harbor", "database", "storage"):
-        estate.stack.run("config", "rm", "--path", f"{section}.adopt", "-s", STACK)
-    said = estate.stack.up().text
+    assert "are still set" in estate.stack.run("preview", "-s", STACK).text
+    said = estate.follow("Afterwards")
     assert re.search(r"~ 2 updated\n +\d+ unchanged", said), said
     after = estate.lasting()
     assert {name: after[name] for name in before} == before
     assert estate.revisions() == [3]
+    estate.stack.run("config", "rm", "--path", "storage.adopt", "-s", STACK)
+    estate.stack.up(expect_no_changes=True)
 
 
 def test_the_given_key_cannot_be_lost_afterwards(estate: Estate) -> None:

@@ -1,8 +1,18 @@
 """Credentials: minted once, sealed, and given to the pods that read them."""
 
+from dataclasses import replace
+
 import pytest
 
-from components.credentials import CREDENTIALS, read_by_component, revision_by_component
+from components.context import Context
+from components.credentials import (
+    CREDENTIALS,
+    read_by_component,
+    revision_by_component,
+    secret_names,
+)
+from components.data_services.postgres import SECRET as DATABASE_SECRET
+from components.sealing.kept import KEPT, NAMES
 from components.settings.rotation import RotationSettings
 from tests.support import builders
 from tests.support.builders import Build
@@ -12,6 +22,7 @@ from tests.support.mocks import (
     PASSWORD,
     PRIVATE_KEY,
     SEAL,
+    SEALED_SECRET,
     Engine,
     is_secret,
     minted,
@@ -157,3 +168,37 @@ def test_a_rotation_restarts_the_pods_that_read_it_and_no_other(
     restarted = {component for component in before if before[component] != after[component]}
     assert restarted == {c for c, read in read_by_component().items() if rotated in read}
     assert restarted
+
+
+def test_what_a_kept_database_cannot_do_without_is_what_a_person_can_give() -> None:
+    givable = {of.given_by: of.keys for of in CREDENTIALS.values() if of.given_by is not None}
+    assert {kept.given_by for kept in KEPT} == givable.keys()
+    names = {*secret_names(frozenset()), *secret_names(givable.keys()), DATABASE_SECRET}
+    assert names >= NAMES
+    for kept in KEPT:
+        # The database's component seals its password itself.
+        assert givable[kept.given_by] in ((kept.key,), ())
+
+
+@pytest.mark.parametrize("retain", [True, False])
+def test_the_secrets_that_the_database_needs_stay_with_it(
+    retain: bool, engine: Engine, build: Build
+) -> None:
+    def both(context: Context) -> None:
+        builders.postgres(replace(context, retain=retain))
+        builders.credentials(replace(context, retain=retain))
+
+    build(both)
+    stay = {one["metadata"]["name"] for one in engine.all(SEALED_SECRET) if one.retain}
+    assert stay == (NAMES - {"harbor-given-secret-key"} if retain else set())
+    assert not any(one.protect for one in engine.all(SEALED_SECRET)), "so that they can be replaced"
+
+
+def test_the_protected_key_keeps_the_admin_password_in_the_state(
+    engine: Engine, build: Build
+) -> None:
+    build(builders.credentials)
+    key, admin = (
+        engine.one(PASSWORD, f"credentials-{w}") for w in ("secret-key", "admin-password")
+    )
+    assert admin.urn in key.dependencies

@@ -60,23 +60,26 @@ def test_only_one_module_of_the_program_reads_the_stack_config() -> None:
 
 
 CONFIGURED_PROVIDERS = {
-    "components/network/accepted.py": "cluster_context",
-    "components/object_storage/s3/provider.py": "key_pair",
-    "components/sealing/cluster_provider.py": "cluster_context",
+    "components/network/accepted.py": ("cluster_context", "stack_name"),
+    "components/object_storage/blob_place.py": ("stack_name",),
+    "components/object_storage/s3/provider.py": ("key_pair", "stack_name"),
+    "components/ownership/state_mark.py": ("given_credentials",),
+    "components/sealing/cluster_provider.py": ("cluster_context",),
 }
-"""Module with a dynamic provider that reads the config → its reader in provider_config.py."""
+"""Module with a dynamic provider that reads the config → its readers in provider_config.py."""
 
 
 def test_dynamic_providers_read_the_stack_config_by_one_module() -> None:
     assert those_that(is_given_config) == CONFIGURED_PROVIDERS.keys()
-    for file, reader in CONFIGURED_PROVIDERS.items():
+    for file, readers in CONFIGURED_PROVIDERS.items():
         tree = ast.parse((ROOT / file).read_text())
         calls = [
             node
             for node in ast.walk(tree)
             if isinstance(node, ast.Call) and "req.config" in ast.unparse(node)
         ]
-        assert [ast.unparse(call) for call in calls] == [f"{reader}(req.config.get)"]
+        expected = [f"{reader}(req.config.get)" for reader in readers]
+        assert [ast.unparse(call) for call in calls] == expected
         names = {
             alias.name
             for node in ast.walk(tree)
@@ -84,7 +87,7 @@ def test_dynamic_providers_read_the_stack_config_by_one_module() -> None:
             and node.module == "components.settings.provider_config"
             for alias in node.names
         }
-        assert names == {reader}
+        assert names == {*readers}
 
 
 @pytest.mark.parametrize(

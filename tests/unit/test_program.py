@@ -271,7 +271,8 @@ CHECKS = (
 def test_a_preview_without_its_cluster_says_which_checks_were_not_made(program: Program) -> None:
     (line,) = [line for line in program.preview_offline("omantel").log if "not checked" in line]
     assert line == (
-        f"not checked in this preview: {', '.join(CHECKS)}. pulumi up checks it. connection refused"
+        f"not checked in this preview: {', '.join(CHECKS)}. The next `up` checks it. "
+        "connection refused"
     )
 
 
@@ -281,7 +282,7 @@ RECORDS = "/api/v1/namespaces/harbor/secrets?labelSelector=owner%3Dhelm%2Cname%3
 def test_a_preview_that_may_not_ask_one_thing_makes_the_other_checks(program: Program) -> None:
     (line,) = program.run("omantel", preview=True, refused={RECORDS: 403}).log
     assert line == (
-        f"not checked in this preview: {CHECKS[2]}. pulumi up checks it. {RECORDS}: forbidden"
+        f"not checked in this preview: {CHECKS[2]}. The next `up` checks it. {RECORDS}: forbidden"
     )
     words = program.refusal("omantel", preview=True, refused={RECORDS: 403}, is_equipped=False)
     assert "missing: " in words
@@ -298,7 +299,7 @@ def test_a_check_that_could_not_be_made_ends_an_update(
 
 def test_without_an_answer_the_later_checks_do_not_wait_for_one(program: Program) -> None:
     (line,) = program.run("omantel", preview=True, refused={RECORDS: None}).log
-    assert f"{CHECKS[2]}, {CHECKS[3]}, {CHECKS[4]}. pulumi up" in line
+    assert f"{CHECKS[2]}, {CHECKS[3]}, {CHECKS[4]}. The next `up`" in line
 
 
 def test_every_golden_file_is_of_a_stack() -> None:

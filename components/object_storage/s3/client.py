@@ -16,6 +16,7 @@ from typing import Any
 
 from botocore.exceptions import HTTPClientError, IncompleteReadError
 
+from components.commands import set_secret
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.errors import BucketError, explained
 from components.proxies import proxies_for
@@ -111,7 +112,7 @@ def reached(
     if credentials is None:
         raise BucketError(
             "s3AccessKey and s3SecretKey are not set for this stack: "
-            "`pulumi config set --secret s3AccessKey`, likewise s3SecretKey"
+            f"`{set_secret('s3AccessKey')}`, likewise s3SecretKey"
         )
     subject = f"bucket {location.bucket} at {location.endpoint or location.region}"
     hidden = (credentials.secret_key, credentials.access_key)

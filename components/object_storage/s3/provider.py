@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
 
-from components.object_storage.s3.client import S3Credentials
-from components.settings.provider_config import key_pair
+from components.commands import for_stack
+from components.object_storage.location import location_of
+from components.object_storage.s3.client import S3Credentials, reached
+from components.object_storage.s3.errors import BucketError
+from components.settings.provider_config import key_pair, stack_name
 
 
 class S3Provider(ResourceProvider):
@@ -20,10 +25,22 @@ class S3Provider(ResourceProvider):
 
     serialize_as_secret_always = False
     _credentials: S3Credentials | None = None
+    _stack: str | None = None
+    """For messages; None where nothing says it."""
 
     def configure(self, req: ConfigureRequest) -> None:
         pair = key_pair(req.config.get)
         self._credentials = pair and S3Credentials(access_key=pair[0], secret_key=pair[1])
+        self._stack = stack_name(req.config.get)
+
+    @contextlib.contextmanager
+    def _reached(self, props: Mapping[str, Any], afterwards: str = "") -> Generator[Any]:
+        """A client for the bucket of `props`. Raises BucketError, with this stack's commands."""
+        try:
+            with reached(location_of(props), self._credentials, afterwards) as client:
+                yield client
+        except BucketError as error:
+            raise BucketError(for_stack(str(error), self._stack)) from None
 
 
 def inputs_of(props: dict[str, Any]) -> dict[str, Any]:

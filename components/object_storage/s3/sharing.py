@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.commands import set_value
 from components.object_storage.s3.contents import (
     OWNER_KEY,
     Owner,
@@ -44,7 +45,7 @@ def may_share(keeper: Owner | None, props: dict[str, Any]) -> bool:
 def taken_already(keeper: Owner | None, props: dict[str, Any]) -> BucketError:
     """Why the bucket is neither made nor adopted, and what to do."""
     bucket, store = props["bucket"], where(props)
-    adopt = "`pulumi config set --path 'storage.adopt' true`"
+    adopt = f"`{set_value('storage.adopt', 'true')}`"
     if keeper is None:
         return BucketError(
             f"bucket {bucket} exists already at {store} and was not made by this stack. To "
@@ -52,9 +53,9 @@ def taken_already(keeper: Owner | None, props: dict[str, Any]) -> BucketError:
         )
     return BucketError(
         f"bucket {bucket} exists already at {store} and belongs to {keeper.stack}. To share it, "
-        f"use a directory of its own in it: {adopt} and `pulumi config set --path "
-        "'storage.rootDirectory' <name>`. If that stack is gone for good, remove its mark, the "
-        f"object {OWNER_KEY} (`aws s3api delete-object`), and adopt the bucket."
+        f"use a directory of its own in it: {adopt} and "
+        f"`{set_value('storage.rootDirectory', '<name>')}`. If that stack is gone for good, remove "
+        f"its mark, the object {OWNER_KEY} (`aws s3api delete-object`), and adopt the bucket."
     )
 
 
@@ -70,7 +71,7 @@ def mark(client: Any, props: dict[str, Any], owner: Owner, *, keeps: bool, own: 
         if user is not None and user.stack not in own:
             raise BucketError(
                 f"directory {root} of bucket {bucket} belongs to {user.stack}; choose another: "
-                "`pulumi config set --path 'storage.rootDirectory' <name>`"
+                f"`{set_value('storage.rootDirectory', '<name>')}`"
             )
     for marked in marked_roots({**props, "keeps": keeps}):
         write_owner(client, bucket, owner, marked)

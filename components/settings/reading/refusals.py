@@ -16,7 +16,7 @@ from typing import Any, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from components.public_passphrase import ALLOWED, way_out
+from components.public_passphrase import ALLOWED, NOT_EMPTY, way_out, way_out_of_empty
 from components.settings import cross
 from components.settings.cross import Path
 from components.settings.model import Settings
@@ -396,6 +396,16 @@ def public_passphrase(stack: str) -> Refusal:
         value="the sandbox's",
         allowed=ALLOWED,
         fix=way_out(stack),
+    )
+
+
+def empty_passphrase(stack: str) -> Refusal:
+    """Refuses an empty passphrase to a stack that is no sandbox."""
+    return Refusal(
+        key="(PULUMI_CONFIG_PASSPHRASE)",
+        value="(empty)",
+        allowed=NOT_EMPTY,
+        fix=way_out_of_empty(stack),
     )
 
 

@@ -160,16 +160,18 @@ def test_a_consent_to_another_place_is_none() -> None:
 def test_the_refusal_names_each_key_with_both_values_and_the_ways_out() -> None:
     before = changed(HETZNER, rootDirectory="images")
     after = changed(HETZNER, bucket="other", rootDirectory="")
-    assert refusal(before.blob_location, after.blob_location, "hetzner/fsn1/other") == (
+    assert refusal(
+        before.blob_location, after.blob_location, "hetzner/fsn1/other", stack="omantel"
+    ) == (
         "nothing was touched; Harbor would look for its images where none are\n"
         'sovereign-harbor:storage.bucket = "other"\n'
         '  allowed: "omantel-harbor", as before: the images are there\n'
         "sovereign-harbor:storage.rootDirectory = (not set)\n"
         '  allowed: "images", as before: the images are there\n'
-        "  fix:     pulumi config set --path 'storage.bucket' 'omantel-harbor'\n"
-        "           pulumi config set --path 'storage.rootDirectory' 'images'\n"
+        "  fix:     pulumi config set --path 'storage.bucket' 'omantel-harbor' -s omantel\n"
+        "           pulumi config set --path 'storage.rootDirectory' 'images' -s omantel\n"
         "  or:      move the images first (docs/runbooks/move-blobs.md), and say so:\n"
-        "           pulumi config set --path 'storage.movedTo' 'hetzner/fsn1/other'"
+        "           pulumi config set --path 'storage.movedTo' 'hetzner/fsn1/other' -s omantel"
     )
 
 

@@ -409,8 +409,8 @@ def test_what_policies_cannot_see_is_checked_to_be_encrypted(value: Any, is_fine
 
 
 def edges(text: str) -> set[tuple[str, str]]:
-    names = dict(re.findall(r'^  (n\d+)\(?\["?\(?"?([\w-]+)<br/>', text, re.M))
-    return {(names[a], names[b]) for a, b in re.findall(r"^  (n\d+) --> (n\d+)$", text, re.M)}
+    names = dict(re.findall(r'^  (\w+)\(?\["?\(?"?([\w-]+)<br/>', text, re.M))
+    return {(names[a], names[b]) for a, b in re.findall(r"^  (\w+) --> (\w+)$", text, re.M)}
 
 
 def test_the_diagram_has_components_and_no_edge_that_a_longer_path_implies() -> None:
@@ -438,6 +438,31 @@ def test_the_diagram_has_components_and_no_edge_that_a_longer_path_implies() -> 
     assert '(["namespace<br/><small>Namespace +1</small>"]):::create' in text
     assert '["cache<br/><small>Valkey ~1 +1</small>"]:::update' in text
     assert "cache-service" not in text
+
+
+def chain(*names: str) -> list[dict[str, Any]]:
+    """Creations of resources, of which each needs the one before it."""
+    urns = [urn(SERVICE, name) for name in names]
+    return [
+        step("create", SERVICE, name, new={"dependencies": urns[index - 1 : index]})
+        for index, name in enumerate(names)
+    ]
+
+
+def test_a_component_more_or_less_changes_no_other_line_of_the_diagram() -> None:
+    before = diagram.mermaid(read(*chain("database", "harbor"))).splitlines()
+    more = [*chain("database", "harbor"), *chain("a-cache"), *chain("end"), *chain("zone")]
+    after = diagram.mermaid(read(*more)).splitlines()
+    assert [line for line in after if line in before] == before
+    assert len(after) == len(before) + 3
+
+
+def test_two_components_of_like_names_are_two_nodes_of_the_diagram() -> None:
+    alike = [*chain("the-cache"), *chain("the.cache"), step("create", BUCKET, "the-cache")]
+    text = diagram.mermaid(read(*alike, *chain("harbor")))
+    nodes = re.findall(r"^  (\w+)\(?\[", text, re.M)
+    assert len(nodes) == len(set(nodes)) == 4
+    assert text == diagram.mermaid(read(*chain("harbor"), *reversed(alike)))
 
 
 def test_the_colour_is_that_of_the_gravest_change() -> None:

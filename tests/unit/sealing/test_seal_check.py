@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -103,6 +104,56 @@ def test_without_a_cluster_nothing_is_refused(cluster: Cluster, inputs: State) -
     checked({}, inputs)
 
 
+# --- What stayed of a Sovereign that was taken down --------------------------------------------
+
+
+def stored(revision: str, **data: str) -> State:
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    return {**secret_of(revision), "data": encoded}
+
+
+def test_a_secret_with_the_same_values_may_be_sealed_again(cluster: Cluster, inputs: State) -> None:
+    # The values stay in the state after `pulumi destroy --exclude-protected`.
+    kept = stored("kept", password="TOPSECRET-old", host="valkey")
+    cluster.objects = {SECRET: kept, SEALED: {"metadata": {}}}
+    checked({}, inputs)
+    cluster.objects[SECRET] = stored("kept", password="TOPSECRET-old")
+    refusal({}, inputs)
+    cluster.objects[SECRET] = kept
+    refusal({}, {**inputs, "data": UNKNOWN})
+
+
+@pytest.mark.parametrize(
+    ("name", "minted", "passes"),
+    [
+        ("harbor-minted-admin-password", None, True),
+        ("harbor-pg-credentials", None, True),
+        ("harbor-minted-admin-password", MINTED, False),
+        # Only the key that encrypted the database decrypts it.
+        ("harbor-given-secret-key", None, False),
+        ("harbor-objectstorage-credentials", None, False),
+    ],
+)
+def test_a_person_may_give_another_password_than_the_one_that_was_kept(
+    name: str, minted: State | None, passes: bool, cluster: Cluster, inputs: State
+) -> None:
+    there = f"/api/v1/namespaces/registry/secrets/{name}"
+    sealed = f"/apis/bitnami.com/v1alpha1/namespaces/registry/sealedsecrets/{name}"
+    cluster.objects = {there: stored("kept", password="TOPSECRET-kept"), sealed: {"metadata": {}}}
+    failures = SealProvider().check({}, {**inputs, "name": name, "minted": minted}).failures
+    assert (failures == []) is passes
+
+
+def test_a_key_is_not_minted_beside_the_one_that_was_given(cluster: Cluster, inputs: State) -> None:
+    name = "harbor-given-secret-key"
+    there = f"/api/v1/namespaces/registry/secrets/{name}"
+    sealed = f"/apis/bitnami.com/v1alpha1/namespaces/registry/sealedsecrets/{name}"
+    cluster.objects = {there: stored("kept", secretKey="TOPSECRET-given"), sealed: {"metadata": {}}}
+    news = {**inputs, "name": "harbor-minted-secret-key", "data": UNKNOWN}
+    assert f"Secret registry/{name} was written by this program" in refusal({}, news)
+    checked({}, {**news, "data": {"secretKey": "TOPSECRET-given"}})
+
+
 # --- A credential that is missing from the state -----------------------------------------------
 
 
@@ -161,6 +212,21 @@ def test_a_value_that_a_newer_state_wrote_is_not_written_over(
     assert "the state is older than the cluster" in words
     assert "pulumi stack import -s omantel" in words
     assert "kubectl delete sealedsecret harbor -n registry" in words
+
+
+def test_settings_that_adopt_take_no_newer_value_for_the_state_s_own(
+    cluster: Cluster, inputs: State
+) -> None:
+    adopting = {**inputs, "adopting": True}
+    sealed_in_cluster(cluster, "theirs")
+    olds = checked({}, adopting)
+    assert olds["past"] == ["theirs"]
+    # Killed before the SealedSecret was applied: the adoption goes on, and ends.
+    assert checked(olds, adopting)["revision"] == olds["revision"]
+    sealed_in_cluster(cluster, olds["revision"])
+    checked(olds, adopting)
+    sealed_in_cluster(cluster, "newer")
+    assert "the state is older than the cluster" in refusal(olds, adopting)
 
 
 def test_a_run_that_was_killed_is_no_newer_state(cluster: Cluster, inputs: State) -> None:

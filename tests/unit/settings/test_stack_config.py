@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -311,6 +312,22 @@ def test_the_sandbox_s_environment_serves_no_other_stack(stack: Stack, *, previe
     (refusal,) = raised.value.refusals
     assert refusal.key == "(PULUMI_CONFIG_PASSPHRASE)"
     assert "pulumi stack init omantel" in refusal.fix
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_an_empty_passphrase_serves_no_sovereign(
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, preview: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    environ = {"PULUMI_CONFIG_PASSPHRASE": ""}
+    stack.load(GOOD, secrets=BOTH, preview=preview, environ=environ)
+    (tmp_path / "Pulumi.omantel.yaml").write_text("encryptionsalt: v1:AAAA\nconfig: {}\n")
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(GOOD, secrets=BOTH, preview=preview, environ=environ)
+    (refusal,) = raised.value.refusals
+    assert (refusal.key, refusal.value) == ("(PULUMI_CONFIG_PASSPHRASE)", "(empty)")
+    assert "change-secrets-provider passphrase -s omantel" in refusal.fix
+    stack.load({**GOOD, "sandbox": "true"}, secrets=BOTH, preview=preview, environ=environ)
 
 
 def test_an_address_like_that_of_a_pooler_is_a_warning_only(stack: Stack) -> None:
