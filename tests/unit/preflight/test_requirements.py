@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import pulumi
 import pytest
 
 from components.kubernetes.client import ClusterClient
@@ -118,7 +117,7 @@ def test_a_kind_that_is_gone_is_missed_though_its_api_version_answers(path: str,
     client = builders.Cluster({path: builders.serving(*others)}, has_everything=True)
     (problem,) = requirements.problems(cast("ClusterClient", client), settings(**ALL))
     assert f"kind {kind} ({path.removeprefix('/apis/')})" in problem
-    assert f"pulumi up -s {pulumi.get_stack()} --refresh makes them again" in problem
+    assert "pulumi up -s <stack> --refresh makes them again" in problem
 
 
 @pytest.mark.parametrize(
