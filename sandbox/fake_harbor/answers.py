@@ -48,6 +48,14 @@ class CoreDies(Exception):
         self.answer = answer
 
 
+class Hangs(Exception):
+    """No answer comes for `seconds`, then the connection ends."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
 def error(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Refused:

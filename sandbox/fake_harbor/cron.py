@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import re
+from datetime import UTC, datetime, timedelta
 
 _LIMITS = (
     ("second", 0, 59),
@@ -74,13 +75,30 @@ def seconds_problem(text: str) -> str | None:
     return None if text.split(" ")[0] == "0" else SECONDS
 
 
-def never_comes(text: str) -> bool:
-    """Whether no date matches, such as 31 February: Harbor's jobservice then hangs."""
+def next_time(text: str, after: datetime | None = None) -> str | None:
+    """When it comes next, as Harbor writes times; None for a date that never comes (31 February).
+
+    Harbor checks no calendar: its jobservice looks for such a date without end.
+    """
     fields = re.sub(r"^(TZ|CRON_TZ)=\S+\s+", "", text).split()
-    if len(fields) != 6 or fields[5] not in ("*", "?"):
-        return False
-    days, months = _numbers(fields[3], "day", 1, 31), _numbers(fields[4], "month", 1, 12)
-    return not any(day <= calendar.monthrange(2024, month)[1] for month in months for day in days)
+    sets = [_numbers(field, *limits) for field, limits in zip(fields, _LIMITS, strict=True)]
+    _, minutes, hours, days, months, weekdays = sets
+    moment = after or datetime.now(UTC)
+    begin = (moment + timedelta(minutes=1)).replace(second=0, microsecond=0)
+    either = not any(field.startswith(("*", "?")) for field in (fields[3], fields[5]))
+    for offset in range(5 * 366):
+        day = (begin + timedelta(days=offset)).date()
+        by_date, by_weekday = day.day in days, (day.weekday() + 1) % 7 in weekdays
+        if day.month not in months or not (
+            by_date or by_weekday if either else by_date and by_weekday
+        ):
+            continue
+        for hour in sorted(hours):
+            for minute in sorted(minutes):
+                time = datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
+                if time >= begin:
+                    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None
 
 
 def _numbers(field: str, name: str, low: int, high: int) -> set[int]:
@@ -93,11 +111,14 @@ def _numbers(field: str, name: str, low: int, high: int) -> set[int]:
         if matched[1] in ("*", "?"):
             numbers |= set(range(low, high + 1, step))
             continue
-        ends = [
-            _NAMES.get(name, {}).get(end.lower(), int(end) if end.isdigit() else low)
-            for end in matched[1].split("-")
-        ]
-        numbers |= set(
-            range(ends[0], (high if matched[2] and len(ends) == 1 else ends[-1]) + 1, step)
-        )
+        ends = [_number(name, end, low) for end in matched[1].split("-")]
+        last = high if matched[2] and len(ends) == 1 else ends[-1]
+        numbers |= set(range(ends[0], last + 1, step))
     return numbers
+
+
+def _number(name: str, text: str, low: int) -> int:
+    named = _NAMES.get(name, {}).get(text.lower())
+    if named is not None:
+        return named
+    return int(text) if text.isdigit() else low

@@ -35,8 +35,7 @@ class ListOf:
 class MapOf:
     """A JSON object with any keys, and values of one type."""
 
-    item: str
-    name: str = ""
+    item: Any
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ def read(expected: Body, content: bytes, content_type: str) -> dict[str, Any]:
     if document is None:
         raise answers.invalid(f"{expected.parameter} in body is required")
     if isinstance(expected.struct, MapOf):
-        fields = dict.fromkeys(document, expected.struct.item) if isinstance(document, dict) else {}
-        return _struct(expected.parameter, Struct("", fields), document, "")
+        return _value(expected.parameter, "", expected.struct, document, "")
     return _struct(expected.parameter, expected.struct, document, "")
 
 
@@ -89,6 +87,9 @@ def _struct(parameter: str, struct: Struct, value: Any, path: str) -> dict[str, 
 def _value(parameter: str, owner: str, kind: Any, value: Any, path: str) -> Any:
     if isinstance(kind, Struct):
         return _struct(parameter, kind, value, path)
+    if isinstance(kind, MapOf):
+        keys = dict.fromkeys(value, kind.item) if isinstance(value, dict) else {}
+        return _struct(parameter, Struct(owner, keys), value, path)
     if isinstance(kind, ListOf):
         if not isinstance(value, list):
             named = kind.item.name if isinstance(kind.item, Struct) else kind.item

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from sandbox.fake_harbor import access, answers, fields, kinds, routing
-from sandbox.fake_harbor.answers import Answer, CoreDies, Refused
+from sandbox.fake_harbor import access, answers, fields, kinds, registry, routing
+from sandbox.fake_harbor.answers import Answer, CoreDies, Hangs, Refused
 from sandbox.fake_harbor.faults import Fault, Faults, Seen
 from sandbox.fake_harbor.world import World
 
@@ -27,7 +27,6 @@ API = "/api/v2.0"
 SECONDS_BETWEEN_LOOKS = 2
 Headers = Message
 _SAFE = ("GET", "HEAD", "OPTIONS")
-assert kinds  # its import registers what answers
 
 
 @dataclass
@@ -37,7 +36,9 @@ class Settings:
     `reachable`: addresses of registries that Harbor reaches, by their beginning; None is all.
     `logins`: address → user and secret that this upstream wants. `issuers`: what answers an OIDC
     ping. `down`: names of Harbor's components that do not work. `seconds_after_a_wrong_password`:
-    how long Harbor lets the asker wait.
+    how long Harbor lets the asker wait. `seconds_until_final`: how long a run is not over.
+    `trivy`: the address of the scanner that the chart deploys and core registers, "" for none.
+    `config_overwritten`: core was started with CONFIG_OVERWRITE_JSON.
     """
 
     version: str = "2.14.3"
@@ -47,6 +48,17 @@ class Settings:
     issuers: list[str] = field(default_factory=list[str])
     down: set[str] = field(default_factory=set[str])
     seconds_after_a_wrong_password: float = 0
+    seconds_until_final: float = 0
+    seconds_of_a_schedule_write: float = 0.02
+    seconds_of_a_hang: float = 60
+    trivy: str = "http://harbor-trivy:8080"
+    config_overwritten: bool = False
+    writing: set[str] = field(default_factory=set[str])
+    looping: set[str] = field(default_factory=set[str])
+
+    def reaches(self, address: str) -> bool:
+        """Whether Harbor reaches an address."""
+        return self.reachable is None or address.startswith(tuple(self.reachable))
 
     @property
     def is_2_15(self) -> bool:
@@ -59,7 +71,7 @@ class FakeHarbor:
     `admin_password` is a text, or a function that is asked at the first login and gives None while
     there is none yet; a Harbor reads it once, at the first start with an empty database. `database`
     names the database: when the name is another one, everything is gone. `file` keeps everything
-    over restarts of the process.
+    over restarts of the process. `backend` is the registry to which /v2/ leads.
     """
 
     def __init__(
@@ -69,16 +81,19 @@ class FakeHarbor:
         settings: Settings | None = None,
         file: Path | None = None,
         database: Callable[[], str | None] | None = None,
+        backend: registry.Backend | None = None,
         port: int = 0,
     ) -> None:
         self.settings = settings or Settings()
         self.world = World(file)
         self.faults = Faults()
+        self.backend = backend
         self._admin_password = admin_password
         self._database = database
         self._asked_database = 0.0
-        self._sessions: dict[str, str] = {}
+        self._sessions: dict[str, _Session] = {}
         self._dead = False
+        self._register_trivy()
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True
@@ -128,8 +143,28 @@ class FakeHarbor:
         return self._dead
 
     def restart(self) -> None:
-        """Starts core again. Everything in the database is as it was."""
+        """Starts core and jobservice again. Everything in the database is as it was."""
         self._dead = False
+        self.settings.looping.clear()
+
+    def put_image(
+        self,
+        project: str,
+        repository: str,
+        digest: str,
+        tags: list[str],
+        *,
+        pushed: str = "",
+        pulled: str = "",
+    ) -> None:
+        """Tells of an image in a project, as a push would. Times are ISO 8601; "" is now.
+
+        Raises KeyError when there is no such project.
+        """
+        with self.world.lock:
+            kinds.repositories.put(
+                self.world, project, repository, digest, tags, pushed=pushed, pulled=pulled
+            )
 
     def answer(
         self, method: str, target: str, headers: Headers, content: bytes
@@ -144,6 +179,10 @@ class FakeHarbor:
                 who = self._identified(headers)
             if who.refused:
                 time.sleep(0 if "$" in who.name else self.settings.seconds_after_a_wrong_password)
+            if split.path == "/c/login" and method == "POST":
+                return self._session_login(headers, content), who.name
+            if split.path == "/api/version":
+                return Answer(200, {"version": "v2.0"}), who.name
             path = split.path.removeprefix(API)
             if path == split.path:
                 raise answers.not_found(f"path {split.path} was not found")
@@ -191,7 +230,33 @@ class FakeHarbor:
     def _identified(self, headers: Headers) -> access.Identity:
         with self.world.lock:
             self._first_password(headers)
-            return access.identify(self.world, headers)
+            who = access.identify(self.world, headers)
+            user = self._sessions.get(session_of(headers), _Session()).user
+            if who is access.NOBODY and user is not None:
+                row = self.world.table("users").get(user)
+                return access.Identity(row["username"], user=row) if row else who
+            return who
+
+    def checked_for_registry(self, method: str, path: str, headers: Headers) -> str:
+        """Who asks the registry; raises Refused unless they may."""
+        with self.world.lock:
+            who = self._identified(headers)
+            registry.check(self.world, who, method, path)
+            return who.name
+
+    def _session_login(self, headers: Headers, content: bytes) -> Answer:
+        """The login of a browser: by a form, with the session's token."""
+        form = dict(parse_qsl(content.decode()))
+        session = self._sessions.get(session_of(headers))
+        if session is None or headers.get("X-Harbor-CSRF-Token") != session.token:
+            raise answers.forbidden("CSRF token not found in request")
+        digest = self.world.digest(form.get("password", ""))
+        with self.world.lock:
+            for user in self.world.table("users").values():
+                if (user["username"], user["password"]) == (form.get("principal"), digest):
+                    session.user = user["id"]
+                    return answers.OK
+        raise answers.unauthorized()
 
     def _first_password(self, headers: Headers) -> None:
         admin = self.world.table("users")[1]
@@ -216,12 +281,20 @@ class FakeHarbor:
             self.world["database"] = name or known
             if known and name and name != known:
                 self.world.begin_anew(name)
+                self._register_trivy()
+
+    def _register_trivy(self) -> None:
+        """Core does it at its start, where Trivy is deployed."""
+        rows = self.world.table("scanners").values()
+        if self.settings.trivy and not any(row["name"] == "Trivy" for row in rows):
+            kinds.scanners.add(self.world, "Trivy", self.settings.trivy)
 
     def _refuse_forgery(self, method: str, headers: Headers) -> None:
         cookies = headers.get("Cookie", "")
         if method in _SAFE or not ("sid=" in cookies or "_gorilla_csrf=" in cookies):
             return
-        if headers.get("X-Harbor-CSRF-Token") not in self._sessions.values():
+        session = self._sessions.get(session_of(headers))
+        if session is None or headers.get("X-Harbor-CSRF-Token") != session.token:
             raise answers.forbidden("CSRF token not found in request")
 
     def _refuse_while_down(self, method: str, path: str) -> None:
@@ -240,7 +313,24 @@ class FakeHarbor:
 
     def token_for(self, session: str) -> str:
         """The CSRF token of a session."""
-        return self._sessions.setdefault(session, secrets.token_urlsafe(32))
+        return self._sessions.setdefault(session, _Session(secrets.token_urlsafe(32))).token
+
+
+@dataclass
+class _Session:
+    """A browser's session: its CSRF token, and the id of the user who has logged in."""
+
+    token: str = ""
+    user: int | None = None
+
+
+def session_of(headers: Headers) -> str:
+    """The session of the cookie that came back, "" for none."""
+    for cookie in headers.get("Cookie", "").split(";"):
+        name, _, value = cookie.strip().partition("=")
+        if name == "sid":
+            return value
+    return ""
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -281,8 +371,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         harbor = self.server.harbor
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
+        if path.startswith("/v2/") and not harbor.is_dead:
+            self._serve_registry(path)
+            return
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if path.startswith("/fake-harbor/"):
             self._send(self._control(path.removeprefix("/fake-harbor/"), content))
             return
@@ -306,6 +399,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 answer, who = harbor.answer(self.command, self.path, self.headers, content)
             except CoreDies as died:
                 answer = died.answer
+            except Hangs as hanging:
+                time.sleep(hanging.seconds)
             if any(fault.kind == "reset after" for fault in due):
                 answer = None
         harbor.faults.saw(Seen(self.command, self.path, who, answer.status if answer else 0))
@@ -313,6 +408,54 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._reset()
         else:
             self._send(answer)
+
+    def _serve_registry(self, path: str) -> None:
+        harbor = self.server.harbor
+        try:
+            who = harbor.checked_for_registry(self.command, path, self.headers)
+            backend = harbor.backend
+            if path == "/v2/":
+                self._without_body(Answer(200, {}))
+            elif backend is None:
+                self._without_body(registry.no_backend())
+            else:
+                self._forward(backend, path, who)
+        except Refused as refused:
+            self._without_body(refused.answer)
+
+    def _without_body(self, answer: Answer) -> None:
+        """Answers without reading what was sent, which must not be taken for the next call."""
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
+        self._send(answer)
+
+    def _forward(self, backend: registry.Backend, path: str, who: str) -> None:
+        harbor = self.server.harbor
+        try:
+            connection, answer = registry.forward(
+                backend, self.command, self.path, self.headers, self.rfile
+            )
+        except OSError:
+            self._without_body(registry.no_backend())
+            return
+        try:
+            host = self.headers.get("Host", "")
+            with harbor.world.lock:
+                registry.learn(harbor.world, self.command, path, answer.status, answer.headers)
+                harbor.world.save()
+            self.send_response(answer.status)
+            for name, value in registry.headers_for_the_client(backend, answer, host):
+                self.send_header(name, value)
+            length = answer.headers.get("Content-Length")
+            whole = answer.read() if length is None else b""
+            self.send_header("Content-Length", length or str(len(whole)))
+            self.end_headers()
+            self.wfile.write(whole)
+            while piece := answer.read(65536):
+                self.wfile.write(piece)
+        finally:
+            connection.close()
+        harbor.faults.saw(Seen(self.command, self.path, who, answer.status))
 
     def _send(self, answer: Answer) -> None:
         content = answer.content
@@ -328,9 +471,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _send_cookies(self) -> None:
-        cookies = self.headers.get("Cookie", "")
-        sid = next((c.strip()[4:] for c in cookies.split(";") if c.strip()[:4] == "sid="), None)
-        if sid is not None:
+        sid = session_of(self.headers)
+        if sid:
             token = self.server.harbor.token_for(sid)
             self.send_header("X-Harbor-Csrf-Token", token)
             self.send_header("Set-Cookie", f"_gorilla_csrf={token}; Path=/; HttpOnly")

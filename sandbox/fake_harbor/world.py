@@ -145,7 +145,7 @@ def _fresh(database: str) -> Row:
         "configurations": dict(defaults.CONFIGURATIONS),
         "secrets": {},
         "schedules": {},
-        "allowlist": {"id": 0, "items": [], "expires_at": None, **times},
+        "allowlist": {"id": 1, "items": [], "expires_at": None, **times},
     }
 
 

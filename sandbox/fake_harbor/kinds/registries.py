@@ -189,8 +189,7 @@ def _check_reachable(call: Call, registry: Row, secret: str | None) -> None:
         raise answers.bad_request(_UNHEALTHY)
     # Harbor asks Docker Hub itself, whatever address is given.
     asked = "https://hub.docker.com" if kind == "docker-hub" else url
-    reachable = call.settings.reachable
-    if reachable is not None and not any(asked.startswith(begin) for begin in reachable):
+    if not call.settings.reaches(asked):
         raise answers.internal_error() if kind == "harbor" else answers.bad_request(_UNHEALTHY)
     login = call.settings.logins.get(url)
     if login is None or secret is None:

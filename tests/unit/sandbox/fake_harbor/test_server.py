@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.fake_harbor import FakeHarbor, Fault, Seen
-
-from .conftest import ADMIN, Client
+from tests.support.harbor_client import ADMIN, Client
 
 
 def test_a_wrong_password_makes_nobody_of_the_asker(client: Client) -> None:
@@ -25,11 +24,11 @@ def test_a_wrong_password_makes_nobody_of_the_asker(client: Client) -> None:
 def test_a_cookie_that_comes_back_needs_a_token(client: Client) -> None:
     first = client.ask("GET", "/projects/library")
     cookie = first.headers["Set-Cookie"].partition(";")[0]
-    refused = client.ask("PUT", "/projects/library", {}, Cookie=cookie)
+    refused = client.ask("PUT", "/projects/library", {}, headers={"Cookie": cookie})
     assert (refused.status, refused.message) == (403, "CSRF token not found in request")
-    token = client.ask("GET", "/health", Cookie=cookie).headers["X-Harbor-Csrf-Token"]
+    token = client.ask("GET", "/health", headers={"Cookie": cookie}).headers["X-Harbor-Csrf-Token"]
     kept = {"Cookie": cookie, "X-Harbor-CSRF-Token": token}
-    assert client.ask("PUT", "/projects/library", {}, **kept).status == 200
+    assert client.ask("PUT", "/projects/library", {}, headers=kept).status == 200
 
 
 @pytest.mark.parametrize(
