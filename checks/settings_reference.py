@@ -113,6 +113,7 @@ def _rows(
         key = f"{path}.{spec.key_of(field, name)}".lstrip(".")
         is_list = get_origin(bare) is tuple
         items = spec.models_of(get_args(bare)[0]) if is_list else []
+        named = spec.models_of(get_args(bare)[1]) if get_origin(bare) is dict else []
         yield _line(
             f"`{key}`",
             _type(bare),
@@ -128,8 +129,9 @@ def _rows(
                 only_with = f"With {tag} `{_tag_of(member, tag)}`: "
                 yield from _rows(member, key, given, but=tag, condition=only_with)
         else:
-            for member in (*models, *items):
-                yield from _rows(member, f"{key}[]" if is_list else key, given)
+            below = f"{key}[]" if is_list else f"{key}.<name>" if named else key
+            for member in (*models, *items, *named):
+                yield from _rows(member, below, given)
 
 
 def _tag_row(model: type[BaseModel], name: str, path: str, description: str) -> str:

@@ -21,26 +21,16 @@ from components.settings.harbor import HarborReplicas, HarborSettings
 from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
 from components.settings.metrics import MetricsSettings
 from components.settings.network_policies import CiliumGateway, NetworkPoliciesSettings
+from components.settings.schema.problems import Problem
 from components.settings.schema.rules import REMOVE
 from components.settings.sealing import SealingSettings
 from components.settings.storage.base import StorageKind
 from components.settings.trivy import TrivySettings
 from components.settings.valkey import SharedValkey, ValkeySettings
 
-Path = tuple[str | int, ...]
-
 MINIMAL_POOL = 10
 """Connections that each pod needs at least: with fewer, a few pushes at once make Harbor's core
 wait for connections that it holds itself."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """A setting that is valid by itself, but not together with the others."""
-
-    path: Path
-    reason: str
-    example: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

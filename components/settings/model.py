@@ -17,6 +17,7 @@ from components.settings.harbor import HarborSettings
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.metrics import MetricsSettings
 from components.settings.network_policies import NetworkPoliciesSettings
+from components.settings.registry.section import RegistrySettings
 from components.settings.rotation import RotationSettings
 from components.settings.schema.rules import FQDN, Section, refuse
 from components.settings.sealing import SealingSettings
@@ -59,6 +60,8 @@ class Settings(Section):
     """Whose images may run in the cluster."""
     trivy: TrivySettings = TrivySettings()
     """Harbor's vulnerability scanner."""
+    registry: RegistrySettings = RegistrySettings()
+    """What Harbor holds beside images: projects, caches, mirrors, robots, schedules, login."""
     metrics: MetricsSettings = MetricsSettings()
     """Metrics for Prometheus."""
     rotation: RotationSettings = RotationSettings()

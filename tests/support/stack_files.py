@@ -45,6 +45,7 @@ TEXTS: tuple[str, ...] = (
     "hetzner/fsn1/nizwa-harbor",
     "ghcr.io/cloudnative-pg/postgresql:17.5",
     "sealing-nizwa.pem",
+    *("pull", "scan:create", "project:list", "CVE-2024-3094", "2027-01-31", "#0065ab", "daily"),
     PEM,
     _PUBLIC_KEY,
 )
@@ -72,6 +73,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(get_args(bare))
     if get_origin(bare) is tuple:
         return st.lists(values(get_args(bare)[0]), max_size=3)
+    if get_origin(bare) is dict and get_args(bare)[1] is not str:
+        return named(get_args(bare)[1])
     if get_origin(bare) is dict:
         pair = st.sampled_from(["nizwa", "a.b", "quay.io"]), st.sampled_from(["nizwa", "proxy-1"])
         return st.dictionaries(*pair, max_size=2)
@@ -83,6 +86,14 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     assert bare is str, bare
     default = None if field is None or field.is_required() else field.default
     return st.sampled_from(texts_for(rules, default))
+
+
+@st.composite
+def named(draw: st.DrawFn, hint: Any) -> dict[str, Any]:
+    """An object of names that a person chooses. (As one composite: a strategy of all that can be
+    below it is too large to be printed.)"""
+    names = draw(st.lists(st.sampled_from(["nizwa", "a.b"]), max_size=1))
+    return {name: draw(values(hint)) for name in names}
 
 
 def sections(model: type[BaseModel], among: list[type[BaseModel]]) -> st.SearchStrategy[Any]:
@@ -111,14 +122,22 @@ def leaves(value: Any, path: spec.Path = ()) -> list[spec.Path]:
     return [path]
 
 
-FREE = frozenset({"annotations", "labels", "nodeSelector", "podLabels", "projects", "tags"})
-"""Objects whose keys are a person's own."""
+FREE = frozenset(
+    {"annotations", "groups", "nodeSelector", "permissions", "podLabels", "tags", "users"}
+)
+"""Objects of texts whose keys are a person's own."""
+NAMED = frozenset(
+    {"labels", "mirrors", "projects", "proxyCaches", "replications", "robots", "webhooks"}
+)
+"""Objects whose keys are a person's own, and whose values may have settings."""
 
 
 def objects(value: Any, path: spec.Path = ()) -> list[spec.Path]:
     """The paths of all objects whose keys are those of settings."""
     if path and path[-1] in FREE:
         return []
+    if path and path[-1] in NAMED and isinstance(value, Mapping):
+        return [each for key, item in value.items() for each in objects(item, (*path, key))]
     if isinstance(value, Mapping):
         below = [each for key, item in value.items() for each in objects(item, (*path, key))]
         return [path, *below]
