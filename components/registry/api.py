@@ -388,6 +388,11 @@ class Harbor:
 
     def _refusal(self, call: str, answer: Answer) -> HarborError:
         message = last_line(answer.body)
+        if answer.status == 403 and "read only mode" in message:
+            message = (
+                "Harbor is in read-only mode and refuses every change: say "
+                "`registry.system.readOnly: false` first, and everything else in a later run"
+            )
         for secret in list(self._shared.hidden):
             message = message.replace(secret, "<secret>")
         may_pass = answer.status in _PASSING or answer.status >= 500

@@ -267,5 +267,78 @@ class Member(_Resource):
         super().__init__("Member", resource, inputs, opts)
 
 
+class Webhook(_Resource):
+    """What Harbor tells another service about a project.
+
+    `kind`: http or slack. `events`: Harbor's names. `authorization`: a secret, the value of that
+    header. `format`: Default or CloudEvents, "" for Harbor's own; none for slack.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        project: pulumi.Input[str],
+        name: str,
+        url: pulumi.Input[str],
+        events: Sequence[str],
+        kind: str = "http",
+        authorization: pulumi.Input[str] | None = None,
+        format: str = "",  # noqa: A002
+        tls_verify: bool = True,
+        enabled: bool = True,
+        description: str = "",
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {
+            "project": project,
+            "name": name,
+            "url": url,
+            "kind": kind,
+            "events": list(events),
+            "authorization": _secret(authorization),
+            "format": format,
+            "tlsVerify": tls_verify,
+            "enabled": enabled,
+            "description": description,
+        }
+        super().__init__("Webhook", resource, inputs, opts)
+
+
+class Schedule(_Resource):
+    """When a job of Harbor's runs. Removing it removes the schedule.
+
+    `what`: garbageCollection, auditPurge or scanAll. `cron`: six fields, "" for never.
+    `parameters`: Harbor's, by its names; scanAll has none.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        what: str,
+        cron: str,
+        parameters: Mapping[str, Any] | None = None,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {"what": what, "cron": cron, "parameters": dict(parameters or {})}
+        super().__init__("Schedule", resource, inputs, opts)
+
+
+class CveAllowlist(_Resource):
+    """Vulnerabilities that block no pull. `expires`: seconds since 1970, None for never. Removing
+    it empties the list."""
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        items: Sequence[str],
+        expires: int | None = None,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        super().__init__("CveAllowlist", resource, {"items": list(items), "expires": expires}, opts)
+
+
 def _secret(value: pulumi.Input[str] | None) -> pulumi.Output[str] | None:
     return None if value is None else pulumi.Output.secret(value)

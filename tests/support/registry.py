@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
@@ -39,9 +39,12 @@ class Direct(ToCluster):
 
 
 class Registry:
-    """A provider over a fake Harbor. `warnings`: what it showed to the user."""
+    """A provider over a fake Harbor. `warnings`: what it showed to the user.
 
-    def __init__(self, harbor: FakeHarbor, **config: Any) -> None:
+    `patience`: seconds that a call waits for a Harbor that does not work; 0 for the program's own.
+    """
+
+    def __init__(self, harbor: FakeHarbor, *, patience: float = 0, **config: Any) -> None:
         self.harbor = harbor
         self.warnings: list[str] = []
         self.connection = Direct(namespace="harbor", api_url=harbor.url)
@@ -49,24 +52,32 @@ class Registry:
             lambda _urn, text: self.warnings.append(text), lambda _config: self.connection
         )
         self.provider.set_up({**CONFIG, **config})
+        if patience:
+            session: Any = self.provider._session  # pyright: ignore[reportPrivateUsage]
+            harbor_ = replace(session.harbor, patience=patience)
+            self.provider._session = replace(session, harbor=harbor_)  # pyright: ignore
 
     def with_account(self) -> Registry:
         """The same, after the program's account was made."""
         self.create("Account", name=ACCOUNT)
         return self
 
-    def create(self, kind: str, **inputs: Any) -> dict[str, Any]:
+    def create(self, kind: str, /, **inputs: Any) -> dict[str, Any]:
         """The outputs of a new resource."""
-        assert self.provider.check(kind, inputs) == []
+        assert self.refused(kind, **inputs) == []
         return self.provider.create("urn", kind, inputs, preview=False)[1]
 
-    def preview(self, kind: str, **inputs: Any) -> dict[str, Any]:
+    def refused(self, kind: str, /, **inputs: Any) -> list[tuple[str, str]]:
+        """What is refused of the inputs, in preview too: (field, sentence)."""
+        return self.provider.check(kind, inputs)
+
+    def preview(self, kind: str, /, **inputs: Any) -> dict[str, Any]:
         return self.provider.create("urn", kind, inputs, preview=True)[1]
 
-    def update(self, kind: str, outputs: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def update(self, kind: str, outputs: dict[str, Any], /, **inputs: Any) -> dict[str, Any]:
         return self.provider.update("urn", kind, outputs, inputs, preview=False)
 
-    def changed(self, kind: str, outputs: dict[str, Any], **inputs: Any) -> tuple[str, ...]:
+    def changed(self, kind: str, outputs: dict[str, Any], /, **inputs: Any) -> tuple[str, ...]:
         """The fields that a preview shows as changed."""
         return self.provider.diff(kind, outputs, inputs).changed
 

@@ -8,6 +8,7 @@ refused, what differs, whether an object that exists already is taken, and what 
 from __future__ import annotations
 
 import hmac
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,13 +92,16 @@ class Difference:
     replaced: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class HalfCreated(Exception):
     """An object exists, and what came after it failed. `outputs`: as far as they are known."""
 
     name: str
     outputs: Tree
     reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Kind:
@@ -242,7 +246,8 @@ class Kind:
                     f"{self.noun} {self.id_of(inputs)}: {name} cannot change from "
                     f"{outputs[name]!r} to {inputs.get(name)!r}. {fixed}"
                 )
-        changed += [name for name in sorted(self.secrets) if _secret_differs(outputs, name, inputs)]
+        declared = self.complete(inputs)
+        changed += [n for n in sorted(self.secrets) if secret_differs(outputs, n, declared)]
         changed += [name for name, well in self.mended.items() if outputs.get(name, well) != well]
         fields = self.fields
         replaced = [name for name in changed if name in fields and fields[name].replaces]
@@ -255,6 +260,10 @@ class Kind:
             if stored is not None:
                 self._take(session, stored, inputs)
         return self.planned(session, inputs)
+
+    def preview_update(self, session: Session, outputs: Tree, inputs: Tree) -> None:
+        """Raises Refused if a preview can tell that an update would be refused."""
+        del session, outputs, inputs
 
     def planned(self, session: Session, inputs: Tree) -> Tree:
         """The outputs before Harbor is asked: what is declared, and what follows from it."""
@@ -294,7 +303,7 @@ class Kind:
         stored = self.find(session, inputs, outputs)
         if stored is None:
             return self.create(session, inputs)[1]
-        secrets = [n for n in sorted(self.secrets) if _secret_differs(outputs, n, inputs)]
+        secrets = [n for n in sorted(self.secrets) if secret_differs(outputs, n, inputs)]
         return self._brought(session, stored, inputs, secrets, outputs)
 
     def read(self, session: Session, id_: str, outputs: Tree) -> Tree | None:
@@ -356,7 +365,7 @@ class Kind:
                     f"it: {told}"
                 )
         digests = {
-            name + _DIGEST: _digest(inputs[name])
+            name + _DIGEST: digest(inputs[name])
             for name in sorted(self.secrets)
             if inputs[name] is not None
         }
@@ -377,13 +386,14 @@ def digest_name(secret: str) -> str:
     return secret + _DIGEST
 
 
-def _digest(value: Any, salt: bytes | None = None) -> str:
-    """Salt and keyed digest of a secret, as `salt:digest` in hex."""
+def digest(value: Any, salt: bytes | None = None) -> str:
+    """Salt and keyed digest of a secret, or of an object of secrets, as `salt:digest` in hex."""
     salt = salt or os.urandom(16)
-    return f"{salt.hex()}:{revision({'value': str(value)}, salt=salt)}"
+    text = json.dumps(value, sort_keys=True) if isinstance(value, dict) else str(value)
+    return f"{salt.hex()}:{revision({'value': text}, salt=salt)}"
 
 
-def _secret_differs(outputs: Tree, name: str, inputs: Tree) -> bool:
+def secret_differs(outputs: Tree, name: str, inputs: Tree) -> bool:
     """Whether a secret is not the one that was written last."""
     value, kept = inputs.get(name), outputs.get(name + _DIGEST)
     if value is None:
@@ -391,4 +401,4 @@ def _secret_differs(outputs: Tree, name: str, inputs: Tree) -> bool:
     if value is UNKNOWN or kept is UNKNOWN or not kept:
         return True
     salt = bytes.fromhex(str(kept).partition(":")[0])
-    return not hmac.compare_digest(_digest(value, salt), str(kept))
+    return not hmac.compare_digest(digest(value, salt), str(kept))

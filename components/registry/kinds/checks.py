@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
+from components.settings.registry.cron import NoSchedule, six_fields
+
 Check = Callable[[Any], str | None]
 
 
@@ -47,6 +49,25 @@ def texts(value: Any) -> str | None:
         isinstance(item, str) for item in cast("list[Any]", value)
     )
     return None if is_list else "has to be a list of texts"
+
+
+def cron(value: Any) -> str | None:
+    """Six fields as Harbor takes them, or "" for none. Harbor hangs on a date that never comes."""
+    if value == "":
+        return None
+    try:
+        is_taken = isinstance(value, str) and six_fields(value) == value
+    except NoSchedule as error:
+        return f"has to be cron of six fields, not {value!r}: {error}"
+    return None if is_taken else f"has to be cron of six fields, not {value!r}"
+
+
+def distinct(value: Any) -> str | None:
+    """Texts that are not empty, none of them twice."""
+    listed = cast("list[Any]", value) if texts(value) is None else None
+    if listed is None or "" in listed or len(set(listed)) != len(listed):
+        return "has to be a list of texts that are not empty, none of them twice"
+    return None
 
 
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -131,6 +132,9 @@ class RegistryProvider:
         of, session = _kind(kind), self._for(urn)
         if not preview:
             return of.update(session, outputs, inputs)
+        with suppress(HarborDown, LoginRefused):
+            hurried = replace(session, harbor=session.harbor.hurried())
+            of.preview_update(hurried, outputs, inputs)
         known = {name: outputs[name] for name in of.computed if name in outputs}
         return {**of.planned(session, inputs), **known}
 

@@ -1,0 +1,260 @@
+"""The traps of Harbor's API: each test fails without what is done about one of them.
+
+`test_the_traps_are_counted` has their number.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from components.registry import connection
+from components.registry.errors import HarborError, Refused
+from components.registry.kinds.base import HalfCreated
+from sandbox.fake_harbor.server import FakeHarbor
+from tests.support.registry import ADMIN_PASSWORD, Registry
+
+TRAPS = 20
+
+REFUSED = (Refused, HarborError, HalfCreated)
+
+
+def test_the_traps_are_counted() -> None:
+    names = [name for name in vars(sys.modules[__name__]) if name.startswith("test_trap_")]
+    assert len(names) == TRAPS
+
+
+@pytest.fixture
+def harbor() -> Iterator[FakeHarbor]:
+    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
+        yield harbor
+
+
+@pytest.fixture
+def registry(harbor: FakeHarbor) -> Registry:
+    return Registry(harbor).with_account()
+
+
+def writes(harbor: FakeHarbor, path: str) -> list[str]:
+    """The methods that changed something at a path, in their order."""
+    return [call.method for call in harbor.calls() if path in call.path and call.method != "GET"]
+
+
+# ---- schedules ------------------------------------------------------------------------------
+
+GC: dict[str, Any] = {
+    "what": "garbageCollection",
+    "cron": "0 0 3 * * 0",
+    "parameters": {"delete_untagged": True, "workers": 2},
+}
+
+
+def test_trap_an_unset_schedule_has_an_empty_body(registry: Registry) -> None:
+    imported = registry.read("Schedule", "garbageCollection", {})
+    assert imported == {"what": "garbageCollection", "cron": "", "parameters": {}}
+
+
+def test_trap_the_type_of_a_schedule_says_nothing(registry: Registry) -> None:
+    outputs = registry.create("Schedule", **GC)
+    body = {"schedule": {"type": "Hourly", "cron": GC["cron"]}, "parameters": GC["parameters"]}
+    registry.ask("PUT", "/system/gc/schedule", body)
+
+    refreshed = registry.read("Schedule", "garbageCollection", outputs)
+    assert refreshed is not None
+    assert registry.changed("Schedule", refreshed, **GC) == ()
+
+
+def test_trap_writes_of_schedules_at_once_fail_so_they_queue(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    def one(hour: int) -> None:
+        registry.create("Schedule", **{**GC, "cron": f"0 0 {hour} * * *"})
+
+    registry = Registry(harbor, adopt=True)
+    threads = [threading.Thread(target=one, args=(hour,)) for hour in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    statuses = {call.status for call in harbor.calls() if "/system/gc/schedule" in call.path}
+    assert statuses == {200}
+
+
+def test_trap_a_schedule_that_somebody_else_writes_meanwhile_is_written_again(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    harbor.settings.seconds_of_a_schedule_write = 0.5
+    body = {"schedule": {"type": "Daily", "cron": "0 0 0 * * *"}, "parameters": GC["parameters"]}
+    other = threading.Thread(target=lambda: registry.ask("PUT", "/system/gc/schedule", body))
+    other.start()
+    while "gc" not in harbor.settings.writing:
+        pass
+    Registry(harbor, adopt=True).create("Schedule", **GC)
+    other.join()
+    assert registry.ask("GET", "/system/gc/schedule")["schedule"]["cron"] == GC["cron"]
+    assert 404 in {call.status for call in harbor.calls()}
+
+
+def test_trap_a_purge_is_removed_with_parameters_that_are_valid(registry: Registry) -> None:
+    parameters = {"audit_retention_hour": 24, "include_event_types": "create_artifact"}
+    outputs = registry.create(
+        "Schedule", what="auditPurge", cron="0 0 3 * * *", parameters=parameters
+    )
+    registry.delete("Schedule", outputs)
+    assert registry.ask("GET", "/system/purgeaudit/schedule") is None
+
+
+def test_trap_a_scan_of_everything_needs_a_scanner_and_one_sentence_says_so(
+    registry: Registry,
+) -> None:
+    (scanner,) = registry.ask("GET", "/scanners")
+    registry.ask("DELETE", f"/scanners/{scanner['uuid']}")
+
+    with pytest.raises(REFUSED, match=r"Harbor has no scanner.*`trivy\.enabled: true`"):
+        registry.create("Schedule", what="scanAll", cron="0 0 0 * * *")
+    unset = registry.create("Schedule", what="scanAll", cron="")
+    registry.delete("Schedule", unset)
+
+
+def test_trap_parameters_of_another_type_are_taken_for_0(registry: Registry) -> None:
+    for parameters in (
+        {"delete_untagged": "true", "workers": 2},
+        {"delete_untagged": True, "workers": "2"},
+        {"delete_untagged": True, "workers": 11},
+        {"delete_untagged": True},
+        {"delete_untagged": True, "workers": 2, "dry_run": True},
+    ):
+        assert registry.refused("Schedule", **{**GC, "parameters": parameters}), parameters
+
+
+def test_trap_a_date_that_never_comes_hangs_jobservice(registry: Registry) -> None:
+    for cron in ("0 0 0 31 2 *", "0 0 0 30 2 *", "0 0 * * *", "5 0 0 * * *", "@daily"):
+        assert registry.refused("Schedule", **{**GC, "cron": cron}), cron
+
+
+def test_trap_a_jobservice_in_a_loop_does_not_answer_and_one_sentence_says_so(
+    harbor: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harbor.settings.looping.add("gc")
+    harbor.settings.seconds_of_a_hang = 1
+    monkeypatch.setattr(connection, "_SECONDS", urllib3.Timeout(connect=1, read=0.2))
+    with pytest.raises(REFUSED, match="restart Deployment harbor-jobservice"):
+        Registry(harbor, patience=1).create("Schedule", **GC)
+
+
+# ---- the CVE allowlist ----------------------------------------------------------------------
+
+
+def test_trap_an_allowlist_without_an_end_never_ends(registry: Registry) -> None:
+    outputs = registry.create("CveAllowlist", items=["CVE-1"])
+    assert "expires_at" not in registry.ask("GET", "/system/CVEAllowlist")
+    assert registry.refused("CveAllowlist", items=["CVE-1"], expires=0)
+
+    registry.ask("PUT", "/system/CVEAllowlist", {"items": [{"cve_id": "CVE-1"}], "expires_at": 0})
+    refreshed = registry.read("CveAllowlist", "system", outputs)
+    assert refreshed is not None
+    assert registry.changed("CveAllowlist", refreshed, items=["CVE-1"]) == ("expires",)
+
+
+def test_trap_an_entry_twice_is_a_500(registry: Registry) -> None:
+    assert registry.refused("CveAllowlist", items=["CVE-1", "CVE-1"])
+    assert registry.refused("CveAllowlist", items=[""])
+
+
+def test_trap_only_admin_writes_the_allowlist(harbor: FakeHarbor, registry: Registry) -> None:
+    registry.create("CveAllowlist", items=["CVE-1"])
+    (put,) = [call for call in harbor.calls() if call.method == "PUT"]
+    assert put.who == "admin"
+
+
+# ---- webhooks -------------------------------------------------------------------------------
+
+HOOK: dict[str, Any] = {
+    "project": "apps",
+    "name": "build",
+    "url": "https://hooks.test/x",
+    "events": ["PUSH_ARTIFACT"],
+}
+
+
+def hook(registry: Registry) -> dict[str, Any]:
+    (row,) = registry.ask("GET", "/projects/apps/webhook/policies")
+    return row
+
+
+def test_trap_a_webhook_is_off_unless_enabled_is_sent(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("Webhook", **HOOK)
+    assert hook(registry)["enabled"]
+    registry.update("Webhook", outputs, **{**HOOK, "url": "https://hooks.test/y"})
+    assert hook(registry)["enabled"]
+
+
+def test_trap_a_header_that_harbor_shows_is_compared_and_not_kept(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    inputs = {**HOOK, "authorization": "Bearer topsecret"}
+    outputs = registry.create("Webhook", **inputs)
+    row = hook(registry)
+    row["targets"][0]["auth_header"] = "Bearer bypassed"
+    registry.ask("PUT", f"/projects/apps/webhook/policies/{row['id']}", row)
+
+    refreshed = registry.read("Webhook", "apps/build", outputs)
+    assert refreshed is not None
+    assert "bypassed" not in str(refreshed) and "topsecret" not in str(refreshed)
+    assert registry.changed("Webhook", refreshed, **inputs) == ("authorizationIsDeclared",)
+    outputs = registry.update("Webhook", refreshed, **inputs)
+    assert hook(registry)["targets"][0]["auth_header"] == "Bearer topsecret"
+    assert registry.changed("Webhook", outputs, **inputs) == ()
+
+
+def test_trap_a_header_that_is_no_longer_declared_goes(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("Webhook", **HOOK, authorization="Bearer topsecret")
+    assert registry.changed("Webhook", outputs, **HOOK) == ("authorization",)
+    registry.update("Webhook", outputs, **HOOK)
+    assert "auth_header" not in hook(registry)["targets"][0]
+
+
+def test_trap_somebody_elses_header_is_never_repeated(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    body = {
+        "name": "build",
+        "enabled": True,
+        "event_types": ["PUSH_ARTIFACT"],
+        "targets": [
+            {"type": "http", "address": "https://hooks.test/x", "auth_header": "Bearer theirs"}
+        ],
+    }
+    registry.ask("POST", "/projects/apps/webhook/policies", body)
+    with pytest.raises(REFUSED, match="authorization is another one") as refusal:
+        registry.create("Webhook", **HOOK, authorization="Bearer ours")
+    assert "theirs" not in str(refusal.value)
+
+
+def test_trap_slack_takes_no_format(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    assert registry.refused("Webhook", **HOOK, kind="slack", format="Default")
+    outputs = registry.create("Webhook", **HOOK, kind="slack")
+    assert registry.changed("Webhook", outputs, **HOOK, kind="slack") == ()
+
+
+def test_trap_an_address_without_a_scheme_is_taken(registry: Registry) -> None:
+    assert registry.refused("Webhook", **{**HOOK, "url": "hooks.test/x"})
+
+
+def test_trap_events_come_in_any_order(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    events = ["PUSH_ARTIFACT", "PULL_ARTIFACT"]
+    outputs = registry.create("Webhook", **{**HOOK, "events": events})
+    assert registry.changed("Webhook", outputs, **{**HOOK, "events": events[::-1]}) == ()
+
+
+def test_trap_read_only_refuses_all_else_and_one_sentence_says_so(registry: Registry) -> None:
+    registry.ask("PUT", "/configurations", {"read_only": True})
+    with pytest.raises(REFUSED, match=r"`registry\.system\.readOnly: false` first"):
+        registry.create("Project", name="apps")
