@@ -305,6 +305,45 @@ class Webhook(_Resource):
         super().__init__("Webhook", resource, inputs, opts)
 
 
+class ImmutableTags(_Resource):
+    """The rules of a project by which tags are neither moved nor deleted.
+
+    `rules`: [{repositories, repositoriesExcluded, tags, tagsExcluded, enabled}], each a pattern.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        project: pulumi.Input[str],
+        rules: Sequence[Object],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        super().__init__(
+            "ImmutableTags", resource, {"project": project, "rules": list(rules)}, opts
+        )
+
+
+class Retention(_Resource):
+    """The rules of a project by which tags are kept; all others are deleted by the schedule.
+
+    `rules`: [{template, number, repositories, repositoriesExcluded, tags, tagsExcluded, untagged}].
+    `cron`: six fields, "" for no schedule.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        project: pulumi.Input[str],
+        rules: Sequence[Object],
+        cron: str = "",
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {"project": project, "cron": cron, "rules": list(rules)}
+        super().__init__("Retention", resource, inputs, opts)
+
+
 class Schedule(_Resource):
     """When a job of Harbor's runs. Removing it removes the schedule.
 

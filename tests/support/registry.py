@@ -8,6 +8,7 @@ from typing import Any
 
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
 from components.registry.connection import ToCluster
+from components.registry.kinds.base import Session
 from components.registry.plugin.provider import RegistryProvider
 from sandbox.fake_harbor.server import FakeHarbor
 
@@ -53,9 +54,16 @@ class Registry:
         )
         self.provider.set_up({**CONFIG, **config})
         if patience:
-            session: Any = self.provider._session  # pyright: ignore[reportPrivateUsage]
-            harbor_ = replace(session.harbor, patience=patience)
-            self.provider._session = replace(session, harbor=harbor_)  # pyright: ignore
+            client = replace(self.session.harbor, patience=patience)
+            self.provider._session = replace(  # pyright: ignore[reportPrivateUsage]
+                self.session, harbor=client
+            )
+
+    @property
+    def session(self) -> Session:
+        session = self.provider._session  # pyright: ignore[reportPrivateUsage]
+        assert session is not None
+        return session
 
     def with_account(self) -> Registry:
         """The same, after the program's account was made."""
@@ -91,7 +99,7 @@ class Registry:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """What a person does in Harbor's UI, as admin."""
-        harbor: Any = self.provider._session.harbor  # pyright: ignore
+        harbor = self.session.harbor
         if method == "GET":
             return harbor.get(path, who="admin")
         call = {"POST": harbor.post, "PUT": harbor.put, "PATCH": harbor.patch}

@@ -216,6 +216,71 @@ CASES = [
         seen="authorizationIsDeclared",
     ),
     Case(
+        kind="ImmutableTags",
+        id="apps",
+        inputs={
+            "project": "apps",
+            "rules": [
+                {"repositories": "**", "tags": "v*"},
+                {"repositories": "base/*", "tagsExcluded": "sha256-*", "enabled": False},
+            ],
+        },
+        before=(APPS,),
+        other={
+            "rules": [
+                {"repositories": "**", "tags": "v*", "enabled": False},
+                {"tags": "release-*"},
+                {"repositoriesExcluded": "scratch/**", "tags": "r*"},
+            ],
+        },
+        by_hand=(
+            "POST",
+            "/projects/apps/immutabletagrules",
+            {
+                "action": "immutable",
+                "template": "immutable_template",
+                "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": "x"}],
+                "scope_selectors": {
+                    "repository": [
+                        {"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}
+                    ]
+                },
+            },
+        ),
+        seen="rules",
+    ),
+    Case(
+        kind="Retention",
+        id="apps",
+        inputs={
+            "project": "apps",
+            "cron": "0 0 3 * * *",
+            "rules": [
+                {"template": "latestPushedK", "number": 10},
+                {"template": "always", "repositories": "base", "tags": "{v*,prod}"},
+            ],
+        },
+        before=(APPS,),
+        other={
+            "cron": "",
+            "rules": [
+                {"template": "nDaysSinceLastPull", "number": 5, "untagged": False},
+                {"template": "latestPulledN", "number": 2, "tagsExcluded": "tmp-*"},
+            ],
+        },
+        by_hand=(
+            "PUT",
+            "/retentions/{id}",
+            {
+                "algorithm": "or",
+                "rules": [],
+                "trigger": {"kind": "Schedule", "settings": {"cron": "0 0 3 * * *"}},
+                "scope": {"level": "project", "ref": 2},
+            },
+        ),
+        seen="rules",
+    ),
+    Case(
         kind="Schedule",
         id="garbageCollection",
         inputs={

@@ -15,11 +15,13 @@ import urllib3
 
 from components.registry import connection
 from components.registry.errors import HarborError, Refused
+from components.registry.kinds import KINDS
 from components.registry.kinds.base import HalfCreated
+from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
 
-TRAPS = 20
+TRAPS = 35
 
 REFUSED = (Refused, HarborError, HalfCreated)
 
@@ -170,6 +172,194 @@ def test_trap_only_admin_writes_the_allowlist(harbor: FakeHarbor, registry: Regi
     registry.create("CveAllowlist", items=["CVE-1"])
     (put,) = [call for call in harbor.calls() if call.method == "PUT"]
     assert put.who == "admin"
+
+
+# ---- immutable tags -------------------------------------------------------------------------
+
+RULES = "/projects/apps/immutabletagrules"
+
+
+def immutable(*rules: dict[str, Any]) -> dict[str, Any]:
+    return {"project": "apps", "rules": list(rules)}
+
+
+def test_trap_a_new_immutable_rule_is_in_force_whatever_it_says(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    registry.create("ImmutableTags", **immutable({"tags": "v*", "enabled": False}))
+    (rule,) = registry.ask("GET", RULES)
+    assert rule["disabled"]
+
+
+def test_trap_a_put_that_changes_disabled_changes_nothing_else(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("ImmutableTags", **immutable({"tags": "v*"}))
+    other = immutable({"tags": "w*", "enabled": False})
+    registry.update("ImmutableTags", outputs, **other)
+    (rule,) = registry.ask("GET", RULES)
+    assert rule["disabled"] and rule["tag_selectors"][0]["pattern"] == "w*"
+
+    registry.update("ImmutableTags", outputs, **immutable({"tags": "x*"}))
+    (rule,) = registry.ask("GET", RULES)
+    assert not rule.get("disabled") and rule["tag_selectors"][0]["pattern"] == "x*"
+
+
+def test_trap_an_immutable_rule_that_stays_is_not_written(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("ImmutableTags", **immutable({"tags": "v*"}, {"tags": "w*"}))
+    harbor.calls(forget=True)
+    registry.update("ImmutableTags", outputs, **immutable({"tags": "w*"}))
+    assert writes(harbor, RULES) == ["DELETE"]
+
+
+def test_trap_equal_immutable_rules_are_refused(registry: Registry) -> None:
+    assert registry.refused("ImmutableTags", **immutable({"tags": "v*"}, {"tags": "v*"}))
+    assert registry.refused("ImmutableTags", **immutable({}, {"tags": "**"}))
+
+
+def test_trap_rules_of_an_interrupted_run_are_taken_and_a_persons_are_not(
+    registry: Registry,
+) -> None:
+    registry.create("Project", name="apps")
+    registry.create("ImmutableTags", **immutable({"tags": "v*"}))
+    registry.create("ImmutableTags", **immutable({"tags": "v*"}, {"tags": "w*"}))
+    assert len(registry.ask("GET", RULES)) == 2
+    with pytest.raises(REFUSED, match="w\\*"):
+        registry.create("ImmutableTags", **immutable({"tags": "v*"}))
+
+
+# ---- retention ------------------------------------------------------------------------------
+
+KEEP: dict[str, Any] = {
+    "project": "apps",
+    "rules": [{"template": "latestPushedK", "number": 10}],
+}
+
+
+def policy(registry: Registry, project: str = "apps") -> dict[str, Any]:
+    metadata = registry.ask("GET", f"/projects/{project}")["metadata"]
+    return registry.ask("GET", f"/retentions/{metadata['retention_id']}")
+
+
+def test_trap_a_trigger_without_settings_ends_core_so_they_are_always_sent(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("Retention", **KEEP)
+    assert policy(registry)["trigger"]["settings"] == {"cron": ""}
+    registry.update("Retention", outputs, **{**KEEP, "cron": "0 0 3 * * *"})
+    registry.update("Retention", outputs, **KEEP)
+    assert policy(registry)["trigger"]["settings"] == {"cron": ""}
+    registry.ask("DELETE", "/projects/apps")
+    assert not harbor.is_dead
+
+
+def test_trap_another_tools_trigger_without_settings_is_told(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    body = {
+        "algorithm": "or",
+        "rules": [],
+        "trigger": {"kind": "Schedule"},
+        "scope": {"level": "project", "ref": 2},
+    }
+    registry.ask("POST", "/retentions", body)
+    with pytest.raises(REFUSED, match="core ends when the project is deleted"):
+        Registry(registry.harbor, adopt=True).create("Retention", **KEEP)
+
+
+def test_trap_a_proxy_cache_has_a_policy_from_the_beginning(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    registry.create("Endpoint", name="ghcr", type="github-ghcr", url="https://ghcr.io")
+    registry.create("Project", name="cache", endpoint="ghcr")
+    harbor.calls(forget=True)
+    registry.create(
+        "Retention", project="cache", rules=[{"template": "nDaysSinceLastPull", "number": 30}]
+    )
+    assert writes(harbor, "/retentions") == ["PUT"]
+    assert policy(registry, "cache")["rules"][0]["params"] == {"nDaysSinceLastPull": 30}
+
+
+def test_trap_a_persons_policy_of_a_cache_is_kept(registry: Registry) -> None:
+    registry.create("Endpoint", name="ghcr", type="github-ghcr", url="https://ghcr.io")
+    registry.create("Project", name="cache", endpoint="ghcr")
+    stored = policy(registry, "cache")
+    stored["rules"][0]["params"] = {"nDaysSinceLastPull": 99}
+    registry.ask("PUT", f"/retentions/{stored['id']}", stored)
+    with pytest.raises(REFUSED, match="99"):
+        registry.create("Retention", **{**KEEP, "project": "cache"})
+
+
+def test_trap_a_policy_that_is_gone_is_a_500_or_a_400(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("Retention", **KEEP)
+    registry.harbor.world.table("retentions").clear()
+    assert registry.read("Retention", "apps", outputs) is None
+
+    registry.create("Project", name="other")
+    outputs = registry.create("Retention", **{**KEEP, "project": "other"})
+    stale = policy(registry, "other")
+    registry.ask("DELETE", f"/retentions/{stale['id']}")
+    kind = KINDS["Retention"]
+    kind.remove(registry.session, {**stale, "project": "other"}, outputs)
+
+
+def test_trap_a_500_of_an_outage_is_not_taken_for_gone(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("Retention", **KEEP)
+    hasty = Registry(registry.harbor, patience=1)
+    hasty.read("Retention", "apps", outputs)
+    registry.harbor.plan(Fault("500", path=".*/retentions/.*", times=99))
+    registry.harbor.settings.down.add("redis")
+    with pytest.raises(HarborError):
+        hasty.read("Retention", "apps", outputs)
+
+
+def test_trap_the_next_time_beside_the_cron_is_no_change(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    inputs = {**KEEP, "cron": "0 0 3 * * *"}
+    outputs = registry.create("Retention", **inputs)
+    assert "next_scheduled_time" in policy(registry)["trigger"]["settings"]
+    assert registry.changed("Retention", outputs, **inputs) == ()
+
+
+def test_trap_harbor_stores_rules_that_fail_when_they_run(registry: Registry) -> None:
+    for rule in (
+        {"template": "newest", "number": 3},
+        {"template": "latestPushedK"},
+        {"template": "latestPushedK", "number": "5"},
+        {"template": "latestPushedK", "number": 0},
+        {"template": "nDaysSinceLastPush", "number": -1},
+        {"template": "always", "tags": "v*", "tagsExcluded": "x"},
+        {"template": "always", "action": "delete"},
+    ):
+        assert registry.refused("Retention", project="apps", rules=[rule]), rule
+    sixteen = [{"template": "latestPushedK", "number": n + 1} for n in range(16)]
+    assert registry.refused("Retention", project="apps", rules=sixteen)
+    twice = [{"template": "always"}, {"template": "always", "tags": "**", "number": 3}]
+    assert registry.refused("Retention", project="apps", rules=twice)
+
+
+def test_trap_beside_excluded_tags_untagged_means_the_opposite(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    rules = [{"template": "latestPushedK", "number": 3, "tagsExcluded": "tmp-*", "untagged": True}]
+    registry.create("Retention", project="apps", rules=rules)
+    (selector,) = policy(registry)["rules"][0]["tag_selectors"]
+    assert selector["extras"] == '{"untagged":false}'
+
+
+def test_trap_a_rule_that_was_switched_off_by_hand_is_seen(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("Retention", **KEEP)
+    stored = policy(registry)
+    stored["rules"][0]["disabled"] = True
+    registry.ask("PUT", f"/retentions/{stored['id']}", stored)
+    refreshed = registry.read("Retention", "apps", outputs)
+    assert refreshed is not None
+    assert registry.changed("Retention", refreshed, **KEEP) == ("rules",)
+    registry.update("Retention", refreshed, **KEEP)
+    assert not policy(registry)["rules"][0].get("disabled")
 
 
 # ---- webhooks -------------------------------------------------------------------------------
