@@ -8,7 +8,6 @@ from typing import Any
 
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
 from components.registry.connection import ToCluster
-from components.registry.kinds.base import Session
 from components.registry.plugin.provider import RegistryProvider
 from sandbox.fake_harbor.server import FakeHarbor
 
@@ -42,10 +41,10 @@ class Direct(ToCluster):
 class Registry:
     """A provider over a fake Harbor. `warnings`: what it showed to the user.
 
-    `patience`: seconds that a call waits for a Harbor that does not work; 0 for the program's own.
+    `patience`: seconds that it waits for a Harbor that does not work.
     """
 
-    def __init__(self, harbor: FakeHarbor, *, patience: float = 0, **config: Any) -> None:
+    def __init__(self, harbor: FakeHarbor, *, patience: float = 20, **config: Any) -> None:
         self.harbor = harbor
         self.warnings: list[str] = []
         self.connection = Direct(namespace="harbor", api_url=harbor.url)
@@ -53,17 +52,10 @@ class Registry:
             lambda _urn, text: self.warnings.append(text), lambda _config: self.connection
         )
         self.provider.set_up({**CONFIG, **config})
-        if patience:
-            client = replace(self.session.harbor, patience=patience)
-            self.provider._session = replace(  # pyright: ignore[reportPrivateUsage]
-                self.session, harbor=client
-            )
-
-    @property
-    def session(self) -> Session:
-        session = self.provider._session  # pyright: ignore[reportPrivateUsage]
+        session = self.provider.session
         assert session is not None
-        return session
+        self.api = replace(session.harbor, patience=patience)
+        self.provider.session = replace(session, harbor=self.api)
 
     def with_account(self) -> Registry:
         """The same, after the program's account was made."""
@@ -99,7 +91,7 @@ class Registry:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """What a person does in Harbor's UI, as admin."""
-        harbor = self.session.harbor
+        harbor = self.api
         if method == "GET":
             return harbor.get(path, who="admin")
         call = {"POST": harbor.post, "PUT": harbor.put, "PATCH": harbor.patch}

@@ -301,8 +301,9 @@ def test_trap_a_policy_that_is_gone_is_a_500_or_a_400(registry: Registry) -> Non
     outputs = registry.create("Retention", **{**KEEP, "project": "other"})
     stale = policy(registry, "other")
     registry.ask("DELETE", f"/retentions/{stale['id']}")
-    kind = KINDS["Retention"]
-    kind.remove(registry.session, {**stale, "project": "other"}, outputs)
+    session = registry.provider.session
+    assert session is not None
+    KINDS["Retention"].remove(session, {**stale, "project": "other"}, outputs)
 
 
 def test_trap_a_500_of_an_outage_is_not_taken_for_gone(registry: Registry) -> None:
