@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import base64
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+from sandbox.fake_harbor import deployed
+from sandbox.fake_harbor.deployed import Deployed
 from sandbox.fake_harbor.server import FakeHarbor, Settings
 
 
@@ -26,22 +27,17 @@ def main() -> None:
         "--issuer", action="append", default=[], metavar="URL", help="an OIDC issuer that answers"
     )
     parser.add_argument("--seconds-after-a-wrong-password", type=float, default=1.5)
-    password = parser.add_mutually_exclusive_group(required=True)
-    password.add_argument("--admin-password-file", type=Path)
-    password.add_argument(
-        "--admin-password-secret",
-        metavar="NAMESPACE/NAME/KEY",
-        help="the Secret that Harbor reads at its first start; kubectl reads it at the first login",
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--admin-password-file", type=Path)
+    given.add_argument(
+        "--namespace",
+        help="where Harbor is deployed: kubectl reads there what core reads at its start, at the "
+        "first login",
     )
-    parser.add_argument("--kubectl", default="kubectl", help="for what is read from the cluster")
+    parser.add_argument("--kubectl", default="kubectl")
     chosen = parser.parse_args()
-    file, secret = chosen.admin_password_file, chosen.admin_password_secret
-    harbor = FakeHarbor(
-        admin_password=(
-            (lambda: file.read_text().strip())
-            if file is not None
-            else (lambda: _from_secret(chosen.kubectl, secret))
-        ),
+    FakeHarbor(
+        deployed=_deployed(chosen.admin_password_file, chosen.kubectl, chosen.namespace),
         settings=Settings(
             version=chosen.version,
             external_url=chosen.external_url,
@@ -51,27 +47,13 @@ def main() -> None:
         ),
         file=chosen.file,
         port=chosen.port,
-    )
-    harbor.serve()
+    ).serve()
 
 
-def _from_secret(kubectl: str, place: str) -> str | None:
-    """The value of a key of a Secret; None while there is none."""
-    namespace, name, key = place.split("/")
-    done = subprocess.run(
-        [
-            kubectl,
-            "get",
-            "secret",
-            name,
-            f"--namespace={namespace}",
-            f"--output=jsonpath={{.data.{key}}}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return base64.b64decode(done.stdout).decode() if done.stdout else None
+def _deployed(file: Path | None, kubectl: str, namespace: str) -> Callable[[], Deployed | None]:
+    if file is not None:
+        return lambda: Deployed(file.read_text().strip())
+    return lambda: deployed.read(kubectl, namespace)
 
 
 if __name__ == "__main__":

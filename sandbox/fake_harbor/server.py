@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from sandbox.fake_harbor import access, answers, fields, kinds, registry, routing
 from sandbox.fake_harbor.answers import Answer, CoreDies, Hangs, Refused
+from sandbox.fake_harbor.deployed import Deployed
 from sandbox.fake_harbor.faults import Fault, Faults, Seen
 from sandbox.fake_harbor.world import World
 
@@ -68,19 +69,20 @@ class Settings:
 class FakeHarbor:
     """A fake of Harbor's API. `with FakeHarbor(admin_password="…") as harbor: harbor.url`.
 
-    `admin_password` is a text, or a function that is asked at the first login and gives None while
-    there is none yet; a Harbor reads it once, at the first start with an empty database. `database`
-    names the database: when the name is another one, everything is gone. `file` keeps everything
-    over restarts of the process. `backend` is the registry to which /v2/ leads.
+    `deployed` tells what the Harbor was deployed with, admin's password among it, and None while
+    there is none; it is asked at the first login, as a Harbor reads the password once, at the first
+    start with an empty database, and again when a login is refused: in another database, everything
+    is gone. `file` keeps everything over restarts of the process. `backend` is the registry to
+    which /v2/ leads.
     """
 
     def __init__(
         self,
         *,
-        admin_password: str | Callable[[], str | None] = "Harbor12345",
+        admin_password: str = "Harbor12345",
         settings: Settings | None = None,
         file: Path | None = None,
-        database: Callable[[], str | None] | None = None,
+        deployed: Callable[[], Deployed | None] | None = None,
         backend: registry.Backend | None = None,
         port: int = 0,
     ) -> None:
@@ -88,9 +90,8 @@ class FakeHarbor:
         self.world = World(file)
         self.faults = Faults()
         self.backend = backend
-        self._admin_password = admin_password
-        self._database = database
-        self._asked_database = 0.0
+        self._deployed = deployed or (lambda: Deployed(admin_password))
+        self._looked = 0.0
         self._sessions: dict[str, _Session] = {}
         self._dead = False
         self._register_trivy()
@@ -174,8 +175,8 @@ class FakeHarbor:
         who = access.NOBODY
         try:
             who = self._identified(headers)
-            if who.refused and time.monotonic() - self._asked_database > SECONDS_BETWEEN_LOOKS:
-                self.look_at_database()
+            if who.refused and time.monotonic() - self._looked > SECONDS_BETWEEN_LOOKS:
+                self._look()
                 who = self._identified(headers)
             if who.refused:
                 time.sleep(0 if "$" in who.name else self.settings.seconds_after_a_wrong_password)
@@ -259,29 +260,29 @@ class FakeHarbor:
         raise answers.unauthorized()
 
     def _first_password(self, headers: Headers) -> None:
-        admin = self.world.table("users")[1]
-        if admin["password"] is not None or "Authorization" not in headers:
-            return
-        given = self._admin_password
-        password = given if isinstance(given, str) else given()
-        if password:
-            self.look_at_database()
-            admin = self.world.table("users")[1]
-            admin["password"] = self.world.digest(password)
-            self.world.save()
+        password = self.world.table("users")[1]["password"]
+        if password is None and "Authorization" in headers:
+            self._look()
 
-    def look_at_database(self) -> None:
-        """Begins anew where the database is another one. A refused login asks for it."""
-        if self._database is None:
+    def _look(self) -> None:
+        """Takes what is deployed; begins anew where the database is another one."""
+        self._looked = time.monotonic()
+        deployed = self._deployed()
+        if deployed is None:
             return
-        self._asked_database = time.monotonic()
-        name = self._database()
         with self.world.lock:
             known = self.world["database"]
-            self.world["database"] = name or known
-            if known and name and name != known:
-                self.world.begin_anew(name)
+            if known and deployed.database and known != deployed.database:
+                self.world.begin_anew()
                 self._register_trivy()
+            self.world["database"] = deployed.database or known
+            admin = self.world.table("users")[1]
+            if admin["password"] is None:
+                admin["password"] = self.world.digest(deployed.admin_password)
+            self.world.save()
+        self.settings.version = deployed.version or self.settings.version
+        self.settings.external_url = deployed.external_url or self.settings.external_url
+        self.settings.config_overwritten |= deployed.config_overwritten
 
     def _register_trivy(self) -> None:
         """Core does it at its start, where Trivy is deployed."""
@@ -424,8 +425,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._without_body(refused.answer)
 
     def _without_body(self, answer: Answer) -> None:
-        """Answers without reading what was sent, which must not be taken for the next call."""
-        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+        """Answers without a use for what was sent, which must not be taken for the next call."""
+        if int(self.headers.get("Content-Length") or 0) <= 2**20:
+            for _ in registry.body_of(self.headers, self.rfile):
+                pass
+        else:
             self.close_connection = True
         self._send(answer)
 
@@ -496,11 +500,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             harbor.settings.down = set(given)
         elif what == "restart":
             harbor.restart()
+        elif what == "registry":
+            harbor.backend = registry.Backend(**given) if given else None
         elif what == "calls":
             calls = harbor.calls(forget=self.command == "DELETE")
             return Answer(200, [vars(call) for call in calls])
         elif what != "hello":
-            return Answer(404, "faults, down, restart, calls, hello")
+            return Answer(404, "faults, down, restart, registry, calls, hello")
         return Answer(200, {"this": "a fake of Harbor's API", "dead": harbor.is_dead})
 
 

@@ -56,7 +56,7 @@ class World:
         self._file = file
         self._document: Row = {}
         kept = _read(file)
-        self._document = kept if kept is not None else _fresh("")
+        self._document = kept if kept is not None else _fresh()
 
     def table(self, name: str) -> dict[int, Row]:
         return self._document["tables"][name]
@@ -80,10 +80,9 @@ class World:
         self.table(table)[row["id"]] = row
         return row
 
-    def begin_anew(self, database: str) -> None:
-        """Empties everything, as a Harbor has nothing in a new database. `database`: its name."""
-        self._document = _fresh(database)
-        self.save()
+    def begin_anew(self) -> None:
+        """Empties everything, as a Harbor has nothing in a new database."""
+        self._document = _fresh()
 
     def digest(self, secret: str) -> str:
         """What is kept in place of a secret."""
@@ -111,7 +110,7 @@ def _read(file: Path | None) -> Row | None:
     return document
 
 
-def _fresh(database: str) -> Row:
+def _fresh() -> Row:
     moment = now()
     times = {"creation_time": moment, "update_time": moment}
     tables: dict[str, dict[int, Row]] = {name: {} for name in _TABLES}
@@ -138,7 +137,7 @@ def _fresh(database: str) -> Row:
     tables["quotas"][1] = {"id": 1, "project": 1, "hard": -1, "used": 0, **times}
     tables["members"][1] = {"id": 1, "project": 1, "type": "u", "entity": 1, "role": 1}
     return {
-        "database": database,
+        "database": "",
         "salt": secrets.token_hex(16),
         "tables": tables,
         "serials": {"users": 2, "projects": 1, "quotas": 1, "members": 1, "allowlists": 1},

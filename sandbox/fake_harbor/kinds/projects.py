@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sandbox.fake_harbor import access, answers, lists
+from sandbox.fake_harbor import access, adapters, answers, lists
 from sandbox.fake_harbor.answers import OK, Answer, CoreDies
 from sandbox.fake_harbor.fields import Body, ListOf, MapOf, Struct, body
 from sandbox.fake_harbor.kinds import quotas, registries
@@ -51,17 +51,6 @@ _BODY = body(
 )
 _NAME = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
 _SEVERITIES = ("critical", "high", "medium", "low", "none")
-_PROXY_TYPES = (
-    "docker-hub",
-    "harbor",
-    "azure-acr",
-    "aws-ecr",
-    "ali-acr",
-    "google-gcr",
-    "docker-registry",
-    "github-ghcr",
-    "jfrog-artifactory",
-)
 _BOOLEAN = (
     "public",
     "enable_content_trust",
@@ -208,7 +197,7 @@ def _upstream(call: Call) -> int | None:
     registry = call.world.table("registries").get(registry_id)
     if registry is None:
         raise answers.internal_error()
-    if registry["type"] not in _PROXY_TYPES:
+    if registry["type"] not in adapters.PROXY_CACHES:
         raise answers.bad_request(f"bad request: unsupported registry type {registry['type']}")
     return registry_id
 

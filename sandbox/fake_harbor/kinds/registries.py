@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from sandbox.fake_harbor import access, answers, lists
+from sandbox.fake_harbor import access, adapters, answers, lists
 from sandbox.fake_harbor.answers import OK, Answer
 from sandbox.fake_harbor.fields import Struct, body
 from sandbox.fake_harbor.routing import Call, route
@@ -48,27 +48,7 @@ _PING = body(
     access_key="string",
     access_secret="string",
 )
-ADAPTERS = (
-    "ali-acr",
-    "aws-ecr",
-    "azure-acr",
-    "docker-hub",
-    "docker-registry",
-    "github-ghcr",
-    "google-gcr",
-    "harbor",
-    "huawei-SWR",
-    "jfrog-artifactory",
-    "tencent-tcr",
-    "volcengine-cr",
-)
 _UNHEALTHY = "the registry is unhealthy"
-_PANIC_WITHOUT_CREDENTIAL = ("dtr", "tencent-tcr")
-_CHECK_THE_ADDRESS = {
-    "aws-ecr": ".amazonaws.",
-    "ali-acr": ".aliyuncs.",
-    "volcengine-cr": ".volces.",
-}
 
 
 def local(call: Call) -> Row:
@@ -177,19 +157,18 @@ def _check_reachable(call: Call, registry: Row, secret: str | None) -> None:
 
     `secret` None is the stored one, which is taken for right.
     """
-    kind, url = registry["type"], registry["url"]
+    kind: str = registry["type"]
+    url: str = registry["url"]
     credential = registry["credential"]
-    if kind in _PANIC_WITHOUT_CREDENTIAL and not credential:
+    if kind in adapters.PANICS_WITHOUT_CREDENTIAL and not credential:
         raise answers.panic()
-    if kind not in (*ADAPTERS, "quay", "dtr"):
+    if kind not in (*adapters.ADAPTERS, *adapters.UNLISTED):
         raise answers.internal_error()
-    if kind in _CHECK_THE_ADDRESS and _CHECK_THE_ADDRESS[kind] not in url:
+    if adapters.IN_THE_ADDRESS.get(kind, "") not in url:
         raise answers.internal_error()
-    if kind == "google-gcr" and not credential:
+    if kind in adapters.UNHEALTHY_WITHOUT_CREDENTIAL and not credential:
         raise answers.bad_request(_UNHEALTHY)
-    # Harbor asks Docker Hub itself, whatever address is given.
-    asked = "https://hub.docker.com" if kind == "docker-hub" else url
-    if not call.settings.reaches(asked):
+    if not call.settings.reaches(adapters.FIXED_ADDRESS.get(kind, url)):
         raise answers.internal_error() if kind == "harbor" else answers.bad_request(_UNHEALTHY)
     login = call.settings.logins.get(url)
     if login is None or secret is None:
@@ -326,6 +305,6 @@ def delete(call: Call) -> Answer:
 
 
 @route("GET", "/replication/adapters")
-def adapters(call: Call) -> Answer:
+def adapters_listed(call: Call) -> Answer:
     access.need_system(call.who, "replication-adapter", "list")
-    return Answer(200, sorted(ADAPTERS))
+    return Answer(200, sorted(adapters.ADAPTERS))

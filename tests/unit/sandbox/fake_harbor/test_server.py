@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.fake_harbor import FakeHarbor, Fault, Seen
+from sandbox.fake_harbor.deployed import Deployed
 from tests.support.harbor_client import ADMIN, Client
 
 
@@ -78,22 +79,32 @@ def test_the_file_keeps_everything_but_no_secret(tmp_path: Path) -> None:
 
 def test_another_database_is_another_harbor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.fake_harbor.server.SECONDS_BETWEEN_LOOKS", -1)
-    name, password = ["first"], ["Password-of-1"]
-    with FakeHarbor(admin_password=lambda: password[0], database=lambda: name[0]) as harbor:
+    deployed = [Deployed("Password-of-1", "first")]
+    with FakeHarbor(deployed=lambda: deployed[0]) as harbor:
         client = Client(harbor.url)
         old, new = client.as_whom("admin", "Password-of-1"), client.as_whom("admin", "And-of-2")
         assert old.ask("POST", "/projects", {"project_name": "old"}).status == 201
-        name[0], password[0] = "second", "And-of-2"
+        deployed[0] = Deployed("And-of-2", "second")
         assert new.ask("GET", "/projects/old").status == 404
         assert old.ask("GET", "/users/current").status == 401
 
 
-def test_a_harbor_whose_password_is_not_there_yet_lets_nobody_in() -> None:
-    password: list[str | None] = [None]
-    with FakeHarbor(admin_password=lambda: password[0]) as harbor:
+def test_a_new_password_in_the_secret_changes_nothing_in_the_same_database() -> None:
+    deployed = [Deployed("Password-of-1", "first")]
+    with FakeHarbor(deployed=lambda: deployed[0]) as harbor:
+        old = Client(harbor.url, ("admin", "Password-of-1"))
+        assert old.ask("GET", "/users/current").status == 200
+        deployed[0] = Deployed("And-of-2", "first")
+        assert old.as_whom("admin", "And-of-2").ask("GET", "/users/current").status == 401
+        assert old.ask("GET", "/users/current").status == 200
+
+
+def test_a_harbor_that_is_not_deployed_yet_lets_nobody_in() -> None:
+    deployed: list[Deployed | None] = [None]
+    with FakeHarbor(deployed=lambda: deployed[0]) as harbor:
         client = Client(harbor.url)
         assert client.ask("GET", "/users/current").status == 401
-        password[0] = ADMIN[1]
+        deployed[0] = Deployed(ADMIN[1])
         assert client.ask("GET", "/users/current").status == 200
 
 
