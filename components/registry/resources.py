@@ -344,6 +344,62 @@ class Retention(_Resource):
         super().__init__("Retention", resource, inputs, opts)
 
 
+class ReplicationPolicy(_Resource):
+    """What is copied from a registry elsewhere (pull), or to it (push).
+
+    `endpoint`: its name. `repositories`, `tags`, `tags_excluded`: one pattern each, "" for all.
+    `into`: project or path, "" for the source's. `replace_count`: parts of the path that are
+    dropped, -1 for all but the last. `trigger`: manual, onPush or scheduled by `cron` (six fields).
+    `speed`: KB/s, 0 for no limit. `run_now`: starts it after it was made or changed.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        name: str,
+        direction: str,
+        endpoint: pulumi.Input[str],
+        repositories: str = "",
+        tags: str = "",
+        tags_excluded: str = "",
+        labels: Sequence[str] = (),
+        into: pulumi.Input[str] = "",
+        replace_count: int = 0,
+        trigger: str = "manual",
+        cron: str = "",
+        overwrite: bool = True,
+        deletions: bool = False,
+        speed: int = 0,
+        chunked: bool = False,
+        one_at_a_time: bool = False,
+        enabled: bool = True,
+        run_now: bool = False,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {
+            "name": name,
+            "direction": direction,
+            "endpoint": endpoint,
+            "repositories": repositories,
+            "tags": tags,
+            "tagsExcluded": tags_excluded,
+            "labels": list(labels),
+            "into": into,
+            "replaceCount": replace_count,
+            "trigger": trigger,
+            "cron": cron,
+            "overwrite": overwrite,
+            "deletions": deletions,
+            "speed": speed,
+            "chunked": chunked,
+            "oneAtATime": one_at_a_time,
+            "enabled": enabled,
+            "runNow": run_now,
+        }
+        super().__init__("ReplicationPolicy", resource, inputs, opts)
+
+
 class Schedule(_Resource):
     """When a job of Harbor's runs. Removing it removes the schedule.
 

@@ -13,6 +13,7 @@ from components.registry.kinds.immutable import ImmutableTags
 from components.registry.kinds.label import Label
 from components.registry.kinds.member import Member
 from components.registry.kinds.project import Project
+from components.registry.kinds.replication import ReplicationPolicy
 from components.registry.kinds.retention import Retention
 from components.registry.kinds.robots import Robot
 from components.registry.kinds.schedule import Schedule
@@ -23,6 +24,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     for kind in (
         *(Account(), Project(), Endpoint(), Robot(), Label(), Member()),
         *(Webhook(), Schedule(), CveAllowlist(), ImmutableTags(), Retention()),
+        ReplicationPolicy(),
     )
 }
 """By the last part of the resource's type: sovereign-registry:index:<name>."""

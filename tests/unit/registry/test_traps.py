@@ -21,7 +21,7 @@ from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
 
-TRAPS = 35
+TRAPS = 44
 
 REFUSED = (Refused, HarborError, HalfCreated)
 
@@ -361,6 +361,124 @@ def test_trap_a_rule_that_was_switched_off_by_hand_is_seen(registry: Registry) -
     assert registry.changed("Retention", refreshed, **KEEP) == ("rules",)
     registry.update("Retention", refreshed, **KEEP)
     assert not policy(registry)["rules"][0].get("disabled")
+
+
+# ---- replication ----------------------------------------------------------------------------
+
+MIRROR: dict[str, Any] = {
+    "name": "mirror",
+    "direction": "pull",
+    "endpoint": "up",
+    "repositories": "org/**",
+}
+POLICIES = "/replication/policies"
+
+
+def with_endpoint(registry: Registry) -> None:
+    registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
+
+
+def mirror(registry: Registry) -> dict[str, Any]:
+    (row,) = registry.ask("GET", POLICIES)
+    return row
+
+
+def test_trap_a_policy_is_off_keeps_no_path_and_overwrites_nothing_unless_all_is_sent(
+    registry: Registry,
+) -> None:
+    with_endpoint(registry)
+    outputs = registry.create("ReplicationPolicy", **MIRROR)
+    for _ in range(2):
+        shown = mirror(registry)
+        assert shown["enabled"] and shown["override"]
+        assert shown["dest_namespace_replace_count"] == 0
+        registry.update("ReplicationPolicy", outputs, **MIRROR, tags="v*")
+
+
+def test_trap_a_put_replaces_everything_so_a_persons_description_is_sent_along(
+    registry: Registry,
+) -> None:
+    with_endpoint(registry)
+    outputs = registry.create("ReplicationPolicy", **MIRROR, tags="v*", into="org")
+    registry.ask(
+        "PUT", f"{POLICIES}/{mirror(registry)['id']}", {**mirror(registry), "description": "ours"}
+    )
+    registry.update("ReplicationPolicy", outputs, **MIRROR, tags="v*", into="org", speed=10)
+    shown = mirror(registry)
+    assert shown["description"] == "ours"
+    assert shown["dest_namespace"] == "org" and len(shown["filters"]) == 2
+
+
+def test_trap_a_direction_can_change_and_the_other_side_is_number_0(registry: Registry) -> None:
+    with_endpoint(registry)
+    outputs = registry.create("ReplicationPolicy", **MIRROR)
+    registry.update("ReplicationPolicy", outputs, **{**MIRROR, "direction": "push"})
+    assert mirror(registry)["src_registry"]["id"] == 0
+    assert mirror(registry)["dest_registry"]["name"] == "up"
+
+
+def test_trap_a_policy_is_deleted_when_its_run_is_over_at_last(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    harbor.settings.seconds_until_final = 1.5
+    with_endpoint(registry)
+    outputs = registry.create("ReplicationPolicy", **MIRROR, runNow=True)
+    registry.delete("ReplicationPolicy", outputs)
+    assert registry.ask("GET", POLICIES) == []
+    assert 412 in {call.status for call in harbor.calls() if call.method == "DELETE"}
+
+
+def test_trap_run_now_starts_one_run_after_each_change(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    with_endpoint(registry)
+    inputs = {**MIRROR, "runNow": True}
+    outputs = registry.create("ReplicationPolicy", **inputs)
+    assert writes(harbor, "/executions") == ["POST"]
+    outputs = registry.update("ReplicationPolicy", outputs, **inputs, tags="v*")
+    assert writes(harbor, "/executions") == ["POST", "POST"]
+    registry.update("ReplicationPolicy", outputs, **MIRROR, tags="v*")
+    assert writes(harbor, "/executions") == ["POST", "POST"]
+
+
+def test_trap_a_run_that_does_not_start_is_no_failed_policy(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    with_endpoint(registry)
+    harbor.plan(Fault("500", path=".*/replication/executions", times=99))
+    outputs = registry.create("ReplicationPolicy", **MIRROR, runNow=True)
+    assert registry.changed("ReplicationPolicy", outputs, **MIRROR, runNow=True) == ()
+    assert "its run did not start" in registry.warnings[0]
+
+    registry.update("ReplicationPolicy", outputs, **MIRROR, runNow=True, enabled=False)
+    assert "runNow starts nothing" in registry.warnings[1]
+
+
+def test_trap_an_endpoint_that_harbor_does_not_have_is_named(registry: Registry) -> None:
+    with pytest.raises(REFUSED, match="Harbor has no endpoint up"):
+        registry.create("ReplicationPolicy", **MIRROR)
+
+
+def test_trap_what_never_runs_is_taken_by_harbor(registry: Registry) -> None:
+    for more in (
+        {"trigger": "onPush"},
+        {"trigger": "scheduled"},
+        {"cron": "0 0 0 * * *"},
+        {"trigger": "scheduled", "cron": "0 * * * * *"},
+        {"trigger": "scheduled", "cron": "0 0 0 31 2 *"},
+        {"direction": "push", "trigger": "onPush", "oneAtATime": True},
+        {"into": "Mirror"},
+        {"speed": -1},
+    ):
+        assert registry.refused("ReplicationPolicy", **{**MIRROR, **more}), more
+
+
+def test_trap_a_name_with_a_plus_or_a_comma_is_found(registry: Registry) -> None:
+    with_endpoint(registry)
+    for name in ("a+b", "a,b", "a b/c"):
+        registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
+        registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
+    assert len(registry.ask("GET", POLICIES)) == 3
 
 
 # ---- webhooks -------------------------------------------------------------------------------
