@@ -224,7 +224,7 @@ class MirrorSettings(_Replication):
         return six_fields(self.schedule)
 
     @property
-    def trigger(self) -> Trigger:
+    def harbors_trigger(self) -> Trigger:
         """What starts a run."""
         return "scheduled" if self.cron else "manual"
 
@@ -250,7 +250,7 @@ class ReplicationSettings(_Replication):
     """The other registry, or the name of a proxy cache, mirror or replication that declares it."""
     direction: Literal["push", "pull"] = "push"
     """Copy to the other registry, or from it."""
-    trigger: Literal["manual", "onPush", "scheduled"] | None = None
+    trigger: Trigger | None = None
     """What starts a run; the schedule when one is given, else a person."""
     schedule: ReplicationSchedule = NEVER
     """When images are copied."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -56,10 +56,39 @@ class Robot:
 class RegistrySettings(AsksForSecrets):
     """What Harbor holds beside images: projects, caches, mirrors, robots, schedules, login."""
 
+    called_here: ClassVar[Mapping[str, str]] = {
+        "project": "projects",
+        "proxies": "proxyCaches",
+        "proxy_projects": "proxyCaches",
+        "replication": "replications",
+        "robot_accounts": "robots",
+        "garbage_collection": "registry.schedules.garbageCollection",
+        "purge_audit_log": "registry.schedules.auditPurge",
+        "interrogation_services": "registry.schedules.scanAll",
+        "config_auth": "login",
+        "oidc": "login",
+        "config_system": "system",
+        "configuration": "system",
+        "configurations": "system",
+        "registries": "registry.proxyCaches.<name>.upstream, or registry.mirrors.<name>.from",
+        "retention_policy": "registry.projects.<name>.retention",
+        "immutable_tag_rule": "registry.projects.<name>.immutableTags",
+        "webhooks": "registry.projects.<name>.webhooks",
+        "members": "registry.projects.<name>.members",
+        "creationPolicy": "adopt",
+    }
+    not_here: ClassVar[Mapping[str, str]] = {
+        "deletionPolicy": "what holds images stays unless registry.deleteContents names it",
+        "driftDetectionInterval": "pulumi refresh looks for drift",
+        "users": "people log in by registry.login; robots are for machines",
+        "quotas": "registry.projects.<name>.quota and registry.system.defaultQuota",
+        "scanners": "the registry has one scanner, which the section trivy describes",
+    }
+
     enabled: bool = True
     """Configure Harbor. When false the program touches nothing in it."""
     adopt: bool = False
-    """Take over what exists in Harbor under a declared name and differs, instead of refusing it."""
+    """Adopt what exists in Harbor under a declared name and differs, instead of refusing it."""
     delete_contents: tuple[Annotated[str, names.PROJECT], ...] = ()
     """Projects that may be deleted with their images once they are taken out of this section. Any
     other project stays as long as it holds an image."""

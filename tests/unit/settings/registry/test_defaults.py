@@ -99,7 +99,7 @@ def test_a_mirror_that_drops_parts_of_a_path() -> None:
         "openova/console/web",
         "openova/console/api",
     ]
-    assert (mirror.replace_count, mirror.speed, mirror.trigger) == (1, 1024, "scheduled")
+    assert (mirror.replace_count, mirror.speed, mirror.harbors_trigger) == (1, 1024, "scheduled")
 
 
 WARNED: list[tuple[dict[str, Any], str]] = [

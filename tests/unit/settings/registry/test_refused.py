@@ -378,6 +378,10 @@ CALLED_HERE: list[tuple[str, dict[str, Any], str]] = [
      f"{P}.retention.keep[0].untagged"),
     ("repo_matching", retention({"always": True, "repo_matching": "**"}),
      f"{P}.retention.keep[0].repositories"),
+    ("garbage_collection", {"garbage_collection": {}}, "registry.schedules.garbageCollection"),
+    ("registries", {"registries": {}}, "registry.proxyCaches.<name>.upstream"),
+    ("config_auth", {"config_auth": {}}, "registry.login"),
+    ("deletionPolicy", {"deletionPolicy": "Orphan"}, "registry.deleteContents"),
     ("oidc_scope", {"login": {**LOGIN, "oidc_scope": "openid"}}, "registry.login.scopes"),
 ]  # fmt: skip
 
@@ -391,6 +395,17 @@ def test_a_name_of_another_tool_is_answered_with_ours(
     (refusal,) = refusals_of(section)
     assert refusal.key.endswith(theirs)
     assert ours in refusal.allowed
+
+
+def test_a_secret_under_the_name_of_another_tool_is_never_shown() -> None:
+    for section in (
+        webhook(auth_header="Bearer 12345"),
+        upstream(**HARBOR, access_secret="Bearer 12345"),
+        upstream(**HARBOR, credential="Bearer 12345"),
+    ):
+        (refusal,) = refusals_of(section)
+        assert "12345" not in str(refusal)
+        assert ".secret'" in refusal.fix
 
 
 def test_without_a_scanner_nothing_is_scanned_or_blocked() -> None:
