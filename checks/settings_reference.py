@@ -51,7 +51,9 @@ SECRETS_INTRODUCTION = """\
 ## Secrets
 
 Top-level keys, encrypted in the stack's file. The command asks for the value, so that no shell
-history keeps it. A sandbox may give `${SANDBOX_…}` instead of a value.
+history keeps it. A sandbox may give `${SANDBOX_…}` instead of a value. Besides these, the section
+`registry` refers to secrets by names that you choose, e.g. `password: {secret: hubToken}`; a key of
+that name holds the value.
 """
 
 _REQUIRED = object()

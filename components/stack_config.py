@@ -5,6 +5,7 @@ read the few keys they need by settings/provider_config.py (tests/unit/test_laye
 """
 
 import dataclasses
+import datetime as dt
 import hmac
 import json
 import os
@@ -21,6 +22,7 @@ from components.settings.model import Settings
 from components.settings.reading import refusals
 from components.settings.reading.refusals import Fixes, Refusal, SettingsRefused
 from components.settings.reading.secrets import secrets_of
+from components.settings.registry import hints
 from components.settings.schema.secret_rules import AsksForSecrets
 from components.unknown import unknown
 
@@ -101,7 +103,11 @@ def load() -> StackConfig:
     if missing:
         _warn_of_missing(missing, stack)
         secrets.update((key, unknown(secret=True)) for key in missing)
-    for hint in cross.hints(reading.settings.database):
+    today = dt.datetime.now(dt.UTC).date()
+    for hint in (
+        *cross.hints(reading.settings.database),
+        *hints.hints(reading.settings.registry, today),
+    ):
         pulumi.log.warn(hint)
     return StackConfig(settings=reading.settings, secrets=secrets, is_secret=is_secret)
 

@@ -45,6 +45,7 @@ TEXTS: tuple[str, ...] = (
     "hetzner/fsn1/nizwa-harbor",
     "ghcr.io/cloudnative-pg/postgresql:17.5",
     "sealing-nizwa.pem",
+    *("robot$", "syslog.nizwa.test:514"),
     *("pull", "scan:create", "project:list", "CVE-2024-3094", "2027-01-31", "#0065ab", "daily"),
     PEM,
     _PUBLIC_KEY,
@@ -74,7 +75,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(bare) is tuple:
         return st.lists(values(get_args(bare)[0]), max_size=3)
     if get_origin(bare) is dict and get_args(bare)[1] is not str:
-        return named(get_args(bare)[1])
+        names = st.sampled_from(["nizwa", "a.b"])
+        return st.dictionaries(names, values(get_args(bare)[1]), max_size=1)
     if get_origin(bare) is dict:
         pair = st.sampled_from(["nizwa", "a.b", "quay.io"]), st.sampled_from(["nizwa", "proxy-1"])
         return st.dictionaries(*pair, max_size=2)
@@ -86,14 +88,6 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     assert bare is str, bare
     default = None if field is None or field.is_required() else field.default
     return st.sampled_from(texts_for(rules, default))
-
-
-@st.composite
-def named(draw: st.DrawFn, hint: Any) -> dict[str, Any]:
-    """An object of names that a person chooses. (As one composite: a strategy of all that can be
-    below it is too large to be printed.)"""
-    names = draw(st.lists(st.sampled_from(["nizwa", "a.b"]), max_size=1))
-    return {name: draw(values(hint)) for name in names}
 
 
 def sections(model: type[BaseModel], among: list[type[BaseModel]]) -> st.SearchStrategy[Any]:
@@ -108,9 +102,14 @@ def sections(model: type[BaseModel], among: list[type[BaseModel]]) -> st.SearchS
     return st.fixed_dictionaries(required, optional=optional)
 
 
-def stack_files() -> st.SearchStrategy[dict[str, Any]]:
-    """Configs of a stack, by config key. Rules of several settings may refuse them."""
-    return sections(Settings, [Settings])
+_WHOLE = sections(Settings, [Settings])
+
+
+@st.composite
+def stack_files(draw: st.DrawFn) -> dict[str, Any]:
+    """Configs of a stack, by config key. Rules of several settings may refuse them. (A composite:
+    hypothesis would print the strategy of all settings at each failure, which takes it minutes.)"""
+    return draw(_WHOLE)
 
 
 def leaves(value: Any, path: spec.Path = ()) -> list[spec.Path]:
@@ -123,7 +122,16 @@ def leaves(value: Any, path: spec.Path = ()) -> list[spec.Path]:
 
 
 FREE = frozenset(
-    {"annotations", "groups", "nodeSelector", "permissions", "podLabels", "tags", "users"}
+    {
+        "annotations",
+        "groups",
+        "nodeSelector",
+        "redirectParameters",
+        "permissions",
+        "podLabels",
+        "tags",
+        "users",
+    }
 )
 """Objects of texts whose keys are a person's own."""
 NAMED = frozenset(

@@ -93,6 +93,9 @@ POLICIES: dict[str, Any] = {
     "enforcement": "Enforce",
     "rewrite": {"enabled": True, "projects": {"docker.io": "dockerhub"}},
 }
+CACHES: dict[str, Any] = {
+    "proxyCaches": {"dockerhub": {"upstream": {"type": "docker-hub"}}},
+}
 KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
 AZURE: dict[str, Any] = {"storage": builders.AZURE}
@@ -527,7 +530,7 @@ def test_a_preview_without_cluster_hides_nothing_that_the_settings_decide(
     sections: Sections, program: Program
 ) -> None:
     """Of objects in the cluster only ciphertexts, revisions and the state's mark are unknown."""
-    engine = program.preview_offline("omantel", imagePolicy=POLICIES, **sections)
+    engine = program.preview_offline("omantel", imagePolicy=POLICIES, registry=CACHES, **sections)
     hidden = {
         (resource.typ, ".".join(path))
         for resource in engine.resources

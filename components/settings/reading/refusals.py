@@ -346,6 +346,7 @@ class _Reader:
                 allowed=f"no such setting; did you mean the top-level secret {near}?",
                 fix=f"{self._fixes.set_secret(near)}\n{remove}",
             )
+        hidden = hidden or (bool(called) and _looks_secret(near))
         meant: Path = (*parent, near)
         commands = [remove]
         spec = spec_at(meant, raw)

@@ -9,6 +9,8 @@ from typing import Annotated, Final
 from components.settings.schema.rules import NamesRule, SettingRule
 
 LONGEST_ENDPOINT: Final = 64
+OWN_ROBOT: Final = "sovereign-harbor"
+"""Short name of the robot of the registry as which the program itself works."""
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
 _ALLOWED = "lower-case letters and digits, in groups joined by one '.', '_' or '-'"
 
@@ -51,7 +53,8 @@ ROBOT: Final = SettingRule(
 )
 
 
-def _one_line(longest: int, text: str) -> str | None:
+def one_line_problem(longest: int, text: str) -> str | None:
+    """Why a text is not one line of at most so many characters; None if it is. It may be empty."""
     if len(text) > longest:
         return f"{len(text)} characters"
     if re.search(r"<.*>", text):
@@ -64,7 +67,7 @@ def one_line(longest: int) -> SettingRule:
     return SettingRule(
         allowed=f"one line of text, at most {longest} characters, without spaces around it",
         example="<text>",
-        check=lambda text: _one_line(longest, text),
+        check=lambda text: one_line_problem(longest, text),
     )
 
 
@@ -72,7 +75,7 @@ Description = Annotated[str, one_line(1024)]
 
 
 def _free(longest: int, name: str) -> str | None:
-    return _one_line(longest, name) if name else "it is empty"
+    return one_line_problem(longest, name) if name else "it is empty"
 
 
 LABEL: Final = SettingRule(

@@ -150,7 +150,8 @@ class _Project(Section):
     """Scan images as they are pushed; trivy.scanOnPush when unset."""
     block_severity: BlockSeverity | None = None
     """Least severity of a vulnerability with which an image cannot be pulled, or off. An image that
-    was not scanned cannot be pulled then either."""
+    was not scanned cannot be pulled then either. Unset: trivy.blockSeverity where pushes are
+    scanned, off for a proxy cache."""
     quota: Quota | None = None
     """Most bytes of all images; registry.system.defaultQuota when unset."""
     members: MembersSettings = MembersSettings()
@@ -208,8 +209,10 @@ class ProjectSettings(_Project):
 
     def blocked_severity(self, trivy: TrivySettings) -> str:
         """Harbor's word for the least severity that cannot be pulled; "" for off."""
-        given = trivy.block_severity.lower() if self.block_severity is None else self.block_severity
-        return "" if given in ("off", "none") or not trivy.enabled else given
+        if not trivy.enabled or not (self.block_severity or self.scans_on_push(trivy)):
+            return ""
+        given = self.block_severity or trivy.block_severity.lower()
+        return "" if given in ("off", "none") else given
 
     @model_validator(mode="after")
     def _has_each_rule_once(self) -> Self:

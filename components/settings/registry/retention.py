@@ -160,7 +160,8 @@ class RetentionSettings(Section):
     def _has_rules_that_harbor_takes(self) -> Self:
         if not self.keep:
             refuse(
-                "at least one rule: with none Harbor deletes nothing, or everything", at=("keep",)
+                "at least one rule; where nothing is to be deleted, leave retention out",
+                at=("keep",),
             )
         if len(self.keep) > MOST_RULES:
             refuse(f"at most {MOST_RULES} rules, as Harbor allows", at=("keep",))

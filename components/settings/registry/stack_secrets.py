@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, cast
 
 from components.settings.schema.problems import Path
 from components.settings.schema.rules import Section, SettingRule
-from components.settings.schema.secret_rules import SecretRule, Shape, characters
+from components.settings.schema.secret_rules import WHITE_SPACE, SecretRule, Shape
 
 _NAME = re.compile(r"[a-z][A-Za-z0-9]{0,62}")
 
@@ -30,6 +30,14 @@ class StackSecret(Section):
     """Name of the secret, e.g. hubToken. Its value: pulumi config set --secret hubToken"""
 
 
+def _password(plain: str) -> str | None:
+    if not 1 <= len(plain) <= 8192:
+        return ""
+    if not re.search(r"\s", plain):
+        return None
+    return None if plain.lstrip().startswith("{") else WHITE_SPACE
+
+
 def _header(plain: str) -> str | None:
     if not 1 <= len(plain) <= 1024:
         return ""
@@ -45,7 +53,9 @@ def _robot(plain: str) -> str | None:
 
 _PASSWORD: Final = SecretRule(
     description="Password of an upstream registry, or secret of the login's client",
-    shape=characters(1, 4096),
+    shape=Shape(
+        allowed="1 to 8192 characters without spaces, or a key file in JSON", check=_password
+    ),
 )
 _AUTHORIZATION: Final = SecretRule(
     description="Value of the header Authorization that a webhook sends",
