@@ -26,6 +26,9 @@ Who = Literal["account", "admin"]
 settings, the CVE allowlist and passwords."""
 
 ADMIN_PASSWORD_KEY: Final = "HARBOR_ADMIN_PASSWORD"
+PREVIOUS_ADMIN_PASSWORD_KEY: Final = "previous"
+"""Beside it in the same Secret: the one before, from which Harbor is changed to it."""
+
 ACCOUNT_PASSWORD_KEY: Final = "password"
 
 PATIENCE: Final = 90.0
@@ -186,7 +189,44 @@ class Harbor:
         return self._password("account")
 
     def admin_password(self) -> str:
+        """The password that admin should have, from its Secret."""
         return self._password("admin")
+
+    def admin_passwords(self) -> Iterator[str]:
+        """The passwords that admin may have: that of its Secret, then the one before it."""
+        yield self._password("admin")
+        previous = self.connection.secret(self.logins.admin_secret, PREVIOUS_ADMIN_PASSWORD_KEY)
+        if previous:
+            self.hide(previous)
+            yield previous
+
+    def change_admin_password(self, old: str, new: str) -> None:
+        """Changes admin's password, once: after an answer that was lost, a login tells which one
+        Harbor has."""
+        call = "PUT /users/1/password"
+        headers = {
+            "Authorization": _basic("admin", old),
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+        body = json.dumps({"old_password": old, "new_password": new}).encode()
+
+        def once() -> Answer:
+            return self.connection.send("PUT", "/api/v2.0/users/1/password", headers, body)
+
+        for wait in (*_WAITS, None):
+            try:
+                self._attempted(call, once, (200,), repeats=False, who=None)
+            except HarborError as error:
+                if not self.accepts("admin", new):
+                    if not error.may_pass or wait is None:
+                        raise
+                    self._wait(call, min(wait, self.patience))
+                    continue
+            with self._shared.lock:
+                self._shared.headers["admin"] = _basic("admin", new)
+                self._shared.refused.pop("admin", None)
+            return
 
     def prefix(self) -> str:
         """What Harbor puts before the name of each robot now."""
@@ -352,10 +392,11 @@ class Harbor:
                     return header
 
     def _admin_header(self) -> str:
-        header = _basic("admin", self._password("admin"))
-        if self._proof(header) == 401:
-            raise LoginRefused("admin", _not_of(self.logins.admin_secret))
-        return header
+        for password in self.admin_passwords():
+            header = _basic("admin", password)
+            if self._proof(header) != 401:
+                return header
+        raise LoginRefused("admin", _not_of(self.logins.admin_secret))
 
     def _account_header(self) -> str:
         password = self._password("account")

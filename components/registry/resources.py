@@ -400,6 +400,46 @@ class ReplicationPolicy(_Resource):
         super().__init__("ReplicationPolicy", resource, inputs, opts)
 
 
+class Configuration(_Resource):
+    """Settings of Harbor as a whole, by Harbor's names. They stay as they are on removal.
+
+    `part`: system, login or readOnly. `values`: items that have these values. `defaults`: items
+    that get these values where Harbor still has its own default. `secrets`: secret items.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        part: str,
+        values: Object,
+        defaults: Object | None = None,
+        secrets: Mapping[str, pulumi.Input[str]] | None = None,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {
+            "part": part,
+            "values": values,
+            "defaults": defaults or {},
+            "secrets": {item: _secret(value) for item, value in (secrets or {}).items()},
+        }
+        super().__init__("Configuration", resource, inputs, opts)
+
+
+class AdminPassword(_Resource):
+    """The password of admin. `password` is a secret; it is also in admin's Secret when this is
+    made or changed, and the one before is there under `previous`."""
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        password: pulumi.Input[str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        super().__init__("AdminPassword", resource, {"password": _secret(password)}, opts)
+
+
 class Schedule(_Resource):
     """When a job of Harbor's runs. Removing it removes the schedule.
 

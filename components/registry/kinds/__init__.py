@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from components.registry.kinds.account import Account
+from components.registry.kinds.admin import AdminPassword
 from components.registry.kinds.allowlist import CveAllowlist
 from components.registry.kinds.base import Kind
+from components.registry.kinds.configuration import Configuration
 from components.registry.kinds.endpoint import Endpoint
 from components.registry.kinds.immutable import ImmutableTags
 from components.registry.kinds.label import Label
@@ -24,7 +26,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     for kind in (
         *(Account(), Project(), Endpoint(), Robot(), Label(), Member()),
         *(Webhook(), Schedule(), CveAllowlist(), ImmutableTags(), Retention()),
-        ReplicationPolicy(),
+        *(ReplicationPolicy(), Configuration(), AdminPassword()),
     )
 }
 """By the last part of the resource's type: sovereign-registry:index:<name>."""

@@ -21,7 +21,9 @@ from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
 
-TRAPS = 44
+TRAPS = 55
+
+PULL = {"kind": "project", "namespace": "after", "access": ["repository:pull"]}
 
 REFUSED = (Refused, HarborError, HalfCreated)
 
@@ -479,6 +481,151 @@ def test_trap_a_name_with_a_plus_or_a_comma_is_found(registry: Registry) -> None
         registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
         registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
     assert len(registry.ask("GET", POLICIES)) == 3
+
+
+# ---- settings of Harbor ---------------------------------------------------------------------
+
+ISSUER = "https://sso.test/realms/agents"
+LOGIN: dict[str, Any] = {
+    "part": "login",
+    "values": {"auth_mode": "oidc_auth", "oidc_endpoint": ISSUER, "oidc_client_id": "harbor"},
+    "secrets": {"oidc_client_secret": "clientsecret"},
+}
+
+
+def system(**values: Any) -> dict[str, Any]:
+    return {"part": "system", "values": values}
+
+
+def item(registry: Registry, name: str) -> Any:
+    return registry.ask("GET", "/configurations")[name]["value"]
+
+
+def test_trap_only_items_that_differ_are_sent(harbor: FakeHarbor, registry: Registry) -> None:
+    outputs = registry.create("Configuration", **system(session_timeout=60, token_expiration=31))
+    registry.update("Configuration", outputs, **system(session_timeout=61, token_expiration=31))
+    harbor.calls(forget=True)
+    registry.create("Configuration", **system(session_timeout=61, token_expiration=31))
+    assert writes(harbor, "/configurations") == []
+
+
+def test_trap_an_item_that_harbor_does_not_know_is_a_silent_nothing(registry: Registry) -> None:
+    assert registry.refused("Configuration", **system(sesion_timeout=60))
+    assert registry.refused("Configuration", **system(core_url="https://x.test"))
+    assert registry.refused("Configuration", **system(read_only=True))
+    assert registry.refused("Configuration", **system(auth_mode="oidc_auth"))
+    assert registry.refused("Configuration", **system(session_timeout="60"))
+    assert registry.refused("Configuration", **system(notification_enable=1))
+    in_clear = {"part": "login", "values": {"oidc_client_secret": "x"}}
+    assert registry.refused("Configuration", **in_clear)
+
+
+def test_trap_a_default_is_set_only_where_nobody_chose(registry: Registry) -> None:
+    defaults = {"project_creation_restriction": "adminonly", "session_timeout": 30}
+    registry.ask("PUT", "/configurations", {"session_timeout": 99})
+    registry.create("Configuration", part="system", values={}, defaults=defaults)
+    assert item(registry, "project_creation_restriction") == "adminonly"
+    assert item(registry, "session_timeout") == 99
+
+
+def test_trap_a_setting_that_a_person_chose_is_kept_unless_adopted(registry: Registry) -> None:
+    registry.ask("PUT", "/configurations", {"session_timeout": 99})
+    with pytest.raises(REFUSED, match=r"session_timeout is 99.*registry\.adopt"):
+        registry.create("Configuration", **system(session_timeout=30))
+    Registry(registry.harbor, adopt=True).create("Configuration", **system(session_timeout=30))
+    assert item(registry, "session_timeout") == 30
+
+
+def test_trap_an_audit_endpoint_that_harbor_refuses_is_stored_so_it_is_undone(
+    registry: Registry,
+) -> None:
+    registry.harbor.settings.reachable = ["audit.test:514"]
+    outputs = registry.create(
+        "Configuration", **system(audit_log_forward_endpoint="audit.test:514")
+    )
+    with pytest.raises(REFUSED, match="could not connect to the audit endpoint"):
+        registry.update(
+            "Configuration",
+            outputs,
+            **system(audit_log_forward_endpoint="dead.test:514", session_timeout=30),
+        )
+    assert item(registry, "audit_log_forward_endpoint") == "audit.test:514"
+    assert item(registry, "session_timeout") == 60
+
+
+def test_trap_config_overwrite_json_locks_everything_and_preview_says_so(
+    registry: Registry,
+) -> None:
+    outputs = registry.create("Configuration", **system(session_timeout=30))
+    registry.harbor.settings.config_overwritten = True
+    inputs = system(session_timeout=31)
+    with pytest.raises(Refused, match="CONFIG_OVERWRITE_JSON"):
+        registry.preview("Configuration", **inputs)
+    with pytest.raises(Refused, match="CONFIG_OVERWRITE_JSON"):
+        registry.provider.update("urn", "Configuration", outputs, inputs, preview=True)
+    with pytest.raises(Refused, match="CONFIG_OVERWRITE_JSON"):
+        registry.update("Configuration", outputs, **inputs)
+
+
+def test_trap_auth_mode_never_changes_while_there_are_users_and_preview_says_so(
+    registry: Registry,
+) -> None:
+    registry.harbor.settings.issuers.append(ISSUER)
+    user = {"username": "dora", "email": "d@x.test", "realname": "D", "password": "Dora12345"}
+    registry.ask("POST", "/users", user)
+    for call in (registry.preview, registry.create):
+        with pytest.raises(REFUSED, match=r"users besides admin.*leave `registry[.]login` out"):
+            call("Configuration", **LOGIN)
+    assert item(registry, "oidc_client_id") == ""
+
+
+def test_trap_an_issuer_that_does_not_answer_is_stored_by_harbor_so_it_is_asked_first(
+    registry: Registry,
+) -> None:
+    registry.harbor.settings.issuers.append(f"{ISSUER}/")
+    with pytest.raises(REFUSED, match=r"nothing was changed.*slash"):
+        registry.create("Configuration", **LOGIN)
+    assert item(registry, "auth_mode") == "db_auth"
+    assert "oidc_client_secret" not in registry.harbor.world["secrets"]
+
+
+def test_trap_a_client_secret_is_written_only_and_again_when_it_changes(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    harbor.settings.issuers.append(ISSUER)
+    outputs = registry.create("Configuration", **LOGIN)
+    assert "clientsecret" not in str(outputs)
+    assert registry.changed("Configuration", outputs, **LOGIN) == ()
+    other = {**LOGIN, "secrets": {"oidc_client_secret": "othersecret"}}
+    assert registry.changed("Configuration", outputs, **other) == ("secrets",)
+    registry.update("Configuration", outputs, **other)
+    kept = harbor.world["secrets"]["oidc_client_secret"]
+    assert kept == harbor.world.digest("othersecret")
+
+
+def test_trap_a_login_that_shuts_admin_out_is_put_back(
+    harbor: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harbor.settings.issuers.append(ISSUER)
+    accepts = type(registry.api).accepts
+    asked: list[str] = []
+
+    def after_the_change(self: Any, login: str, password: str) -> bool:
+        asked.append(login)
+        return accepts(self, login, password) and item(registry, "auth_mode") == "db_auth"
+
+    monkeypatch.setattr(type(registry.api), "accepts", after_the_change)
+    with pytest.raises(REFUSED, match=r"everything was put back.*auth_mode='db_auth'"):
+        registry.create("Configuration", **LOGIN)
+    assert len(asked) >= 2
+    assert item(registry, "auth_mode") == "db_auth" and item(registry, "oidc_endpoint") == ""
+
+
+def test_trap_another_prefix_renames_every_robot_at_once(registry: Registry) -> None:
+    registry.create("Configuration", **system(robot_name_prefix="bot$"))
+    registry.create("Project", name="after")
+    registry.create("Robot", name="ci", permissions=[PULL], secret="Secret12345")
+    assert registry.api.accepts("bot$ci", "Secret12345")
 
 
 # ---- webhooks -------------------------------------------------------------------------------
