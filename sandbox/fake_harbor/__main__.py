@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +38,7 @@ def main() -> None:
     )
     parser.add_argument("--kubectl", default="kubectl")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     FakeHarbor(
         deployed=_deployed(chosen.admin_password_file, chosen.kubectl, chosen.namespace),
         settings=Settings(

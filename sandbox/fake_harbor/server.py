@@ -119,6 +119,7 @@ class FakeHarbor:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self.world.flush()
 
     def __enter__(self) -> FakeHarbor:
         return self.start()
@@ -128,7 +129,10 @@ class FakeHarbor:
 
     def serve(self) -> None:
         """Answers in this thread until the process ends."""
-        self._server.serve_forever()
+        try:
+            self._server.serve_forever()
+        finally:
+            self.world.flush()
 
     def plan(self, *faults: Fault) -> None:
         """Injects these faults from now on, in place of those before."""
@@ -498,6 +502,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             harbor.plan(*(Fault(**fault) for fault in given))
         elif what == "down":
             harbor.settings.down = set(given)
+        elif what == "settings":
+            for name, value in given.items():
+                setattr(harbor.settings, name, value)
         elif what == "restart":
             harbor.restart()
         elif what == "registry":
@@ -506,7 +513,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             calls = harbor.calls(forget=self.command == "DELETE")
             return Answer(200, [vars(call) for call in calls])
         elif what != "hello":
-            return Answer(404, "faults, down, restart, registry, calls, hello")
+            return Answer(404, "faults, down, settings, restart, registry, calls, hello")
         return Answer(200, {"this": "a fake of Harbor's API", "dead": harbor.is_dead})
 
 

@@ -19,6 +19,8 @@ Row = dict[str, Any]
 NEVER = "0001-01-01T00:00:00.000Z"
 """Go's zero time, which Harbor shows where it has none."""
 
+SECONDS_BEFORE_A_WRITE = 0.2
+
 _TABLES = (
     "projects",
     "quotas",
@@ -54,6 +56,8 @@ class World:
     def __init__(self, file: Path | None = None) -> None:
         self.lock = threading.RLock()
         self._file = file
+        self._writing = threading.Lock()
+        self._writer: threading.Timer | None = None
         self._document: Row = {}
         kept = _read(file)
         self._document = kept if kept is not None else _fresh()
@@ -90,14 +94,25 @@ class World:
         return hashlib.sha256((salt + secret).encode()).hexdigest()
 
     def save(self) -> None:
-        """Writes the file anew, never half of it."""
+        """Has the file written soon: a thousand changes in a row are a few files."""
+        if self._file is not None and self._writer is None:
+            self._writer = threading.Timer(SECONDS_BEFORE_A_WRITE, self.flush)
+            self._writer.daemon = True
+            self._writer.start()
+
+    def flush(self) -> None:
+        """Writes the file now, never half of it."""
         if self._file is None:
             return
-        draft = self._file.with_name(self._file.name + ".draft")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as handle:
-            json.dump(self._document, handle)
-        draft.replace(self._file)
+        with self._writing:
+            with self.lock:
+                self._writer = None
+                text = json.dumps(self._document)
+            draft = self._file.with_name(self._file.name + ".draft")
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as handle:
+                handle.write(text)
+            draft.replace(self._file)
 
 
 def _read(file: Path | None) -> Row | None:

@@ -293,7 +293,11 @@ class Kind:
             return self.id_of(inputs), self._brought(session, stored, inputs, secrets, {})
         except Exception as error:
             # What `find` needs: the rest differs, so the next run writes it.
-            identity = {n: inputs[n] for n, of in self.fields.items() if of.required or of.replaces}
+            identity = {
+                name: inputs[name]
+                for name, of in self.fields.items()
+                if (of.required or of.replaces) and not of.secret
+            }
             outputs = {"harborId": stored.get("id"), **identity}
             raise HalfCreated(self.id_of(inputs), outputs, str(error)) from None
 
@@ -327,6 +331,14 @@ class Kind:
         stored = self.find(session, outputs, outputs)
         if stored is not None:
             self.remove(session, stored, outputs)
+
+    def digested(self, inputs: Tree) -> Tree:
+        """The outputs that stand for the secrets of the inputs, with a new salt each time."""
+        return {
+            digest_name(name): digest(inputs[name])
+            for name in sorted(self.secrets)
+            if inputs.get(name) is not None
+        }
 
     def _take(self, session: Session, stored: Tree, inputs: Tree) -> list[str]:
         """The secrets to write into an object that exists. Raises Refused if it is not taken."""
@@ -364,11 +376,7 @@ class Kind:
                     f"{self.noun} {self.id_of(inputs)}: Harbor took the change and does not show "
                     f"it: {told}"
                 )
-        digests = {
-            name + _DIGEST: digest(inputs[name])
-            for name in sorted(self.secrets)
-            if inputs[name] is not None
-        }
+        digests = self.digested(inputs)
         unchanged = {
             key: outputs[key]
             for key in digests

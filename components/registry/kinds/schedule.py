@@ -116,7 +116,8 @@ class Schedule(Kind):
     def differing(self, outputs: Tree, inputs: Tree, *, local: bool = False) -> list[str]:
         differing = super().differing(outputs, inputs, local=local)
         # Parameters of a schedule that is unset are nowhere.
-        return differing if self.value("cron", inputs) else [n for n in differing if n == "cron"]
+        unset = self.value("cron", inputs) == ""
+        return [name for name in differing if not (unset and name == "parameters")]
 
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
         del known

@@ -130,3 +130,21 @@ def _registry(**credential: str) -> dict[str, Any]:
         "url": "http://upstream.test:5000",
         "credential": {"type": "basic", "access_key": "reader", **credential},
     }
+
+
+def test_another_process_controls_it_by_its_own_paths(harbor: FakeHarbor, client: Client) -> None:
+    def control(what: str, given: Any = None, method: str = "POST") -> Any:
+        return client.ask(method, f"//fake-harbor/{what}", given).body
+
+    assert control("hello", method="GET") == {"this": "a fake of Harbor's API", "dead": False}
+    control("settings", {"issuers": ["https://sso.test"], "version": "2.15.2"})
+    assert client.ask("POST", "/system/oidc/ping", {"url": "https://sso.test"}).status == 200
+    control("down", ["database"])
+    assert client.ask("GET", "/health").body["status"] == "unhealthy"
+    assert client.ask("GET", "/configurations").status == 401
+    control("down", [])
+    control("registry", {"url": "http://127.0.0.1:1", "user": "u", "password": "p"})
+    assert client.ask("GET", "//v2/library/app/manifests/v1").status == 502
+    control("calls", method="DELETE")
+    client.ask("GET", "/ping")
+    assert [call["path"] for call in control("calls", method="GET")] == ["/api/v2.0/ping"]
