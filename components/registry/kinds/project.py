@@ -33,12 +33,13 @@ def _allowlist(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     allowlist = cast("Tree", value)
-    return {**allowlist, "items": sorted(rows(allowlist["items"]))}
+    return {**_NO_LIST, **allowlist, "items": sorted(rows(allowlist["items"]))}
 
 
 def _is_allowlist(value: Any) -> str | None:
     allowlist = cast("Tree", value) if isinstance(value, dict) else {}
-    if allowlist.keys() != _NO_LIST.keys():
+    # Pulumi leaves an `expires` of null out on the way here.
+    if {"expires", *allowlist} != _NO_LIST.keys():
         return "has to be an object of items, expires and useSystem"
     items = rows(allowlist["items"])
     if (why := checks.texts(allowlist["items"])) is not None:
@@ -138,7 +139,7 @@ class Project(Kind):
         if "allowlist" in changed:
             allowlist = inputs["allowlist"]
             body["cve_allowlist"] = {"items": [{"cve_id": cve} for cve in allowlist["items"]]}
-            if allowlist["expires"] is not None:
+            if allowlist.get("expires") is not None:
                 body["cve_allowlist"]["expires_at"] = allowlist["expires"]
         if body["metadata"] or "cve_allowlist" in body:
             harbor.put(f"/projects/{segment(name)}", body)

@@ -32,6 +32,16 @@ class PullSecretSettings(Section):
     name: Annotated[str, OBJECT_NAME] | None = None
     """Name of the Secret; registry-<robot> unless set, with the project between for a project's
     robot."""
+    service_accounts: Annotated[
+        dict[str, tuple[Annotated[str, OBJECT_NAME], ...]],
+        NamesRule(
+            allowed="an object of a namespace to a list of its ServiceAccounts",
+            example="default",
+            names=DNS_LABEL,
+        ),
+    ] = Field(default_factory=dict)
+    """Namespace → ServiceAccounts whose pods pull with the Secret, without naming it themselves.
+    They must exist. The list imagePullSecrets of each becomes this program's."""
 
     @model_validator(mode="after")
     def _goes_somewhere(self) -> Self:
@@ -39,6 +49,15 @@ class PullSecretSettings(Section):
             refuse("at least one", at=("namespaces",))
         if len(set(self.namespaces)) < len(self.namespaces):
             refuse("the same one twice", at=("namespaces",))
+        for namespace, accounts in self.service_accounts.items():
+            if namespace not in self.namespaces:
+                refuse(
+                    f"of a namespace that gets the Secret: {', '.join(self.namespaces)}",
+                    at=("serviceAccounts", namespace),
+                    example=REMOVE,
+                )
+            if len(set(accounts)) < len(accounts):
+                refuse("the same one twice", at=("serviceAccounts", namespace))
         return self
 
 
@@ -47,6 +66,7 @@ class _Robot(Section):
         "duration": "days",
         "secret_wo": "secret",
         "secret_wo_version": "rotation",
+        "image_pull_secrets": "pullSecret",
     }
     not_here: ClassVar[Mapping[str, str]] = {
         "disable": "enabled says whether the robot may log in, the other way round",
@@ -65,7 +85,11 @@ class _Robot(Section):
     secret: StackSecret | None = None
     """The robot's own secret, from the stack; minted by the program when unset."""
     rotation: Annotated[int, whole_number(1, 100_000, example=2)] = 1
-    """Raising the number mints a new secret; for a secret from the stack it means nothing."""
+    """Raising the number makes a new robot with a new secret, called <robot>-<number>; the one
+    before it still works for graceDays. For a secret from the stack it means nothing."""
+    grace_days: Annotated[int, whole_number(0, 365, example=7)] = 7
+    """Days after a rotation for which the login from before it still works; 0 for none. Raise
+    `rotation` again only after them: then the older login is deleted."""
     pull_secret: PullSecretSettings | None = None
     """Namespaces that get the robot's login as a Secret to pull or push with."""
 
