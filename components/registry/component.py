@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pulumi
 from pulumi_kubernetes.core.v1 import ServiceAccountPatch
@@ -38,11 +38,17 @@ from components.registry.logins import (
 )
 from components.sealing.sealed_secret import SealedSecret
 from components.settings.model import Settings
+from components.settings.registry.login import OIDC_GROUP
 from components.settings.registry.names import OWN_ROBOT
+from components.settings.registry.patterns import ALL
 from components.settings.registry.projects import ProjectSettings, ProxyCacheSettings
+from components.settings.registry.replications import MirrorSettings, ReplicationSettings
+from components.settings.registry.retention import ImmutableTagsSettings, KeepSettings
 from components.settings.registry.section import RegistrySettings, Robot
 from components.settings.registry.stack_secrets import StackSecret
 from components.stack_config import Secrets, StackConfig
+
+T = TypeVar("T", bound=pulumi.Resource)
 
 _PULL_SECRET: Final = "kubernetes.io/dockerconfigjson"
 
@@ -84,6 +90,7 @@ class Registry(pulumi.ComponentResource):
         self._provider = _provider(name, args.settings)
         self._projects: dict[str, resources.Project] = {}
         self._first: list[pulumi.Resource] = [args.harbor.release]
+        self._made: list[pulumi.Resource] = []
         registry, prefix = args.settings.registry, args.context.registry.image_prefix
         self.projects = registry.declared_projects
         self.push_prefixes = push_prefixes(registry, prefix)
@@ -97,12 +104,22 @@ class Registry(pulumi.ComponentResource):
             opts=self._options(),
         )
         self._first = [account]
+        # Names of robots, the right to make projects and groups of people hang on these.
+        self._first += self._configurations(registry)
         endpoints = self._endpoints(registry)
         for project, settings in registry.projects.items():
             self._projects[project] = self._project(project, settings)
+            self._in_project(project, settings)
         for project, settings in registry.proxy_caches.items():
             self._projects[project] = self._proxy_cache(project, settings, endpoints[project])
+            self._in_proxy_cache(project, settings)
+        labels = self._labels(registry)
+        self._replications(registry, endpoints, labels)
         self._robots(registry)
+        self._schedules(registry)
+        self._allowlist(registry)
+        if registry.system.read_only:
+            self._read_only()
         self.register_outputs(
             {
                 "projects": self.projects,
@@ -120,48 +137,58 @@ class Registry(pulumi.ComponentResource):
             deleted_with=self._args.harbor.release,
         )
 
+    def _kept(self, resource: T) -> T:
+        self._made.append(resource)
+        return resource
+
     def _secret(self, secret: StackSecret | None) -> pulumi.Output[str] | None:
         return None if secret is None else self._args.secrets[secret.secret]
 
     def _endpoints(self, registry: RegistrySettings) -> dict[str, resources.Endpoint]:
         return {
-            endpoint: resources.Endpoint(
-                f"{self._name}-endpoint-{endpoint}",
-                name=endpoint,
-                type=settings.type,
-                url=settings.address,
-                username=settings.username,
-                password=self._secret(settings.password),
-                tls_verify=settings.tls_verify,
-                ca_certificate=settings.ca_certificate or "",
-                description=settings.description,
-                opts=self._options(),
+            endpoint: self._kept(
+                resources.Endpoint(
+                    f"{self._name}-endpoint-{endpoint}",
+                    name=endpoint,
+                    type=settings.type,
+                    url=settings.address,
+                    username=settings.username,
+                    password=self._secret(settings.password),
+                    tls_verify=settings.tls_verify,
+                    ca_certificate=settings.ca_certificate or "",
+                    description=settings.description,
+                    opts=self._options(),
+                )
             )
             for endpoint, settings in registry.endpoints.items()
         }
 
     def _project(self, project: str, settings: ProjectSettings) -> resources.Project:
-        return resources.Project(
-            f"{self._name}-project-{project}",
-            name=project,
-            sbom_on_push=settings.sbom_on_push,
-            require_cosign=settings.require_cosign,
-            **self._of_every_project(settings),
-            opts=self._options(),
+        return self._kept(
+            resources.Project(
+                f"{self._name}-project-{project}",
+                name=project,
+                sbom_on_push=settings.sbom_on_push,
+                require_cosign=settings.require_cosign,
+                **self._of_every_project(settings),
+                opts=self._options(),
+            )
         )
 
     def _proxy_cache(
         self, project: str, settings: ProxyCacheSettings, endpoint: resources.Endpoint
     ) -> resources.Project:
-        return resources.Project(
-            f"{self._name}-project-{project}",
-            name=project,
-            endpoint=project,
-            speed_limit=settings.harbors_speed_limit,
-            max_connections=settings.harbors_connections,
-            serve_stale=settings.serve_stale,
-            **self._of_every_project(settings),
-            opts=self._options([endpoint]),
+        return self._kept(
+            resources.Project(
+                f"{self._name}-project-{project}",
+                name=project,
+                endpoint=project,
+                speed_limit=settings.harbors_speed_limit,
+                max_connections=settings.harbors_connections,
+                serve_stale=settings.serve_stale,
+                **self._of_every_project(settings),
+                opts=self._options([endpoint]),
+            )
         )
 
     def _of_every_project(self, settings: ProjectSettings | ProxyCacheSettings) -> dict[str, Any]:
@@ -178,6 +205,252 @@ class Registry(pulumi.ComponentResource):
                 "useSystem": settings.uses_system_allowlist,
             },
         }
+
+    # ---- what belongs to a project ----------------------------------------------------------
+
+    def _in_project(self, project: str, settings: ProjectSettings) -> None:
+        if settings.retention is not None:
+            rules = [
+                {
+                    "template": rule.template,
+                    "number": rule.number,
+                    **_selectors(rule),
+                    "untagged": rule.untagged,
+                }
+                for rule in settings.retention.keep
+            ]
+            self._retention(project, settings.retention.cron, rules)
+        if settings.immutable_tags:
+            self._kept(
+                resources.ImmutableTags(
+                    f"{self._name}-immutable-{project}",
+                    project=project,
+                    rules=[
+                        {**_selectors(rule), "enabled": rule.enabled}
+                        for rule in settings.immutable_tags
+                    ],
+                    opts=self._options([self._projects[project]]),
+                )
+            )
+        for label, of in settings.labels.items():
+            self._kept(
+                resources.Label(
+                    f"{self._name}-label-{project}/{label}",
+                    project=project,
+                    name=label,
+                    color=of.color,
+                    description=of.description,
+                    opts=self._options([self._projects[project]]),
+                )
+            )
+        self._in_every_project(project, settings)
+
+    def _in_proxy_cache(self, project: str, settings: ProxyCacheSettings) -> None:
+        rule = {
+            "template": "nDaysSinceLastPull",
+            "number": settings.keep_days_since_pull,
+            "repositories": ALL,
+            "repositoriesExcluded": "",
+            "tags": ALL,
+            "tagsExcluded": "",
+            "untagged": True,
+        }
+        self._retention(project, settings.cron, [rule])
+        self._in_every_project(project, settings)
+
+    def _retention(self, project: str, cron: str, rules: list[dict[str, Any]]) -> None:
+        self._kept(
+            resources.Retention(
+                f"{self._name}-retention-{project}",
+                project=project,
+                cron=cron,
+                rules=rules,
+                opts=self._options([self._projects[project]]),
+            )
+        )
+
+    def _in_every_project(
+        self, project: str, settings: ProjectSettings | ProxyCacheSettings
+    ) -> None:
+        for kind, members in (
+            ("group", settings.members.groups),
+            ("user", settings.members.users),
+        ):
+            for name, role in members.items():
+                self._kept(
+                    resources.Member(
+                        f"{self._name}-member-{project}/{kind}/{name}",
+                        project=project,
+                        kind=kind,
+                        name=name,
+                        group_type=OIDC_GROUP,
+                        role=role,
+                        opts=self._options([self._projects[project]]),
+                    )
+                )
+        for name, webhook in settings.webhooks.items():
+            self._kept(
+                resources.Webhook(
+                    f"{self._name}-webhook-{project}/{name}",
+                    project=project,
+                    name=name,
+                    url=webhook.url,
+                    kind=webhook.kind,
+                    events=webhook.events,
+                    authorization=self._secret(webhook.authorization),
+                    format=webhook.harbors_format,
+                    tls_verify=webhook.tls_verify,
+                    enabled=webhook.enabled,
+                    description=webhook.description,
+                    opts=self._options([self._projects[project]]),
+                )
+            )
+
+    # ---- what belongs to no project ---------------------------------------------------------
+
+    def _labels(self, registry: RegistrySettings) -> list[resources.Label]:
+        return [
+            self._kept(
+                resources.Label(
+                    f"{self._name}-global-label-{label}",
+                    name=label,
+                    color=of.color,
+                    description=of.description,
+                    opts=self._options(),
+                )
+            )
+            for label, of in registry.labels.items()
+        ]
+
+    def _replications(
+        self,
+        registry: RegistrySettings,
+        endpoints: Mapping[str, resources.Endpoint],
+        labels: Iterable[resources.Label],
+    ) -> None:
+        for name, mirror in registry.mirrors.items():
+            self._replication(
+                name,
+                mirror,
+                direction="pull",
+                endpoint=registry.endpoint_name(name),
+                trigger=mirror.harbors_trigger,
+                cron=mirror.cron,
+                deletions=False,
+                chunked=False,
+                needs=[endpoints[registry.endpoint_name(name)], *self._projects.values(), *labels],
+            )
+        for name, replication in registry.replications.items():
+            self._replication(
+                name,
+                replication,
+                direction=replication.direction,
+                endpoint=registry.endpoint_name(name),
+                trigger=replication.harbors_trigger,
+                cron=replication.cron,
+                deletions=replication.propagate_deletes,
+                chunked=replication.chunked,
+                needs=[endpoints[registry.endpoint_name(name)], *self._projects.values(), *labels],
+            )
+
+    def _replication(
+        self,
+        name: str,
+        settings: MirrorSettings | ReplicationSettings,
+        *,
+        needs: Iterable[pulumi.Resource],
+        **directed: Any,
+    ) -> None:
+        self._kept(
+            resources.ReplicationPolicy(
+                f"{self._name}-replication-{name}",
+                name=name,
+                repositories=settings.pattern,
+                tags=settings.tags_pattern,
+                tags_excluded=settings.excluded_tags_pattern,
+                labels=settings.labels,
+                into=settings.into or "",
+                replace_count=settings.replace_count,
+                overwrite=settings.overwrite,
+                speed=settings.speed,
+                one_at_a_time=settings.one_at_a_time,
+                enabled=settings.enabled,
+                run_now=settings.run_now,
+                **directed,
+                opts=self._options(needs),
+            )
+        )
+
+    def _schedules(self, registry: RegistrySettings) -> None:
+        schedules, trivy = registry.schedules, self._args.settings.trivy
+        collection, purge = schedules.garbage_collection, schedules.audit_purge
+        for name, what, cron, parameters in (
+            ("garbage-collection", "garbageCollection", collection.cron, collection.parameters),
+            ("audit-purge", "auditPurge", purge.cron, purge.parameters),
+            ("scan-all", "scanAll", schedules.scan_all.cron(trivy), {}),
+        ):
+            # Without a scanner Harbor does not even show the schedule of its scans (412).
+            if what != "scanAll" or trivy.enabled:
+                self._kept(
+                    resources.Schedule(
+                        f"{self._name}-schedule-{name}",
+                        what=what,
+                        cron=cron,
+                        parameters=parameters,
+                        opts=self._options(),
+                    )
+                )
+
+    def _allowlist(self, registry: RegistrySettings) -> None:
+        allowlist = registry.cve_allowlist
+        if allowlist is not None:
+            self._kept(
+                resources.CveAllowlist(
+                    f"{self._name}-cve-allowlist",
+                    items=allowlist.items,
+                    expires=allowlist.expires_at,
+                    opts=self._options(),
+                )
+            )
+
+    # ---- settings of Harbor as a whole ------------------------------------------------------
+
+    def _configurations(self, registry: RegistrySettings) -> list[pulumi.Resource]:
+        """Those that everything else waits for: a registry that is read-only refuses all else."""
+        system, login = registry.system, registry.login
+        first: list[pulumi.Resource] = []
+        if system.read_only is False:
+            first.append(self._read_only())
+            self._first = [*self._first, *first]
+        first.append(
+            resources.Configuration(
+                f"{self._name}-configuration-system",
+                part="system",
+                values=system.values,
+                defaults=system.defaults,
+                opts=self._options(),
+            )
+        )
+        if login is not None:
+            first.append(
+                resources.Configuration(
+                    f"{self._name}-configuration-login",
+                    part="login",
+                    values=login.values,
+                    secrets={"oidc_client_secret": self._args.secrets[login.client_secret.secret]},
+                    opts=self._options(),
+                )
+            )
+        return first
+
+    def _read_only(self) -> resources.Configuration:
+        """Left before everything, set after everything: in it Harbor refuses every other change."""
+        return resources.Configuration(
+            f"{self._name}-configuration-read-only",
+            part="readOnly",
+            values={"read_only": self._args.settings.registry.system.read_only},
+            opts=self._options(self._made),
+        )
 
     # ---- robots -----------------------------------------------------------------------------
 
@@ -239,19 +512,21 @@ class Registry(pulumi.ComponentResource):
     ) -> resources.Robot:
         settings = robot.settings
         projects = [self._projects[a.namespace] for a in robot.access if a.kind == "project"]
-        return resources.Robot(
-            self._robot_name(robot, generation),
-            name=generation.name,
-            project=robot.project,
-            description=settings.description,
-            days=generation.days,
-            enabled=settings.enabled,
-            permissions=[
-                {"kind": block.kind, "namespace": block.namespace, "access": list(block.access)}
-                for block in robot.access
-            ],
-            secret=secret,
-            opts=self._options([*projects, *needs]),
+        return self._kept(
+            resources.Robot(
+                self._robot_name(robot, generation),
+                name=generation.name,
+                project=robot.project,
+                description=settings.description,
+                days=generation.days,
+                enabled=settings.enabled,
+                permissions=[
+                    {"kind": block.kind, "namespace": block.namespace, "access": list(block.access)}
+                    for block in robot.access
+                ],
+                secret=secret,
+                opts=self._options([*projects, *needs]),
+            )
         )
 
     def _username(
@@ -285,6 +560,15 @@ class Registry(pulumi.ComponentResource):
             )
             for namespace in pull_secret.namespaces
         }
+
+
+def _selectors(rule: KeepSettings | ImmutableTagsSettings) -> dict[str, str]:
+    return {
+        "repositories": rule.repositories_pattern,
+        "repositoriesExcluded": rule.excluded_repositories_pattern,
+        "tags": rule.tags_pattern,
+        "tagsExcluded": rule.excluded_tags_pattern,
+    }
 
 
 def _provider(name: str, settings: Settings) -> resources.Provider:

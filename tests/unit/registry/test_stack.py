@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import urllib3
 
 from components.registry.component import Registry
-from sandbox.fake_harbor.server import FakeHarbor
+from sandbox.fake_harbor.server import FakeHarbor, Settings
 from tests.support.builders import context_of
 from tests.support.mocks import minted
 from tests.support.registry import ADMIN_PASSWORD
-from tests.support.registry import Registry as Plugin
 from tests.support.registry_stack import Stack
-from tests.unit.registry.test_component import SMALL, logins, registry
+from tests.unit.registry.test_component import SMALL, WIDE, logins, registry
+from tests.unit.settings.registry.test_estates import HARBOR_2_15, clinic, kestrel, prefecture
 
 DAY = 86400
 
 
 @pytest.fixture
 def harbor() -> Iterator[FakeHarbor]:
-    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
+    settings = Settings(
+        version="2.15.1", issuers=["https://sso.test/realms/agents", "https://git.test"]
+    )
+    with FakeHarbor(admin_password=ADMIN_PASSWORD, settings=settings) as harbor:
         yield harbor
 
 
@@ -45,25 +50,62 @@ Program = Callable[..., Callable[[], Registry | None]]
 
 
 def logs_in(harbor: FakeHarbor, name: str, password: str) -> bool:
-    """Whether Harbor takes this login of a robot."""
-    plugin: Any = Plugin(harbor).provider._session  # pyright: ignore[reportPrivateUsage]
-    return plugin.harbor.accepts(name, password)
+    """Whether Harbor takes this login of a robot: it answers 412 to one, and 401 to none."""
+    token = base64.b64encode(f"{name}:{password}".encode()).decode()
+    answer = urllib3.request(
+        "GET",
+        f"{harbor.url}/api/v2.0/users/current",
+        headers={"Authorization": f"Basic {token}"},
+        retries=False,
+    )
+    assert answer.status in (401, 412)
+    return answer.status == 412
 
 
-def test_a_second_up_changes_nothing(stack: Stack, program: Program) -> None:
-    stack.up(program(SMALL))
+every_registry = pytest.mark.parametrize(
+    "section",
+    [
+        pytest.param(SMALL, id="small"),
+        pytest.param(WIDE, id="wide"),
+        pytest.param(kestrel(), id="kestrel"),
+        pytest.param(prefecture(), id="prefecture"),
+        pytest.param(clinic(), id="clinic"),
+    ],
+)
+
+
+@every_registry
+def test_a_second_up_changes_nothing(
+    section: dict[str, Any], stack: Stack, program: Program
+) -> None:
+    stack.up(program(section, harbor=HARBOR_2_15))
     assert {act for act, _ in stack.did} == {"create"}
-    stack.up(program(SMALL))
+    stack.up(program(section, harbor=HARBOR_2_15))
     assert stack.did == []
 
 
-def test_a_lost_state_is_made_again_without_a_word(stack: Stack, program: Program) -> None:
-    stack.up(program(SMALL))
+@every_registry
+def test_a_lost_state_is_made_again_without_a_word(
+    section: dict[str, Any], stack: Stack, program: Program
+) -> None:
+    stack.up(program(section, harbor=HARBOR_2_15))
     again = Stack(stack.harbor)
-    again.up(program(SMALL))
+    again.up(program(section, harbor=HARBOR_2_15))
     assert again.state.keys() == stack.state.keys()
-    again.up(program(SMALL))
+    again.up(program(section, harbor=HARBOR_2_15))
     assert again.did == []
+
+
+@every_registry
+def test_all_of_it_can_be_taken_out_of_the_file_again(
+    section: dict[str, Any], stack: Stack, program: Program
+) -> None:
+    stack.up(program(section, harbor=HARBOR_2_15))
+    stack.up(program({}, harbor=HARBOR_2_15))
+    stack.up(program({}, harbor=HARBOR_2_15))
+    assert stack.did == []
+    kinds = {kept.kind for kept in stack.state.values()}
+    assert kinds <= {"Account", "Schedule", "Configuration"}
 
 
 def test_what_is_taken_out_of_the_file_is_deleted(stack: Stack, program: Program) -> None:
