@@ -10,6 +10,7 @@ from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
 from components.ownership import record as state_mark_record
 from components.preflight import run as preflight
+from components.registry import component as registry
 
 gc.freeze()  # Imported modules stay: without it the collector walks them for 0.4 s of a run.
 debug_log.keep_secrets_out()
@@ -28,5 +29,6 @@ valkey = cache.create(config, context, minted)
 harbor = release.create(
     config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
+configured = registry.create(config, context, harbor, minted)
 guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
-outputs.export(config, context, blobs, harbor, minted, guards)
+outputs.export(config, context, blobs, harbor, minted, configured, guards)

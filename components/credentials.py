@@ -27,6 +27,8 @@ CSRF_KEY_LENGTH: Final = 32
 
 PASSWORD_LENGTH: Final = 32
 
+REGISTRY_ACCOUNT: Final = "registry-account"
+
 TOKEN_CERTIFICATE_HOURS: Final = 10 * 365 * 24
 """Ten years. A renewal makes every issued token void, so it happens by rotation only."""
 
@@ -37,9 +39,10 @@ class Credential:
 
     `keys`: its keys in the Secret that Credentials seals; none where the component that uses it
     seals it (database, cache, object storage). `readers`: components of Harbor whose pods read it
-    and restart when it changes. `length`: characters of the random password; None where the
-    credential is no random password. `given_by`: config secret that, if set, gives the value
-    instead of its being minted. `can_rotate`: whether Harbor follows a new value.
+    and restart when it changes; none where the program itself reads it. `length`: characters of the
+    random password; None where the credential is no random password. `given_by`: config secret
+    that, if set, gives the value instead of its being minted. `can_rotate`: whether Harbor follows
+    a new value.
     """
 
     keys: tuple[str, ...] = ()
@@ -79,6 +82,8 @@ CREDENTIALS: Final[Mapping[str, Credential]] = {
         given_by="databasePassword",
     ),
     "valkey-password": Credential(readers=("core", "jobservice", "registry", "trivy", "exporter")),
+    # Of the robot by which components/registry configures Harbor.
+    REGISTRY_ACCOUNT: Credential(keys=("password",), readers=()),
     # Of the store's vendor, so never minted here.
     "object-storage": Credential(readers=("registry",), length=None),
 }
@@ -89,7 +94,8 @@ configuration has an epoch for each that is minted; raising it mints a new value
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialsArgs:
-    """`epochs`: credential → rotation epoch (`rotation` in the stack's configuration).
+    """`epochs`: credential → rotation epoch (`rotation` in the stack's configuration). One that has
+    none is not made.
 
     `given`: credential → value that an adopted Harbor brought along; the others are minted.
     """
@@ -121,18 +127,12 @@ class Credentials(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         minted: dict[str, random.RandomPassword] = {}
         for what, credential in CREDENTIALS.items():
-            if credential.length is None or what in args.given:
+            if credential.length is None or what in args.given or what not in args.epochs:
                 continue
-            minted[what] = random.RandomPassword(
+            minted[what] = random_password(
                 f"{name}-{what}",
                 length=credential.length,
-                # Letters and digits: the chart puts some of them into URLs and DSNs unescaped
-                # (harbor #20638, #18786).
-                special=False,
-                min_lower=1,
-                min_upper=1,
-                min_numeric=1,
-                keepers={"epoch": str(args.epochs[what])},
+                epoch=args.epochs[what],
                 opts=_kept_like_data(args.context, self, minted) if what == "secret-key" else child,
             )
         values = {**args.given, **{what: password.result for what, password in minted.items()}}
@@ -154,20 +154,24 @@ class Credentials(pulumi.ComponentResource):
         secrets = {
             what: args.context.sealed(
                 f"{name}-{what}",
-                _secret_name(what, is_given=what in args.given),
+                secret_name(what, is_given=what in args.given),
                 dict(zip(credential.keys, contents[what], strict=True)),
                 parent=self,
                 minted=self.minted.get(what),
             )
             for what, credential in CREDENTIALS.items()
-            if credential.keys
+            if credential.keys and what in args.epochs
         }
         self.admin_password = values["admin-password"]
         self.database_password = values["database-password"]
         self.valkey_password = values["valkey-password"]
         self.revisions = {what: secret.revision for what, secret in secrets.items()}
         self.secret_names = pulumi.Output.all(
-            **{what.replace("-", "_"): secret.secret_name for what, secret in secrets.items()}
+            **{
+                what.replace("-", "_"): secret.secret_name
+                for what, secret in secrets.items()
+                if CREDENTIALS[what].readers
+            }
         ).apply(lambda names: SecretNames(**names))
         self.register_outputs({})
 
@@ -179,8 +183,29 @@ def create(config: StackConfig, context: Context) -> Credentials:
         for what, credential in CREDENTIALS.items()
         if (key := credential.given_by) is not None and key in config.secrets
     }
-    args = CredentialsArgs(epochs=config.settings.rotation.epochs, context=context, given=given)
+    epochs = dict(config.settings.rotation.epochs)
+    if not config.settings.registry.enabled:
+        del epochs[REGISTRY_ACCOUNT]
+    args = CredentialsArgs(epochs=epochs, context=context, given=given)
     return Credentials("credentials", args, context.options)
+
+
+def random_password(
+    name: str, *, length: int = PASSWORD_LENGTH, epoch: int, opts: pulumi.ResourceOptions
+) -> random.RandomPassword:
+    """A random password; another `epoch` makes another one."""
+    return random.RandomPassword(
+        name,
+        length=length,
+        # Letters and digits: the chart puts some of them into URLs and DSNs unescaped
+        # (harbor #20638, #18786).
+        special=False,
+        min_lower=1,
+        min_upper=1,
+        min_numeric=1,
+        keepers={"epoch": str(epoch)},
+        opts=opts,
+    )
 
 
 def minted_credential(what: str, epoch: int) -> Minted:
@@ -201,13 +226,14 @@ def minted_credential(what: str, epoch: int) -> Minted:
 def secret_names(given: Set[str]) -> list[str]:
     """Names of the Secrets that Credentials seals; `given`: the config secrets that are set."""
     return [
-        _secret_name(what, is_given=credential.given_by in given)
+        secret_name(what, is_given=credential.given_by in given)
         for what, credential in CREDENTIALS.items()
         if credential.keys
     ]
 
 
-def _secret_name(what: str, *, is_given: bool) -> str:
+def secret_name(what: str, *, is_given: bool = False) -> str:
+    """Name of the Secret that Credentials seals for a credential; `is_given`: see Credentials."""
     if what == "secret-key":
         return GIVEN_SECRET_KEY if is_given else MINTED_SECRET_KEY
     return f"harbor-minted-{what}"

@@ -33,6 +33,8 @@ class RotationSettings(Section):
     """Password of Harbor's role in PostgreSQL."""
     valkey_password: Epoch = 1
     """Password of Valkey."""
+    registry_account: Epoch = 1
+    """Password of the robot by which the program configures Harbor."""
     secret_key: Annotated[
         int,
         _never(

@@ -73,6 +73,8 @@ KEYLESS_GCS: dict[str, Any] = {
     "serviceAccount": "harbor-registry",
 }
 AZURE: dict[str, Any] = {"kind": "azure", "account": "omantelharbor", "container": "harbor"}
+CACHES: dict[str, Any] = {"proxyCaches": {"ghcr": {"upstream": {"type": "github-ghcr"}}}}
+"""A section `registry` with a project that images are rewritten to."""
 FILESYSTEM: dict[str, Any] = {"kind": "filesystem", "size": "50Gi", "storageClass": "fast"}
 
 
@@ -261,9 +263,12 @@ def shared_credentials(context: Context) -> SharedCredentials:
 
 def harbor(context: Context, **sections: Any) -> HarborRegistry:
     """With all that it stands on, put together as the program does it."""
-    stack = config(**sections)
-    storage = object_storage(context, sections.get("storage"))
-    minted = credentials(context)
+    return harbor_on(context, config(**sections), credentials(context))
+
+
+def harbor_on(context: Context, stack: StackConfig, minted: Credentials) -> HarborRegistry:
+    """The same, for a stack's config and its credentials."""
+    storage = object_storage(context, stack.settings.storage.model_dump(by_alias=True))
     postgres = database.create(stack, context, minted)
     valkey = cache.create(stack, context, minted)
     return release.create(stack, context, storage, minted, postgres, valkey)

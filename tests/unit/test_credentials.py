@@ -7,6 +7,7 @@ import pytest
 from components.context import Context
 from components.credentials import (
     CREDENTIALS,
+    create,
     read_by_component,
     revision_by_component,
     secret_names,
@@ -51,6 +52,9 @@ def test_every_credential_is_minted_and_sealed_once(engine: Engine, build: Build
     assert engine.sealed(names.registry_http_secret) == {
         "REGISTRY_HTTP_SECRET": of["registry-http-secret"]
     }
+    assert engine.sealed("harbor-minted-registry-account") == {
+        "password": minted("credentials-registry-account")
+    }
     assert engine.sealed(names.registry_user) == {
         "REGISTRY_PASSWD": of["registry-user"],
         "REGISTRY_HTPASSWD": f"harbor_registry_user:$2a$10${MARK}credentials-registry-user",
@@ -73,7 +77,7 @@ def test_keys_have_the_length_that_harbor_demands(
 def test_passwords_fit_into_urls_unescaped(engine: Engine, build: Build) -> None:
     build(builders.credentials)
     passwords = engine.all(PASSWORD)
-    assert len(passwords) == 9
+    assert len(passwords) == 10
     for password in passwords:
         assert password["special"] is False
         assert "overrideSpecial" not in password.inputs
@@ -99,6 +103,7 @@ def test_what_a_harbor_brought_along_is_sealed_and_not_minted(engine: Engine, bu
             "core-secret",
             "csrf-key",
             "jobservice-secret",
+            "registry-account",
             "registry-http-secret",
             "registry-user",
             "valkey-password",
@@ -139,7 +144,18 @@ ELSEWHERE = {"database-password", "valkey-password", "object-storage"}
 def test_every_credential_that_pods_read_has_a_revision(build: Build) -> None:
     credentials = build(builders.credentials)
     read = {what for read in read_by_component().values() for what in read}
-    assert read == {*credentials.revisions, *ELSEWHERE} == CREDENTIALS.keys()
+    of_the_program = {"registry-account"}
+    assert {*read, *of_the_program} == {*credentials.revisions, *ELSEWHERE} == CREDENTIALS.keys()
+
+
+def test_the_programs_own_account_has_a_password_only_where_it_is_used(
+    engine: Engine, build: Build
+) -> None:
+    config = builders.config(registry={"enabled": False})
+    build(lambda context: create(config, context))
+    assert "credentials-registry-account" not in {each.name for each in engine.all(PASSWORD)}
+    with pytest.raises(AssertionError):
+        engine.sealed("harbor-minted-registry-account")
 
 
 def test_every_credential_that_is_minted_has_an_epoch_and_no_other() -> None:
@@ -167,7 +183,7 @@ def test_a_rotation_restarts_the_pods_that_read_it_and_no_other(
     before, after = annotations(REVISIONS), annotations({**REVISIONS, rotated: "new-revision"})
     restarted = {component for component in before if before[component] != after[component]}
     assert restarted == {c for c, read in read_by_component().items() if rotated in read}
-    assert restarted
+    assert bool(restarted) == bool(CREDENTIALS[rotated].readers)
 
 
 def test_what_a_kept_database_cannot_do_without_is_what_a_person_can_give() -> None:

@@ -93,6 +93,9 @@ POLICIES: dict[str, Any] = {
     "enforcement": "Enforce",
     "rewrite": {"enabled": True, "projects": {"docker.io": "dockerhub"}},
 }
+CACHES: dict[str, Any] = {
+    "proxyCaches": {"dockerhub": {"upstream": {"type": "docker-hub"}}},
+}
 KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
 AZURE: dict[str, Any] = {"storage": builders.AZURE}
@@ -450,6 +453,22 @@ def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: 
     assert outputs["harborVersion"].value == "2.14.3"
 
 
+def test_projects_and_prefixes_are_outputs(program: Program) -> None:
+    outputs = program.run("otech").outputs
+    host = f"registry.{FQDN['otech']}"
+    assert outputs["registryProjects"].value[0] == "openova-io"
+    assert outputs["pushPrefixes"].value == {"openova-io": f"{host}/openova-io/"}
+    assert outputs["pullPrefixes"].value["docker.io"] == f"{host}/proxy-dockerhub/"
+    assert "oidcRedirectUrl" not in outputs
+
+
+def test_a_harbor_that_others_configure_is_left_alone(program: Program) -> None:
+    engine = program.run("otech", registry={"enabled": False})
+    assert not [each for each in engine.resources if "sovereign-registry" in each.typ]
+    assert not [each for each in engine.resources if "registry-account" in each.name]
+    assert "registryProjects" not in engine.outputs
+
+
 @pytest.mark.parametrize(
     ("trivy", "handed_over"),
     [
@@ -528,7 +547,7 @@ def test_a_preview_without_cluster_hides_nothing_that_the_settings_decide(
     sections: Sections, program: Program
 ) -> None:
     """Of objects in the cluster only ciphertexts, revisions and the state's mark are unknown."""
-    engine = program.preview_offline("omantel", imagePolicy=POLICIES, **sections)
+    engine = program.preview_offline("omantel", imagePolicy=POLICIES, registry=CACHES, **sections)
     hidden = {
         (resource.typ, ".".join(path))
         for resource in engine.resources

@@ -18,24 +18,29 @@ from pydantic_core import ErrorDetails
 
 from components.public_passphrase import ALLOWED, NOT_EMPTY, way_out, way_out_of_empty
 from components.settings import cross
-from components.settings.cross import Path
 from components.settings.model import Settings
 from components.settings.reading import suggestions
-from components.settings.reading.secrets import SECRETS
+from components.settings.reading.secrets import SECRETS, is_taken
 from components.settings.reading.spec import (
     ABSENT,
     SettingSpec,
+    elsewhere,
     is_known,
+    is_short_form,
     keys_at,
     kinds_with,
     lookup,
+    narrowed,
     spec_at,
     without_tags,
 )
 from components.settings.reading.stack_file import PROJECT, resolved
+from components.settings.registry import stack_secrets
 from components.settings.rotation import RotationSettings
 from components.settings.schema import environment
+from components.settings.schema.problems import Path
 from components.settings.schema.rules import REMOVE, is_for_the_shell
+from components.settings.schema.secret_rules import SecretRule
 
 EDITS = "SOVEREIGN_HARBOR_FIXES_ARE_EDITS"
 """Environment variable of previews of a stack that is in no backend: `pulumi config` knows no such
@@ -159,6 +164,11 @@ class _Reader:
             self._at(problem.path, raw, reason=problem.reason, example=problem.example)
             for problem in cross.problems(sections)
         ]
+        refusals += [
+            self._at(path, raw, reason=f"{name} is a setting or secret of the program's own")
+            for path, name in stack_secrets.places(raw.get("registry"))
+            if is_taken(name) and is_known(path, raw)
+        ]
         complete = not refusals
         settings = Settings(**sections) if complete else None
         return Reading(settings=settings, refusals=tuple(refusals), sections=sections)
@@ -205,6 +215,8 @@ class _Reader:
 
     def _explain(self, error: ErrorDetails, key: str, raw: Mapping[str, Any]) -> Refusal:
         here = without_tags((key, *error["loc"]))
+        if here[-1] == "[key]":  # pydantic's place of the name of an entry
+            here = here[:-1]
         context = error.get("ctx") or {}
         match error["type"]:
             case "extra_forbidden":
@@ -235,6 +247,8 @@ class _Reader:
     ) -> Refusal:
         """A refusal of the known setting at `path`."""
         spec = spec_at(path, raw)
+        if is_short_form(path, raw):
+            path = path[:-1]
         value = lookup(raw, path)
         hidden = spec.conceal or (spec.is_section and _looks_secret(str(path[-1])))
         shown = _NOT_SET if value is ABSENT else _shown(value, hidden=hidden)
@@ -283,7 +297,7 @@ class _Reader:
 
     def _accepts(self, path: Path, value: Any, raw: Mapping[str, Any]) -> bool:
         """Whether the section at the first key accepts this value at `path`."""
-        trial = replaced(raw, path, value)
+        trial = replaced(narrowed(raw, path), path, value)
         reader = _Reader(self._fixes, self._environ, suggests=False)
         key, first = dotted(path), str(path[0])
         if first not in self._names:
@@ -308,11 +322,17 @@ class _Reader:
                 allowed=f"no such setting of {tag} {chosen}; {tag} {' or '.join(others)} has it",
                 fix=remove,
             )
+        called, reason = elsewhere(path, raw)
+        if reason or "." in called:
+            reason = reason or f"it is called {called} here"
+            return Refusal(
+                key=dotted(path), value=shown, allowed=f"no such setting: {reason}", fix=remove
+            )
         # People often write a key pair into the section of the bucket, a token into that of the
         # zone.
         secrets = list(SECRETS) if parent in ([], ["storage"], ["dns"]) else []
         near = suggestions.key(leaf, secrets, cutoff=0.6) if _looks_secret(leaf) else None
-        near = near or suggestions.key(leaf, known + secrets)
+        near = called or near or suggestions.key(leaf, known + secrets)
         if near is None:
             return Refusal(
                 key=dotted(path),
@@ -327,6 +347,7 @@ class _Reader:
                 allowed=f"no such setting; did you mean the top-level secret {near}?",
                 fix=f"{self._fixes.set_secret(near)}\n{remove}",
             )
+        hidden = hidden or (bool(called) and _looks_secret(near))
         meant: Path = (*parent, near)
         commands = [remove]
         spec = spec_at(meant, raw)
@@ -342,7 +363,9 @@ class _Reader:
         return Refusal(
             key=dotted(path),
             value=_shown(value, hidden=hidden),
-            allowed=f"no such setting; did you mean {dotted(meant)}?",
+            allowed=f"no such setting; it is called {dotted(meant)} here"
+            if called
+            else f"no such setting; did you mean {dotted(meant)}?",
             fix="\n".join(commands),
         )
 
@@ -379,13 +402,15 @@ def set_secret(key: str, stack: str) -> str:
 
     It asks for the value, or reads the file that the value comes in.
     """
-    file = SECRETS[key].file
+    file = SECRETS[key].file if key in SECRETS else None
     return f"pulumi config set --secret {key} -s {stack}" + (f" < {file}" if file else "")
 
 
-def missing_secret(key: str, *, fixes: Fixes, sandbox: bool) -> Refusal:
-    """A secret that is needed and not set."""
-    allowed = SECRETS[key].allowed(sandbox=sandbox)
+def missing_secret(
+    key: str, *, fixes: Fixes, sandbox: bool, rules: Mapping[str, SecretRule] = SECRETS
+) -> Refusal:
+    """A secret that is needed and not set. `rules`: all secrets of the stack, by config key."""
+    allowed = rules[key].allowed(sandbox=sandbox)
     return Refusal(key=key, value=_NOT_SET, allowed=allowed, fix=fixes.set_secret(key))
 
 
@@ -433,8 +458,10 @@ def read_secret(
     sandbox: bool,
     environ: Mapping[str, str],
     fixes: Fixes,
+    rules: Mapping[str, SecretRule] = SECRETS,
 ) -> str | Refusal:
-    """The secret's value, or a refusal that does not contain it."""
+    """The secret's value, or a refusal that does not contain it. `rules`: all secrets of the stack,
+    by config key."""
     reference, reason = environment.is_reference(text), None
     if reference and not sandbox:
         reason = _NO_REFERENCES
@@ -443,12 +470,12 @@ def read_secret(
     else:
         plain = environment.expand(text, environ) if reference else text
         if encrypted or reference:
-            reason = SECRETS[key].refusal(plain, sandbox=sandbox)
+            reason = rules[key].refusal(plain, sandbox=sandbox)
         else:
             reason = "it stands readable in the stack's file; if that was shared, replace the key"
         if reason is None:
             return plain
-    allowed = SECRETS[key].allowed(sandbox=sandbox)
+    allowed = rules[key].allowed(sandbox=sandbox)
     return Refusal(
         key=key,
         value=json.dumps(text) if reference else f"<secret, {len(text)} characters>",
@@ -472,7 +499,9 @@ def _unset_reference(path: Path, text: str, environ: Mapping[str, str]) -> Refus
 
 def _looks_secret(key: str) -> bool:
     return (
-        re.search(r"key|secret|password|passwd|token|credential|pin", key, re.IGNORECASE)
+        re.search(
+            r"key|secret|password|passwd|token|credential|pin|authorization", key, re.IGNORECASE
+        )
         is not None
     )
 

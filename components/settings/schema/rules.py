@@ -12,7 +12,13 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Final, NoReturn
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -29,6 +35,12 @@ class Section(BaseModel):
 
     also_called: ClassVar[tuple[str, ...]] = ()
     """What people write for the kind or mode of this section, in lower case."""
+    called_here: ClassVar[Mapping[str, str]] = {}
+    """What other tools call a setting → its key in this section, or its path from the top."""
+    not_here: ClassVar[Mapping[str, str]] = {}
+    """What other tools call a setting that this section has not → why, and what to write."""
+    short_form: ClassVar[str] = ""
+    """The key that a text sets which stands in the place of the section."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -39,12 +51,17 @@ class Section(BaseModel):
         coerce_numbers_to_str=True,  # `pulumi config set --path` turns 10485760 into a number
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_its_short_form(cls, value: Any) -> Any:
+        return {cls.short_form: value} if cls.short_form and isinstance(value, str) else value
+
 
 REMOVE: Final = ""
 """Instead of an example: the mending command removes the key."""
 
 
-def refuse(reason: str, *, at: tuple[str, ...] = (), example: str | None = None) -> NoReturn:
+def refuse(reason: str, *, at: tuple[str | int, ...] = (), example: str | None = None) -> NoReturn:
     """Refuse the value under validation, or the key `at` below it. `example`: a value to set
     instead."""
     raise PydanticCustomError(
@@ -78,6 +95,30 @@ class SettingRule:
             if reason is not None:
                 refuse(reason)
         return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamesRule(SettingRule):
+    """Annotates an object whose keys are names that a person chooses, by the rule of the names."""
+
+    names: SettingRule
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        schema = handler(source)
+        assert schema["type"] == "dict", schema["type"]
+        checked = core_schema.no_info_after_validator_function(
+            self._check_name, core_schema.str_schema()
+        )
+        return core_schema.dict_schema(checked, schema.get("values_schema"))
+
+    def _check_name(self, name: str) -> str:
+        reason = None if self.names.check is None else self.names.check(name)
+        if reason is not None:
+            words = f"{self.names.allowed} ({reason})" if reason else self.names.allowed
+            refuse(f"the name {name!r} is not {words}", example=REMOVE)
+        return name
 
 
 def is_for_the_shell(example: str) -> bool:

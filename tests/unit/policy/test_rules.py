@@ -65,6 +65,8 @@ def problems(rule: str, resource: Resource, sovereign: Sovereign = SOVEREIGN) ->
     return list(named.check(resource, sovereign))
 
 
+REGISTRY = "pulumi:providers:sovereign-registry"
+
 GOOD: list[tuple[str, Resource]] = [
     ("no-plaintext-secret", release(core={"existingSecret": "harbor-minted-core-secret"})),
     ("no-plaintext-secret", release(existingSecretAdminPasswordKey="HARBOR_ADMIN_PASSWORD")),
@@ -81,6 +83,8 @@ GOOD: list[tuple[str, Resource]] = [
     ("no-plaintext-secret", one(SEAL, data={"password": "handed on in plain"})),
     ("no-plaintext-secret", one("pulumi:providers:hcloud", token="handed on in plain")),
     ("no-plaintext-secret", one("kubernetes:core/v1:Secret", metadata={"name": "empty"})),
+    ("no-plaintext-secret", one(REGISTRY, adminSecret="harbor-admin", accountSecret="account")),
+    ("no-plaintext-secret", one("sovereign-registry:index:Robot", secret="handed on in plain")),
     ("data-is-protected", one(BUCKET, protected=True)),
     ("data-is-protected", one(DATABASE, protected=True)),
     ("data-is-protected", one("kubernetes:core/v1:Service")),

@@ -103,7 +103,7 @@ KEPT: list[tuple[str, Any]] = [
     ("imagePolicy.enforcement", "Enforce"),
     ("imagePolicy.extraPrefixes", ["harbor.mct1.omani.works/"]),
     ("imagePolicy.excludedNamespaces", []),
-    ("imagePolicy.rewrite", {"enabled": True, "projects": {"quay.io": "proxy-quay"}}),
+    ("imagePolicy.rewrite", {"enabled": False, "projects": {"quay.io": "proxy-quay"}}),
     ("database", SHARED_DATABASE),
     ("database", {**SHARED_DATABASE, "sslmode": "verify-full", "caBundle": PEM}),
     ("valkey", SHARED_VALKEY),

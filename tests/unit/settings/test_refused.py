@@ -1171,6 +1171,8 @@ REFUSED: list[Bad] = [
         "mirror.gcr.io/aquasec/trivy-db",
         key="trivy.dbRepositories[0]",
     ),
+    # registry; tests/unit/settings/registry/ has all of it
+    bad("registry.deleteContents", ["Abc"], "upper-case", "abc", key="registry.deleteContents[0]"),
     # metrics
     bad("metrics.serviceMonitor", True, "it needs metrics.enabled true", "false"),
     # rotation

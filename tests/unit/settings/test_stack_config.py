@@ -393,3 +393,74 @@ def test_the_project_file_declares_every_setting_and_requires_none_by_itself() -
         assert about["description"], key
         # Without a default the engine would refuse the stack itself, one key at a time.
         assert about["default"] in ("", {}), key
+
+
+# --- Secrets that the section registry names ------------------------------------------------------
+
+ROBOT_SECRET = "Robot-secret-1"
+NAMED: dict[str, Any] = {
+    **GOOD,
+    "registry": {
+        "robots": {"ci": {"system": ["project:list"], "secret": {"secret": "ciRobot"}}},
+        "proxyCaches": {
+            "ghcr": {
+                "upstream": {"type": "ghcr", "username": "u", "password": {"secret": "ghcrToken"}}
+            }
+        },
+    },
+}
+NAMED_SECRETS = {**BOTH, "ciRobot": ROBOT_SECRET, "ghcrToken": '{"a": "json"}'}
+
+
+def test_a_secret_that_the_registry_names_stays_a_secret_output(stack: Stack) -> None:
+    config = stack.load(NAMED, secrets=NAMED_SECRETS)
+    assert stack.resolve(config.secrets["ciRobot"]) == (ROBOT_SECRET, True, True)
+    assert stack.resolve(config.secrets["ghcrToken"]) == ('{"a": "json"}', True, True)
+    assert ROBOT_SECRET not in repr(config)
+
+
+def test_a_named_secret_that_is_missing_is_unknown_in_preview_and_refused_in_up(
+    stack: Stack,
+) -> None:
+    config = stack.load(NAMED, secrets=BOTH, preview=True)
+    _, known, secret = stack.resolve(config.secrets["ciRobot"])
+    assert (known, secret) == (False, True)
+    (warning,) = stack.warnings
+    assert "ciRobot" in warning and "pulumi config set --secret ghcrToken -s omantel" in warning
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(NAMED, secrets=BOTH)
+    assert {refusal.key for refusal in raised.value.refusals} == {"ciRobot", "ghcrToken"}
+
+
+def test_a_named_secret_in_plain_text_or_of_the_wrong_shape_is_refused(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused, match="it stands readable") as raised:
+        stack.load({**NAMED, "ciRobot": ROBOT_SECRET}, secrets={**BOTH, "ghcrToken": "x"})
+    assert ROBOT_SECRET not in str(raised.value)
+    with pytest.raises(SettingsRefused, match="as Harbor demands") as raised:
+        stack.load(NAMED, secrets={**NAMED_SECRETS, "ciRobot": "lower-case"})
+    assert "lower-case, " not in str(raised.value)
+
+
+def test_a_secret_that_nothing_names_is_refused(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(GOOD, secrets={**BOTH, "ciRobot": ROBOT_SECRET})
+    (refusal,) = raised.value.refusals
+    assert refusal.key == "ciRobot"
+    assert ROBOT_SECRET not in str(refusal)
+
+
+def test_a_registry_that_is_switched_off_needs_no_secret(stack: Stack) -> None:
+    registry = {**NAMED["registry"], "enabled": False}
+    assert set(stack.load({**NAMED, "registry": registry}, secrets=BOTH).secrets) == set(BOTH)
+    both = stack.load({**NAMED, "registry": registry}, secrets=NAMED_SECRETS)
+    assert set(both.secrets) == set(NAMED_SECRETS)
+
+
+def test_a_sandbox_may_refer_to_its_environment_for_a_named_secret(stack: Stack) -> None:
+    raw = {**NAMED, "sandbox": "true", "ciRobot": "${SANDBOX_S3_SECRET_KEY}"}
+    config = stack.load(
+        raw,
+        secrets={**BOTH, "ghcrToken": "x"},
+        environ={"SANDBOX_S3_SECRET_KEY": ROBOT_SECRET},
+    )
+    assert stack.resolve(config.secrets["ciRobot"]) == (ROBOT_SECRET, True, True)

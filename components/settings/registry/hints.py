@@ -1,0 +1,47 @@
+"""Warnings about settings of the section `registry` that are allowed. Pure."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from components.settings.registry.section import RegistrySettings
+
+
+def hints(registry: RegistrySettings, today: dt.date) -> Iterator[str]:
+    """What a person should know before `up`; `today` in UTC."""
+    if not registry.enabled:
+        return
+    for name, project in registry.projects.items():
+        retention = project.retention
+        if retention is not None and retention.cron and not retention.protects:
+            yield (
+                f"registry.projects.{name}.retention has no rule `always`: whatever is in "
+                "production is deleted too once no other rule keeps it. A first rule keeps it: "
+                'keep: [{always: true, tags: ["v*"]}]'
+            )
+    for key, day in _ends(registry):
+        if day < today.isoformat():
+            yield f"{key} was {day}: since then nothing on that list counts, and pulls are blocked"
+    login = registry.login
+    if login is not None and not login.verify_tls:
+        yield (
+            "registry.login.verifyTls is false: whoever stands between Harbor and "
+            f"{login.issuer} can log in as anybody"
+        )
+    if login is not None and login.preset == "keycloak" and not login.admin_group.startswith("/"):
+        yield (
+            f"registry.login.adminGroup is {login.admin_group}: where Keycloak's mapper gives full "
+            f"paths the group is called /{login.admin_group}, and nobody would be administrator"
+        )
+
+
+def _ends(registry: RegistrySettings) -> Iterator[tuple[str, str]]:
+    if registry.cve_allowlist is not None and registry.cve_allowlist.expires is not None:
+        yield "registry.cveAllowlist.expires", registry.cve_allowlist.expires
+    for kind, projects in (
+        ("projects", registry.projects),
+        ("proxyCaches", registry.proxy_caches),
+    ):
+        for name, project in projects.items():
+            allowlist = project.cve_allowlist
+            if allowlist is not None and allowlist.expires is not None:
+                yield f"registry.{kind}.{name}.cveAllowlist.expires", allowlist.expires

@@ -1,0 +1,76 @@
+"""Webhooks: what Harbor tells others. Pure."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from components.settings.registry.endpoints import URL
+from components.settings.registry.names import Description
+from components.settings.registry.stack_secrets import StackSecret
+from components.settings.schema.rules import REMOVE, Section, refuse
+
+Event = Literal[
+    "PUSH_ARTIFACT",
+    "PULL_ARTIFACT",
+    "DELETE_ARTIFACT",
+    "SCANNING_COMPLETED",
+    "SCANNING_FAILED",
+    "SCANNING_STOPPED",
+    "QUOTA_WARNING",
+    "QUOTA_EXCEED",
+    "REPLICATION",
+    "TAG_RETENTION",
+]
+
+
+class WebhookSettings(Section):
+    """A message to another service about what happens in the project."""
+
+    called_here: ClassVar[Mapping[str, str]] = {
+        "address": "url",
+        "notify_type": "kind",
+        "event_types": "events",
+        "events_types": "events",
+        "auth_header": "authorization",
+        "payload_format": "format",
+    }
+    not_here: ClassVar[Mapping[str, str]] = {
+        "skip_cert_verify": "tlsVerify says whether the certificate is checked, the other way round"
+    }
+
+    url: Annotated[str, URL]
+    """Where Harbor sends the message."""
+    kind: Literal["http", "slack"] = "http"
+    """Harbor's own message, or one for Slack."""
+    events: tuple[Event, ...]
+    """What is told."""
+    authorization: StackSecret | None = None
+    """Value of the header Authorization. Harbor shows it to whoever may read the webhook."""
+    format: Literal["Default", "CloudEvents"] | None = None
+    """Format of the message of kind http; Harbor's Default when unset."""
+    tls_verify: bool = True
+    """Whether the certificate of the service is checked."""
+    enabled: bool = True
+    """Whether messages are sent."""
+    description: Description = ""
+    """What people read about it in Harbor."""
+
+    @property
+    def harbors_format(self) -> str:
+        """Harbor's payload_format; "" for Slack, with which it is refused."""
+        return "" if self.kind == "slack" else self.format or "Default"
+
+    @model_validator(mode="after")
+    def _is_one_that_harbor_takes(self) -> Self:
+        if not self.events:
+            refuse("at least one, which Harbor demands", at=("events",))
+        if len(set(self.events)) < len(self.events):
+            refuse("the same one twice", at=("events",))
+        if self.kind == "slack" and self.format is not None:
+            refuse(
+                "left out with kind slack, with which Harbor refuses a format",
+                at=("format",),
+                example=REMOVE,
+            )
+        return self
