@@ -1,0 +1,119 @@
+"""Endpoints: the registries elsewhere that caches and mirrors read from (Harbor's "registries")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+from urllib.parse import urlsplit, urlunsplit
+
+from components.registry.api import Harbor, where
+from components.registry.kinds import checks
+from components.registry.kinds.base import Field, Kind, Session, Tree
+
+LONGEST_NAME: Final = 64
+
+
+def endpoint_id(harbor: Harbor, name: str) -> int | None:
+    """Harbor's number of an endpoint; None if there is none of that name."""
+    row = _named(harbor, name)
+    return None if row is None else int(row["id"])
+
+
+def _named(harbor: Harbor, name: str) -> Tree | None:
+    for row in harbor.listed("/registries", where({"name": name})):
+        if row["name"] == name:
+            return row
+    return None
+
+
+def stored_url(url: Any) -> Any:
+    """A URL as Harbor keeps it: with a scheme, without a query and a slash at its end."""
+    if not isinstance(url, str):
+        return url
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
+
+
+def _name(value: Any) -> str | None:
+    if isinstance(value, str) and 1 <= len(value) <= LONGEST_NAME:
+        return None
+    return f"has to have 1 to {LONGEST_NAME} characters"
+
+
+class Endpoint(Kind):
+    """Harbor makes and changes an endpoint only while it can reach it. It never shows the
+    password, so outputs keep a digest of the one that was written last."""
+
+    name = "Endpoint"
+    noun = "endpoint"
+    inserts_secrets = True
+    fields: ClassVar = {
+        "name": Field(required=True, check=_name),
+        "type": Field(required=True, replaces=True, check=checks.nonempty),
+        "url": Field(required=True, normal=stored_url, check=checks.nonempty),
+        "username": Field(default="", of_harbor="", check=checks.text),
+        "password": Field(secret=True, check=checks.text),
+        "tlsVerify": Field(default=True, of_harbor=True, check=checks.boolean),
+        "caCertificate": Field(default="", of_harbor="", normal=str.strip, check=checks.text),
+        "description": Field(default="", of_harbor="", check=checks.text),
+    }
+
+    def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
+        # By its number first, as its name can change.
+        if number := known.get("harborId"):
+            stored = session.harbor.get(f"/registries/{number}")
+            if stored is not None:
+                return stored
+        return _named(session.harbor, str(inputs["name"]))
+
+    def shown(self, session: Session, stored: Tree, known: Tree) -> Tree:
+        del session, known
+        return {
+            "name": stored["name"],
+            "type": stored["type"],
+            "url": stored["url"],
+            "username": (stored.get("credential") or {}).get("access_key") or "",
+            "tlsVerify": not stored.get("insecure", False),
+            "caCertificate": stored.get("ca_certificate") or "",
+            "description": stored.get("description") or "",
+            "harborId": stored["id"],
+        }
+
+    def insert(self, session: Session, inputs: Tree) -> Tree:
+        body: Tree = {"type": inputs["type"], **_described(inputs)}
+        if inputs["username"] or inputs["password"]:
+            session.harbor.hide(str(inputs["password"] or ""))
+            body["credential"] = {
+                "type": "basic",
+                "access_key": inputs["username"],
+                "access_secret": inputs["password"] or "",
+            }
+        return dict(
+            session.harbor.created("/registries", body, lambda: self.find(session, inputs, {}))
+        )
+
+    def write(self, session: Session, stored: Tree, inputs: Tree, changed: Sequence[str]) -> None:
+        # Flat, unlike the body of POST: a nested credential is ignored with 200. An absent key
+        # stays as it is, and a secret as GET shows it ("*****") would become the secret.
+        body = _described(inputs)
+        if "username" in changed or "password" in changed:
+            body |= {"credential_type": "basic", "access_key": inputs["username"]}
+        if "password" in changed:
+            body["access_secret"] = inputs["password"]
+        elif "username" in changed and not inputs["username"]:
+            body["access_secret"] = ""
+        session.harbor.put(f"/registries/{stored['id']}", body)
+
+    def remove(self, session: Session, stored: Tree, known: Tree) -> None:
+        del known
+        session.harbor.delete(f"/registries/{stored['id']}")
+
+
+def _described(inputs: Tree) -> Tree:
+    return {
+        "name": inputs["name"],
+        "url": inputs["url"],
+        "insecure": not inputs["tlsVerify"],
+        "description": inputs["description"],
+        "ca_certificate": inputs["caCertificate"],
+    }

@@ -1,0 +1,271 @@
+"""The program's side of the plugin: a class of resources for each kind, and the provider.
+
+Logical names and types never change: a changed one is a deleted object in Harbor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+PACKAGE = "sovereign-registry"
+
+Texts = pulumi.Input[Sequence[pulumi.Input[str]]]
+Object = pulumi.Input[Mapping[str, Any]]
+
+
+class Provider(pulumi.ProviderResource):
+    """Where Harbor is and as whom it is configured. No input is a secret.
+
+    `namespace`: Harbor's. `context`: of the kubeconfig, "" for the current one. `cluster_name`:
+    the cluster entry that the context must have, "" for any. `api_url`: https address in place of
+    a port-forward, "" for none; `api_ca`: PEM that is trusted for it besides the system's.
+    `admin_secret`: Secret with HARBOR_ADMIN_PASSWORD. `account`: short name of the program's own
+    system robot, `account_secret`: Secret with its `password`. `robot_prefix`: Harbor's
+    robot_name_prefix. `adopt`: objects that differ are taken. `delete_contents`: projects that may
+    be deleted with what they hold.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        namespace: pulumi.Input[str],
+        admin_secret: pulumi.Input[str],
+        account: pulumi.Input[str],
+        account_secret: pulumi.Input[str],
+        context: str = "",
+        cluster_name: str = "",
+        api_url: str = "",
+        api_ca: str = "",
+        robot_prefix: pulumi.Input[str] = "robot$",
+        adopt: bool = False,
+        delete_contents: Sequence[str] = (),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        # Inputs of a provider are texts; the others are written in JSON.
+        inputs = {
+            "namespace": namespace,
+            "context": context,
+            "clusterName": cluster_name,
+            "apiUrl": api_url,
+            "apiCa": api_ca,
+            "adminSecret": admin_secret,
+            "account": account,
+            "accountSecret": account_secret,
+            "robotPrefix": robot_prefix,
+            "adopt": pulumi.Output.json_dumps(adopt),
+            "deleteContents": pulumi.Output.json_dumps(list(delete_contents)),
+        }
+        super().__init__(PACKAGE, name, inputs, opts)
+
+
+class _Resource(pulumi.CustomResource):
+    """`harbor_id`: Harbor's number of the object."""
+
+    harbor_id: pulumi.Output[int]
+
+    def __init__(
+        self, kind: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions
+    ) -> None:
+        given = {key: value for key, value in inputs.items() if value is not None}
+        # Declared, so that they can be read: the SDK resolves the properties that it is told of.
+        outputs = dict.fromkeys(self._outputs())
+        super().__init__(f"{PACKAGE}:index:{kind}", name, {**outputs, **given}, opts)
+
+    @classmethod
+    def _outputs(cls) -> tuple[str, ...]:
+        return ("harborId",)
+
+    def translate_output_property(self, prop: str) -> str:
+        return _NAMES.get(prop, prop)
+
+
+_NAMES = {"harborId": "harbor_id", "fullName": "full_name", "expiresAt": "expires_at"}
+"""Outputs that are read by their Python names."""
+
+
+class Account(_Resource):
+    """The program's own system robot, by which all the rest is configured.
+
+    `revision`: of its Secret; a new one sets the password of the Secret anew.
+    """
+
+    full_name: pulumi.Output[str]
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        name: pulumi.Input[str],
+        revision: pulumi.Input[str],
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        super().__init__("Account", resource, {"name": name, "revision": revision}, opts)
+
+    @classmethod
+    def _outputs(cls) -> tuple[str, ...]:
+        return ("harborId", "fullName")
+
+
+class Project(_Resource):
+    """A project, or with `endpoint` a proxy cache of that endpoint.
+
+    `quota`: bytes, -1 for no limit. `block_severity`: "" for off. `allowlist`: {items, expires
+    (seconds since 1970 or None), useSystem}. `speed_limit`: KB/s, -1 for no limit. `serve_stale`:
+    needs Harbor 2.15, None leaves it as it is.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        name: pulumi.Input[str],
+        public: bool = False,
+        scan_on_push: bool = False,
+        sbom_on_push: bool = False,
+        block_severity: str = "",
+        require_cosign: bool = False,
+        quota: int = -1,
+        allowlist: Object | None = None,
+        endpoint: pulumi.Input[str] = "",
+        speed_limit: int = -1,
+        max_connections: int = -1,
+        serve_stale: bool | None = None,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {
+            "name": name,
+            "public": public,
+            "scanOnPush": scan_on_push,
+            "sbomOnPush": sbom_on_push,
+            "blockSeverity": block_severity,
+            "requireCosign": require_cosign,
+            "quota": quota,
+            "allowlist": allowlist,
+            "endpoint": endpoint,
+            "speedLimit": speed_limit,
+            "maxConnections": max_connections,
+            "serveStale": serve_stale,
+        }
+        super().__init__("Project", resource, inputs, opts)
+
+
+class Endpoint(_Resource):
+    """A registry elsewhere, that caches and mirrors read from. `password` is a secret."""
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        name: pulumi.Input[str],
+        type: str,  # noqa: A002
+        url: pulumi.Input[str],
+        username: pulumi.Input[str] = "",
+        password: pulumi.Input[str] | None = None,
+        tls_verify: bool = True,
+        ca_certificate: pulumi.Input[str] = "",
+        description: str = "",
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {
+            "name": name,
+            "type": type,
+            "url": url,
+            "username": username,
+            "password": _secret(password),
+            "tlsVerify": tls_verify,
+            "caCertificate": ca_certificate,
+            "description": description,
+        }
+        super().__init__("Endpoint", resource, inputs, opts)
+
+
+class Robot(_Resource):
+    """A robot of the system, or of a project. `secret` is a secret; it is set, never generated.
+
+    `permissions`: [{kind, namespace, access: ["resource:action"]}]. `days`: -1 for never. Output
+    `full_name`: its login; `expires_at`: seconds since 1970, -1 for never.
+    """
+
+    full_name: pulumi.Output[str]
+    expires_at: pulumi.Output[int]
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        name: pulumi.Input[str],
+        permissions: pulumi.Input[Sequence[Object]],
+        secret: pulumi.Input[str],
+        project: pulumi.Input[str] = "",
+        description: str = "",
+        days: int = -1,
+        enabled: bool = True,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {
+            "name": name,
+            "project": project,
+            "description": description,
+            "days": days,
+            "enabled": enabled,
+            "permissions": permissions,
+            "secret": _secret(secret),
+        }
+        super().__init__("Robot", resource, inputs, opts)
+
+    @classmethod
+    def _outputs(cls) -> tuple[str, ...]:
+        return ("harborId", "fullName", "expiresAt")
+
+
+class Label(_Resource):
+    """A label of a project, or of all projects for ""."""
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        name: pulumi.Input[str],
+        project: pulumi.Input[str] = "",
+        color: str = "",
+        description: str = "",
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {"project": project, "name": name, "color": color, "description": description}
+        super().__init__("Label", resource, inputs, opts)
+
+
+class Member(_Resource):
+    """A group or a user with a role in a project.
+
+    `kind`: group or user. `group_type`: 3 for OIDC, 1 for LDAP. `role`: admin, developer, guest,
+    maintainer or limitedGuest.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        project: pulumi.Input[str],
+        kind: str,
+        name: pulumi.Input[str],
+        role: str,
+        group_type: int = 3,
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        inputs = {
+            "project": project,
+            "kind": kind,
+            "name": name,
+            "groupType": group_type,
+            "role": role,
+        }
+        super().__init__("Member", resource, inputs, opts)
+
+
+def _secret(value: pulumi.Input[str] | None) -> pulumi.Output[str] | None:
+    return None if value is None else pulumi.Output.secret(value)
