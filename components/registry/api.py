@@ -68,10 +68,10 @@ class _Shared:
     """What the threads of one plugin share."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    writing: dict[str, threading.Lock] = field(default_factory=dict)
-    headers: dict[Who, str] = field(default_factory=dict)
-    refused: dict[Who, tuple[float, LoginRefused]] = field(default_factory=dict)
-    hidden: set[str] = field(default_factory=set)
+    writing: dict[str, threading.Lock] = field(default_factory=dict[str, threading.Lock])
+    headers: dict[Who, str] = field(default_factory=dict[Who, str])
+    refused: dict[Who, tuple[float, LoginRefused]] = field(default_factory=dict[Who, Any])
+    hidden: set[str] = field(default_factory=set[str])
     prefix: str | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -176,8 +176,8 @@ class Harbor:
 
     def ask_prefix(self) -> str:
         """As `prefix`, asked of Harbor. Needs admin."""
-        settings = self.get("/configurations", who="admin") or {}
-        prefix = settings.get("robot_name_prefix", {}).get("value")
+        settings: dict[str, Any] = self.get("/configurations", who="admin") or {}
+        prefix = cast("dict[str, Any]", settings.get("robot_name_prefix") or {}).get("value")
         self._shared.prefix = self.logins.prefix if prefix is None else str(prefix)
         return self._shared.prefix
 
@@ -393,7 +393,8 @@ class Harbor:
         """The components that do not work; of those that this program needs."""
         try:
             health: Any = json.loads(answer.body)
-            status, parts = health["status"], health.get("components") or []
+            status = health["status"]
+            parts: list[dict[str, str]] = health.get("components") or []
         except (ValueError, LookupError, TypeError):
             return ["core"]
         # Registry, portal and trivy are not needed to configure Harbor.

@@ -16,7 +16,7 @@ import urllib3
 
 from components import proxies
 from components.kubernetes import kubectl
-from components.kubernetes.client import ClusterClient, secret_value
+from components.kubernetes.client import ClusterClient, dig, secret_value
 from components.kubernetes.unreachable import ClusterUnreachable
 from components.registry.errors import HarborDown
 
@@ -162,14 +162,14 @@ class ToCluster:
 def _ready_pod(client: ClusterClient, namespace: str) -> str | None:
     """The name of the newest pod of core that is Ready and is not being deleted."""
     listed = client.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={_CORE_LABELS}")
-    pods = cast("list[dict[str, Any]]", (listed or {}).get("items") or [])
+    pods = cast("list[dict[str, Any]]", dig(listed, "items") or [])
     ready = [
         (str(pod["metadata"]["creationTimestamp"]), str(pod["metadata"]["name"]))
         for pod in pods
         if not pod["metadata"].get("deletionTimestamp")
         and any(
             condition["type"] == "Ready" and condition["status"] == "True"
-            for condition in pod.get("status", {}).get("conditions") or []
+            for condition in cast("list[dict[str, Any]]", dig(pod, "status", "conditions") or [])
         )
     ]
     return max(ready)[1] if ready else None

@@ -11,7 +11,7 @@ import hmac
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from components.registry.api import Harbor
 from components.registry.errors import Refused
@@ -31,6 +31,11 @@ Tree = dict[str, Any]
 """Inputs, outputs, or an object as Harbor writes it in JSON."""
 
 
+def rows(value: Any) -> list[Any]:
+    """A list from inputs or from Harbor, which writes null for some that are empty."""
+    return cast("list[Any]", value or [])
+
+
 def same(value: Any) -> Any:
     """A value as it is."""
     return value
@@ -38,7 +43,7 @@ def same(value: Any) -> Any:
 
 def as_set(value: Any) -> Any:
     """A list of which the order means nothing."""
-    return sorted(value) if isinstance(value, list) else value
+    return sorted(rows(value)) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, kw_only=True)

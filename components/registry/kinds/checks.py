@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 Check = Callable[[Any], str | None]
 
@@ -43,7 +43,9 @@ def one_of(*allowed: str) -> Check:
 
 
 def texts(value: Any) -> str | None:
-    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    is_list = isinstance(value, list) and all(
+        isinstance(item, str) for item in cast("list[Any]", value)
+    )
     return None if is_list else "has to be a list of texts"
 
 

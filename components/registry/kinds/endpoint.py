@@ -68,11 +68,12 @@ class Endpoint(Kind):
 
     def shown(self, session: Session, stored: Tree, known: Tree) -> Tree:
         del session, known
+        credential: Tree = stored.get("credential") or {}
         return {
             "name": stored["name"],
             "type": stored["type"],
             "url": stored["url"],
-            "username": (stored.get("credential") or {}).get("access_key") or "",
+            "username": credential.get("access_key") or "",
             "tlsVerify": not stored.get("insecure", False),
             "caCertificate": stored.get("ca_certificate") or "",
             "description": stored.get("description") or "",

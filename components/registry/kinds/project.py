@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 from components.registry.api import segment
 from components.registry.errors import HarborError, Refused
 from components.registry.kinds import checks
-from components.registry.kinds.base import Field, Kind, Session, Tree
+from components.registry.kinds.base import Field, Kind, Session, Tree, rows
 from components.registry.kinds.endpoint import endpoint_id
 
 LARGEST_QUOTA: Final = 1024 * 1024**4
@@ -30,16 +30,21 @@ _NO_LIST: Final[Tree] = {"items": [], "expires": None, "useSystem": False}
 
 
 def _allowlist(value: Any) -> Any:
-    return {**value, "items": sorted(value["items"])} if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    allowlist = cast("Tree", value)
+    return {**allowlist, "items": sorted(rows(allowlist["items"]))}
 
 
 def _is_allowlist(value: Any) -> str | None:
-    if not isinstance(value, dict) or value.keys() != _NO_LIST.keys():
+    allowlist = cast("Tree", value) if isinstance(value, dict) else {}
+    if allowlist.keys() != _NO_LIST.keys():
         return "has to be an object of items, expires and useSystem"
-    if (why := checks.texts(value["items"])) is not None:
+    items = rows(allowlist["items"])
+    if (why := checks.texts(allowlist["items"])) is not None:
         return f"items {why}"
     # Harbor answers 500 to both.
-    if len(set(value["items"])) != len(value["items"]) or "" in value["items"]:
+    if len(set(items)) != len(items) or "" in items:
         return "items must not have an empty or a repeated entry"
     return None
 
@@ -94,7 +99,7 @@ class Project(Kind):
             "blockSeverity": str(metadata.get("severity") or "").lower() if blocks else "",
             "quota": -1 if quota is None else quota["hard"]["storage"],
             "allowlist": {
-                "items": sorted(item["cve_id"] for item in listed.get("items") or []),
+                "items": sorted(item["cve_id"] for item in rows(listed.get("items"))),
                 "expires": listed.get("expires_at"),
                 "useSystem": _flag(metadata.get("reuse_sys_cve_allowlist")),
             },
@@ -157,7 +162,7 @@ class Project(Kind):
                 # Slashes of the repository are quoted twice: the router decodes once.
                 inner = str(repository["name"]).removeprefix(f"{name}/")
                 harbor.delete(f"{path}/repositories/{segment(segment(inner))}")
-        deletable = harbor.get(f"{path}/_deletable") or {}
+        deletable: Tree = harbor.get(f"{path}/_deletable") or {}
         if deletable.get("deletable"):
             try:
                 harbor.delete(path)

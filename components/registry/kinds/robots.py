@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from components.registry.api import Harbor, Who, segment, where
 from components.registry.kinds import checks
-from components.registry.kinds.base import UNKNOWN, Field, Kind, Session, Tree
+from components.registry.kinds.base import UNKNOWN, Field, Kind, Session, Tree, rows
 
 
 def find(harbor: Harbor, project: str, name: str, *, who: Who = "account") -> Tree | None:
@@ -39,8 +39,8 @@ def flat(permissions: Any) -> frozenset[tuple[str, str, str]]:
     """Permissions of Harbor as kind, namespace, and resource:action: it keeps no order."""
     return frozenset(
         (block["kind"], block["namespace"], _right(right))
-        for block in permissions or []
-        for right in block["access"]
+        for block in rows(permissions)
+        for right in rows(block["access"])
     )
 
 
@@ -67,8 +67,8 @@ def declared(permissions: Any) -> Any:
     return blocks(
         frozenset(
             (block["kind"], block["namespace"], right)
-            for block in permissions
-            for right in block["access"]
+            for block in rows(permissions)
+            for right in rows(block["access"])
         )
     )
 
@@ -91,12 +91,13 @@ def _are_permissions(value: Any) -> str | None:
     example = "has to be a list of {kind, namespace, access: ['repository:pull']}"
     if not isinstance(value, list) or not value:
         return f"{example}, with one block at least"
-    for block in value:
-        if not isinstance(block, dict) or block.keys() != {"kind", "namespace", "access"}:
+    for item in rows(value):
+        block = cast("Tree", item) if isinstance(item, dict) else {}
+        if block.keys() != {"kind", "namespace", "access"}:
             return example
         if block["kind"] not in ("project", "system"):
             return f"{example}: kind is project or system, not {block['kind']!r}"
-        access = block["access"]
+        access = rows(block["access"])
         if not access or not all(isinstance(r, str) and r.count(":") == 1 for r in access):
             return f"{example}: access is a list of resource:action, not {access!r}"
     return None

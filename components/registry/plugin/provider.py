@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from components.registry.api import Harbor, Logins
 from components.registry.connection import Connection, ToCluster
@@ -87,12 +87,12 @@ class RegistryProvider:
 
     def __init__(self, warn: Warn, connect: Callable[[Config], Connection] | None = None) -> None:
         self._warn = warn
-        self._connect = connect or (lambda config: config.to)
+        self._connect = connect or _to_cluster
         self._session: Session | None = None
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
-    def configure(self, inputs: Tree) -> None:
+    def set_up(self, inputs: Tree) -> None:
         config = Config.of(inputs)
         self._session = Session(
             harbor=Harbor(connection=self._connect(config), logins=config.logins),
@@ -152,7 +152,11 @@ class RegistryProvider:
     def _for(self, urn: str) -> Session:
         if self._session is None:
             raise Refused(f"the provider {PACKAGE} was not configured")
-        return replace(self._session, warn=lambda text: self._warn(urn, text))
+
+        def warn(text: str) -> None:
+            self._warn(urn, text)
+
+        return replace(self._session, warn=warn)
 
     def _warn_once(self, text: str) -> None:
         with self._lock:
@@ -175,6 +179,10 @@ def _as_inputs(kind: Kind, shown: Tree, inputs: Tree) -> Tree:
     }
 
 
+def _to_cluster(config: Config) -> Connection:
+    return config.to
+
+
 def _kind(name: str) -> Kind:
     if name not in KINDS:
         raise Refused(f"{PACKAGE} has no kind {name}, only {', '.join(KINDS)}")
@@ -186,6 +194,6 @@ def _parsed(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return cast("Any", json.loads(value))
+        return json.loads(value)
     except ValueError:
         raise Refused(f"the provider {PACKAGE}: {value!r} is no JSON") from None

@@ -99,7 +99,7 @@ class _Provider(sdk.Provider):
         return sdk.CheckResponse(inputs=request.new_inputs)
 
     async def configure(self, request: sdk.ConfigureRequest) -> sdk.ConfigureResponse:
-        self._registry.configure(plain_map(request.args))
+        self._registry.set_up(plain_map(request.args))
         return sdk.ConfigureResponse(accept_secrets=True, supports_preview=True)
 
     async def get_schema(self, request: sdk.GetSchemaRequest) -> sdk.GetSchemaResponse:
@@ -216,42 +216,46 @@ class _InitFailed(Exception):
         )
 
 
+_SDK: Final[Any] = ProviderServicer
+
+
 class _Servicer(ProviderServicer):
     """The SDK's server, with errors as one sentence and with a DiffConfig that answers."""
 
     async def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(super().CheckConfig(request, context), context)
+        return await _told(_SDK.CheckConfig(self, request, context), context)
 
     async def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         """No input of the provider ever replaces it, and with it every resource."""
         del context
-        olds, news = (
-            plain_map(PropertyValue.unmarshal_map(m)) for m in (request.olds, request.news)
+        old, new = (
+            plain_map(PropertyValue.unmarshal_map(values))
+            for values in (request.olds, request.news)
         )
-        changed = sorted(key for key in olds.keys() | news.keys() if olds.get(key) != news.get(key))
+        changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         some, none = provider_pb2.DiffResponse.DIFF_SOME, provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(changes=some if changed else none, diffs=changed)
 
     async def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(super().Configure(request, context), context)
+        return await _told(_SDK.Configure(self, request, context), context)
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(super().Check(request, context), context)
+        return await _told(_SDK.Check(self, request, context), context)
 
     async def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(super().Diff(request, context), context)
+        return await _told(_SDK.Diff(self, request, context), context)
 
     async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(super().Create(request, context), context)
+        return await _told(_SDK.Create(self, request, context), context)
 
     async def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(super().Read(request, context), context)
+        return await _told(_SDK.Read(self, request, context), context)
 
     async def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(super().Update(request, context), context)
+        return await _told(_SDK.Update(self, request, context), context)
 
     async def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(super().Delete(request, context), context)
+        return await _told(_SDK.Delete(self, request, context), context)
 
     async def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Of an engine that uses a plugin which a person started (PULUMI_DEBUG_PROVIDERS)."""
@@ -282,7 +286,7 @@ def engine_log(address: str) -> Warn:
     What a plugin prints is not shown.
     """
     channel = grpc.insecure_channel(address, options=_GRPC_CHANNEL_OPTIONS)
-    engine = engine_pb2_grpc.EngineStub(channel)
+    engine: Any = engine_pb2_grpc.EngineStub(channel)
 
     def warn(urn: str, text: str) -> None:
         with suppress(grpc.RpcError):
