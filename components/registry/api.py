@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
 from components.registry.connection import Answer, Connection
-from components.registry.errors import HarborDown, HarborError, LoginRefused, last_line
+from components.registry.errors import HarborDown, HarborError, LoginRefused, NoSecret, last_line
 
 Who = Literal["account", "admin"]
 """`account`: the system robot of this program, which may do nearly everything. `admin` is for the
@@ -239,7 +239,7 @@ class Harbor:
 
         def once() -> Answer:
             headers = {
-                "Authorization": self._authorization(who),
+                "Authorization": self._authorization_for(method, who),
                 "Accept": "application/json",
                 "X-Is-Resource-Name": "true",
             }
@@ -296,6 +296,16 @@ class Harbor:
                 raise self._why_sick(call, failure) if is_sick else failure
             self._wait(call, pause)
 
+    def _authorization_for(self, method: str, who: Who) -> str:
+        """As `_authorization`. Admin reads for an account that does not exist yet: in the preview
+        that will make it, and in a refresh after a person deleted it."""
+        try:
+            return self._authorization(who)
+        except LoginRefused:
+            if method != "GET" or who == "admin":
+                raise
+            return self._authorization("admin")
+
     def _authorization(self, who: Who) -> str:
         """The header of a login that Harbor has taken. Raises LoginRefused."""
         header = self._shared.headers.get(who)
@@ -311,6 +321,8 @@ class Harbor:
             while True:
                 try:
                     header = self._admin_header() if who == "admin" else self._account_header()
+                except NoSecret:
+                    raise
                 except LoginRefused as error:
                     # A database that is down refuses every login, and /health is late to say so.
                     if time.monotonic() - began > min(_HEALTH_IS_LATE, self.patience):
@@ -324,7 +336,7 @@ class Harbor:
     def _admin_header(self) -> str:
         header = _basic("admin", self._password("admin"))
         if self._proof(header) == 401:
-            raise LoginRefused("admin", f"Secret {self.logins.admin_secret}")
+            raise LoginRefused("admin", _not_of(self.logins.admin_secret))
         return header
 
     def _account_header(self) -> str:
@@ -337,7 +349,7 @@ class Harbor:
             login = self.ask_prefix() + self.logins.account
             if self._proof(_basic(login, password)) != 401:
                 return _basic(login, password)
-        raise LoginRefused(login, f"Secret {self.logins.account_secret}")
+        raise LoginRefused(login, _not_of(self.logins.account_secret))
 
     def _proof(self, header: str) -> int:
         """200 for a person, 412 for a robot, 401 for a login that a healthy Harbor refuses."""
@@ -370,7 +382,7 @@ class Harbor:
         )
         password = self.connection.secret(name, key)
         if password is None:
-            raise HarborDown(f"the login as {who}", f"there is no Secret {name} with key {key}")
+            raise NoSecret(who, f"there is no Secret {name} with key {key}")
         self.hide(password)
         return password
 
@@ -401,6 +413,10 @@ class Harbor:
         needed = {"core", "database", "redis", "jobservice"}
         sick = [p["name"] for p in parts if p.get("status") != "healthy" and p["name"] in needed]
         return sick if status != "healthy" else []
+
+
+def _not_of(secret: str) -> str:
+    return f"Harbor does not take the password of Secret {secret}"
 
 
 def segment(name: str) -> str:

@@ -186,9 +186,5 @@ def _public_pool(url: str, authorities: str) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Without urllib3's own objects, which its texts quote."""
-    inner: Any = error
-    while getattr(inner, "reason", None) is not None and isinstance(inner.reason, Exception):
-        inner = inner.reason
-    text = str(inner).rpartition(": ")[2] if "object at 0x" in str(inner) else str(inner)
-    return text or type(inner).__name__
+    """Without urllib3's own objects, which its texts begin with."""
+    return str(error).rpartition("): ")[2] or type(error).__name__

@@ -29,12 +29,12 @@ class HarborDown(HarborError):
 class LoginRefused(HarborError):
     """A healthy Harbor does not take the name and password."""
 
-    def __init__(self, login: str, source: str) -> None:
-        super().__init__(
-            "GET /users/current",
-            401,
-            f"{login} cannot log in with the password of {source}",
-        )
+    def __init__(self, login: str, why: str) -> None:
+        super().__init__("GET /users/current", 401, f"{login} cannot log in: {why}")
+
+
+class NoSecret(LoginRefused):
+    """There is no password yet: before the first `up`."""
 
 
 class Refused(Exception):

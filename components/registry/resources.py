@@ -6,7 +6,7 @@ Logical names and types never change: a changed one is a deleted object in Harbo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import pulumi
 
@@ -65,26 +65,23 @@ class Provider(pulumi.ProviderResource):
 class _Resource(pulumi.CustomResource):
     """`harbor_id`: Harbor's number of the object."""
 
-    harbor_id: pulumi.Output[int]
-
     def __init__(
         self, kind: str, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions
     ) -> None:
         given = {key: value for key, value in inputs.items() if value is not None}
-        # Declared, so that they can be read: the SDK resolves the properties that it is told of.
-        outputs = dict.fromkeys(self._outputs())
-        super().__init__(f"{PACKAGE}:index:{kind}", name, {**outputs, **given}, opts)
+        # The SDK resolves the properties that it is told of: the outputs without a value.
+        super().__init__(
+            f"{PACKAGE}:index:{kind}", name, {**dict.fromkeys(self._outputs), **given}, opts
+        )
 
-    @classmethod
-    def _outputs(cls) -> tuple[str, ...]:
-        return ("harborId",)
+    _outputs: ClassVar[tuple[str, ...]] = ("harborId",)
 
-    def translate_output_property(self, prop: str) -> str:
-        return _NAMES.get(prop, prop)
+    @property
+    def harbor_id(self) -> pulumi.Output[int]:
+        return self._output("harborId")
 
-
-_NAMES = {"harborId": "harbor_id", "fullName": "full_name", "expiresAt": "expires_at"}
-"""Outputs that are read by their Python names."""
+    def _output(self, name: str) -> pulumi.Output[Any]:
+        return cast("dict[str, pulumi.Output[Any]]", self.__dict__)[name]
 
 
 class Account(_Resource):
@@ -93,7 +90,11 @@ class Account(_Resource):
     `revision`: of its Secret; a new one sets the password of the Secret anew.
     """
 
-    full_name: pulumi.Output[str]
+    _outputs = ("harborId", "fullName")
+
+    @property
+    def full_name(self) -> pulumi.Output[str]:
+        return self._output("fullName")
 
     def __init__(
         self,
@@ -104,10 +105,6 @@ class Account(_Resource):
         opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__("Account", resource, {"name": name, "revision": revision}, opts)
-
-    @classmethod
-    def _outputs(cls) -> tuple[str, ...]:
-        return ("harborId", "fullName")
 
 
 class Project(_Resource):
@@ -190,8 +187,15 @@ class Robot(_Resource):
     `full_name`: its login; `expires_at`: seconds since 1970, -1 for never.
     """
 
-    full_name: pulumi.Output[str]
-    expires_at: pulumi.Output[int]
+    _outputs = ("harborId", "fullName", "expiresAt")
+
+    @property
+    def full_name(self) -> pulumi.Output[str]:
+        return self._output("fullName")
+
+    @property
+    def expires_at(self) -> pulumi.Output[int]:
+        return self._output("expiresAt")
 
     def __init__(
         self,
@@ -216,10 +220,6 @@ class Robot(_Resource):
             "secret": _secret(secret),
         }
         super().__init__("Robot", resource, inputs, opts)
-
-    @classmethod
-    def _outputs(cls) -> tuple[str, ...]:
-        return ("harborId", "fullName", "expiresAt")
 
 
 class Label(_Resource):

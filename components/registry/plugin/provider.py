@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from components.registry.api import Harbor, Logins
 from components.registry.connection import Connection, ToCluster
-from components.registry.errors import HarborDown, Refused
+from components.registry.errors import HarborDown, LoginRefused, NoSecret, Refused
 from components.registry.kinds import KINDS
 from components.registry.kinds.base import Difference, Kind, Session, Tree
 
@@ -117,9 +117,12 @@ class RegistryProvider:
         session = replace(session, harbor=session.harbor.hurried())
         try:
             return kind.preview(session, inputs)
-        except HarborDown as error:
+        except NoSecret:
+            # Harbor was never installed, so nothing exists.
+            return kind.planned(session, inputs)
+        except (HarborDown, LoginRefused) as error:
             self._warn_once(
-                "Harbor does not answer, so this preview does not tell which objects exist already"
+                "Harbor cannot be asked, so this preview does not tell which objects exist already"
                 f": {error}"
             )
             return kind.planned(session, inputs)

@@ -31,6 +31,7 @@ from pulumi.runtime.proto import (
     provider_pb2_grpc,
     status_pb2,
 )
+from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_TEXT
 
 from components.registry.kinds import KINDS
 from components.registry.kinds.base import UNKNOWN, HalfCreated, Tree, digest_name
@@ -41,13 +42,17 @@ Values = Mapping[str, PropertyValue]
 _THREADS: Final = 64
 """Calls to Harbor at once. The engine asks for four a processor unless --parallel says more."""
 
+_UNKNOWN_ON_THE_WIRE: Final = UNKNOWN_TEXT
+"""How the engine writes a value that a preview does not know. The SDK (3.250) takes it for a text,
+and cannot send its own `Computed`."""
+
 T = TypeVar("T")
 
 
 def plain(value: PropertyValue) -> Any:
     """A value in plain Python; UNKNOWN if any part of it is."""
     inner: Any = value.value
-    if isinstance(inner, Computed):
+    if inner == _UNKNOWN_ON_THE_WIRE or isinstance(inner, Computed):
         return UNKNOWN
     if isinstance(inner, Mapping):
         tree = {key: plain(item) for key, item in cast("Values", inner).items()}
@@ -67,7 +72,7 @@ def plain_map(values: Values) -> Tree:
 def wrapped(value: Any, *, secret: bool = False) -> PropertyValue:
     """A value of the engine from plain Python."""
     if value is UNKNOWN:
-        inner: Any = Computed()
+        inner: Any = _UNKNOWN_ON_THE_WIRE
     elif isinstance(value, dict):
         inner = {key: wrapped(item) for key, item in cast("Tree", value).items()}
     elif isinstance(value, (list, tuple)):

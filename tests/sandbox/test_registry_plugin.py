@@ -1,0 +1,273 @@
+"""The plugin `sovereign-registry` under the real engine, over a fake of Harbor's API.
+
+It needs no sandbox: the API server that serves the two Secrets is the test's own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
+from engine.stack import Result, Stack
+from engine.tools import own_pulumi
+from sandbox.fake_harbor.faults import Fault
+from sandbox.fake_harbor.server import FakeHarbor
+from tests.support.api_server import ApiServer, api_server
+from tests.support.project import ROOT
+from tests.support.registry import ACCOUNT, ACCOUNT_PASSWORD, ADMIN_PASSWORD, Registry
+from toolchain.build import ensure
+
+ROBOT_SECRET = "Robot12345"
+UPSTREAM_PASSWORD = "Upstream12345"
+
+_PROJECT = {
+    "name": "registry-trial",
+    "runtime": {"name": "python", "options": {"virtualenv": str(ROOT / ".venv")}},
+    "plugins": {
+        "providers": [
+            {"name": "sovereign-registry", "path": str(ROOT / "components/registry/plugin")}
+        ]
+    },
+}
+
+_PROGRAM = f"""
+import json, sys
+from pathlib import Path
+
+sys.path.insert(0, {str(ROOT)!r})
+import pulumi
+from components.registry import resources as registry
+
+declared = json.loads(Path("declared.json").read_text())
+provider = registry.Provider("registry", **declared["provider"])
+by_provider = pulumi.ResourceOptions(provider=provider)
+account = registry.Account("account", name={ACCOUNT!r}, revision="1", opts=by_provider)
+opts = pulumi.ResourceOptions(provider=provider, depends_on=[account])
+for kind, objects in declared["objects"].items():
+    for name, inputs in objects.items():
+        needs = [made for made in ({{**globals()}}.get("made", []))]
+        options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=needs))
+        made = [*needs, getattr(registry, kind)(name, opts=options, **inputs)]
+pulumi.export("robots", [r.full_name for r in made if isinstance(r, registry.Robot)])
+"""
+
+_DECLARED = {
+    "Endpoint": {
+        "up": {
+            "name": "up",
+            "type": "docker-registry",
+            "url": "https://up.test",
+            "username": "u",
+            "password": UPSTREAM_PASSWORD,
+        }
+    },
+    "Project": {
+        "apps": {"name": "apps", "scan_on_push": True, "quota": 50 * 1024**3},
+        "cache": {"name": "cache", "endpoint": "up"},
+    },
+    "Robot": {
+        "ci": {
+            "name": "ci",
+            "project": "apps",
+            "days": 30,
+            "permissions": [
+                {"kind": "project", "namespace": "apps", "access": ["repository:pull"]}
+            ],
+            "secret": ROBOT_SECRET,
+        }
+    },
+}
+
+
+@dataclass
+class Trial:
+    """A stack with nothing in it but a registry's configuration."""
+
+    stack: Stack
+    harbor: FakeHarbor
+    kubernetes: ApiServer
+
+    def declare(self, objects: Any, **provider: Any) -> None:
+        provider = {
+            "namespace": "harbor",
+            "admin_secret": "admin",
+            "account": ACCOUNT,
+            "account_secret": "account",
+            "api_url": self.harbor.url,
+            **provider,
+        }
+        text = json.dumps({"provider": provider, "objects": objects})
+        (self.stack.folder / "declared.json").write_text(text)
+
+    def preview(self) -> Result:
+        return self.stack.run("preview", "-s", "trial", "--diff", check=False)
+
+    def state(self) -> str:
+        return self.stack.run("stack", "export", "-s", "trial").text
+
+    def person(self) -> Registry:
+        """Somebody who works in Harbor's UI."""
+        return Registry(self.harbor)
+
+    def types(self) -> list[str]:
+        resources = json.loads(self.state())["deployment"].get("resources", [])
+        return sorted(r["type"] for r in resources if r["type"].startswith("sovereign-registry"))
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Trial]:
+    project, files = tmp_path / "project", tmp_path / "files"
+    for folder in (project, files, tmp_path / "state"):
+        folder.mkdir()
+    (project / "Pulumi.yaml").write_text(json.dumps(_PROJECT))
+    (project / "__main__.py").write_text(_PROGRAM)
+    tools = ensure(["pulumi", "pulumi-resource-kubernetes"], report=lambda _: None)
+    own = own_pulumi(tmp_path / "tools", tools)
+    folders = [*own, *map(str, tools.bin_dirs()), os.environ["PATH"]]
+    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor, api_server(files) as kubernetes:
+        _serve_secrets(kubernetes)
+        environment = {
+            "PATH": os.pathsep.join(folders),
+            "PULUMI_BACKEND_URL": (tmp_path / "state").as_uri(),
+            "PULUMI_HOME": str(tmp_path / "tools" / "pulumi-home"),
+            "PULUMI_CONFIG_PASSPHRASE": "of the trial",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "KUBECONFIG": str(_kubeconfig(files, kubernetes)),
+        }
+        stack = Stack("trial", environment, project)
+        stack.ensure()
+        trial = Trial(stack, harbor, kubernetes)
+        trial.declare(_DECLARED)
+        yield trial
+
+
+def _serve_secrets(kubernetes: ApiServer) -> None:
+    for name, key, value in (
+        ("admin", ADMIN_PASSWORD_KEY, ADMIN_PASSWORD),
+        ("account", ACCOUNT_PASSWORD_KEY, ACCOUNT_PASSWORD),
+    ):
+        encoded = base64.b64encode(value.encode()).decode()
+        path = f"/api/v1/namespaces/harbor/secrets/{name}"
+        kubernetes.put(path, {"kind": "Secret", "data": {key: encoded}})
+
+
+def _kubeconfig(folder: Path, kubernetes: ApiServer) -> Path:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "trial",
+        "contexts": [{"name": "trial", "context": {"cluster": "trial", "user": "trial"}}],
+        "clusters": [
+            {
+                "name": "trial",
+                "cluster": {
+                    "server": kubernetes.url,
+                    "certificate-authority": str(folder / "ca.pem"),
+                },
+            }
+        ],
+        "users": [{"name": "trial", "user": {"token": "of-the-trial"}}],
+    }
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(config))
+    return file
+
+
+def test_a_registry_is_made_kept_mended_and_deleted(trial: Trial) -> None:
+    preview = trial.preview()
+    assert preview.code == 0, preview.text
+    assert "quota" in preview.text and ROBOT_SECRET not in preview.text
+
+    trial.stack.up()
+    assert trial.types() == [
+        f"sovereign-registry:index:{kind}"
+        for kind in ("Account", "Endpoint", "Project", "Project", "Robot")
+    ]
+    assert trial.stack.outputs() == {"robots": ["robot$apps+ci"]}
+    state = trial.state()
+    assert ROBOT_SECRET not in state and UPSTREAM_PASSWORD not in state
+    assert "harborId" in state
+
+    trial.harbor.calls(forget=True)
+    trial.stack.up(expect_no_changes=True)
+    assert trial.harbor.calls() == [], "an `up` without changes asks Harbor nothing"
+
+    trial.person().ask("PUT", "/projects/apps", {"metadata": {"auto_scan": "false"}})
+    refreshed = trial.stack.run("refresh", "-s", "trial", "--yes", "--diff").text
+    assert "scanOnPush" in refreshed
+    shown = trial.preview().text
+    assert "scanOnPush: false => true" in shown
+    trial.stack.up()
+    project = trial.person().ask("GET", "/projects/apps")
+    assert project["metadata"]["auto_scan"] == "true"
+
+    changed = json.loads(json.dumps(_DECLARED))
+    changed["Robot"]["ci"]["secret"] = "Fresh12345"
+    trial.declare(changed)
+    shown = trial.preview().text
+    assert "~ secret" in shown and "Fresh12345" not in shown
+    trial.stack.up()
+    assert trial.person().provider._session.harbor.accepts("robot$apps+ci", "Fresh12345")  # type: ignore[union-attr]
+
+    trial.person().ask("DELETE", "/projects/cache")
+    trial.stack.run("refresh", "-s", "trial", "--yes")
+    trial.stack.up()
+    trial.stack.run("destroy", "-s", "trial", "--yes")
+    assert trial.types() == []
+    assert [p["name"] for p in trial.person().ask("GET", "/projects")] == ["library"]
+    assert trial.person().ask("GET", "/robots") == []
+
+
+def test_a_creation_that_fails_half_way_is_in_the_state_and_finished_by_the_next_run(
+    trial: Trial,
+) -> None:
+    trial.harbor.plan(Fault("500", method="PATCH", path="/robots/[^1]", times=50))
+    failed = trial.stack.run("up", "-s", "trial", "--yes", "--skip-preview", check=False)
+    assert failed.code != 0
+    assert "Traceback" not in failed.text
+    assert "sovereign-registry:index:Robot" in trial.types()
+
+    trial.harbor.plan()
+    trial.stack.up()
+    trial.stack.up(expect_no_changes=True)
+    assert trial.person().provider._session.harbor.accepts("robot$apps+ci", ROBOT_SECRET)  # type: ignore[union-attr]
+
+
+def test_an_object_that_a_person_made_is_refused_in_preview_with_the_way_out(
+    trial: Trial,
+) -> None:
+    trial.stack.up()
+    trial.person().ask(
+        "POST", "/projects", {"project_name": "theirs", "metadata": {"public": "true"}}
+    )
+    objects = json.loads(json.dumps(_DECLARED))
+    objects["Project"]["theirs"] = {"name": "theirs"}
+    trial.declare(objects)
+
+    refused = trial.preview()
+    assert refused.code != 0
+    assert "project theirs exists in Harbor and is not as declared: public is True" in refused.text
+    assert "registry.adopt" in refused.text
+
+    trial.declare(objects, adopt=True)
+    trial.stack.up()
+    assert trial.person().ask("GET", "/projects/theirs")["metadata"]["public"] == "false"
+
+
+def test_a_preview_without_harbor_shows_what_the_state_knows_and_warns_once(
+    trial: Trial,
+) -> None:
+    trial.declare(_DECLARED, api_url="http://127.0.0.1:1")
+    shown = trial.preview()
+
+    assert shown.code == 0, shown.text
+    assert shown.text.count("Harbor cannot be asked") == 1
