@@ -71,6 +71,7 @@ class _Shared:
     writing: dict[str, threading.Lock] = field(default_factory=dict[str, threading.Lock])
     headers: dict[Who, str] = field(default_factory=dict[Who, str])
     refused: dict[Who, tuple[float, LoginRefused]] = field(default_factory=dict[Who, Any])
+    projects: dict[str, int] = field(default_factory=dict[str, int])
     hidden: set[str] = field(default_factory=set[str])
     prefix: str | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -162,6 +163,23 @@ class Harbor:
     def delete(self, path: str, *, who: Who = "account") -> None:
         """Deletes what is at a path. 404 means that it is done."""
         self._request("DELETE", path, who=who, accepts=(200, 202, 204, 404))
+
+    def project_number(self, name: str) -> int | None:
+        """Harbor's number of a project; None if there is none of that name.
+
+        It is remembered: numbers are never given twice.
+        """
+        known = self._shared.projects.get(name)
+        if known is None:
+            project = self.get(f"/projects/{segment(name)}")
+            if project is None:
+                return None
+            known = self._shared.projects[name] = int(project["project_id"])
+        return known
+
+    def forget_project(self, name: str) -> None:
+        """Asks for its number anew: it is deleted."""
+        self._shared.projects.pop(name, None)
 
     def account_password(self) -> str:
         """The password that the account should have, from its Secret."""

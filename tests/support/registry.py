@@ -55,18 +55,18 @@ class Registry:
         self.create("Account", name=ACCOUNT)
         return self
 
-    def create(self, kind: str, **inputs: Any) -> dict[str, Any]:
+    def create(self, kind: str, /, **inputs: Any) -> dict[str, Any]:
         """The outputs of a new resource."""
         assert self.provider.check(kind, inputs) == []
         return self.provider.create("urn", kind, inputs, preview=False)[1]
 
-    def preview(self, kind: str, **inputs: Any) -> dict[str, Any]:
+    def preview(self, kind: str, /, **inputs: Any) -> dict[str, Any]:
         return self.provider.create("urn", kind, inputs, preview=True)[1]
 
-    def update(self, kind: str, outputs: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    def update(self, kind: str, outputs: dict[str, Any], /, **inputs: Any) -> dict[str, Any]:
         return self.provider.update("urn", kind, outputs, inputs, preview=False)
 
-    def changed(self, kind: str, outputs: dict[str, Any], **inputs: Any) -> tuple[str, ...]:
+    def changed(self, kind: str, outputs: dict[str, Any], /, **inputs: Any) -> tuple[str, ...]:
         """The fields that a preview shows as changed."""
         return self.provider.diff(kind, outputs, inputs).changed
 

@@ -91,13 +91,15 @@ class Difference:
     replaced: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
 class HalfCreated(Exception):
-    """An object exists, and what came after it failed. `outputs`: as far as they are known."""
+    """An object exists, and what came after its creation failed; the text says why.
 
-    name: str
-    outputs: Tree
-    reason: str
+    `id`: of the resource. `outputs`: as far as they are known.
+    """
+
+    def __init__(self, id_: str, outputs: Tree, reason: str) -> None:
+        super().__init__(reason)
+        self.id, self.outputs = id_, outputs
 
 
 class Kind:
@@ -286,7 +288,7 @@ class Kind:
             # What `find` needs: the rest differs, so the next run writes it.
             identity = {n: inputs[n] for n, of in self.fields.items() if of.required or of.replaces}
             outputs = {"harborId": stored.get("id"), **identity}
-            raise HalfCreated(name=self.id_of(inputs), outputs=outputs, reason=str(error)) from None
+            raise HalfCreated(self.id_of(inputs), outputs, str(error)) from None
 
     def update(self, session: Session, outputs: Tree, inputs: Tree) -> Tree:
         """Makes an object as declared; returns its outputs. One that is gone is made anew."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from components.registry.api import segment
 from components.registry.errors import Refused
 from components.registry.kinds import checks
 from components.registry.kinds.base import Field, Kind, Session, Tree
@@ -46,7 +45,7 @@ class Label(Kind):
         project, name = str(inputs.get("project") or ""), str(inputs["name"])
         asked: Tree = {"scope": "g", "name": name}
         if project:
-            number = project_number(session, project)
+            number = session.harbor.project_number(project)
             if number is None:
                 return None
             asked |= {"scope": "p", "project_id": number}
@@ -70,7 +69,7 @@ class Label(Kind):
         body = {**_described(inputs), "scope": "g"}
         if inputs["project"]:
             # Harbor does not ask whether the project exists.
-            number = project_number(session, inputs["project"])
+            number = session.harbor.project_number(inputs["project"])
             if number is None:
                 raise Refused(f"label {self.id_of(inputs)}: Harbor has no such project")
             body |= {"scope": "p", "project_id": number}
@@ -83,12 +82,6 @@ class Label(Kind):
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         del known
         session.harbor.delete(f"/labels/{stored['id']}")
-
-
-def project_number(session: Session, name: str) -> int | None:
-    """Harbor's number of a project; None if there is none of that name."""
-    project = session.harbor.get(f"/projects/{segment(name)}")
-    return None if project is None else int(project["project_id"])
 
 
 def _described(inputs: Tree) -> Tree:

@@ -43,7 +43,7 @@ class Member(Kind):
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
         del known
         path, name = _path(inputs), str(inputs["name"])
-        if session.harbor.get(f"/projects/{segment(str(inputs['project']))}") is None:
+        if session.harbor.project_number(str(inputs["project"])) is None:
             return None
         for row in session.harbor.listed(path, {"entityname": name}):
             if row["entity_name"] == name and row["entity_type"] == _ENTITIES[inputs["kind"]]:

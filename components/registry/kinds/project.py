@@ -162,6 +162,7 @@ class Project(Kind):
                 # Slashes of the repository are quoted twice: the router decodes once.
                 inner = str(repository["name"]).removeprefix(f"{name}/")
                 harbor.delete(f"{path}/repositories/{segment(segment(inner))}")
+        harbor.forget_project(name)
         deletable: Tree = harbor.get(f"{path}/_deletable") or {}
         if deletable.get("deletable"):
             try:

@@ -151,7 +151,7 @@ class _Provider(sdk.Provider):
             )
         except HalfCreated as half:
             raise _InitFailed(
-                half.name, wrapped_outputs(kind, half.outputs, inputs), inputs, half.reason
+                half.id, wrapped_outputs(kind, half.outputs, inputs), inputs, str(half)
             ) from None
         return sdk.CreateResponse(
             resource_id=id_, properties=wrapped_outputs(kind, outputs, inputs)

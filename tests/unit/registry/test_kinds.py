@@ -22,7 +22,7 @@ class Case:
     """A resource. `before`: what it needs. `other`: field → another value that it can have.
 
     `by_hand`: method, path and body by which a person changes it, where `{id}` is its number;
-    `seen`: the field that this changes.
+    `seen`: the field that this changes, "" for one that Harbor never shows.
     """
 
     kind: str
@@ -124,6 +124,62 @@ CASES = [
         ),
         seen="enabled",
     ),
+    Case(
+        kind="Robot",
+        id="cluster",
+        inputs={
+            "name": "cluster",
+            "permissions": [
+                PULL,
+                {"kind": "system", "namespace": "/", "access": ["project:list", "registry:read"]},
+            ],
+            "secret": "Secret12345",
+        },
+        before=(APPS,),
+        other={"permissions": [PULL], "secret": "Other12345", "description": "of cluster a"},
+        by_hand=("PATCH", "/robots/{id}", {"secret": "Theirs12345"}),
+        seen="",
+    ),
+    Case(
+        kind="Label",
+        id="apps/approved",
+        inputs={"name": "approved", "project": "apps", "color": "#00aa55"},
+        before=(APPS,),
+        other={"color": "", "description": "by the board"},
+        by_hand=("PUT", "/labels/{id}", {"name": "approved", "color": "#ff0000"}),
+        seen="color",
+    ),
+    Case(
+        kind="Label",
+        id="/of/all",
+        inputs={"name": "of/all"},
+        other={"color": "#00aa55", "description": "by the board"},
+        by_hand=("PUT", "/labels/{id}", {"name": "of/all", "description": "theirs"}),
+        seen="description",
+    ),
+    Case(
+        kind="Member",
+        id="apps/group//dsi/urbanisme",
+        inputs={
+            "project": "apps",
+            "kind": "group",
+            "name": "/dsi/urbanisme",
+            "role": "maintainer",
+        },
+        before=(APPS,),
+        other={"role": "limitedGuest"},
+        by_hand=("PUT", "/projects/apps/members/{id}", {"role_id": 1}),
+        seen="role",
+    ),
+    Case(
+        kind="Member",
+        id="apps/user/dora",
+        inputs={"project": "apps", "kind": "user", "name": "dora", "role": "developer"},
+        before=(APPS,),
+        other={"role": "guest"},
+        by_hand=("PUT", "/projects/apps/members/{id}", {"role_id": 4}),
+        seen="role",
+    ),
 ]
 
 
@@ -135,7 +191,12 @@ def harbor() -> Iterator[FakeHarbor]:
 
 @pytest.fixture
 def registry(harbor: FakeHarbor) -> Registry:
-    return Registry(harbor).with_account()
+    registry = Registry(harbor).with_account()
+    # Groups are made by their first use where people log in by OIDC, and users before.
+    dora = {"username": "dora", "realname": "Dora", "email": "d@x.test", "password": "Dora12345"}
+    registry.ask("POST", "/usergroups", {"group_name": "/dsi/urbanisme", "group_type": 3})
+    registry.ask("POST", "/users", dora)
+    return registry
 
 
 def made(registry: Registry, case: Case) -> dict[str, Any]:
@@ -191,6 +252,9 @@ def test_a_change_by_hand_is_found_by_a_refresh_and_mended(registry: Registry, c
 
     refreshed = registry.read(case.kind, case.id, outputs)
     assert refreshed is not None
+    if not case.seen:  # Harbor does not show it.
+        assert refreshed == outputs
+        return
     assert registry.changed(case.kind, refreshed, **case.inputs) == (case.seen,)
     mended = registry.update(case.kind, refreshed, **case.inputs)
     assert mended[case.seen] == outputs[case.seen]
