@@ -216,7 +216,7 @@ def test_a_registry_is_made_kept_mended_and_deleted(trial: Trial) -> None:
     shown = trial.preview().text
     assert "~ secret" in shown and "Fresh12345" not in shown
     trial.stack.up()
-    assert trial.person().provider._session.harbor.accepts("robot$apps+ci", "Fresh12345")  # type: ignore[union-attr]
+    assert trial.person().api.accepts("robot$apps+ci", "Fresh12345")
 
     trial.person().ask("DELETE", "/projects/cache")
     trial.stack.run("refresh", "-s", "trial", "--yes")
@@ -239,7 +239,7 @@ def test_a_creation_that_fails_half_way_is_in_the_state_and_finished_by_the_next
     trial.harbor.plan()
     trial.stack.up()
     trial.stack.up(expect_no_changes=True)
-    assert trial.person().provider._session.harbor.accepts("robot$apps+ci", ROBOT_SECRET)  # type: ignore[union-attr]
+    assert trial.person().api.accepts("robot$apps+ci", ROBOT_SECRET)
 
 
 def test_an_object_that_a_person_made_is_refused_in_preview_with_the_way_out(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
@@ -39,9 +39,12 @@ class Direct(ToCluster):
 
 
 class Registry:
-    """A provider over a fake Harbor. `warnings`: what it showed to the user."""
+    """A provider over a fake Harbor. `warnings`: what it showed to the user.
 
-    def __init__(self, harbor: FakeHarbor, **config: Any) -> None:
+    `patience`: seconds that it waits for a Harbor that does not work.
+    """
+
+    def __init__(self, harbor: FakeHarbor, *, patience: float = 20, **config: Any) -> None:
         self.harbor = harbor
         self.warnings: list[str] = []
         self.connection = Direct(namespace="harbor", api_url=harbor.url)
@@ -49,6 +52,10 @@ class Registry:
             lambda _urn, text: self.warnings.append(text), lambda _config: self.connection
         )
         self.provider.set_up({**CONFIG, **config})
+        session = self.provider.session
+        assert session is not None
+        self.api = replace(session.harbor, patience=patience)
+        self.provider.session = replace(session, harbor=self.api)
 
     def with_account(self) -> Registry:
         """The same, after the program's account was made."""
@@ -80,7 +87,7 @@ class Registry:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """What a person does in Harbor's UI, as admin."""
-        harbor: Any = self.provider._session.harbor  # pyright: ignore
+        harbor = self.api
         if method == "GET":
             return harbor.get(path, who="admin")
         call = {"POST": harbor.post, "PUT": harbor.put, "PATCH": harbor.patch}

@@ -253,6 +253,7 @@ class Kind:
     def preview(self, session: Session, inputs: Tree) -> Tree:
         """The outputs that a preview of a creation shows. Raises Refused if it would be refused."""
         if UNKNOWN not in inputs.values():
+            inputs = self.complete(inputs)
             stored = self.find(session, inputs, {})
             if stored is not None:
                 self._take(session, stored, inputs)

@@ -88,13 +88,13 @@ class RegistryProvider:
     def __init__(self, warn: Warn, connect: Callable[[Config], Connection] | None = None) -> None:
         self._warn = warn
         self._connect = connect or _to_cluster
-        self._session: Session | None = None
+        self.session: Session | None = None
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
     def set_up(self, inputs: Tree) -> None:
         config = Config.of(inputs)
-        self._session = Session(
+        self.session = Session(
             harbor=Harbor(connection=self._connect(config), logins=config.logins),
             adopt=config.adopt,
             delete_contents=config.delete_contents,
@@ -145,21 +145,21 @@ class RegistryProvider:
 
     def cancel(self) -> None:
         """Ends every wait for a Harbor that does not work."""
-        if self._session is not None:
-            self._session.harbor.cancel()
+        if self.session is not None:
+            self.session.harbor.cancel()
 
     def close(self) -> None:
-        if self._session is not None:
-            self._session.harbor.connection.close()
+        if self.session is not None:
+            self.session.harbor.connection.close()
 
     def _for(self, urn: str) -> Session:
-        if self._session is None:
+        if self.session is None:
             raise Refused(f"the provider {PACKAGE} was not configured")
 
         def warn(text: str) -> None:
             self._warn(urn, text)
 
-        return replace(self._session, warn=warn)
+        return replace(self.session, warn=warn)
 
     def _warn_once(self, text: str) -> None:
         with self._lock:
