@@ -117,7 +117,8 @@ class Child:
     def is_running(self) -> bool:
         """Whether kubectl has not ended: its end closes its output."""
         with self._starting:
-            self._read(0)
+            while not self._ended and self._read(0):
+                pass
             return not self._ended
 
     def complaints(self, *, besides: str = "") -> str:

@@ -19,7 +19,14 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
 from components.registry.connection import Answer, Connection
-from components.registry.errors import HarborDown, HarborError, LoginRefused, NoSecret, last_line
+from components.registry.errors import (
+    HarborDown,
+    HarborError,
+    LoginRefused,
+    NoSecret,
+    is_refusal,
+    last_line,
+)
 
 Who = Literal["account", "admin"]
 """`account`: the system robot of this program, which may do nearly everything. `admin` is for the
@@ -292,6 +299,11 @@ class Harbor:
                 failure: HarborError = error
                 pause, is_sick = 1.0, True
             else:
+                if answer.status == 404 and not is_refusal(answer.body):
+                    # Of a gateway: no sign that an object is gone.
+                    raise HarborError(
+                        call, 404, "the answer is not Harbor's: check registry.api.url"
+                    )
                 if answer.status in accepts:
                     return answer
                 failure = self._refusal(call, answer)

@@ -41,15 +41,26 @@ class Refused(Exception):
     """This program does not do what was declared; the text says why, and the way out."""
 
 
+def is_refusal(body: bytes) -> bool:
+    """Whether Harbor wrote it: `{"errors": [{"code", "message"}]}`."""
+    return _message(body) is not None
+
+
 def last_line(body: bytes) -> str:
     """What a refusal says, without the prefixes that Harbor repeats before it.
 
     Each 422 begins with `validation failure list:`, once for each level of nesting.
     """
-    try:
-        errors: Any = json.loads(body)["errors"]
-        text = str(errors[0]["message"])
-    except (ValueError, LookupError, TypeError):
+    text = _message(body)
+    if text is None:
         text = body[:500].decode(errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:500] if lines else "an empty body"
+
+
+def _message(body: bytes) -> str | None:
+    try:
+        errors: Any = json.loads(body)["errors"]
+        return str(errors[0]["message"])
+    except (ValueError, LookupError, TypeError):
+        return None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
 from engine.stack import Result, Stack
@@ -30,19 +31,14 @@ UPSTREAM_PASSWORD = "Upstream12345"
 
 _PROJECT = {
     "name": "registry-trial",
-    "runtime": {"name": "python", "options": {"virtualenv": str(ROOT / ".venv")}},
-    "plugins": {
-        "providers": [
-            {"name": "sovereign-registry", "path": str(ROOT / "components/registry/plugin")}
-        ]
-    },
+    "runtime": {"name": "python", "options": {"virtualenv": ".venv"}},
+    "plugins": yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["plugins"],
 }
 
 _PROGRAM = f"""
-import json, sys
+import json
 from pathlib import Path
 
-sys.path.insert(0, {str(ROOT)!r})
 import pulumi
 from components.registry import resources as registry
 
@@ -50,12 +46,11 @@ declared = json.loads(Path("declared.json").read_text())
 provider = registry.Provider("registry", **declared["provider"])
 by_provider = pulumi.ResourceOptions(provider=provider)
 account = registry.Account("account", name={ACCOUNT!r}, revision="1", opts=by_provider)
-opts = pulumi.ResourceOptions(provider=provider, depends_on=[account])
+made = []
 for kind, objects in declared["objects"].items():
     for name, inputs in objects.items():
-        needs = [made for made in ({{**globals()}}.get("made", []))]
-        options = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=needs))
-        made = [*needs, getattr(registry, kind)(name, opts=options, **inputs)]
+        options = pulumi.ResourceOptions(provider=provider, depends_on=[account, *made])
+        made.append(getattr(registry, kind)(name, opts=options, **inputs))
 pulumi.export("robots", [r.full_name for r in made if isinstance(r, registry.Robot)])
 """
 
@@ -129,6 +124,9 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
         folder.mkdir()
     (project / "Pulumi.yaml").write_text(json.dumps(_PROJECT))
     (project / "__main__.py").write_text(_PROGRAM)
+    # As in a scratch copy of the project.
+    for name in ("components", ".venv"):
+        (project / name).symlink_to(ROOT / name)
     tools = ensure(["pulumi", "pulumi-resource-kubernetes"], report=lambda _: None)
     own = own_pulumi(tmp_path / "tools", tools)
     folders = [*own, *map(str, tools.bin_dirs()), os.environ["PATH"]]

@@ -322,6 +322,14 @@ class Kind:
         if stored is not None:
             self.remove(session, stored, outputs)
 
+    def digested(self, inputs: Tree) -> Tree:
+        """The outputs that stand for the secrets of the inputs, with a new salt each time."""
+        return {
+            digest_name(name): _digest(inputs[name])
+            for name in sorted(self.secrets)
+            if inputs.get(name) is not None
+        }
+
     def _take(self, session: Session, stored: Tree, inputs: Tree) -> list[str]:
         """The secrets to write into an object that exists. Raises Refused if it is not taken."""
         foreign = self.foreign(session, stored, self.shown(session, stored, {}), inputs)
@@ -358,11 +366,7 @@ class Kind:
                     f"{self.noun} {self.id_of(inputs)}: Harbor took the change and does not show "
                     f"it: {told}"
                 )
-        digests = {
-            name + _DIGEST: _digest(inputs[name])
-            for name in sorted(self.secrets)
-            if inputs[name] is not None
-        }
+        digests = self.digested(inputs)
         unchanged = {
             key: outputs[key]
             for key in digests

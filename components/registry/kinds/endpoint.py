@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from components.registry.api import Harbor, where
+from components.registry.errors import HarborError, Refused
 from components.registry.kinds import checks
 from components.registry.kinds.base import Field, Kind, Session, Tree
 
@@ -89,9 +91,10 @@ class Endpoint(Kind):
                 "access_key": inputs["username"],
                 "access_secret": inputs["password"] or "",
             }
-        return dict(
-            session.harbor.created("/registries", body, lambda: self.find(session, inputs, {}))
-        )
+        with _naming(inputs):
+            return dict(
+                session.harbor.created("/registries", body, lambda: self.find(session, inputs, {}))
+            )
 
     def write(self, session: Session, stored: Tree, inputs: Tree, changed: Sequence[str]) -> None:
         # Flat, unlike the body of POST: a nested credential is ignored with 200. An absent key
@@ -103,11 +106,28 @@ class Endpoint(Kind):
             body["access_secret"] = inputs["password"]
         elif "username" in changed and not inputs["username"]:
             body["access_secret"] = ""
-        session.harbor.put(f"/registries/{stored['id']}", body)
+        with _naming(inputs):
+            session.harbor.put(f"/registries/{stored['id']}", body)
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         del known
         session.harbor.delete(f"/registries/{stored['id']}")
+
+
+@contextmanager
+def _naming(inputs: Tree) -> Generator[None]:
+    """Names the registry elsewhere, where Harbor says only that "the registry" is unhealthy."""
+    try:
+        yield
+    except HarborError as error:
+        # Of type harbor it says so by 500 (internal server error).
+        if "unhealthy" in error.message or (inputs["type"] == "harbor" and error.status == 500):
+            raise Refused(
+                f"endpoint {inputs['name']}: Harbor does not reach {inputs['url']}, or that does "
+                f"not take the username and password. Harbor keeps an endpoint only while it "
+                f"reaches it ({error})"
+            ) from None
+        raise
 
 
 def _described(inputs: Tree) -> Tree:

@@ -52,7 +52,7 @@ T = TypeVar("T")
 def plain(value: PropertyValue) -> Any:
     """A value in plain Python; UNKNOWN if any part of it is."""
     inner: Any = value.value
-    if inner == _UNKNOWN_ON_THE_WIRE or isinstance(inner, Computed):
+    if isinstance(inner, Computed) or inner == _UNKNOWN_ON_THE_WIRE:
         return UNKNOWN
     if isinstance(inner, Mapping):
         tree = {key: plain(item) for key, item in cast("Values", inner).items()}

@@ -11,6 +11,7 @@ import pytest
 
 from components.registry import api
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY, Harbor
+from components.registry.connection import Answer
 from components.registry.errors import HarborDown, HarborError, LoginRefused, last_line
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
@@ -183,6 +184,23 @@ def test_an_interrupted_run_waits_no_longer(fake: FakeHarbor, registry: Registry
     with pytest.raises(HarborError, match="interrupted"):
         harbor.get("/projects/apps")
     assert time.monotonic() - began < 10
+
+
+def test_a_404_that_harbor_did_not_write_does_not_mean_gone(registry: Registry) -> None:
+    """A gateway without a route for the host answers so."""
+    outputs = registry.create("Project", name="apps")
+    send = registry.connection.send
+
+    def gateway(method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        if path.endswith("/projects/apps"):
+            return Answer(status=404, headers={}, body=b"404 page not found")
+        return send(method, path, headers, body)
+
+    registry.connection.send = gateway  # type: ignore[method-assign]
+    with pytest.raises(HarborError, match="not Harbor's"):
+        registry.read("Project", "apps", outputs)
+    with pytest.raises(HarborError, match="not Harbor's"):
+        registry.delete("Project", outputs)
 
 
 def test_what_is_refused_for_a_while_is_repeated() -> None:

@@ -130,6 +130,20 @@ def test_an_endpoint_in_use_is_not_deleted(registry: Registry) -> None:
         registry.delete("Endpoint", endpoint)
 
 
+def test_an_endpoint_that_harbor_does_not_reach_is_named(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    fake.settings.reachable = ["https://up.test"]
+    inputs = {"name": "up", "type": "docker-registry", "url": "https://up.test"}
+    outputs = registry.create("Endpoint", **inputs)
+    for attempt in (
+        lambda: registry.create("Endpoint", **{**inputs, "name": "b", "url": "https://b.test"}),
+        lambda: registry.update("Endpoint", outputs, **{**inputs, "url": "https://b.test"}),
+    ):
+        with pytest.raises(Refused, match=r"Harbor does not reach https://b\.test"):
+            attempt()
+
+
 def test_a_value_that_harbor_ignores_is_told(registry: Registry) -> None:
     """2.14 does not know the key, and answers 201."""
     with pytest.raises(Exception, match="does not show it: caCertificate is ''"):
