@@ -95,11 +95,12 @@ class Harbor:
     connection: Connection
     logins: Logins
     patience: float = PATIENCE
+    is_preview: bool = False
     _shared: _Shared = field(default_factory=_Shared)
 
     def hurried(self) -> Harbor:
         """The same client, for a preview: it does not wait for a Harbor that does not work."""
-        return replace(self, patience=PREVIEW_PATIENCE)
+        return replace(self, patience=PREVIEW_PATIENCE, is_preview=True)
 
     def hide(self, secret: str) -> None:
         """Keeps a text out of every error, should Harbor repeat what was sent."""
@@ -355,7 +356,8 @@ class Harbor:
                     raise
                 except LoginRefused as error:
                     # A database that is down refuses every login, and /health is late to say so.
-                    if time.monotonic() - began > min(_HEALTH_IS_LATE, self.patience):
+                    waited = time.monotonic() - began
+                    if self.is_preview or waited > min(_HEALTH_IS_LATE, self.patience):
                         self._shared.refused[who] = (time.monotonic(), error)
                         raise
                     self._wait("the login", 1.0)

@@ -163,15 +163,14 @@ class Project(Kind):
                 inner = str(repository["name"]).removeprefix(f"{name}/")
                 harbor.delete(f"{path}/repositories/{segment(segment(inner))}")
         harbor.forget_project(name)
-        deletable: Tree = harbor.get(f"{path}/_deletable") or {}
-        if deletable.get("deletable"):
-            try:
-                harbor.delete(path)
-            except HarborError as error:
-                if error.status != 412:
-                    raise
-            else:
-                return
+        try:
+            harbor.delete(path)
+        except HarborError as error:
+            # The project contains repositories.
+            if error.status != 412:
+                raise
+        else:
+            return
         session.warn(
             f"project {name} stays in Harbor, with its repositories: it is no longer managed. "
             f"`registry.deleteContents: [{name}]` before it is removed from the stack's file "
