@@ -46,10 +46,11 @@ def start(state: State, tools: Toolbox) -> str:
 def told(state: State) -> str:
     """Which Harbor answers here, for a person."""
     kept = state.load("harbor-api.json")
-    if kept is None:
-        return "Harbor's API: nothing answers"
-    if kept["real"]:
+    if kept is not None and kept["real"]:
         return f"Harbor's API: a real Harbor at {kept['host']}:{kept['port']} ({VARIABLE})"
+    running = processes.find(state, NAME)
+    if kept is None or running is None or not running.alive:
+        return "Harbor's API: nothing answers"
     return "Harbor's API: a fake that answers as 2.14.3 was recorded to answer"
 
 

@@ -37,7 +37,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Seen:
-    """One call: what was asked, by whom ("" for nobody), and the answer's status (0: none)."""
+    """One call: the whole path with its query, who asked ("" for nobody), the status (0: none)."""
 
     method: str
     path: str

@@ -20,6 +20,7 @@ from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
 from engine.stack import Result, Stack
 from engine.tools import own_pulumi
 from sandbox.fake_harbor.faults import Fault
+from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.api_server import ApiServer, api_server
 from tests.support.project import ROOT
@@ -219,9 +220,11 @@ def test_a_registry_is_made_kept_mended_and_deleted(trial: Trial) -> None:
     trial.person().ask("DELETE", "/projects/cache")
     trial.stack.run("refresh", "-s", "trial", "--yes")
     trial.stack.up()
-    trial.stack.run("destroy", "-s", "trial", "--yes")
+    repositories.put(trial.harbor.world, "apps", "app", "sha256:0", ["v1"])
+    destroyed = trial.stack.run("destroy", "-s", "trial", "--yes").text
+    assert "project apps stays in Harbor" in destroyed
     assert trial.types() == []
-    assert [p["name"] for p in trial.person().ask("GET", "/projects")] == ["library"]
+    assert [p["name"] for p in trial.person().ask("GET", "/projects")] == ["apps", "library"]
     assert trial.person().ask("GET", "/robots") == []
 
 

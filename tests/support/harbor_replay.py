@@ -309,3 +309,61 @@ def _normal_text(text: str, key: str) -> str:
 
 
 _own_addresses = ("http://harbor.test",)
+
+
+# One Harbor for one recording after the other ---------------------------------------------------
+
+_LISTS: tuple[tuple[str, str, str], ...] = (
+    ("/replication/policies", "id", "name"),
+    ("/projects", "name", "name"),
+    ("/registries", "id", "name"),
+    ("/robots", "id", "name"),
+    ("/labels?scope=g", "id", "name"),
+    ("/usergroups", "id", "group_name"),
+    ("/users", "user_id", "username"),
+)
+"""What a recording leaves behind: list, key of the path, key of the name. In order of deletion."""
+
+
+def contents(client: Client) -> dict[str, str]:
+    """Path → name of everything that a fresh Harbor does not have."""
+    names: dict[str, str] = {}
+    for path, key, name in _LISTS:
+        path, _, query = path.partition("?")
+        rows = client.ask("GET", f"{path}?page_size=0&{query}").body
+        for row in rows:
+            if row.get(name) != "library":
+                names[f"{path}/{row[key]}"] = row.get(name, "")
+    return names
+
+
+def configuration(client: Client) -> Line:
+    """What PUT /configurations takes to bring back the present state."""
+    items = client.ask("GET", "/configurations").body
+    values = {key: item["value"] for key, item in items.items() if "value" in item}
+    # Harbor shows these empty and refuses them empty.
+    never_empty = ("ldap_base_dn", "ldap_uid", "ldap_url")
+    return {k: v for k, v in values.items() if v or k not in never_empty}
+
+
+def empty(client: Client, before: Line) -> None:
+    """Makes a Harbor fresh again after a recording, with the configuration of before.
+
+    Raises AssertionError when something stays.
+    """
+    client.ask("PUT", "/configurations", {"read_only": False})
+    for path in contents(client):
+        client.ask("DELETE", path, headers={"X-Is-Resource-Name": "true"})
+    restored = client.ask("PUT", "/configurations", before)
+    assert restored.status == 200, restored
+    client.ask("PUT", "/system/CVEAllowlist", {"items": []})
+    [quota] = client.ask("GET", "/quotas?reference=project&reference_id=1").body
+    client.ask("PUT", f"/quotas/{quota['id']}", {"hard": {"storage": -1}})
+    for schedule, parameters in (
+        ("gc", {}),
+        ("purgeaudit", {"audit_retention_hour": 24, "include_event_types": "create_artifact"}),
+        ("scanAll", {}),
+    ):
+        call = {"schedule": {"type": "None"}, "parameters": parameters}
+        client.ask("PUT", f"/system/{schedule}/schedule", call)
+    assert contents(client) == {}
