@@ -73,6 +73,8 @@ KEYLESS_GCS: dict[str, Any] = {
     "serviceAccount": "harbor-registry",
 }
 AZURE: dict[str, Any] = {"kind": "azure", "account": "omantelharbor", "container": "harbor"}
+CACHES: dict[str, Any] = {"proxyCaches": {"ghcr": {"upstream": {"type": "github-ghcr"}}}}
+"""A section `registry` with a project that images are rewritten to."""
 FILESYSTEM: dict[str, Any] = {"kind": "filesystem", "size": "50Gi", "storageClass": "fast"}
 
 

@@ -57,7 +57,8 @@ def certificate(context: Context) -> Any:
 def image_policies(context: Context) -> ImagePolicy:
     section = {"rewrite": {"enabled": True}}
     harbor = pulumi.Output.from_input("2.14.3")
-    return image_policy.create(builders.config(imagePolicy=section), context, harbor)
+    config = builders.config(imagePolicy=section, registry=builders.CACHES)
+    return image_policy.create(config, context, harbor)
 
 
 def network_policies(context: Context) -> NetworkPolicies:

@@ -30,6 +30,7 @@ from components.settings.reading.spec import (
     keys_at,
     kinds_with,
     lookup,
+    narrowed,
     spec_at,
     without_tags,
 )
@@ -296,7 +297,7 @@ class _Reader:
 
     def _accepts(self, path: Path, value: Any, raw: Mapping[str, Any]) -> bool:
         """Whether the section at the first key accepts this value at `path`."""
-        trial = replaced(raw, path, value)
+        trial = replaced(narrowed(raw, path), path, value)
         reader = _Reader(self._fixes, self._environ, suggests=False)
         key, first = dotted(path), str(path[0])
         if first not in self._names:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -165,6 +165,27 @@ def lookup(raw: Any, path: Path) -> Any:
     for segment in path:
         raw = _get(raw, segment)
     return raw
+
+
+def narrowed(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The raw config without the neighbours of named entries on the path, such as other projects.
+
+    An entry is valid or not by itself; rules between entries are in cross.py.
+    """
+    return _narrowed(dict(raw), Settings, path)
+
+
+def _narrowed(value: Any, hint: Any, path: Path) -> Any:
+    entries = cast("dict[str | int, Any]", value)
+    if not path or not isinstance(value, dict) or path[0] not in entries:
+        return entries
+    try:
+        child = _child(hint, path[0], entries)
+    except (KeyError, IndexError):
+        return entries
+    inner = {path[0]: _narrowed(entries[path[0]], child, path[1:])}
+    is_named = get_origin(parts_of(hint)[0]) is dict
+    return inner if is_named else {**entries, **inner}
 
 
 def without_tags(loc: Sequence[str | int]) -> Path:

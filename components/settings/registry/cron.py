@@ -73,7 +73,10 @@ def six_fields(text: str) -> str:
     if fields[0] != "0":
         raise NoSchedule(f"the seconds, the first of six fields, are 0 in Harbor, not {fields[0]}")
     values = [_values(field, text) for field, text in zip(_FIELDS, fields[1:], strict=True)]
-    if fields[5] in ("*", "?") and not _comes(values[2], values[3]):
+    # Cron takes either of two restricted days (github.com/robfig/cron, spec.go): Mondays come
+    # although 31 February does not.
+    any_weekday = any(re.fullmatch(r"[*?](/0*1)?", part) for part in fields[5].split(","))
+    if any_weekday and not _comes(values[2], values[3]):
         raise NoSchedule(
             "a date that never comes: Harbor would accept it and hang until jobservice is restarted"
         )

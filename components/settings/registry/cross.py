@@ -64,8 +64,9 @@ def sources_are_declared(*, registry: RegistrySettings) -> Iterator[Problem]:
 
 def replications_fit_their_registry(*, registry: RegistrySettings) -> Iterator[Problem]:
     """What Harbor cannot do with a registry of that type."""
+    endpoints = registry.endpoints
     for kind, name, source in _sources(registry):
-        endpoint = registry.endpoint_of(name, source)
+        endpoint = endpoints.get(source.same_as or name)
         if endpoint is None:
             continue
         path: Path = ("registry", kind, name)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from components.settings.registry import names, stack_secrets
 from components.settings.registry.allowlist import CveAllowlistSettings
-from components.settings.registry.endpoints import EndpointSettings, SourceSettings
+from components.settings.registry.endpoints import EndpointSettings
 from components.settings.registry.login import LoginSettings
 from components.settings.registry.permissions import Permissions
 from components.settings.registry.projects import Labels, ProjectSettings, ProxyCacheSettings
@@ -39,7 +39,14 @@ class Robot:
     short_name: str
     project: str
     settings: RobotSettings | ProjectRobotSettings
-    access: tuple[Permissions, ...]
+    declared_projects: tuple[str, ...]
+
+    @property
+    def access(self) -> tuple[Permissions, ...]:
+        """What it may do, with presets and * expanded; sorted."""
+        if isinstance(self.settings, ProjectRobotSettings):
+            return self.settings.access(self.project)
+        return self.settings.access(self.declared_projects)
 
     @property
     def name(self) -> str:
@@ -150,10 +157,6 @@ class RegistrySettings(AsksForSecrets):
         )
         return source.same_as or name
 
-    def endpoint_of(self, name: str, source: SourceSettings) -> EndpointSettings | None:
-        """The other registry of a mirror or replication; None if none of that name is declared."""
-        return source.endpoint or self.endpoints.get(source.same_as or name)
-
     @property
     def cached_hosts(self) -> dict[str, str]:
         """Host of an upstream registry → the project that caches it, the first in the file."""
@@ -164,33 +167,29 @@ class RegistrySettings(AsksForSecrets):
 
     @property
     def all_robots(self) -> tuple[Robot, ...]:
-        """The robots of the registry and of its projects."""
-        return (
+        """The robots of the registry, then those of its projects and caches."""
+        places: list[tuple[Path, str, Mapping[str, RobotSettings | ProjectRobotSettings]]] = [
+            (("registry", "robots"), "", self.robots),
             *(
-                Robot(
-                    path=("registry", "robots", name),
-                    short_name=name,
-                    project="",
-                    settings=robot,
-                    access=robot.access(self.declared_projects),
-                )
-                for name, robot in self.robots.items()
+                (("registry", "projects", name, "robots"), name, project.robots)
+                for name, project in self.projects.items()
             ),
             *(
-                Robot(
-                    path=("registry", kind, project, "robots", name),
-                    short_name=name,
-                    project=project,
-                    settings=robot,
-                    access=robot.access(project),
-                )
-                for kind, projects in (
-                    ("projects", self.projects),
-                    ("proxyCaches", self.proxy_caches),
-                )
-                for project, settings in projects.items()
-                for name, robot in settings.robots.items()
+                (("registry", "proxyCaches", name, "robots"), name, cache.robots)
+                for name, cache in self.proxy_caches.items()
             ),
+        ]
+        declared = self.declared_projects
+        return tuple(
+            Robot(
+                path=(*path, name),
+                short_name=name,
+                project=project,
+                settings=robot,
+                declared_projects=declared,
+            )
+            for path, project, robots in places
+            for name, robot in robots.items()
         )
 
     @property

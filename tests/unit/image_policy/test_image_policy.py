@@ -21,7 +21,7 @@ from components.settings.model import Settings
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.reading import refusals
 from components.settings.unchanged_pods import UnchangedPodsSettings
-from tests.support.builders import Cluster, context_of
+from tests.support.builders import CACHES, Cluster, context_of
 from tests.support.mocks import Engine, unknown_inputs
 
 HOST = "registry.omantel.omani.works"
@@ -502,8 +502,7 @@ def test_the_policy_is_of_the_kind_asked_for_and_awaited(
 
 
 def test_rewriting_is_a_policy_beside_it(engine: Engine) -> None:
-    caches = {"ghcr": {"upstream": {"type": "github-ghcr"}}}
-    run(engine, {"rewrite": {"enabled": True}}, registry={"proxyCaches": caches})
+    run(engine, {"rewrite": {"enabled": True}}, registry=CACHES)
     assert engine.one(MUTATING)["metadata"]["name"] == "rewrite-harbor-images"
     assert engine.one(VALIDATING)
 

@@ -84,9 +84,8 @@ def test_a_cluster_that_has_everything_is_accepted() -> None:
     assert requirements.problems(cast("ClusterClient", client), stack) == []
 
 
-CACHES: dict[str, Any] = {"proxyCaches": {"ghcr": {"upstream": {"type": "github-ghcr"}}}}
 ALL: dict[str, Any] = {
-    "registry": CACHES,
+    "registry": builders.CACHES,
     "imagePolicy": {
         "rewrite": {"enabled": True},
         "signatures": {"projects": ["platform"], "publicKey": KEY},
@@ -141,7 +140,9 @@ def test_a_kind_that_is_gone_is_missed_though_its_api_version_answers(path: str,
 def test_only_the_policies_that_are_asked_for_need_their_kind(
     policy: dict[str, Any], kinds: set[str]
 ) -> None:
-    needed = requirements.policy_kinds(settings(imagePolicy=policy, registry=CACHES).image_policy)
+    needed = requirements.policy_kinds(
+        settings(imagePolicy=policy, registry=builders.CACHES).image_policy
+    )
     assert {kind for _, kind in needed} == kinds
 
 

@@ -26,6 +26,7 @@ TAKEN = [
     ("0 0 31 1,2 *", "0 0 0 31 1,2 *"),
     # Cron takes either of the two days, so that Mondays come although the date does not.
     ("0 0 31 2 1", "0 0 0 31 2 1"),
+    ("0 0 31 2 */2", "0 0 0 31 2 */2"),
     ("0-30/10 8,20 1 jan ?", "0 0-30/10 8,20 1 jan ?"),
 ]
 NOT_TAKEN = [
@@ -55,6 +56,9 @@ NOT_TAKEN = [
     ("*/0 * * * *", "the step 0"),
     ("0 0 31 4,6,9,11 *", "never comes"),
     ("0 0 30 2 *", "never comes"),
+    ("0 0 30 2 ?", "never comes"),
+    ("0 0 30 2 */1", "never comes"),
+    ("0 0 30 2 1,*", "never comes"),
     ("٣ * * * *", "stands for no"),
 ]
 
