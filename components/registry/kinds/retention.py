@@ -98,12 +98,18 @@ def stored_retention(harbor: Harbor, project: str) -> Tree | None:
     return {**policy, "project": project, "isCache": bool(of.get("registry_id"))}
 
 
-def ends_core(stored: Tree) -> bool:
-    """Whether a policy's trigger has no settings, as another tool made it.
+def refuse_what_ends_core(stored: Tree | None) -> None:
+    """Raises Refused for a policy whose trigger has no settings, as another tool made it.
 
     Harbor can neither change nor delete it, and its core ends when the project is deleted.
     """
-    return "settings" not in (stored.get("trigger") or {})
+    if stored is not None and "settings" not in (stored.get("trigger") or {}):
+        raise Refused(
+            f"retention of project {stored['project']}: another tool made it with a trigger that "
+            "has no settings. Harbor can neither change nor delete such a policy, and its core "
+            "ends when the project is deleted. Only its row in Harbor's database, table "
+            "retention_policy, can be mended"
+        )
 
 
 class Retention(Kind):
@@ -156,13 +162,13 @@ class Retention(Kind):
         # A project has one policy, and a proxy cache has it from the beginning: PUT, never a second
         # POST. A PUT replaces everything, and without scope or trigger it is a 500.
         del changed
-        self._refuse_what_ends_core(stored)
+        refuse_what_ends_core(stored)
         body = _body(inputs, stored["scope"]["ref"])
         session.harbor.put(f"/retentions/{stored['id']}", {"id": stored["id"], **body})
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         del known
-        self._refuse_what_ends_core(stored)
+        refuse_what_ends_core(stored)
         try:
             session.harbor.delete(f"/retentions/{stored['id']}")
         except HarborError as error:
@@ -176,15 +182,6 @@ class Retention(Kind):
         ):
             return ""
         return super().foreign(session, stored, shown, inputs)
-
-    def _refuse_what_ends_core(self, stored: Tree) -> None:
-        if ends_core(stored):
-            raise Refused(
-                f"{self.noun} {stored['project']}: another tool made it with a trigger that has no "
-                "settings. Harbor can neither change nor delete such a policy, and its core ends "
-                "when the project is deleted. Only its row in Harbor's database, table "
-                "retention_policy, can be mended"
-            )
 
 
 def _body(inputs: Tree, project: int) -> Tree:

@@ -268,6 +268,9 @@ def test_trap_another_tools_trigger_without_settings_is_told(registry: Registry)
     registry.ask("POST", "/retentions", body)
     with pytest.raises(REFUSED, match="core ends when the project is deleted"):
         Registry(registry.harbor, adopt=True).create("Retention", **KEEP)
+    with pytest.raises(REFUSED, match="core ends when the project is deleted"):
+        registry.delete("Project", {"name": "apps"})
+    assert not registry.harbor.is_dead
 
 
 def test_trap_a_proxy_cache_has_a_policy_from_the_beginning(
