@@ -43,14 +43,15 @@ class Block:
         return f"{self.page}-{self.number}"
 
 
-def _fenced(page: Path, language: str) -> list[str]:
+def fenced(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a language, without their indentation."""
     blocks = re.findall(rf"^( *)```{language}\n(.*?)^\1```", page.read_text(), re.DOTALL | re.M)
     return [re.sub(rf"^{indent}", "", text, flags=re.M) for indent, text in blocks]
 
 
 def _blocks() -> Iterator[Block]:
     for page in PAGES:
-        for number, text in enumerate(_fenced(page, "yaml"), start=1):
+        for number, text in enumerate(fenced(page, "yaml"), start=1):
             parsed: dict[str, Any] = yaml.safe_load(text)
             if "apiVersion" in parsed:
                 continue  # for kubectl
@@ -126,7 +127,7 @@ def _path(text: str) -> Key:
 
 def _settings(page: Path) -> list[tuple[Key, Any]]:
     """What the commands of a page set, in their order."""
-    lines = [line for block in _fenced(page, "sh") for line in block.splitlines()]
+    lines = [line for block in fenced(page, "sh") for line in block.splitlines()]
     words = [shlex.split(line, comments=True) for line in lines if "config set --path" in line]
     return [(_path(parts[4]), yaml.safe_load(parts[5])) for parts in words]
 
