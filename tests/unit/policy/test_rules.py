@@ -284,6 +284,17 @@ def test_a_namespace_given_by_config_is_home() -> None:
     assert problems("objects-are-at-home", service, home) == []
 
 
+def test_a_namespace_that_pulls_with_a_robot_takes_its_login_and_nothing_else() -> None:
+    robot = {"permissions": ["pull"], "pullSecret": {"namespaces": ["shop"]}}
+    section = {"projects": {"shop": {"robots": {"ci": robot}}}}
+    sovereign = Sovereign.of({"sovereign-harbor:registry": section})
+    shop = {"metadata": {"namespace": "shop"}}
+    for kind in (SEALED_SECRET, "kubernetes:core/v1:ServiceAccountPatch"):
+        assert problems("objects-are-at-home", one(kind, **shop), sovereign) == []
+        assert problems("objects-are-at-home", one(kind, **shop))
+    assert problems("objects-are-at-home", one("kubernetes:core/v1:Service", **shop), sovereign)
+
+
 @pytest.mark.parametrize(
     ("config", "namespaces", "is_sandbox"),
     [
@@ -456,7 +467,7 @@ def test_the_program_keeps_every_rule(
     stack: str, offline: bool, program: test_program.Program
 ) -> None:
     engine = program.preview_offline(stack) if offline else program.run(stack)
-    assert broken(engine, Sovereign(sandbox=stack == "local")) == []
+    assert broken(engine, Sovereign.of(test_program.config_of(stack))) == []
 
 
 @pytest.mark.parametrize(
