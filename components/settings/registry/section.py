@@ -86,7 +86,7 @@ class RegistrySettings(AsksForSecrets):
     }
     not_here: ClassVar[Mapping[str, str]] = {
         "deletionPolicy": "what holds images stays unless registry.deleteContents names it",
-        "driftDetectionInterval": "pulumi refresh looks for drift",
+        "driftDetectionInterval": "a refresh (`make fleet-drift`) looks for drift",
         "users": "people log in by registry.login; robots are for machines",
         "quotas": "registry.projects.<name>.quota and registry.system.defaultQuota",
         "scanners": "the registry has one scanner, which the section trivy describes",

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[a-z][A-Za-z0-9]{0,62}")
 
 SECRET_NAME: Final = SettingRule(
     allowed="the name of a secret of this stack, chosen by you: letters and digits, beginning with "
-    "a lower-case letter. The value is set by: pulumi config set --secret NAME",
+    "a lower-case letter. The value is set by: pulumi config set --secret NAME -s <stack>",
     example="<nameOfTheSecret>",
     check=lambda name: None if _NAME.fullmatch(name) else "",
     conceal=True,
