@@ -288,11 +288,13 @@ def test_a_namespace_that_pulls_with_a_robot_takes_its_login_and_nothing_else() 
     robot = {"permissions": ["pull"], "pullSecret": {"namespaces": ["shop"]}}
     section = {"projects": {"shop": {"robots": {"ci": robot}}}}
     sovereign = Sovereign.of({"sovereign-harbor:registry": section})
-    shop = {"metadata": {"namespace": "shop"}}
+    shop = {"namespace": "shop"}
     for kind in (SEALED_SECRET, "kubernetes:core/v1:ServiceAccountPatch"):
-        assert problems("objects-are-at-home", one(kind, **shop), sovereign) == []
-        assert problems("objects-are-at-home", one(kind, **shop))
-    assert problems("objects-are-at-home", one("kubernetes:core/v1:Service", **shop), sovereign)
+        assert problems("objects-are-at-home", one(kind, metadata=shop), sovereign) == []
+        assert problems("objects-are-at-home", one(kind, metadata=shop))
+    assert problems(
+        "objects-are-at-home", one("kubernetes:core/v1:Service", metadata=shop), sovereign
+    )
 
 
 @pytest.mark.parametrize(
