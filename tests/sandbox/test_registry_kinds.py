@@ -8,11 +8,15 @@ observed, and each test is about one row of what was seen.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +25,7 @@ from engine.stack import Result
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support import registry_trial
 from tests.support.harbor_client import Client
-from tests.support.registry import ACCOUNT, ADMIN_PASSWORD
+from tests.support.registry import ACCOUNT, ACCOUNT_PASSWORD, ADMIN_PASSWORD
 from tests.support.registry_trial import STACK, Trial
 
 ADDRESS = "SANDBOX_HARBOR_API"
@@ -599,7 +603,13 @@ def live(trial: Trial, place: Place) -> Life:
     everything = objects(place.admin_password)
     trial.declare(everything)
     life.texts["first preview"] = trial.preview("--diff", "--show-sames").text
-    stack.up()
+    life.texts["preview as JSON"] = trial.preview("--json").text
+    events: list[str] = []
+    with processes_watched() as arguments:
+        # Its events, and with them the engine's and the plugin's lines for a person who debugs.
+        life.texts["output"] = stack.up(watch=lambda event: events.append(json.dumps(event))).text
+    life.texts["events"] = "\n".join(events)
+    life.texts["arguments of processes"] = "\n".join(sorted(arguments))
     place.push("held")
     rows = _rows(person)
 
@@ -646,6 +656,28 @@ def live(trial: Trial, place: Place) -> Life:
     life.destroyed = stack.run("destroy", "-s", STACK, "--yes", "--skip-preview")
     life.left = {n: not is_gone(row, person) for n, row in rows.items() if n not in within}
     return life
+
+
+@contextmanager
+def processes_watched() -> Iterator[set[str]]:
+    """The command lines of all processes that run while it is entered, as far as they are seen."""
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            for folder in Path("/proc").glob("[0-9]*"):
+                with suppress(OSError):
+                    line = (folder / "cmdline").read_bytes()
+                    seen.add(line.replace(b"\0", b" ").decode(errors="replace"))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
 
 
 def _rows(person: Client) -> dict[str, Row]:
@@ -747,8 +779,13 @@ def test_destroy_leaves_settings_of_harbor_and_nothing_else(life: Life, name: st
     assert life.left.get(name, False) is is_setting
 
 
-def test_no_secret_is_in_state_previews_or_output(life: Life) -> None:
+def test_no_secret_is_in_state_previews_events_or_arguments(life: Life) -> None:
+    assert "components.registry.plugin" in life.texts["arguments of processes"]
+    assert "sovereign-registry:index:Robot" in life.texts["events"]
+    secrets = {**SECRETS, "account": ACCOUNT_PASSWORD, "admin": life.place.admin_password}
     for place, text in life.texts.items():
         assert text, place
-        for name, secret in {**SECRETS, "admin": life.place.admin_password}.items():
+        for name, secret in secrets.items():
+            encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
             assert secret not in text, f"the secret of {name} is in {place}"
+            assert encoded not in text, f"the secret of {name} is in {place} as base64"
