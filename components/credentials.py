@@ -125,18 +125,16 @@ class Credentials(pulumi.ComponentResource):
     ) -> None:
         super().__init__("sovereign-harbor:index:Credentials", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        # Harbor encrypts credentials in its database with the secret key: it is kept like data.
-        options = {"secret-key": args.context.data_options(self)}
-        minted = {
-            what: random_password(
+        minted: dict[str, random.RandomPassword] = {}
+        for what, credential in CREDENTIALS.items():
+            if credential.length is None or what in args.given or what not in args.epochs:
+                continue
+            minted[what] = random_password(
                 f"{name}-{what}",
                 length=credential.length,
                 epoch=args.epochs[what],
-                opts=options.get(what, child),
+                opts=_kept_with_the_database(args, self, minted) if what == "secret-key" else child,
             )
-            for what, credential in CREDENTIALS.items()
-            if credential.length is not None and what not in args.given and what in args.epochs
-        }
         values = {**args.given, **{what: password.result for what, password in minted.items()}}
         user = minted["registry-user"]
         self.minted = {
@@ -176,6 +174,20 @@ class Credentials(pulumi.ComponentResource):
             }
         ).apply(lambda names: SecretNames(**names))
         self.register_outputs({})
+
+
+def _kept_with_the_database(
+    args: CredentialsArgs, parent: pulumi.Resource, minted: Mapping[str, random.RandomPassword]
+) -> pulumi.ResourceOptions:
+    """Options of the key of the database: it is kept like the data.
+
+    It waits for the admin password, which the database keeps as well. So a destroy that leaves what
+    is protected leaves that password too, with which the next `up` configures the same Harbor.
+    """
+    of_admin = [minted["admin-password"]] if "admin-password" in minted else []
+    return pulumi.ResourceOptions.merge(
+        args.context.data_options(parent), pulumi.ResourceOptions(depends_on=of_admin)
+    )
 
 
 def create(config: StackConfig, context: Context) -> Credentials:
