@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from components.registry.kinds import KINDS
 from engine.stack import Result
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support import registry_trial
@@ -734,6 +735,10 @@ def _constant(value: Any) -> Any:
 
 
 every_row = pytest.mark.parametrize("name", ROWS)
+
+
+def test_every_kind_has_a_row() -> None:
+    assert {row.kind for row in ROWS.values()} == KINDS.keys()
 
 
 def test_a_run_without_changes_asks_harbor_nothing(life: Life) -> None:
