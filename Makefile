@@ -11,8 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
-.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
-	reference lock
+.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit test-sandbox \
+	test-harbor check fix reference lock
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,13 @@ test-sandbox: build ## Tests by the real engine
 # Each has a control plane of its own, about 2 GiB, and keeps most of a processor busy. Files are
 # begun in their order, each in the sandbox that is free: short ones last, so that both end at once.
 SANDBOXES ?= 2
+
+test-harbor: build ## Day 2 of the registry against a real, empty Harbor (SANDBOX_HARBOR_API=http://host:port)
+	@$(if $(and $(SANDBOX_HARBOR_API),$(SANDBOX_HARBOR_ADMIN_PASSWORD)),,$(info $(NO_HARBOR))exit 2)
+	@$(VENV)/bin/pytest tests/sandbox/test_registry_kinds.py -k "real"
+# Besides: SANDBOX_HARBOR_UPSTREAM=http://host, a registry that this Harbor reaches, if not ghcr.io.
+NO_HARBOR := nothing tested: no real Harbor is named. Set SANDBOX_HARBOR_API=http://host:port and \
+	SANDBOX_HARBOR_ADMIN_PASSWORD; the tests change its settings and schedules, so it has to be an empty one
 
 lock: ## Pin the requirements anew (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock

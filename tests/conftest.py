@@ -18,6 +18,7 @@ _READ_ON_PURPOSE = {
     "SANDBOX_KILL_SEED",
     "SANDBOX_HARBOR_API",
     "SANDBOX_HARBOR_ADMIN_PASSWORD",
+    "SANDBOX_HARBOR_UPSTREAM",
 }
 """By tests/sandbox/test_interruptions.py, to repeat a run, and by test_recorded.py, which compares
 a real Harbor with the recordings."""

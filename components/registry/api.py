@@ -175,6 +175,22 @@ class Harbor:
         """Deletes what is at a path. 404 means that it is done."""
         self._request("DELETE", path, who=who, accepts=(200, 202, 204, 404))
 
+    def project(self, name: str) -> dict[str, Any] | None:
+        """A project as Harbor shows it; None if there is none of that name.
+
+        Harbor answers 403 to a robot for a missing project, whatever its rights (seen on v2.14.3),
+        so a list tells whether the project is missing or withheld.
+        """
+        path = f"/projects/{segment(name)}"
+        try:
+            return self.get(path)
+        except HarborError as error:
+            if error.status != 403:
+                raise
+            if any(row["name"] == name for row in self.listed("/projects", {"name": name})):
+                raise
+            return None
+
     def project_number(self, name: str) -> int | None:
         """Harbor's number of a project; None if there is none of that name.
 
@@ -182,7 +198,7 @@ class Harbor:
         """
         known = self._shared.projects.get(name)
         if known is None:
-            project = self.get(f"/projects/{segment(name)}")
+            project = self.project(name)
             if project is None:
                 return None
             known = self._shared.projects[name] = int(project["project_id"])

@@ -60,9 +60,9 @@ def quota_problem(project: str, quota: int, used: int) -> str | None:
 
 def used(api: Harbor, project: str) -> int | None:
     """The bytes that a project uses; None if there is none of that name. Raises HarborError."""
-    summary: Tree | None = api.get(f"/projects/{segment(project)}/summary")
-    if summary is None:
+    if api.project(project) is None:
         return None
+    summary: Tree = api.get(f"/projects/{segment(project)}/summary") or {}
     quota: Tree = summary.get("quota") or {}
     of: Tree = quota.get("used") or {}
     return int(of.get("storage", 0))
@@ -244,7 +244,12 @@ def _last(artifact: Tree, key: str) -> dt.datetime:
 
 
 def artifacts_of(api: Harbor, project: str) -> dict[str, list[Tree]]:
-    """All artifacts of a project, by repository, with tags and scans. Raises HarborError."""
+    """All artifacts of a project, by repository, with tags and scans; none of a missing project.
+
+    Raises HarborError.
+    """
+    if api.project(project) is None:
+        return {}
     path = f"/projects/{segment(project)}/repositories"
     listed: dict[str, list[Tree]] = {}
     for repository in api.listed(path):

@@ -85,12 +85,12 @@ def may_in_project(
 
 
 def _in_project(block: Row, project: Row | None, resource: str, action: str) -> bool:
+    if project is None:
+        return False  # whatever the robot's rights (seen on v2.14.3)
     if block["namespace"] == "*":
         # On `*`, a right on the project is that right on everything below it (seen, facts 7.1).
         return _grants(block, resource, action) or _grants(block, "project", action)
-    if project is None or block["namespace"] != project["name"]:
-        return False
-    return _grants(block, resource, action)
+    return block["namespace"] == project["name"] and _grants(block, resource, action)
 
 
 def _grants(block: Row, resource: str, action: str) -> bool:

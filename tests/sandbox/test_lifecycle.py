@@ -71,6 +71,23 @@ def test_an_image_goes_into_the_bucket_and_comes_back_identical(
     assert "harbor-objectstorage-credentials" in proof.unsealed
 
 
+def test_the_proof_of_a_first_run_tells_of_projects_and_robots(
+    sandbox: Sandbox, sovereign: Stack
+) -> None:
+    configured, *logins, pushed = smoke.run(
+        sandbox.state, sandbox.tools, sovereign.outputs()
+    ).robots
+    assert configured == (
+        "configured in a fake of Harbor's API: projects apps, proxy-ghcr (cache of ghcr.io)"
+    )
+    assert [line.rpartition("by which ")[2] for line in logins] == [
+        "robot$apps+ci logs in",
+        "robot$cluster logs in",
+    ]
+    assert "robot$apps+ci through the fake, into Harbor's registry: pushed apps/smoke" in pushed
+    assert pushed.endswith("pulled it identical; refused in library")
+
+
 def test_signatures_are_asked_for_step_by_step(sandbox: Sandbox, sovereign: Stack) -> None:
     # The default kind; test_image_signatures.py has the steps of both, without the engine.
     before = sandbox.section("imagePolicy")
@@ -120,6 +137,15 @@ def places_to_look(sandbox: Sandbox, sovereign: Stack) -> Iterator[tuple[str, st
     yield "stack export", sovereign.run("stack", "export", "-s", sovereign.name).text
 
 
+def logins_of_robots(sandbox: Sandbox) -> Iterator[tuple[str, str]]:
+    """Passwords inside of files of logins, which are no plaintext by themselves."""
+    for name, data in unsealed(sandbox).items():
+        for key in data.keys() & {".dockerconfigjson"}:
+            for login in json.loads(data[key])["auths"].values():
+                yield f"{name} password", login["password"]
+                yield f"{name} auth", login["auth"]
+
+
 def test_no_plaintext_secret_stands_anywhere(sandbox: Sandbox, sovereign: Stack) -> None:
     public = {"username", "s3-bucket", "s3-region", "s3-endpoint", "tls.crt"}
     plaintexts = {
@@ -128,7 +154,8 @@ def test_no_plaintext_secret_stands_anywhere(sandbox: Sandbox, sovereign: Stack)
         for key, value in data.items()
         if key not in public
     }
-    assert len(plaintexts) >= 15
+    plaintexts |= dict(logins_of_robots(sandbox))
+    assert len(plaintexts) >= 19
     places = list(places_to_look(sandbox, sovereign))
     assert {name.split()[0] for name, _ in places} >= {"state", "log", "Helm", "ConfigMap"}
     for name, text in places:

@@ -5,36 +5,21 @@ It needs no sandbox: the API server that serves the two Secrets is the test's ow
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
-from engine.stack import Result, Stack
-from engine.tools import own_pulumi
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
-from tests.support.api_server import ApiServer, api_server
-from tests.support.project import ROOT
-from tests.support.registry import ACCOUNT, ACCOUNT_PASSWORD, ADMIN_PASSWORD, Registry
-from toolchain.build import ensure
+from tests.support import registry_trial
+from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
 
 ROBOT_SECRET = "Robot12345"
 UPSTREAM_PASSWORD = "Upstream12345"
-
-_PROJECT = {
-    "name": "registry-trial",
-    "runtime": {"name": "python", "options": {"virtualenv": ".venv"}},
-    "plugins": yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["plugins"],
-}
 
 _PROGRAM = f"""
 import json
@@ -83,102 +68,28 @@ _DECLARED = {
 }
 
 
-@dataclass
-class Trial:
+@dataclass(frozen=True)
+class Trial(registry_trial.Trial):
     """A stack with nothing in it but a registry's configuration."""
 
-    stack: Stack
     harbor: FakeHarbor
-    kubernetes: ApiServer
-
-    def declare(self, objects: Any, **provider: Any) -> None:
-        provider = {
-            "namespace": "harbor",
-            "admin_secret": "admin",
-            "account": ACCOUNT,
-            "account_secret": "account",
-            "api_url": self.harbor.url,
-            **provider,
-        }
-        text = json.dumps({"provider": provider, "objects": objects})
-        (self.stack.folder / "declared.json").write_text(text)
-
-    def preview(self) -> Result:
-        return self.stack.run("preview", "-s", "trial", "--diff", check=False)
-
-    def state(self) -> str:
-        return self.stack.run("stack", "export", "-s", "trial").text
 
     def person(self) -> Registry:
         """Somebody who works in Harbor's UI."""
         return Registry(self.harbor)
 
-    def types(self) -> list[str]:
-        resources = json.loads(self.state())["deployment"].get("resources", [])
-        return sorted(r["type"] for r in resources if r["type"].startswith("sovereign-registry"))
-
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Iterator[Trial]:
-    project, files = tmp_path / "project", tmp_path / "files"
-    for folder in (project, files, tmp_path / "state"):
-        folder.mkdir()
-    (project / "Pulumi.yaml").write_text(json.dumps(_PROJECT))
-    (project / "__main__.py").write_text(_PROGRAM)
-    # As in a scratch copy of the project.
-    for name in ("components", ".venv"):
-        (project / name).symlink_to(ROOT / name)
-    tools = ensure(["pulumi", "pulumi-resource-kubernetes"], report=lambda _: None)
-    own = own_pulumi(tmp_path / "tools", tools)
-    folders = [*own, *map(str, tools.bin_dirs()), os.environ["PATH"]]
-    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor, api_server(files) as kubernetes:
-        _serve_secrets(kubernetes)
-        environment = {
-            "PATH": os.pathsep.join(folders),
-            "PULUMI_BACKEND_URL": (tmp_path / "state").as_uri(),
-            "PULUMI_HOME": str(tmp_path / "tools" / "pulumi-home"),
-            "PULUMI_CONFIG_PASSPHRASE": "of the trial",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            "KUBECONFIG": str(_kubeconfig(files, kubernetes)),
-        }
-        stack = Stack("trial", environment, project)
-        stack.ensure()
-        trial = Trial(stack, harbor, kubernetes)
+    with (
+        FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor,
+        registry_trial.trial(
+            tmp_path, _PROGRAM, url=harbor.url, admin_password=ADMIN_PASSWORD
+        ) as made,
+    ):
+        trial = Trial(made.stack, made.url, made.kubernetes, harbor)
         trial.declare(_DECLARED)
         yield trial
-
-
-def _serve_secrets(kubernetes: ApiServer) -> None:
-    for name, key, value in (
-        ("admin", ADMIN_PASSWORD_KEY, ADMIN_PASSWORD),
-        ("account", ACCOUNT_PASSWORD_KEY, ACCOUNT_PASSWORD),
-    ):
-        encoded = base64.b64encode(value.encode()).decode()
-        path = f"/api/v1/namespaces/harbor/secrets/{name}"
-        kubernetes.put(path, {"kind": "Secret", "data": {key: encoded}})
-
-
-def _kubeconfig(folder: Path, kubernetes: ApiServer) -> Path:
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "trial",
-        "contexts": [{"name": "trial", "context": {"cluster": "trial", "user": "trial"}}],
-        "clusters": [
-            {
-                "name": "trial",
-                "cluster": {
-                    "server": kubernetes.url,
-                    "certificate-authority": str(folder / "ca.pem"),
-                },
-            }
-        ],
-        "users": [{"name": "trial", "user": {"token": "of-the-trial"}}],
-    }
-    file = folder / "kubeconfig"
-    file.write_text(json.dumps(config))
-    return file
 
 
 def test_a_registry_is_made_kept_mended_and_deleted(trial: Trial) -> None:

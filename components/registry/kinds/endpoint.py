@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from components.registry.api import Harbor, where
-from components.registry.errors import HarborError, Refused
+from components.registry.errors import HarborDown, HarborError, Refused
 from components.registry.kinds import checks
 from components.registry.kinds.base import Field, Kind, Session, Tree
 
@@ -119,6 +119,8 @@ def _naming(inputs: Tree) -> Generator[None]:
     """Names the registry elsewhere, where Harbor says only that "the registry" is unhealthy."""
     try:
         yield
+    except HarborDown:
+        raise  # Harbor itself does not work, which it may tell by "unhealthy" too.
     except HarborError as error:
         # Of type harbor it says so by 500 (internal server error).
         if "unhealthy" in error.message or (inputs["type"] == "harbor" and error.status == 500):

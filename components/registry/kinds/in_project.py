@@ -22,6 +22,6 @@ def listed(
     except HarborError as error:
         # Harbor answers 403 as well for a project that is missing.
         gone = error.status in (403, 404)
-        if gone and session.harbor.get(f"/projects/{segment(project)}") is None:
+        if gone and session.harbor.project(project) is None:
             return []
         raise

@@ -85,8 +85,7 @@ class Project(Kind):
 
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
         del known
-        stored: Tree | None = session.harbor.get(f"/projects/{segment(str(inputs['name']))}")
-        return stored
+        return session.harbor.project(str(inputs["name"]))
 
     def shown(self, session: Session, stored: Tree, known: Tree) -> Tree:
         del known

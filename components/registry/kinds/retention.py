@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, cast
 
-from components.registry.api import Harbor, segment
+from components.registry.api import Harbor
 from components.registry.errors import HarborError, Refused
 from components.registry.kinds import checks, selectors
 from components.registry.kinds.base import Field, Kind, Session, Tree, rows
@@ -81,8 +81,7 @@ def _are_rules(value: Any) -> str | None:
 def stored_retention(harbor: Harbor, project: str) -> Tree | None:
     """The policy of a project as Harbor has it, with the project's number and whether it is a
     proxy cache; None if the project or its policy does not exist."""
-    path = f"/projects/{segment(project)}"
-    of: Tree | None = harbor.get(path)
+    of = harbor.project(project)
     metadata: Tree = {} if of is None else of.get("metadata") or {}
     number = metadata.get("retention_id")
     if of is None or not number:
@@ -93,7 +92,7 @@ def stored_retention(harbor: Harbor, project: str) -> Tree | None:
         # Harbor answers 500 to a policy that does not exist; without its database, to all.
         if error.status != 500:
             raise
-        harbor.get(path)
+        harbor.project(project)
         policy = None
     if policy is None:
         return None
@@ -150,7 +149,7 @@ class Retention(Kind):
         }
 
     def insert(self, session: Session, inputs: Tree) -> Tree:
-        project = session.harbor.get(f"/projects/{segment(inputs['project'])}")
+        project = session.harbor.project(str(inputs["project"]))
         if project is None:
             raise Refused(f"{self.noun} {inputs['project']}: Harbor has no such project")
         made = session.harbor.created(

@@ -64,7 +64,7 @@ def test_a_creation_of_which_the_answer_is_lost_makes_one_object(
     fake.plan(Fault(kind, method="POST", path="/projects"))
 
     body = {"project_name": "solo"}
-    made = harbor.created("/projects", body, lambda: harbor.get("/projects/solo"))
+    made = harbor.created("/projects", body, lambda: harbor.project("solo"))
 
     assert made["name"] == "solo"
     assert len(harbor.listed("/projects", {"name": "solo"})) == 1
@@ -147,6 +147,29 @@ def test_a_list_is_read_to_its_end(registry: Registry) -> None:
     for number in range(205):
         harbor.post("/projects", {"project_name": f"p{number}"})
     assert len(harbor.listed("/projects")) == 206
+
+
+def test_a_missing_project_is_told_from_one_that_is_withheld(registry: Registry) -> None:
+    harbor = client(registry)
+    harbor.post("/projects", {"project_name": "apps"})
+    harbor.post("/projects", {"project_name": "apps-2"})
+    with pytest.raises(HarborError, match="403"):
+        harbor.get("/projects/missing")  # to a robot, with every right to read
+    assert harbor.project("missing") is None
+    assert harbor.project("app") is None  # a part of a name
+    shown = harbor.project("apps")
+    assert shown is not None and shown["name"] == "apps"
+    account = harbor.get("/robots/1", who="admin")
+    withheld = [
+        {"kind": kind, "namespace": namespace, "access": [{"resource": resource, "action": action}]}
+        for kind, namespace, resource, action in (
+            ("system", "/", "project", "list"),
+            ("project", "apps-2", "label", "read"),
+        )
+    ]
+    harbor.put("/robots/1", {**account, "permissions": withheld}, who="admin")
+    with pytest.raises(HarborError, match="403"):
+        harbor.project("apps-2")
 
 
 def test_a_plus_in_a_query_is_quoted_twice() -> None:
