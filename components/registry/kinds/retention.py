@@ -81,7 +81,8 @@ def _are_rules(value: Any) -> str | None:
 def stored_retention(harbor: Harbor, project: str) -> Tree | None:
     """The policy of a project as Harbor has it, with the project's number and whether it is a
     proxy cache; None if the project or its policy does not exist."""
-    of: Tree | None = harbor.get(f"/projects/{segment(project)}")
+    path = f"/projects/{segment(project)}"
+    of: Tree | None = harbor.get(path)
     metadata: Tree = {} if of is None else of.get("metadata") or {}
     number = metadata.get("retention_id")
     if of is None or not number:
@@ -89,9 +90,10 @@ def stored_retention(harbor: Harbor, project: str) -> Tree | None:
     try:
         policy = harbor.get(f"/retentions/{number}")
     except HarborError as error:
-        # A healthy Harbor answers 500 to a policy that does not exist.
-        if error.status != 500 or not harbor.is_healthy():
+        # Harbor answers 500 to a policy that does not exist; without its database, to all.
+        if error.status != 500:
             raise
+        harbor.get(path)
         policy = None
     if policy is None:
         return None

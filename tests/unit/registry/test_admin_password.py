@@ -112,6 +112,13 @@ def test_a_fault_at_any_call_locks_nobody_out(kind: str) -> None:
             return
 
 
+def test_an_answer_that_was_lost_is_no_failure(harbor: FakeHarbor, registry: Registry) -> None:
+    with_secret(registry, NEW, ADMIN_PASSWORD)
+    harbor.plan(Fault("reset after", path=".*/users/1/password"))
+    assert registry.create("AdminPassword", password=NEW)["works"]
+    assert len([call for call in harbor.calls() if "password" in call.path]) == 1
+
+
 def test_a_password_that_somebody_changed_in_harbor_is_told(registry: Registry) -> None:
     outputs = registry.create("AdminPassword", password=ADMIN_PASSWORD)
     registry.api.change_admin_password(ADMIN_PASSWORD, "Theirs12345")
