@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.registry.errors import HarborError, Refused
+from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
@@ -142,6 +143,34 @@ def test_an_endpoint_that_harbor_does_not_reach_is_named(
     ):
         with pytest.raises(Refused, match=r"Harbor does not reach https://b\.test"):
             attempt()
+
+
+@pytest.mark.parametrize("fault", ["502", "500"])
+@pytest.mark.parametrize("kind", ["docker-registry", "harbor"])
+def test_an_outage_of_harbor_is_not_taken_for_one_of_the_endpoint(
+    kind: str, fault: str, fake: FakeHarbor, registry: Registry
+) -> None:
+    """Harbor says "unhealthy" of its own parts too."""
+    inputs = {"name": "up", "type": kind, "url": "https://up.test"}
+    outputs = registry.create("Endpoint", **inputs)
+    hurried = Registry(fake, patience=0.1)
+    hurried.api.listed("/registries")  # it is logged in
+    fake.plan(Fault(fault, method="POST|PUT", path="/registries.*", times=99))
+    fake.settings.down = {"redis"}
+    for attempt in (
+        lambda: hurried.create("Endpoint", **{**inputs, "name": "b"}),
+        lambda: hurried.update("Endpoint", outputs, **{**inputs, "description": "ours"}),
+    ):
+        with pytest.raises(HarborError) as raised:
+            attempt()
+        assert raised.value.may_pass
+
+
+def test_an_outage_that_ends_is_waited_for(fake: FakeHarbor, registry: Registry) -> None:
+    inputs = {"name": "up", "type": "harbor", "url": "https://up.test"}
+    outputs = registry.create("Endpoint", **inputs)
+    fake.plan(Fault("502", method="PUT", path="/registries.*", times=2))
+    assert registry.update("Endpoint", outputs, **inputs, description="ours")["description"]
 
 
 def test_a_value_that_harbor_ignores_is_told(registry: Registry) -> None:
