@@ -230,3 +230,94 @@ def test_a_project_named_by_digits_is_found_by_its_name(registry: Registry) -> N
     assert registry.read("Project", "12345", outputs) == outputs
     registry.delete("Project", outputs)
     assert registry.read("Project", "12345", outputs) is None
+
+
+def test_an_allowlist_that_was_never_set_has_no_id(registry: Registry) -> None:
+    """As on a new 2.14.3."""
+    assert "id" not in registry.ask("GET", "/system/CVEAllowlist")
+    outputs = registry.create("CveAllowlist")
+    assert (outputs["items"], outputs["expires"]) == ([], -1)
+    assert registry.read("CveAllowlist", "system", {}) == outputs
+    registry.delete("CveAllowlist", outputs)
+    outputs = registry.create("CveAllowlist", items=["CVE-1"])
+    assert registry.read("CveAllowlist", "system", outputs) == outputs
+
+
+# ---- Members -------------------------------------------------------------------------------------
+
+DEVS = {"project": "apps", "kind": "group", "name": "devs", "role": "guest"}
+
+
+def test_a_group_that_no_login_names_is_refused_with_the_way_out(registry: Registry) -> None:
+    """With users of its own Harbor makes no group: it answers 404 `not supported`."""
+    registry.create("Project", name="apps")
+    with pytest.raises(Refused, match=r"group devs, .* no login .*`registry\.login`"):
+        registry.create("Member", **DEVS)
+
+
+def test_a_group_that_exists_is_a_member_without_a_login_too(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    registry.ask("POST", "/usergroups", {"group_name": "devs", "group_type": 3})
+    assert registry.create("Member", **DEVS)["role"] == "guest"
+
+
+def test_a_user_who_never_logged_in_is_named(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    with pytest.raises(Refused, match=r"user dora .*has to log in once"):
+        registry.create("Member", **{**DEVS, "kind": "user", "name": "dora"})
+
+
+# ---- Runs of replications ------------------------------------------------------------------------
+
+MIRROR: dict[str, Any] = {
+    "name": "m",
+    "direction": "pull",
+    "endpoint": "up",
+    "repositories": "org/app",
+    "runNow": True,
+}
+
+
+def runs(registry: Registry) -> int:
+    return len(registry.ask("GET", "/replication/executions"))
+
+
+@pytest.fixture
+def mirrored(registry: Registry) -> dict[str, Any]:
+    """The outputs of a policy that has run once."""
+    registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
+    return registry.create("ReplicationPolicy", **MIRROR)
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_a_lost_state_starts_no_second_run(registry: Registry) -> None:
+    registry.create("ReplicationPolicy", **MIRROR)
+    assert runs(registry) == 1
+
+
+def test_a_run_that_was_interrupted_before_it_began_is_started(registry: Registry) -> None:
+    registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
+    registry.create("ReplicationPolicy", **{**MIRROR, "runNow": False})
+    registry.create("ReplicationPolicy", **MIRROR)
+    assert runs(registry) == 1
+
+
+def test_a_half_made_policy_that_ran_does_not_run_again(
+    registry: Registry, mirrored: dict[str, Any]
+) -> None:
+    half = {"harborId": mirrored["harborId"], "name": "m"}
+    registry.update("ReplicationPolicy", half, **MIRROR)
+    assert runs(registry) == 1
+
+
+def test_a_change_and_a_run_that_is_asked_for_start_one(
+    registry: Registry, mirrored: dict[str, Any]
+) -> None:
+    outputs = registry.update("ReplicationPolicy", mirrored, **MIRROR, tags="v*")
+    assert runs(registry) == 2
+    outputs = registry.update(
+        "ReplicationPolicy", outputs, **{**MIRROR, "runNow": False}, tags="v*"
+    )
+    assert runs(registry) == 2
+    registry.update("ReplicationPolicy", outputs, **MIRROR, tags="v*")
+    assert runs(registry) == 3
