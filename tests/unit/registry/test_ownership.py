@@ -321,3 +321,36 @@ def test_a_change_and_a_run_that_is_asked_for_start_one(
     assert runs(registry) == 2
     registry.update("ReplicationPolicy", outputs, **MIRROR, tags="v*")
     assert runs(registry) == 3
+
+
+# ---- The prefix of robots' logins ----------------------------------------------------------------
+
+
+def test_a_preview_shows_the_login_that_another_prefix_makes(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    inputs: dict[str, Any] = {"name": "ci", "project": "apps", "permissions": PULL}
+    inputs["secret"] = "Secret12345"
+    outputs = registry.create("Robot", **inputs)
+    assert (outputs["prefix"], outputs["fullName"]) == ("robot$", "robot$apps+ci")
+
+    renamed = {**inputs, "prefix": "bot$"}
+    assert registry.changed("Robot", outputs, **renamed) == ("prefix",)
+    shown = registry.provider.update("urn", "Robot", outputs, renamed, preview=True)
+    assert (shown["fullName"], shown["harborId"]) == ("bot$apps+ci", outputs["harborId"])
+    new = registry.preview("Robot", **{**renamed, "name": "cd"})
+    assert new["fullName"] == "bot$apps+cd"
+
+
+def test_a_prefix_that_harbor_does_not_have_is_no_login(registry: Registry) -> None:
+    """Somebody changed it in Harbor, and the state does not know."""
+    registry.create("Project", name="apps")
+    registry.ask("PUT", "/configurations", {"robot_name_prefix": "theirs$"})
+    with pytest.raises(Exception, match=r"robot apps\+ci .*theirs\$.*pulumi refresh"):
+        registry.create(
+            "Robot",
+            name="ci",
+            project="apps",
+            permissions=PULL,
+            secret="Secret12345",
+            prefix="robot$",
+        )
