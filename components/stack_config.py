@@ -64,7 +64,12 @@ def load() -> StackConfig:
     is_overridden = _override_chart(config, environ)
     fixes = Fixes(stack=stack, edits=refusals.EDITS in environ)
     reading = refusals.read(
-        config, stack=stack, encrypted=encrypted, environ=environ, edits=fixes.edits
+        config,
+        stack=stack,
+        encrypted=encrypted,
+        missing=rules.keys() - plain.keys(),
+        environ=environ,
+        edits=fixes.edits,
     )
     refused = [
         _name_the_override(refusal) if is_overridden else refusal for refusal in reading.refusals
@@ -100,6 +105,7 @@ def load() -> StackConfig:
         refused += [
             refusals.missing_secret(key, fixes=fixes, sandbox=sandbox, rules=rules)
             for key in missing
+            if key not in reading.misspelt
         ]
     if refused or reading.settings is None:
         raise StackRefused(stack=stack, refusals=refused)

@@ -23,7 +23,6 @@ from components.credentials import (
 )
 from components.harbor.release import HarborRegistry
 from components.kubernetes.naming import FIELD_MANAGER
-from components.ordering import after
 from components.registry import resources
 from components.registry.logins import (
     DOCKER_CONFIG,
@@ -485,8 +484,7 @@ class Registry(pulumi.ComponentResource):
         if secret is None:
             secret = self._minted(robot, current)
         declared = self._declared(robot, current, secret)
-        username = self._username(robot, current, declared)
-        logins = self._logins(robot, username, secret)
+        logins = self._logins(robot, declared.full_name, secret)
         for generation in before:
             minted = self._minted(robot, generation)
             self._declared(robot, generation, minted, needs=[declared, *logins.values()])
@@ -526,19 +524,10 @@ class Registry(pulumi.ComponentResource):
                     for block in robot.access
                 ],
                 secret=secret,
+                prefix=self._args.settings.registry.system.robot_prefix,
                 opts=self._options([*projects, *needs]),
             )
         )
-
-    def _username(
-        self, robot: Robot, generation: Generation, declared: resources.Robot
-    ) -> pulumi.Output[str]:
-        """Its login. A changed prefix renames it in Harbor, while nothing of the robot changes."""
-        prefix = self._args.settings.registry.system.robot_prefix
-        if prefix is None:
-            return declared.full_name
-        project = f"{robot.project}+" if robot.project else ""
-        return after(declared.full_name, f"{prefix}{project}{generation.name}")
 
     def _logins(
         self, robot: Robot, username: pulumi.Output[str], secret: pulumi.Output[str]

@@ -183,7 +183,8 @@ class Endpoint(_Resource):
 class Robot(_Resource):
     """A robot of the system, or of a project. `secret` is a secret; it is set, never generated.
 
-    `permissions`: [{kind, namespace, access: ["resource:action"]}]. `days`: -1 for never. Output
+    `permissions`: [{kind, namespace, access: ["resource:action"]}]. `days`: -1 for never. `prefix`:
+    of its login, if the program sets robot_name_prefix; None leaves it to Harbor. Output
     `full_name`: its login; `expires_at`: seconds since 1970, -1 for never.
     """
 
@@ -208,6 +209,7 @@ class Robot(_Resource):
         description: str = "",
         days: int = -1,
         enabled: bool = True,
+        prefix: str | None = None,
         opts: pulumi.ResourceOptions,
     ) -> None:
         inputs = {
@@ -218,6 +220,7 @@ class Robot(_Resource):
             "enabled": enabled,
             "permissions": permissions,
             "secret": _secret(secret),
+            "prefix": prefix,
         }
         super().__init__("Robot", resource, inputs, opts)
 

@@ -57,12 +57,24 @@ def selects(selector: Row, text: str) -> bool:
     return matches(selector.get("pattern", ""), text) != excludes
 
 
+def _selects_untagged(selector: Row) -> bool:
+    """Whether a selector of tags chooses an image that has none.
+
+    It does unless `extras` say otherwise, by "untagged": false; beside `excludes` by "untagged":
+    true, as these are excluded then (selector.go of Harbor's doublestar selectors).
+    """
+    try:
+        extras: Any = json.loads(selector.get("extras") or "")
+    except ValueError:
+        return True
+    untagged = bool(extras.get("untagged"))
+    return untagged != (selector.get("decoration") == "excludes")
+
+
 def _is_selected(selectors: list[Row], artifact: Row) -> bool:
     for selector in selectors:
-        extras: Any = json.loads(selector.get("extras") or "{}")
-        untagged = bool(extras.get("untagged"))
         if not artifact["tags"]:
-            if not untagged:
+            if not _selects_untagged(selector):
                 return False
         elif not any(selects(selector, tag) for tag in artifact["tags"]):
             return False

@@ -183,7 +183,7 @@ class Provider:
         project = f"{given['project']}+" if given.get("project") else ""
         added = {
             "harborId": 7,
-            "fullName": f"robot${project}{given.get('name')}",
+            "fullName": f"{given.get('prefix') or 'robot$'}{project}{given.get('name')}",
             "expiresAt": -1,
         }
         return {**given, **{key: added[key] for key in kind.computed if key in added}}

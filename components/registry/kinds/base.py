@@ -189,6 +189,11 @@ class Kind:
         del session, inputs
         return {}
 
+    def foreseen(self, session: Session, outputs: Tree, inputs: Tree) -> Tree:
+        """What a preview knows of `computed` after an update, without asking Harbor."""
+        del session, inputs
+        return {name: outputs[name] for name in self.computed if name in outputs}
+
     # ---- the same for all kinds -------------------------------------------------------------
 
     def value(self, name: str, inputs: Tree) -> Any:

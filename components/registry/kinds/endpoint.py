@@ -91,7 +91,7 @@ class Endpoint(Kind):
                 "access_key": inputs["username"],
                 "access_secret": inputs["password"] or "",
             }
-        with _naming(inputs):
+        with _naming(session.harbor, inputs):
             return dict(
                 session.harbor.created("/registries", body, lambda: self.find(session, inputs, {}))
             )
@@ -106,7 +106,7 @@ class Endpoint(Kind):
             body["access_secret"] = inputs["password"]
         elif "username" in changed and not inputs["username"]:
             body["access_secret"] = ""
-        with _naming(inputs):
+        with _naming(session.harbor, inputs):
             session.harbor.put(f"/registries/{stored['id']}", body)
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
@@ -115,15 +115,20 @@ class Endpoint(Kind):
 
 
 @contextmanager
-def _naming(inputs: Tree) -> Generator[None]:
-    """Names the registry elsewhere, where Harbor says only that "the registry" is unhealthy."""
+def _naming(harbor: Harbor, inputs: Tree) -> Generator[None]:
+    """Names the registry elsewhere, where Harbor says only that "the registry" is unhealthy.
+
+    An outage of Harbor itself stays one.
+    """
     try:
         yield
     except HarborDown:
         raise  # Harbor itself does not work, which it may tell by "unhealthy" too.
     except HarborError as error:
-        # Of type harbor it says so by 500 (internal server error).
-        if "unhealthy" in error.message or (inputs["type"] == "harbor" and error.status == 500):
+        is_told = error.status == 400 and error.message == "the registry is unhealthy"
+        # Of type harbor it says so by 500, which is also the answer of a Harbor that does not work.
+        is_meant = inputs["type"] == "harbor" and error.status == 500 and harbor.is_healthy()
+        if is_told or is_meant:
             raise Refused(
                 f"endpoint {inputs['name']}: Harbor does not reach {inputs['url']}, or that does "
                 f"not take the username and password. Harbor keeps an endpoint only while it "

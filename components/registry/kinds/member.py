@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from components.registry.api import segment
-from components.registry.errors import Refused
+from components.registry.errors import HarborError, Refused
 from components.registry.kinds import checks
 from components.registry.kinds.base import Field, Kind, Session, Tree
 
@@ -69,9 +69,14 @@ class Member(Kind):
             else {"member_group": {"group_name": inputs["name"], "group_type": inputs["groupType"]}}
         )
         body = {"role_id": ROLES[inputs["role"]], **who}
-        return dict(
-            session.harbor.created(_path(inputs), body, lambda: self.find(session, inputs, {}))
-        )
+        try:
+            return dict(
+                session.harbor.created(_path(inputs), body, lambda: self.find(session, inputs, {}))
+            )
+        except HarborError as error:
+            if error.status == 404 and error.message in _unknown(inputs["name"]):
+                raise Refused(_way_out(inputs, error)) from None
+            raise
 
     def write(self, session: Session, stored: Tree, inputs: Tree, changed: Sequence[str]) -> None:
         if "role" in changed:
@@ -81,6 +86,25 @@ class Member(Kind):
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         del known
         session.harbor.delete(f"{_path(stored)}/{stored['id']}")
+
+
+def _unknown(name: str) -> tuple[str, str]:
+    """What Harbor says of a group or a user that it does not know."""
+    return f"{name} not found: not supported", f"user {name} is not found"
+
+
+def _way_out(inputs: Tree, error: HarborError) -> str:
+    name = inputs["name"]
+    member = f"member of project {inputs['project']}: Harbor does not know the"
+    if inputs["kind"] == "user":
+        return (
+            f"{member} user {name} ({error}). With `registry.login` a person has to log in once "
+            "before; without it, an administrator makes the user in Harbor"
+        )
+    return (
+        f"{member} group {name}, and makes none, as it has no login that could name one "
+        f"({error}). `registry.login` declares a login; `members.users` needs none"
+    )
 
 
 def _path(inputs: Tree) -> str:

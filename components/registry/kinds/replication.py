@@ -52,7 +52,8 @@ class ReplicationPolicy(Kind):
     """`endpoint`: its name. `repositories`, `tags`, `tagsExcluded`: one pattern each, "" for all.
     `into`: project or path, "" for the same as in the source. `replaceCount`: parts of the path
     that are dropped, -1 for all but the last. `speed`: KB/s, 0 for no limit. `runNow`: starts it
-    after it was made or changed. `otherFilters`: those that no input says."""
+    after it was made or changed, not again because the state was lost. `otherFilters`: those that
+    no input says."""
 
     name = "ReplicationPolicy"
     noun = "replication"
@@ -95,11 +96,10 @@ class ReplicationPolicy(Kind):
         return []
 
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
-        del known
         name = str(inputs["name"])
         for row in session.harbor.listed(_PATH, where({"name": name})):
             if row["name"] == name:
-                return row
+                return {**row, "isKnown": "runNow" in known}
         return None
 
     def shown(self, session: Session, stored: Tree, known: Tree) -> Tree:
@@ -136,8 +136,10 @@ class ReplicationPolicy(Kind):
             # PUT replaces everything: what is left out becomes Harbor's default.
             body = _body(session, inputs, stored.get("description") or "")
             session.harbor.put(f"{_PATH}/{stored['id']}", body)
+        # Of a policy that the state does not know, `changed` has runNow although it may have run.
+        is_asked_for = bool(set(changed) - {"runNow"}) or stored["isKnown"]
         if inputs["runNow"]:
-            _start(session, inputs, stored["id"])
+            _start(session, inputs, stored["id"], again=is_asked_for)
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         del known
@@ -210,13 +212,20 @@ def _body(session: Session, inputs: Tree, description: str) -> Tree:
     }
 
 
-def _start(session: Session, inputs: Tree, number: int) -> None:
-    """Starts a run. One that does not start is told, and the policy is as declared all the same."""
+def _has_run(session: Session, number: int) -> bool:
+    asked = {"policy_id": number, "page_size": 1}
+    return bool(session.harbor.get("/replication/executions", asked))
+
+
+def _start(session: Session, inputs: Tree, number: int, *, again: bool) -> None:
+    """Starts a run; unless `again`, only the first one of the policy. One that does not start is
+    told, and the policy is as declared all the same."""
     name = inputs["name"]
     if not inputs["enabled"]:
         session.warn(f"replication {name} is not enabled, so runNow starts nothing")
         return
     try:
-        session.harbor.post("/replication/executions", {"policy_id": number})
+        if again or not _has_run(session, number):
+            session.harbor.post("/replication/executions", {"policy_id": number})
     except HarborError as error:
         session.warn(f"replication {name} is as declared, and its run did not start: {error}")

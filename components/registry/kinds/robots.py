@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
 from components.registry.api import Harbor, Who, where
+from components.registry.errors import Refused
 from components.registry.kinds import checks
 from components.registry.kinds.base import UNKNOWN, Field, Kind, Session, Tree, rows
 
@@ -104,8 +105,9 @@ def _are_permissions(value: Any) -> str | None:
 
 
 class Robot(Kind):
-    """A robot of the system or of a project. Outputs `fullName` (its login) and `expiresAt`
-    (seconds since 1970, -1 for never)."""
+    """A robot of the system or of a project. `prefix`: what its login begins with, Harbor's
+    robot_name_prefix; with it a change of that reaches the output `fullName`, the login. Output
+    `expiresAt`: seconds since 1970, -1 for never."""
 
     name = "Robot"
     noun = "robot"
@@ -117,6 +119,7 @@ class Robot(Kind):
         "enabled": Field(default=True, of_harbor=True, check=checks.boolean),
         "permissions": Field(required=True, normal=declared, check=_are_permissions),
         "secret": Field(secret=True, check=checks.password),
+        "prefix": Field(check=checks.text),
     }
     computed = ("harborId", "fullName", "expiresAt", "duration")
 
@@ -149,8 +152,11 @@ class Robot(Kind):
         return find(session.harbor, str(inputs.get("project") or ""), str(inputs["name"]))
 
     def shown(self, session: Session, stored: Tree, known: Tree) -> Tree:
-        full = str(stored["name"]).removeprefix(session.harbor.prefix())
-        project, _, name = full.rpartition("+")
+        prefix = session.harbor.prefix()
+        short = self.id_of(known) if "name" in known else ""
+        if short and str(stored["name"]).endswith(short):
+            prefix = str(stored["name"]).removesuffix(short)
+        project, _, name = str(stored["name"]).removeprefix(prefix).rpartition("+")
         # A renewal sets the days since the creation besides: those that were declared are kept.
         is_renewed = stored["duration"] == known.get("duration")
         return {
@@ -160,6 +166,7 @@ class Robot(Kind):
             "days": known["days"] if is_renewed and "days" in known else stored["duration"],
             "enabled": not stored.get("disable", False),
             "permissions": blocks(flat(stored["permissions"])),
+            "prefix": prefix,
             "harborId": stored["id"],
             "fullName": stored["name"],
             "expiresAt": stored["expires_at"],
@@ -178,6 +185,12 @@ class Robot(Kind):
         return dict(made)
 
     def write(self, session: Session, stored: Tree, inputs: Tree, changed: Sequence[str]) -> None:
+        if "prefix" in changed:
+            raise Refused(
+                f"robot {self.id_of(inputs)} logs in as {stored['name']}, not by the prefix "
+                f"{inputs['prefix']}: somebody changed robot_name_prefix in Harbor. After `pulumi "
+                "refresh`, `up` sets it as `registry.system.robotPrefix` says"
+            )
         path = f"/robots/{stored['id']}"
         # No robot has the right to change one of the system: Harbor's dictionary lacks
         # robot:update. Those of projects it may change by project:update.
@@ -222,7 +235,11 @@ class Robot(Kind):
         return "" if is_own else "somebody else made it, and its secret would change"
 
     def expected(self, session: Session, inputs: Tree) -> Tree:
-        return {"fullName": session.harbor.prefix() + self.id_of(inputs)}
+        return {"fullName": (inputs.get("prefix") or session.harbor.prefix()) + self.id_of(inputs)}
+
+    def foreseen(self, session: Session, outputs: Tree, inputs: Tree) -> Tree:
+        foreseen = super().foreseen(session, outputs, inputs)
+        return {**foreseen, **(self.expected(session, inputs) if inputs.get("prefix") else {})}
 
 
 def renewed(days: int, creation: str) -> int:

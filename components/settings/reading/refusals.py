@@ -117,6 +117,8 @@ class Reading:
     refusals: tuple[Refusal, ...]
     sections: Mapping[str, Any]
     """The valid sections, by attribute name."""
+    misspelt: frozenset[str] = frozenset()
+    """The missing secrets that a refused key was meant to be: that refusal names them."""
 
 
 def read(
@@ -124,16 +126,18 @@ def read(
     *,
     stack: str,
     encrypted: Iterable[str] = (),
+    missing: Iterable[str] = (),
     environ: Mapping[str, str] | None = None,
     edits: bool = False,
 ) -> Reading:
     """Validate a raw config (by config key, without the secrets of secrets.SECRETS).
 
-    `encrypted` names the keys that were given as secrets; `environ` is for ${SANDBOX_…}. With
-    `edits` refusals say what to write into the stack's file, as the stack is in no backend.
+    `encrypted` names the keys that were given as secrets, `missing` the secrets that are not set;
+    `environ` is for ${SANDBOX_…}. With `edits` refusals say what to write into the stack's file, as
+    the stack is in no backend.
     """
     fixes = Fixes(stack=stack, edits=edits)
-    return _Reader(fixes, environ or {}).read(dict(raw), frozenset(encrypted))
+    return _Reader(fixes, environ or {}).read(dict(raw), frozenset(encrypted), sorted(missing))
 
 
 @functools.cache
@@ -148,8 +152,13 @@ class _Reader:
         self._suggests = suggests
         self._names = {field.alias or name: name for name, field in Settings.model_fields.items()}
 
-    def read(self, raw: dict[str, Any], encrypted: frozenset[str]) -> Reading:
+    def read(
+        self, raw: dict[str, Any], encrypted: frozenset[str], missing: Sequence[str] = ()
+    ) -> Reading:
         refusals: list[Refusal] = []
+        named = {name: path for path, name in stack_secrets.places(raw.get("registry"))}
+        absent = [name for name in missing if name in named]
+        misspelt: set[str] = set()
         sections: dict[str, Any] = {}
         # First `sandbox`, on which references in the other sections depend.
         for key in sorted(self._names, key=lambda key: key != "sandbox"):
@@ -158,8 +167,14 @@ class _Reader:
             else:
                 refusals += self._section(key, raw, sections)
         for key in raw:
-            if key not in self._names:
+            if key in self._names:
+                continue
+            meant = suggestions.key(key, absent) if key in encrypted else None
+            if meant is None:
                 refusals.append(self._unknown((key,), raw, hidden=key in encrypted))
+            else:
+                misspelt.add(meant)
+                refusals.append(self._misspelt(key, raw[key], meant, named[meant]))
         refusals += [
             self._at(problem.path, raw, reason=problem.reason, example=problem.example)
             for problem in cross.problems(sections)
@@ -171,7 +186,12 @@ class _Reader:
         ]
         complete = not refusals
         settings = Settings(**sections) if complete else None
-        return Reading(settings=settings, refusals=tuple(refusals), sections=sections)
+        return Reading(
+            settings=settings,
+            refusals=tuple(refusals),
+            sections=sections,
+            misspelt=frozenset(misspelt),
+        )
 
     def refused_in(self, key: str, raw: Mapping[str, Any]) -> list[Refusal]:
         """The refusals of one section by itself."""
@@ -367,6 +387,16 @@ class _Reader:
             if called
             else f"no such setting; did you mean {dotted(meant)}?",
             fix="\n".join(commands),
+        )
+
+    def _misspelt(self, key: str, value: Any, meant: str, path: Path) -> Refusal:
+        """An encrypted key with nearly the name of a secret that the file refers to."""
+        return Refusal(
+            key=key,
+            value=_shown(value, hidden=True),
+            allowed=f"no such secret; {dotted(path)} refers to {meant}, which is not set: did you "
+            "mean that?",
+            fix=f"{self._fixes.set_secret(meant)}\n{self._fixes.remove((key,))}",
         )
 
     def _encrypted(self, key: str, value: Any) -> Refusal:

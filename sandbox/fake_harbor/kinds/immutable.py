@@ -42,8 +42,11 @@ def _own(call: Call, project: Row) -> list[Row]:
 
 
 def _text(rule: Row) -> str:
-    """What Harbor's database keeps unique: the rule as it was sent, `disabled` included."""
-    sent = {key: rule.get(key) for key in (*_STORED, "disabled")}
+    """What Harbor's database keeps unique: the rule as it was sent, `disabled` and `id` included.
+
+    A PUT carries its id, so that no new rule is equal to one that was changed.
+    """
+    sent = {key: rule.get(key) for key in (*_STORED, "disabled", "id")}
     return json.dumps(sent, sort_keys=True)
 
 
@@ -99,6 +102,7 @@ def update(call: Call) -> Answer:
         rule.pop(key, None)
         if key in call.body:
             rule[key] = call.body[key]
+    rule["text"] = _text(dict(call.body))
     return OK
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.registry.errors import HarborError, Refused
+from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
@@ -144,6 +145,34 @@ def test_an_endpoint_that_harbor_does_not_reach_is_named(
             attempt()
 
 
+@pytest.mark.parametrize("fault", ["502", "500"])
+@pytest.mark.parametrize("kind", ["docker-registry", "harbor"])
+def test_an_outage_of_harbor_is_not_taken_for_one_of_the_endpoint(
+    kind: str, fault: str, fake: FakeHarbor, registry: Registry
+) -> None:
+    """Harbor says "unhealthy" of its own parts too."""
+    inputs = {"name": "up", "type": kind, "url": "https://up.test"}
+    outputs = registry.create("Endpoint", **inputs)
+    hurried = Registry(fake, patience=0.1)
+    hurried.api.listed("/registries")  # it is logged in
+    fake.plan(Fault(fault, method="POST|PUT", path="/registries.*", times=99))
+    fake.settings.down = {"redis"}
+    for attempt in (
+        lambda: hurried.create("Endpoint", **{**inputs, "name": "b"}),
+        lambda: hurried.update("Endpoint", outputs, **{**inputs, "description": "ours"}),
+    ):
+        with pytest.raises(HarborError) as raised:
+            attempt()
+        assert raised.value.may_pass
+
+
+def test_an_outage_that_ends_is_waited_for(fake: FakeHarbor, registry: Registry) -> None:
+    inputs = {"name": "up", "type": "harbor", "url": "https://up.test"}
+    outputs = registry.create("Endpoint", **inputs)
+    fake.plan(Fault("502", method="PUT", path="/registries.*", times=2))
+    assert registry.update("Endpoint", outputs, **inputs, description="ours")["description"]
+
+
 def test_a_value_that_harbor_ignores_is_told(registry: Registry) -> None:
     """2.14 does not know the key, and answers 201."""
     with pytest.raises(Exception, match="does not show it: caCertificate is ''"):
@@ -201,3 +230,127 @@ def test_a_project_named_by_digits_is_found_by_its_name(registry: Registry) -> N
     assert registry.read("Project", "12345", outputs) == outputs
     registry.delete("Project", outputs)
     assert registry.read("Project", "12345", outputs) is None
+
+
+def test_an_allowlist_that_was_never_set_has_no_id(registry: Registry) -> None:
+    """As on a new 2.14.3."""
+    assert "id" not in registry.ask("GET", "/system/CVEAllowlist")
+    outputs = registry.create("CveAllowlist")
+    assert (outputs["items"], outputs["expires"]) == ([], -1)
+    assert registry.read("CveAllowlist", "system", {}) == outputs
+    registry.delete("CveAllowlist", outputs)
+    outputs = registry.create("CveAllowlist", items=["CVE-1"])
+    assert registry.read("CveAllowlist", "system", outputs) == outputs
+
+
+# ---- Members -------------------------------------------------------------------------------------
+
+DEVS = {"project": "apps", "kind": "group", "name": "devs", "role": "guest"}
+
+
+def test_a_group_that_no_login_names_is_refused_with_the_way_out(registry: Registry) -> None:
+    """With users of its own Harbor makes no group: it answers 404 `not supported`."""
+    registry.create("Project", name="apps")
+    with pytest.raises(Refused, match=r"group devs, .* no login .*`registry\.login`"):
+        registry.create("Member", **DEVS)
+
+
+def test_a_group_that_exists_is_a_member_without_a_login_too(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    registry.ask("POST", "/usergroups", {"group_name": "devs", "group_type": 3})
+    assert registry.create("Member", **DEVS)["role"] == "guest"
+
+
+def test_a_user_who_never_logged_in_is_named(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    with pytest.raises(Refused, match=r"user dora .*has to log in once"):
+        registry.create("Member", **{**DEVS, "kind": "user", "name": "dora"})
+
+
+# ---- Runs of replications ------------------------------------------------------------------------
+
+MIRROR: dict[str, Any] = {
+    "name": "m",
+    "direction": "pull",
+    "endpoint": "up",
+    "repositories": "org/app",
+    "runNow": True,
+}
+
+
+def runs(registry: Registry) -> int:
+    return len(registry.ask("GET", "/replication/executions"))
+
+
+@pytest.fixture
+def mirrored(registry: Registry) -> dict[str, Any]:
+    """The outputs of a policy that has run once."""
+    registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
+    return registry.create("ReplicationPolicy", **MIRROR)
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_a_lost_state_starts_no_second_run(registry: Registry) -> None:
+    registry.create("ReplicationPolicy", **MIRROR)
+    assert runs(registry) == 1
+
+
+def test_a_run_that_was_interrupted_before_it_began_is_started(registry: Registry) -> None:
+    registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
+    registry.create("ReplicationPolicy", **{**MIRROR, "runNow": False})
+    registry.create("ReplicationPolicy", **MIRROR)
+    assert runs(registry) == 1
+
+
+def test_a_half_made_policy_that_ran_does_not_run_again(
+    registry: Registry, mirrored: dict[str, Any]
+) -> None:
+    half = {"harborId": mirrored["harborId"], "name": "m"}
+    registry.update("ReplicationPolicy", half, **MIRROR)
+    assert runs(registry) == 1
+
+
+def test_a_change_and_a_run_that_is_asked_for_start_one(
+    registry: Registry, mirrored: dict[str, Any]
+) -> None:
+    outputs = registry.update("ReplicationPolicy", mirrored, **MIRROR, tags="v*")
+    assert runs(registry) == 2
+    outputs = registry.update(
+        "ReplicationPolicy", outputs, **{**MIRROR, "runNow": False}, tags="v*"
+    )
+    assert runs(registry) == 2
+    registry.update("ReplicationPolicy", outputs, **MIRROR, tags="v*")
+    assert runs(registry) == 3
+
+
+# ---- The prefix of robots' logins ----------------------------------------------------------------
+
+
+def test_a_preview_shows_the_login_that_another_prefix_makes(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    inputs: dict[str, Any] = {"name": "ci", "project": "apps", "permissions": PULL}
+    inputs["secret"] = "Secret12345"
+    outputs = registry.create("Robot", **inputs)
+    assert (outputs["prefix"], outputs["fullName"]) == ("robot$", "robot$apps+ci")
+
+    renamed = {**inputs, "prefix": "bot$"}
+    assert registry.changed("Robot", outputs, **renamed) == ("prefix",)
+    shown = registry.provider.update("urn", "Robot", outputs, renamed, preview=True)
+    assert (shown["fullName"], shown["harborId"]) == ("bot$apps+ci", outputs["harborId"])
+    new = registry.preview("Robot", **{**renamed, "name": "cd"})
+    assert new["fullName"] == "bot$apps+cd"
+
+
+def test_a_prefix_that_harbor_does_not_have_is_no_login(registry: Registry) -> None:
+    """Somebody changed it in Harbor, and the state does not know."""
+    registry.create("Project", name="apps")
+    registry.ask("PUT", "/configurations", {"robot_name_prefix": "theirs$"})
+    with pytest.raises(Exception, match=r"robot apps\+ci .*theirs\$.*pulumi refresh"):
+        registry.create(
+            "Robot",
+            name="ci",
+            project="apps",
+            permissions=PULL,
+            secret="Secret12345",
+            prefix="robot$",
+        )

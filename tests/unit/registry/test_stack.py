@@ -177,3 +177,36 @@ def test_a_rotation_that_is_taken_back_gives_the_old_login_its_life_back(
     stack.up(program(rotated()))
     assert logs_in(stack.harbor, "robot$apps+ci", minted("registry-robot-apps/ci-secret"))
     assert stack.state["registry-robot-apps/ci"].outputs["expiresAt"] == -1
+
+
+# ---- The prefix of robots' logins ---------------------------------------------------------------
+
+
+def with_prefix(prefix: str | None) -> dict[str, Any]:
+    return {**rotated(), "system": {} if prefix is None else {"robotPrefix": prefix}}
+
+
+def login_of(engine: Any) -> str:
+    (login,) = logins(engine, "build", "registry-apps-ci").values()
+    return login["username"]
+
+
+def test_a_changed_prefix_reaches_robots_and_logins_in_the_same_up(
+    stack: Stack, program: Program
+) -> None:
+    secret = minted("registry-robot-apps/ci-secret")
+    stack.up(program(with_prefix(None)))
+    robot = "registry-robot-apps/ci"
+    engine = stack.up(program(with_prefix("bot$")))
+    assert ("update prefix", robot) in stack.did
+    assert stack.state[robot].outputs["fullName"] == login_of(engine) == "bot$apps+ci"
+    assert logs_in(stack.harbor, "bot$apps+ci", secret)
+
+    stack.up(program(with_prefix("bot$")))
+    assert stack.did == []
+    # Harbor keeps it when the line goes.
+    stack.up(program(with_prefix(None)))
+    assert robot not in {name for _, name in stack.did}
+    assert stack.state[robot].outputs["fullName"] == "bot$apps+ci"
+    stack.up(program(with_prefix(None)))
+    assert stack.did == []

@@ -449,6 +449,23 @@ def test_a_secret_that_nothing_names_is_refused(stack: Stack) -> None:
     assert ROBOT_SECRET not in str(refusal)
 
 
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_misspelt_name_of_a_secret_is_one_refusal_that_names_both(
+    stack: Stack, *, preview: bool
+) -> None:
+    secrets = {**NAMED_SECRETS, "ciRobott": ROBOT_SECRET}
+    del secrets["ciRobot"]
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(NAMED, secrets=secrets, preview=preview)
+    (refusal,) = raised.value.refusals
+    assert refusal.key == "ciRobott"
+    assert "registry.robots.ci.secret.secret refers to ciRobot, which is not set" in refusal.allowed
+    assert refusal.fix == (
+        "pulumi config set --secret ciRobot -s omantel\npulumi config rm ciRobott -s omantel"
+    )
+    assert ROBOT_SECRET not in str(refusal)
+
+
 def test_a_registry_that_is_switched_off_needs_no_secret(stack: Stack) -> None:
     registry = {**NAMED["registry"], "enabled": False}
     assert set(stack.load({**NAMED, "registry": registry}, secrets=BOTH).secrets) == set(BOTH)

@@ -425,6 +425,77 @@ def test_a_dry_run_of_a_retention_counts_and_deletes_nothing(
     assert [a["digest"] for a in client.ask("GET", artifacts).body] == ["sha256:2", "sha256:3"]
 
 
+@pytest.mark.parametrize(
+    ("decoration", "extras", "kept"),
+    [
+        # src/lib/selector/selectors/doublestar/selector.go: New and Select
+        ("matches", None, ["sha256:tagged", "sha256:untagged"]),
+        ("matches", '{"untagged":true}', ["sha256:tagged", "sha256:untagged"]),
+        ("matches", '{"untagged":false}', ["sha256:tagged"]),
+        ("matches", "{}", ["sha256:tagged"]),
+        ("matches", "nonsense", ["sha256:tagged", "sha256:untagged"]),
+        ("excludes", None, ["sha256:other", "sha256:untagged"]),
+        ("excludes", '{"untagged":true}', ["sha256:other"]),
+        ("excludes", '{"untagged":false}', ["sha256:other", "sha256:untagged"]),
+        ("excludes", "{}", ["sha256:other", "sha256:untagged"]),
+        ("excludes", "nonsense", ["sha256:other", "sha256:untagged"]),
+    ],
+)
+def test_whether_a_retention_counts_images_without_a_tag(
+    decoration: str, extras: str | None, kept: list[str], harbor: FakeHarbor, client: Client
+) -> None:
+    client.ask("POST", "/projects", {"project_name": "p"})
+    harbor.put_image("p", "app", "sha256:tagged", ["v1"])
+    harbor.put_image("p", "app", "sha256:other", ["w1"])
+    harbor.put_image("p", "app", "sha256:untagged", [])
+    selector = {"kind": "doublestar", "decoration": decoration, "pattern": "v*"}
+    rule = {
+        "action": "retain",
+        "template": "always",
+        "params": {},
+        "tag_selectors": [selector if extras is None else {**selector, "extras": extras}],
+        "scope_selectors": {
+            "repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]
+        },
+    }
+    client.ask("POST", "/retentions", retention(rules=[rule]))
+    client.ask("POST", "/retentions/1/executions", {"dry_run": False, "action": "run"})
+    left = client.ask("GET", "/projects/p/repositories/app/artifacts").body
+    assert sorted(artifact["digest"] for artifact in left) == kept
+
+
+def test_a_put_of_an_immutable_rule_renews_what_makes_it_unique(client: Client) -> None:
+    """src/pkg/immutable/dao/dao.go: UpdateImmutableRule writes tag_filter, Toggle does not."""
+
+    def rule(tags: str, **more: Any) -> dict[str, Any]:
+        return {
+            "action": "immutable",
+            "template": "immutable_template",
+            "tag_selectors": [{"kind": "doublestar", "decoration": "matches", "pattern": tags}],
+            "scope_selectors": {
+                "repository": [{"kind": "doublestar", "decoration": "repoMatches", "pattern": "**"}]
+            },
+            **more,
+        }
+
+    path = "/projects/p/immutabletagrules"
+    client.ask("POST", "/projects", {"project_name": "p"})
+    assert client.ask("POST", path, rule("v*")).status == 201
+    assert client.ask("PUT", f"{path}/1", {**rule("w*"), "id": 1}).status == 200
+    # Its id is part of the text since the PUT, so that an equal rule is no longer refused.
+    assert client.ask("POST", path, rule("w*")).status == 201
+    assert client.ask("POST", path, rule("v*")).status == 201
+    assert client.ask("POST", path, rule("v*")).status == 409
+
+
+def test_a_switched_off_immutable_rule_keeps_what_makes_it_unique(client: Client) -> None:
+    path, rule = "/projects/p/immutabletagrules", {"action": "immutable", "template": "t"}
+    client.ask("POST", "/projects", {"project_name": "p"})
+    assert client.ask("POST", path, rule).status == 201
+    assert client.ask("PUT", f"{path}/1", {**rule, "id": 1, "disabled": True}).status == 200
+    assert client.ask("POST", path, rule).status == 409
+
+
 def test_a_disabled_or_expired_robot_is_a_wrong_password(client: Client) -> None:
     client.ask("POST", "/projects", {"project_name": "p"})
     made = client.ask("POST", "/robots", robot(disable=True)).body
