@@ -137,6 +137,13 @@ class Registry(pulumi.ComponentResource):
             deleted_with=self._args.harbor.release,
         )
 
+    def _in(self, project: str) -> pulumi.ResourceOptions:
+        """Options of what belongs to a project. Where the project leaves the file, Harbor deletes
+        it with the project, or it stays as it is with a project that stays."""
+        of = self._projects[project]
+        gone = pulumi.ResourceOptions(deleted_with=of)
+        return pulumi.ResourceOptions.merge(self._options([of]), gone)
+
     def _kept(self, resource: T) -> T:
         self._made.append(resource)
         return resource
@@ -229,7 +236,7 @@ class Registry(pulumi.ComponentResource):
                         {**_selectors(rule), "enabled": rule.enabled}
                         for rule in settings.immutable_tags
                     ],
-                    opts=self._options([self._projects[project]]),
+                    opts=self._in(project),
                 )
             )
         for label, of in settings.labels.items():
@@ -240,7 +247,7 @@ class Registry(pulumi.ComponentResource):
                     name=label,
                     color=of.color,
                     description=of.description,
-                    opts=self._options([self._projects[project]]),
+                    opts=self._in(project),
                 )
             )
         self._in_every_project(project, settings)
@@ -265,7 +272,7 @@ class Registry(pulumi.ComponentResource):
                 project=project,
                 cron=cron,
                 rules=rules,
-                opts=self._options([self._projects[project]]),
+                opts=self._in(project),
             )
         )
 
@@ -285,7 +292,7 @@ class Registry(pulumi.ComponentResource):
                         name=name,
                         group_type=OIDC_GROUP,
                         role=role,
-                        opts=self._options([self._projects[project]]),
+                        opts=self._in(project),
                     )
                 )
         for name, webhook in settings.webhooks.items():
@@ -302,7 +309,7 @@ class Registry(pulumi.ComponentResource):
                     tls_verify=webhook.tls_verify,
                     enabled=webhook.enabled,
                     description=webhook.description,
-                    opts=self._options([self._projects[project]]),
+                    opts=self._in(project),
                 )
             )
 

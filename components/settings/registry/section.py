@@ -97,8 +97,8 @@ class RegistrySettings(AsksForSecrets):
     adopt: bool = False
     """Adopt what exists in Harbor under a declared name and differs, instead of refusing it."""
     delete_contents: tuple[Annotated[str, names.PROJECT], ...] = ()
-    """Projects that may be deleted with their images once they are taken out of this section. Any
-    other project stays as long as it holds an image."""
+    """Projects that are deleted with their images by the change that takes them out of this
+    section. Any other project stays as long as it holds an image."""
     api: ApiSettings = ApiSettings()
     """How the program reaches Harbor's API."""
     projects: Annotated[dict[str, ProjectSettings], names.named(names.PROJECT, "a project")] = (

@@ -206,10 +206,21 @@ def test_the_provider_is_told_where_harbor_is_and_no_secret(engine: Engine, buil
     assert {each.provider for each in of_harbor(engine).values()} == {reference}
 
 
-def test_everything_in_harbor_goes_with_its_release(engine: Engine, build: Build) -> None:
-    build(registry, SMALL)
+def test_everything_in_harbor_goes_with_its_release_or_its_project(
+    engine: Engine, build: Build
+) -> None:
+    build(registry, WIDE)
     release = engine.one(RELEASE)
-    assert {each.deleted_with for each in of_harbor(engine).values()} == {release.urn}
+    goes_with = {
+        name.removeprefix("registry-"): each.deleted_with.rpartition("::")[2]
+        for name, each in of_harbor(engine).items()
+        if each.deleted_with != release.urn
+    }
+    assert goes_with
+    for name, project in goes_with.items():
+        kind, _, of = name.partition("-")
+        assert kind in ("retention", "immutable", "label", "member", "webhook"), name
+        assert project == f"registry-project-{of.partition('/')[0]}"
 
 
 def test_a_preview_knows_all_but_what_is_minted(engine: Engine, build: Build) -> None:

@@ -123,10 +123,20 @@ def test_a_project_that_is_named_is_deleted_with_its_repositories(
     assert named.warnings == []
 
 
-def test_an_endpoint_in_use_is_not_deleted(registry: Registry) -> None:
+def test_an_endpoint_of_a_cache_stays_and_says_so(registry: Registry) -> None:
     endpoint = registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
     registry.create("Project", name="cache", endpoint="up")
-    with pytest.raises(HarborError, match=r"412 .*referenced by proxy cache project"):
+    registry.delete("Endpoint", endpoint)
+    (warning,) = registry.warnings
+    assert warning.startswith("endpoint up stays in Harbor")
+    assert registry.read("Endpoint", "up", endpoint) is not None
+
+
+def test_an_endpoint_of_a_persons_policy_is_not_deleted(registry: Registry) -> None:
+    endpoint = registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
+    policy = {"name": "by-hand", "src_registry": {"id": endpoint["harborId"]}}
+    registry.ask("POST", "/replication/policies", policy)
+    with pytest.raises(HarborError, match=r"412 .*referenced by replication policies"):
         registry.delete("Endpoint", endpoint)
 
 

@@ -231,6 +231,36 @@ def test_of_a_new_sovereign_nothing_is_told() -> None:
     assert registry.consequences(read(*steps)) == ()
 
 
+def test_what_goes_or_stays_with_its_project_is_told_once() -> None:
+    member = {"project": "apps", "kind": "group", "name": "dev", "role": "guest"}
+    steps = [
+        step("delete", f"{KIND}Project", "p", project()),
+        step("delete", f"{KIND}Retention", "r", retention()),
+        step("delete", f"{KIND}ImmutableTags", "i", immutable()),
+        step("delete", f"{KIND}Member", "m", member),
+    ]
+    (sentence,) = registry.consequences(read(*steps))
+    assert "with images it stays, with its rules and members" in sentence
+
+
+def contents(before: str, after: str) -> dict[str, Any]:
+    """The change of `registry.deleteContents`, both as JSON."""
+    inputs = [{"deleteContents": names} for names in (before, after)]
+    return step("update", registry.PROVIDER, "registry", *inputs)
+
+
+def test_a_project_that_is_deleted_with_its_images_is_told_first() -> None:
+    gone = step("delete", f"{KIND}Project", "p", project())
+    told = registry.consequences(read(contents("[]", '["apps"]'), gone))
+    assert told[0] == "**Project `apps` is deleted with all its images.**"
+
+
+def test_a_name_in_delete_contents_that_deletes_nothing_is_told() -> None:
+    (sentence,) = registry.consequences(read(contents("[]", '["aps"]')))
+    assert "names `aps`, which this change does not delete" in sentence
+    assert registry.consequences(read(contents('["aps"]', '["aps"]'))) == ()
+
+
 def test_the_gravest_comes_first_and_all_of_it_is_on_the_page() -> None:
     steps = [
         step("update", f"{KIND}Robot", "a", robot(PULL, days=-1), robot(PULL, days=7)),
