@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from components.settings.registry import patterns
+from components.settings.registry.replications import KEEP_PATH, Copy, example, target_of
 from policy.resource import RELEASE, UNKNOWN
 from review.plan import Change, Plan
 
@@ -114,11 +115,29 @@ def _replication(before: _Tree, after: _Tree) -> Iterator[str]:
         )
     if fresh := sorted(new - old):
         when = f"by the schedule `{after['cron']}`" if after.get("cron") else _when(after)
-        yield f"Copied {way} from now on: {_listed(fresh)} (`{name}`), {when}."
+        source, target = _example(after, fresh[0])
+        yield (
+            f"Copied {way} from now on: {_listed(fresh)} (`{name}`), {when}. For example "
+            f"`{source}` becomes `{target}`."
+        )
     if after.get("deletions") and not before.get("deletions"):
         yield f"**What is deleted here is deleted in `{endpoint}` too** (`{name}`)."
-    if old and new and (into := _changes(before, after, "into", "")) is not None:
-        yield f"**Copies of `{name}` go to `{into[1]}`**, before to `{into[0]}`, which stays."
+    places = [_changes(before, after, *key) for key in (("into", ""), ("replaceCount", KEEP_PATH))]
+    if any(places) and (kept := sorted(old & new)):
+        (source, was), (_, target) = (_example(of, kept[0]) for of in (before, after))
+        if was != target:
+            yield (
+                f"**Copies of `{name}` get another name: `{source}` becomes `{target}`**, before "
+                f"`{was}`, which stays."
+            )
+
+
+def _example(of: _Tree, repository: str) -> tuple[str, str]:
+    """A repository and where it is copied to, as a person reads them."""
+    count, into = of.get("replaceCount", KEEP_PATH), of.get("into", "")
+    is_known = isinstance(count, (int, float)) and isinstance(into, str)
+    target = target_of(repository, into=into, replace_count=int(count)) if is_known else "?"
+    return example(Copy(source=repository, target=target))
 
 
 def _when(of: _Tree) -> str:

@@ -7,6 +7,7 @@ what waits for what. Names of resources are part of every state: what belongs to
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -30,6 +31,7 @@ from components.registry.logins import (
     Generation,
     LoginUrls,
     docker_config,
+    end_of_login,
     generations,
     login_urls,
     pull_prefixes,
@@ -38,6 +40,7 @@ from components.registry.logins import (
 )
 from components.sealing.sealed_secret import SealedSecret
 from components.settings.model import Settings
+from components.settings.reading.refusals import Fixes
 from components.settings.registry.login import OIDC_GROUP
 from components.settings.registry.names import OWN_ROBOT
 from components.settings.registry.patterns import ALL
@@ -115,6 +118,7 @@ class Registry(pulumi.ComponentResource):
             self._in_proxy_cache(project, settings)
         labels = self._labels(registry)
         self._replications(registry, endpoints, labels)
+        self._tell_copies(registry.copies(prefix.rstrip("/")))
         self._robots(registry)
         self._schedules(registry)
         self._allowlist(registry)
@@ -389,6 +393,12 @@ class Registry(pulumi.ComponentResource):
             )
         )
 
+    def _tell_copies(self, copies: Mapping[str, tuple[str, str]]) -> None:
+        """Where images are copied to hangs on `into`, `keepPath` and `dropParts`."""
+        if copies and pulumi.runtime.is_dry_run():
+            lines = (f"{name}: {source} → {target}" for name, (source, target) in copies.items())
+            pulumi.log.info("\n  ".join(("images are copied, for example:", *lines)), self)
+
     def _schedules(self, registry: RegistrySettings) -> None:
         schedules, trivy = registry.schedules, self._args.settings.trivy
         collection, purge = schedules.garbage_collection, schedules.audit_purge
@@ -492,12 +502,30 @@ class Registry(pulumi.ComponentResource):
         if secret is None:
             secret = self._minted(robot, current)
         declared = self._declared(robot, current, secret)
+        self._warn_of_its_end(robot, current, declared)
         username = self._username(robot, current, declared)
         logins = self._logins(robot, username, secret)
         for generation in before:
             minted = self._minted(robot, generation)
             self._declared(robot, generation, minted, needs=[declared, *logins.values()])
         return logins
+
+    def _warn_of_its_end(
+        self, robot: Robot, current: Generation, declared: resources.Robot
+    ) -> None:
+        """By what the state knows, so in a preview without Harbor too."""
+        fixes, secret = Fixes(stack=pulumi.get_stack()), robot.settings.secret
+        if secret is None:
+            fix = fixes.set((*robot.path, "rotation"), str(current.number + 1))
+        else:
+            fix = fixes.set_secret(secret.secret)
+
+        def warn(expires_at: int) -> None:
+            text = end_of_login(robot, expires_at, dt.datetime.now(dt.UTC), fix)
+            if text is not None:
+                pulumi.log.warn(text, declared)
+
+        declared.expires_at.apply(warn)
 
     def _robot_name(self, robot: Robot, generation: Generation) -> str:
         project = f"{robot.project}/" if robot.project else ""

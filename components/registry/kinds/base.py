@@ -189,6 +189,11 @@ class Kind:
         del session, inputs
         return {}
 
+    def stays(self, outputs: Tree, inputs: Tree) -> Tree:
+        """What `computed` names that an update leaves as the state has it. Raises Refused."""
+        del inputs
+        return {name: outputs[name] for name in self.computed if name in outputs}
+
     # ---- the same for all kinds -------------------------------------------------------------
 
     def value(self, name: str, inputs: Tree) -> Any:

@@ -221,6 +221,12 @@ class Robot(Kind):
         )
         return "" if is_own else "somebody else made it, and its secret would change"
 
+    def stays(self, outputs: Tree, inputs: Tree) -> Tree:
+        stays = super().stays(outputs, inputs)
+        if {"days", "secret"} & set(self.diff(outputs, inputs).changed):
+            stays = {name: stays[name] for name in stays if name not in ("expiresAt", "duration")}
+        return stays
+
     def expected(self, session: Session, inputs: Tree) -> Tree:
         return {"fullName": session.harbor.prefix() + self.id_of(inputs)}
 

@@ -135,8 +135,7 @@ class RegistryProvider:
         with suppress(HarborDown, LoginRefused):
             hurried = replace(session, harbor=session.harbor.hurried())
             of.preview_update(hurried, outputs, inputs)
-        known = {name: outputs[name] for name in of.computed if name in outputs}
-        return {**of.planned(session, inputs), **known}
+        return {**of.planned(session, inputs), **of.stays(outputs, inputs)}
 
     def read(self, urn: str, kind: str, id_: str, outputs: Tree, inputs: Tree) -> Read | None:
         """The resource as Harbor has it; None when a Harbor that works says that it is gone."""

@@ -83,7 +83,25 @@ TOLD: list[tuple[str, Inputs | None, Inputs | None, str]] = [
     ("ReplicationPolicy", mirror(), mirror(enabled=False), "`org/app`, `org/tool`** (`from-ghcr`)"),
     ("ReplicationPolicy", None, mirror(), "Copied from `ghcr` from now on: `org/app`, `org/tool`"),
     ("ReplicationPolicy", None, mirror(), "by the schedule `0 0 */6 * * *`"),
-    ("ReplicationPolicy", mirror(), mirror(into="b"), "**Copies of `from-ghcr` go to `b`**"),
+    ("ReplicationPolicy", None, mirror(), "For example `org/app` becomes `apps/org/app`."),
+    (
+        "ReplicationPolicy",
+        mirror(repositories="org/{app,tool}"),
+        mirror(repositories="org/{app,more/**}", replaceCount=1.0),
+        "For example `org/more/<path>` becomes `apps/more/<path>`.",
+    ),
+    (
+        "ReplicationPolicy",
+        mirror(),
+        mirror(into="b"),
+        "get another name: `org/app` becomes `b/org/app`**, before `apps/org/app`, which stays.",
+    ),
+    (
+        "ReplicationPolicy",
+        mirror(),
+        mirror(replaceCount=-1),
+        "get another name: `org/app` becomes `apps/app`**, before `apps/org/app`, which stays.",
+    ),
     (
         "ReplicationPolicy",
         mirror(direction="push"),
