@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, Final
 
 from components.settings.registry import patterns
+from components.settings.registry.replications import KEEP_PATH, Copy, example, target_of
 from policy.resource import RELEASE, UNKNOWN
 from review.plan import Change, Plan
 
 PREFIX: Final = "sovereign-registry:index:"
+PROVIDER: Final = "pulumi:providers:sovereign-registry"
 _ACTIONS: Final[Mapping[str, str]] = {
     "repository:push": "push to",
     "repository:pull": "pull from",
@@ -19,6 +22,7 @@ _JOBS: Final[Mapping[str, str]] = {
     "auditPurge": "The audit log is purged",
     "scanAll": "All images are scanned",
 }
+_GO_WITH_PROJECT: Final = frozenset({"ImmutableTags", "Member", "Retention"})
 _Tree = Mapping[str, Any]
 
 
@@ -29,14 +33,45 @@ def consequences(plan: Plan) -> tuple[str, ...]:
     """
     if any(change.type == RELEASE and change.act == "create" for change in plan.changes):
         return ()
-    said: list[str] = []
+    leaving = {
+        str(change.had.get("name"))
+        for change in plan.changes
+        if change.type == f"{PREFIX}Project" and change.act == "delete"
+    }
+    said = list(_contents(plan, leaving))
     for change in sorted(plan.changes, key=lambda each: each.name):
-        say = _KINDS.get(change.type.removeprefix(PREFIX)) if _is_of_harbor(change) else None
+        kind = change.type.removeprefix(PREFIX) if _is_of_harbor(change) else ""
+        say = _KINDS.get(kind)
+        if kind in _GO_WITH_PROJECT and change.act == "delete":
+            # It is deleted with its project, or stays with one that holds images.
+            say = None if change.had.get("project") in leaving else say
         if say is not None and change.act != "same":
             before = {} if change.act == "create" else change.had
             after = {} if change.act == "delete" else {**change.inputs, **_new_secrets(change)}
             said += say(before, after)
     return tuple(sorted(said, key=lambda sentence: not sentence.startswith("**")))
+
+
+def _contents(plan: Plan, leaving: Set[str]) -> Iterator[str]:
+    """Which projects are deleted with their images, and which named ones are not."""
+    for change in plan.changes:
+        if change.type != PROVIDER:
+            continue
+        named = _names(change.inputs.get("deleteContents"))
+        for project in sorted(named & leaving):
+            yield f"**Project `{project}` is deleted with all its images.**"
+        idle = named - leaving - _names(change.had.get("deleteContents"))
+        if idle:
+            yield (
+                f"`registry.deleteContents` names {_listed(sorted(idle))}, which this change does "
+                "not delete: no such project leaves the stack's file with it."
+            )
+
+
+def _names(encoded: Any) -> Set[str]:
+    """Names in an input of the provider, which is JSON."""
+    names = json.loads(encoded) if isinstance(encoded, str) else encoded
+    return {str(name) for name in names} if isinstance(names, list) else set()
 
 
 def _new_secrets(change: Change) -> dict[str, Any]:
@@ -80,11 +115,29 @@ def _replication(before: _Tree, after: _Tree) -> Iterator[str]:
         )
     if fresh := sorted(new - old):
         when = f"by the schedule `{after['cron']}`" if after.get("cron") else _when(after)
-        yield f"Copied {way} from now on: {_listed(fresh)} (`{name}`), {when}."
+        source, target = _example(after, fresh[0])
+        yield (
+            f"Copied {way} from now on: {_listed(fresh)} (`{name}`), {when}. For example "
+            f"`{source}` becomes `{target}`."
+        )
     if after.get("deletions") and not before.get("deletions"):
         yield f"**What is deleted here is deleted in `{endpoint}` too** (`{name}`)."
-    if old and new and (into := _changes(before, after, "into", "")) is not None:
-        yield f"**Copies of `{name}` go to `{into[1]}`**, before to `{into[0]}`, which stays."
+    places = [_changes(before, after, *key) for key in (("into", ""), ("replaceCount", KEEP_PATH))]
+    if any(places) and (kept := sorted(old & new)):
+        (source, was), (_, target) = (_example(of, kept[0]) for of in (before, after))
+        if was != target:
+            yield (
+                f"**Copies of `{name}` get another name: `{source}` becomes `{target}`**, before "
+                f"`{was}`, which stays."
+            )
+
+
+def _example(of: _Tree, repository: str) -> tuple[str, str]:
+    """A repository and where it is copied to, as a person reads them."""
+    count, into = of.get("replaceCount", KEEP_PATH), of.get("into", "")
+    is_known = isinstance(count, (int, float)) and isinstance(into, str)
+    target = target_of(repository, into=into, replace_count=int(count)) if is_known else "?"
+    return example(Copy(source=repository, target=target))
 
 
 def _when(of: _Tree) -> str:
@@ -180,7 +233,7 @@ def _project(before: _Tree, after: _Tree) -> Iterator[str]:
     if not after:
         yield (
             f"Project `{name}` is no longer managed. It is deleted if it is empty; with images it "
-            "stays, unless `registry.deleteContents` names it."
+            "stays, with its rules and members, unless `registry.deleteContents` names it."
         )
         return
     if not before:

@@ -7,6 +7,7 @@ what waits for what. Names of resources are part of every state: what belongs to
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -29,6 +30,7 @@ from components.registry.logins import (
     Generation,
     LoginUrls,
     docker_config,
+    end_of_login,
     generations,
     login_urls,
     pull_prefixes,
@@ -37,6 +39,7 @@ from components.registry.logins import (
 )
 from components.sealing.sealed_secret import SealedSecret
 from components.settings.model import Settings
+from components.settings.reading.refusals import Fixes
 from components.settings.registry.login import OIDC_GROUP
 from components.settings.registry.names import OWN_ROBOT
 from components.settings.registry.patterns import ALL
@@ -114,6 +117,7 @@ class Registry(pulumi.ComponentResource):
             self._in_proxy_cache(project, settings)
         labels = self._labels(registry)
         self._replications(registry, endpoints, labels)
+        self._tell_copies(registry.copies(prefix.rstrip("/")))
         self._robots(registry)
         self._schedules(registry)
         self._allowlist(registry)
@@ -135,6 +139,13 @@ class Registry(pulumi.ComponentResource):
             depends_on=[*self._first, *needs],
             deleted_with=self._args.harbor.release,
         )
+
+    def _in(self, project: str) -> pulumi.ResourceOptions:
+        """Options of what belongs to a project. Where the project leaves the file, Harbor deletes
+        it with the project, or it stays as it is with a project that stays."""
+        of = self._projects[project]
+        gone = pulumi.ResourceOptions(deleted_with=of)
+        return pulumi.ResourceOptions.merge(self._options([of]), gone)
 
     def _kept(self, resource: T) -> T:
         self._made.append(resource)
@@ -228,7 +239,7 @@ class Registry(pulumi.ComponentResource):
                         {**_selectors(rule), "enabled": rule.enabled}
                         for rule in settings.immutable_tags
                     ],
-                    opts=self._options([self._projects[project]]),
+                    opts=self._in(project),
                 )
             )
         for label, of in settings.labels.items():
@@ -239,7 +250,7 @@ class Registry(pulumi.ComponentResource):
                     name=label,
                     color=of.color,
                     description=of.description,
-                    opts=self._options([self._projects[project]]),
+                    opts=self._in(project),
                 )
             )
         self._in_every_project(project, settings)
@@ -264,7 +275,7 @@ class Registry(pulumi.ComponentResource):
                 project=project,
                 cron=cron,
                 rules=rules,
-                opts=self._options([self._projects[project]]),
+                opts=self._in(project),
             )
         )
 
@@ -284,7 +295,7 @@ class Registry(pulumi.ComponentResource):
                         name=name,
                         group_type=OIDC_GROUP,
                         role=role,
-                        opts=self._options([self._projects[project]]),
+                        opts=self._in(project),
                     )
                 )
         for name, webhook in settings.webhooks.items():
@@ -301,7 +312,7 @@ class Registry(pulumi.ComponentResource):
                     tls_verify=webhook.tls_verify,
                     enabled=webhook.enabled,
                     description=webhook.description,
-                    opts=self._options([self._projects[project]]),
+                    opts=self._in(project),
                 )
             )
 
@@ -380,6 +391,12 @@ class Registry(pulumi.ComponentResource):
                 opts=self._options(needs),
             )
         )
+
+    def _tell_copies(self, copies: Mapping[str, tuple[str, str]]) -> None:
+        """Where images are copied to hangs on `into`, `keepPath` and `dropParts`."""
+        if copies and pulumi.runtime.is_dry_run():
+            lines = (f"{name}: {source} → {target}" for name, (source, target) in copies.items())
+            pulumi.log.info("\n  ".join(("images are copied, for example:", *lines)), self)
 
     def _schedules(self, registry: RegistrySettings) -> None:
         schedules, trivy = registry.schedules, self._args.settings.trivy
@@ -484,11 +501,29 @@ class Registry(pulumi.ComponentResource):
         if secret is None:
             secret = self._minted(robot, current)
         declared = self._declared(robot, current, secret)
+        self._warn_of_its_end(robot, current, declared)
         logins = self._logins(robot, declared.full_name, secret)
         for generation in before:
             minted = self._minted(robot, generation)
             self._declared(robot, generation, minted, needs=[declared, *logins.values()])
         return logins
+
+    def _warn_of_its_end(
+        self, robot: Robot, current: Generation, declared: resources.Robot
+    ) -> None:
+        """By what the state knows, so in a preview without Harbor too."""
+        fixes, secret = Fixes(stack=pulumi.get_stack()), robot.settings.secret
+        if secret is None:
+            fix = fixes.set((*robot.path, "rotation"), str(current.number + 1))
+        else:
+            fix = fixes.set_secret(secret.secret)
+
+        def warn(expires_at: int) -> None:
+            text = end_of_login(robot, expires_at, dt.datetime.now(dt.UTC), fix)
+            if text is not None:
+                pulumi.log.warn(text, declared)
+
+        declared.expires_at.apply(warn)
 
     def _robot_name(self, robot: Robot, generation: Generation) -> str:
         project = f"{robot.project}/" if robot.project else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,25 @@ def generations(robot: Robot) -> tuple[Generation, ...]:
         Generation(name=name_of(robot.short_name, number), number=number, days=days[number])
         for number in settings.numbers
     )
+
+
+def end_of_login(robot: Robot, expires_at: int, now: dt.datetime, fix: str) -> str | None:
+    """The warning of a login that ends soon, or has ended; None while there is time.
+
+    `expires_at`: seconds since 1970, -1 for never. `now` in UTC. `fix`: what renews the login.
+    """
+    settings = robot.settings
+    if expires_at <= 0 or not settings.enabled or not settings.warns_before_days:
+        return None
+    end = dt.datetime.fromtimestamp(expires_at, dt.UTC)
+    if end - now > dt.timedelta(days=settings.warns_before_days):
+        return None
+    when = f"{end:%Y-%m-%d %H:%M} UTC"
+    if end <= now:
+        return f"the login of robot {robot.name} ended on {when}: it is refused. A new one: {fix}"
+    days = (end - now).days
+    left = "less than a day" if not days else "1 day" if days == 1 else f"{days} days"
+    return f"the login of robot {robot.name} ends on {when}, in {left}. A new one: {fix}"
 
 
 def docker_config(host: str, username: str, password: str) -> str:

@@ -266,6 +266,9 @@ RULES: tuple[CrossRule, ...] = (
         check=_harbor_can_come_back,
     ),
     CrossRule(needs=("registry",), check=registry_rules.names_are_unique),
+    CrossRule(
+        needs=("registry",), check=registry_rules.deleted_contents_are_of_no_declared_project
+    ),
     CrossRule(needs=("registry",), check=registry_rules.sources_are_declared),
     CrossRule(needs=("registry",), check=registry_rules.replications_fit_their_registry),
     CrossRule(needs=("registry",), check=registry_rules.copies_have_a_project),

@@ -54,10 +54,11 @@ def in_order(engine: Engine) -> list[Registered]:
 
 @dataclass
 class Kept:
-    """A resource in the state."""
+    """A resource in the state. `deleted_with`: logical name of the resource that takes it along."""
 
     kind: str
     outputs: dict[str, Any]
+    deleted_with: str
 
 
 @dataclass
@@ -86,9 +87,11 @@ class Stack:
             self._bring(registry, resource)
         # The engine deletes last, and what depends on others before these.
         names = {each.name for each in declared}
-        for name in [name for name in reversed(self.state) if name not in names]:
+        gone = [name for name in reversed(self.state) if name not in names]
+        for name in gone:
             kept = self.state.pop(name)
-            registry.delete(kept.kind, kept.outputs)
+            if kept.deleted_with not in gone:
+                registry.delete(kept.kind, kept.outputs)
             self.did.append(("delete", name))
         self.warnings = registry.warnings
         return engine
@@ -105,4 +108,4 @@ class Stack:
             self.did.append((f"update {', '.join(changed)}", resource.name))
         else:
             return
-        self.state[resource.name] = Kept(kind, outputs)
+        self.state[resource.name] = Kept(kind, outputs, resource.deleted_with.rpartition("::")[2])

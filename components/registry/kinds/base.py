@@ -190,7 +190,10 @@ class Kind:
         return {}
 
     def foreseen(self, session: Session, outputs: Tree, inputs: Tree) -> Tree:
-        """What a preview knows of `computed` after an update, without asking Harbor."""
+        """What a preview knows of `computed` after an update, without asking Harbor.
+
+        Raises Refused.
+        """
         del session, inputs
         return {name: outputs[name] for name in self.computed if name in outputs}
 

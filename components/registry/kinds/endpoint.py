@@ -110,8 +110,17 @@ class Endpoint(Kind):
             session.harbor.put(f"/registries/{stored['id']}", body)
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
+        """Deletes an endpoint, unless a proxy cache reads from it: one with images stays."""
         del known
-        session.harbor.delete(f"/registries/{stored['id']}")
+        try:
+            session.harbor.delete(f"/registries/{stored['id']}")
+        except HarborError as error:
+            if error.status != 412 or "proxy cache project" not in error.message:
+                raise
+            session.warn(
+                f"endpoint {stored['name']} stays in Harbor, since a proxy cache that stays reads "
+                "from it: it is no longer managed"
+            )
 
 
 @contextmanager

@@ -76,7 +76,7 @@ class Project(Kind):
             default="",
             check=checks.text,
             fixed="Harbor never changes it: give the cache another name, or remove it from the "
-            "stack's file first, named in registry.deleteContents",
+            "stack's file for one `up`, with its name in registry.deleteContents",
         ),
         "speedLimit": Field(default=-1, of_harbor=-1, check=checks.whole(-1, 2**31 - 1)),
         "maxConnections": Field(default=-1, of_harbor=-1, check=checks.whole(-1, 2**31 - 1)),
@@ -158,6 +158,9 @@ class Project(Kind):
         harbor, name = session.harbor, str(stored["name"])
         path = f"/projects/{segment(name)}"
         if name in session.delete_contents:
+            # Immutable tags cannot be deleted.
+            for rule in harbor.listed(f"{path}/immutabletagrules"):
+                harbor.delete(f"{path}/immutabletagrules/{rule['id']}")
             for repository in harbor.listed(f"{path}/repositories"):
                 # Slashes of the repository are quoted twice: the router decodes once.
                 inner = str(repository["name"]).removeprefix(f"{name}/")
@@ -173,9 +176,9 @@ class Project(Kind):
         else:
             return
         session.warn(
-            f"project {name} stays in Harbor, with its repositories: it is no longer managed. "
-            f"`registry.deleteContents: [{name}]` before it is removed from the stack's file "
-            "deletes them"
+            f"project {name} stays in Harbor, with its repositories and all else in it but "
+            "robots: it is no longer managed. To delete it with its images, declare it again for "
+            f"one `up`; then take it out and write `registry.deleteContents: [{name}]` at once"
         )
 
     def _metadata(self, inputs: Tree, changed: Any) -> Tree:

@@ -50,6 +50,19 @@ def names_are_unique(*, registry: RegistrySettings) -> Iterator[Problem]:
             )
 
 
+def deleted_contents_are_of_no_declared_project(*, registry: RegistrySettings) -> Iterator[Problem]:
+    """Else a later change that only takes the project out would delete its images too."""
+    for index, name in enumerate(registry.delete_contents):
+        if name in registry.declared_projects:
+            kind = "projects" if name in registry.projects else "proxyCaches"
+            yield Problem(
+                path=("registry", "deleteContents", index),
+                reason=f"no project that is declared: {name} is. Take registry.{kind}.{name} out "
+                "in the same change that names it here",
+                example=REMOVE,
+            )
+
+
 def sources_are_declared(*, registry: RegistrySettings) -> Iterator[Problem]:
     """A name in the place of a registry is that of a section that declares it."""
     endpoints = registry.endpoints

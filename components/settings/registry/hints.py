@@ -10,6 +10,13 @@ def hints(registry: RegistrySettings, today: dt.date) -> Iterator[str]:
     """What a person should know before `up`; `today` in UTC."""
     if not registry.enabled:
         return
+    if registry.delete_contents:
+        yield (
+            f"registry.deleteContents names {', '.join(registry.delete_contents)}: the `up` that "
+            "takes such a project out of the stack deletes its images. Nothing happens to a "
+            "project that an earlier `up` left in Harbor, nor to a name that no project has. Take "
+            "the list out after that `up`"
+        )
     for name, project in registry.projects.items():
         retention = project.retention
         if retention is not None and retention.cron and not retention.protects:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from components.settings.registry import names, patterns
 from components.settings.registry.cron import NEVER, ReplicationSchedule, six_fields
-from components.settings.registry.endpoints import EndpointSettings, EndpointType, SourceSettings
+from components.settings.registry.endpoints import EndpointType, SourceSettings
 from components.settings.registry.patterns import Glob
 from components.settings.schema.rules import REMOVE, Section, SettingRule, refuse, whole_number
 
@@ -41,6 +41,16 @@ class Copy:
 
     source: str
     target: str
+
+
+def target_of(repository: str, *, into: str, replace_count: int) -> str:
+    """Where Harbor copies a repository to; patterns keep their wildcards. `into`: "" for the path
+    that it comes from. `replace_count`: Harbor's dest_namespace_replace_count."""
+    if not into:
+        return repository
+    *path, last = repository.split("/")
+    count = len(path) if replace_count == FLATTEN else replace_count
+    return "/".join((into, *path[count:], last))
 
 
 class _Replication(Section):
@@ -125,11 +135,7 @@ class _Replication(Section):
                 yield Copy(source=each, target=self._target_of(each))
 
     def _target_of(self, repository: str) -> str:
-        if self.into is None:
-            return repository
-        *path, last = repository.split("/")
-        count = len(path) if self.replace_count == FLATTEN else self.replace_count
-        return "/".join((self.into, *path[count:], last))
+        return target_of(repository, into=self.into or "", replace_count=self.replace_count)
 
     def _check(self) -> None:
         if self.tags and self.exclude_tags:
@@ -303,14 +309,16 @@ class ReplicationSettings(_Replication):
         return self
 
 
-def example(replication: _Replication, endpoint: EndpointSettings | None = None) -> tuple[str, str]:
-    """One source and its target, as a person reads them: `*` is <name>, `**` is <path>.
+def example(copy: Copy, *, source_host: str = "", target_host: str = "") -> tuple[str, str]:
+    """A source and its target, as a person reads them: `*` is <name>, `**` is <path>.
 
-    `endpoint`: the registry that images come from, whose host is put in front of the source.
+    The hosts are put in front of them, where they are given.
     """
-    copy = next(replication.copies())
     source, target = (_readable(text) for text in (copy.source, copy.target))
-    return (source if endpoint is None else f"{endpoint.host}/{source}"), target
+    return (
+        f"{source_host}/{source}" if source_host else source,
+        f"{target_host}/{target}" if target_host else target,
+    )
 
 
 def _readable(pattern: str) -> str:

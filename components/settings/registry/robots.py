@@ -1,7 +1,7 @@
 """Robots: accounts of machines. Pure."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,9 @@ from components.settings.schema.rules import (
     refuse,
     whole_number,
 )
+
+_WARNS_BEFORE: Final = 14
+"""Days."""
 
 
 def name_of(robot: str, rotation: int) -> str:
@@ -84,7 +87,8 @@ class _Robot(Section):
     days: Annotated[int, whole_number(1, 36500, example=180)] | None = None
     """Days after which the robot expires, counted from its creation; never when unset."""
     rotate_before_days: Annotated[int, whole_number(1, 36499, example=30)] | None = None
-    """Days before the robot expires from which a preview warns; a sixth of `days` when unset."""
+    """Days before its login expires from which preview and `up` warn, with the line that rotates
+    it; 14 when unset, or half of `days` if that is less."""
     enabled: bool = True
     """Whether the robot may log in."""
     secret: StackSecret | None = None
@@ -117,7 +121,7 @@ class _Robot(Section):
         """Days before the end from which a preview warns; 0 for a robot that never expires."""
         if self.days is None:
             return 0
-        return self.rotate_before_days or max(1, self.days // 6)
+        return self.rotate_before_days or min(_WARNS_BEFORE, max(1, self.days // 2))
 
     @model_validator(mode="after")
     def _expires_after_it_is_rotated(self) -> Self:

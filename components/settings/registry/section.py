@@ -12,7 +12,11 @@ from components.settings.registry.endpoints import EndpointSettings
 from components.settings.registry.login import LoginSettings
 from components.settings.registry.permissions import Permissions
 from components.settings.registry.projects import Labels, ProjectSettings, ProxyCacheSettings
-from components.settings.registry.replications import MirrorSettings, ReplicationSettings
+from components.settings.registry.replications import (
+    MirrorSettings,
+    ReplicationSettings,
+    example,
+)
 from components.settings.registry.robots import ProjectRobotSettings, RobotSettings
 from components.settings.registry.schedules import SchedulesSettings
 from components.settings.registry.system import SystemSettings
@@ -97,8 +101,8 @@ class RegistrySettings(AsksForSecrets):
     adopt: bool = False
     """Adopt what exists in Harbor under a declared name and differs, instead of refusing it."""
     delete_contents: tuple[Annotated[str, names.PROJECT], ...] = ()
-    """Projects that may be deleted with their images once they are taken out of this section. Any
-    other project stays as long as it holds an image."""
+    """Projects that are deleted with their images by the change that takes them out of this
+    section. Any other project stays as long as it holds an image."""
     api: ApiSettings = ApiSettings()
     """How the program reaches Harbor's API."""
     projects: Annotated[dict[str, ProjectSettings], names.named(names.PROJECT, "a project")] = (
@@ -156,6 +160,23 @@ class RegistrySettings(AsksForSecrets):
             self.mirrors[name].source if name in self.mirrors else self.replications[name].registry
         )
         return source.same_as or name
+
+    def copies(self, host: str) -> Mapping[str, tuple[str, str]]:
+        """Mirror or replication that runs → one source and its target, as a person reads them.
+
+        `host`: what the names of images of this registry begin with.
+        """
+        examples: dict[str, tuple[str, str]] = {}
+        for name, replication in {**self.mirrors, **self.replications}.items():
+            other = self.endpoints[self.endpoint_name(name)].host
+            pushes = isinstance(replication, ReplicationSettings) and (
+                replication.direction == "push"
+            )
+            source, target = (host, other) if pushes else (other, host)
+            if replication.enabled:
+                copy = next(replication.copies())
+                examples[name] = example(copy, source_host=source, target_host=target)
+        return examples
 
     @property
     def cached_hosts(self) -> dict[str, str]:

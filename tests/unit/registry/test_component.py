@@ -1,6 +1,7 @@
 """The component: what the section `registry` becomes, and what waits for what."""
 
 import base64
+import datetime as dt
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -206,10 +207,21 @@ def test_the_provider_is_told_where_harbor_is_and_no_secret(engine: Engine, buil
     assert {each.provider for each in of_harbor(engine).values()} == {reference}
 
 
-def test_everything_in_harbor_goes_with_its_release(engine: Engine, build: Build) -> None:
-    build(registry, SMALL)
+def test_everything_in_harbor_goes_with_its_release_or_its_project(
+    engine: Engine, build: Build
+) -> None:
+    build(registry, WIDE)
     release = engine.one(RELEASE)
-    assert {each.deleted_with for each in of_harbor(engine).values()} == {release.urn}
+    goes_with = {
+        name.removeprefix("registry-"): each.deleted_with.rpartition("::")[2]
+        for name, each in of_harbor(engine).items()
+        if each.deleted_with != release.urn
+    }
+    assert goes_with
+    for name, project in goes_with.items():
+        kind, _, of = name.partition("-")
+        assert kind in ("retention", "immutable", "label", "member", "webhook"), name
+        assert project == f"registry-project-{of.partition('/')[0]}"
 
 
 def test_a_preview_knows_all_but_what_is_minted(engine: Engine, build: Build) -> None:
@@ -262,6 +274,59 @@ def test_the_old_login_ends_only_once_the_new_one_is_there(engine: Engine, build
     (login,) = logins(engine, "build", "registry-apps-ci").values()
     assert login["username"] == "robot$apps+ci-2"
     assert login["password"] == minted("registry-robot-apps/ci-2-secret")
+
+
+def ends_in(engine: Engine, **away: float) -> None:
+    """Harbor tells that logins of robots end so far from now."""
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(**away)
+    of_harbor_before = engine.provider.of_harbor
+
+    def of_harbor_then(typ: str, inputs: dict[str, Any]) -> dict[str, Any]:
+        outputs = of_harbor_before(typ, inputs)
+        return {**outputs, "expiresAt": end.timestamp() // 1} if "expiresAt" in outputs else outputs
+
+    engine.provider.of_harbor = of_harbor_then
+
+
+def warned(engine: Engine) -> list[str]:
+    return [line for line in engine.log if line.startswith("the login of robot")]
+
+
+def test_a_login_that_ends_soon_is_warned_of_with_what_renews_it(
+    engine: Engine, build: Build
+) -> None:
+    ends_in(engine, days=3, hours=1)
+    build(registry, robot(days=180, rotation=2))
+    (warning,) = warned(engine)
+    assert warning.startswith("the login of robot apps+ci ends on 20")
+    assert warning.endswith(
+        " UTC, in 3 days. A new one: pulumi config set "
+        "--path 'registry.projects.apps.robots.ci.rotation' 3 -s omantel"
+    )
+
+
+def test_a_login_that_ended_is_told(engine: Engine, build: Build) -> None:
+    ends_in(engine, days=-1)
+    build(registry, robot(days=180, secret={"secret": "robotSecret"}))
+    (warning,) = warned(engine)
+    assert "ended on 20" in warning
+    assert warning.endswith("A new one: pulumi config set --secret robotSecret -s omantel")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="never ends"),
+        pytest.param({"days": 180, "enabled": False}, id="off"),
+        pytest.param({"days": 180, "rotateBeforeDays": 2}, id="later"),
+    ],
+)
+def test_no_end_is_warned_of_that_troubles_nobody(
+    settings: dict[str, Any], engine: Engine, build: Build
+) -> None:
+    ends_in(engine, days=3)
+    build(registry, robot(**settings))
+    assert warned(engine) == []
 
 
 def test_a_secret_of_the_stack_is_the_robots_own(engine: Engine, build: Build) -> None:
@@ -495,6 +560,26 @@ def test_copies_are_those_of_the_file_and_wait_for_their_projects(
     assert (push["direction"], push["trigger"], push["cron"]) == ("push", "onPush", "")
     assert push["labels"] == ["approved"]
     assert "registry-global-label-approved" in waits_for(engine, "registry-replication-to-dr")
+
+
+def test_a_preview_tells_where_images_are_copied_to(engine: Engine, build: Build) -> None:
+    build(registry, WIDE, preview=True)
+    (told,) = [line for line in engine.log if "copied" in line]
+    assert told.splitlines() == [
+        "images are copied, for example:",
+        "  from-ghcr: ghcr.io/org/app → registry.omantel.omani.works/apps/app",
+        "  to-dr: registry.omantel.omani.works/apps/<path> → dr.test/apps/<path>",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "preview"), [pytest.param(WIDE, False, id="up"), pytest.param({}, True, id="none")]
+)
+def test_nothing_is_told_of_copies_in_an_up_or_without_any(
+    section: dict[str, Any], preview: bool, engine: Engine, build: Build
+) -> None:
+    build(registry, section, preview=preview)
+    assert not [line for line in engine.log if "copied" in line]
 
 
 def test_schedules_are_set_without_a_word_of_the_file(engine: Engine, build: Build) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.registry.errors import HarborError, Refused
+from components.registry.kinds.base import UNKNOWN
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
@@ -124,10 +125,20 @@ def test_a_project_that_is_named_is_deleted_with_its_repositories(
     assert named.warnings == []
 
 
-def test_an_endpoint_in_use_is_not_deleted(registry: Registry) -> None:
+def test_an_endpoint_of_a_cache_stays_and_says_so(registry: Registry) -> None:
     endpoint = registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
     registry.create("Project", name="cache", endpoint="up")
-    with pytest.raises(HarborError, match=r"412 .*referenced by proxy cache project"):
+    registry.delete("Endpoint", endpoint)
+    (warning,) = registry.warnings
+    assert warning.startswith("endpoint up stays in Harbor")
+    assert registry.read("Endpoint", "up", endpoint) is not None
+
+
+def test_an_endpoint_of_a_persons_policy_is_not_deleted(registry: Registry) -> None:
+    endpoint = registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
+    policy = {"name": "by-hand", "src_registry": {"id": endpoint["harborId"]}}
+    registry.ask("POST", "/replication/policies", policy)
+    with pytest.raises(HarborError, match=r"412 .*referenced by replication policies"):
         registry.delete("Endpoint", endpoint)
 
 
@@ -208,6 +219,20 @@ def test_a_renewed_robot_lives_as_long_as_declared_from_now_on(
     assert outputs["days"] == 30 and outputs["duration"] > 2000
     assert registry.changed("Robot", outputs, **inputs, secret="Fresh12345") == ()
     assert registry.read("Robot", "apps+ci", outputs) == outputs
+
+
+def test_a_preview_of_a_renewal_does_not_know_the_new_end(registry: Registry) -> None:
+    project(registry)
+    robot: dict[str, Any] = {"name": "ci", "project": "apps", "permissions": PULL, "days": 30}
+    outputs = registry.create("Robot", **robot, secret="Secret12345")
+
+    def end(**changed: Any) -> Any:
+        inputs = {**robot, "secret": "Secret12345", **changed}
+        return registry.provider.update("urn", "Robot", outputs, inputs, preview=True)["expiresAt"]
+
+    assert end(description="of the build") == outputs["expiresAt"]
+    assert end(days=60) is UNKNOWN
+    assert end(secret="Secret67890") is UNKNOWN
 
 
 def test_a_disabled_robot_is_disabled(registry: Registry) -> None:

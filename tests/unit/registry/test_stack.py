@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import urllib3
 
-from components.registry.component import Registry
+from components.registry.component import Registry as Declared
+from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor, Settings
 from tests.support.builders import context_of
 from tests.support.mocks import minted
-from tests.support.registry import ADMIN_PASSWORD
+from tests.support.registry import ADMIN_PASSWORD, Registry
 from tests.support.registry_stack import Stack
 from tests.unit.registry.test_component import SMALL, WIDE, logins, registry
 from tests.unit.settings.registry.test_estates import HARBOR_2_15, clinic, kestrel, prefecture
@@ -37,16 +38,16 @@ def stack(harbor: FakeHarbor) -> Stack:
 
 
 @pytest.fixture
-def program(sealing_certificate: str) -> Callable[..., Callable[[], Registry | None]]:
+def program(sealing_certificate: str) -> Callable[..., Callable[[], Declared | None]]:
     """A program with that section `registry`."""
 
-    def build(section: dict[str, Any], **sections: Any) -> Callable[[], Registry | None]:
+    def build(section: dict[str, Any], **sections: Any) -> Callable[[], Declared | None]:
         return lambda: registry(context_of(sealing_certificate), section, **sections)
 
     return build
 
 
-Program = Callable[..., Callable[[], Registry | None]]
+Program = Callable[..., Callable[[], Declared | None]]
 
 
 def logs_in(harbor: FakeHarbor, name: str, password: str) -> bool:
@@ -115,6 +116,104 @@ def test_what_is_taken_out_of_the_file_is_deleted(stack: Stack, program: Program
     assert deleted.index("registry-robot-cluster") < deleted.index("registry-project-apps")
     project, endpoint = "registry-project-proxy-ghcr", "registry-endpoint-proxy-ghcr"
     assert deleted.index(project) < deleted.index(endpoint)
+
+
+CACHE: dict[str, Any] = {
+    "proxyCaches": {"hub": {"upstream": {"type": "docker-registry", "url": "https://up.test"}}}
+}
+
+WITH_RULES: dict[str, Any] = {
+    "projects": {
+        "apps": {
+            "retention": {"keep": [{"always": True, "tags": ["v*"]}]},
+            "immutableTags": [{"tags": ["v*"]}],
+            "labels": {"checked": {}},
+            "webhooks": {"chat": {"url": "https://chat.test", "events": ["PUSH_ARTIFACT"]}},
+            "robots": {"ci": {"permissions": ["push"]}},
+        }
+    }
+}
+
+
+def in_project(stack: Stack, project: str) -> dict[str, Any]:
+    """What Harbor has in a project, by kind; None for what is gone with its project."""
+    ask = Registry(stack.harbor).ask
+    of = ask("GET", f"/projects/{project}")
+    if of is None:
+        return {}
+    path, number = f"/projects/{project}", of["project_id"]
+    return {
+        "retention": (of.get("metadata") or {}).get("retention_id"),
+        "immutable": len(ask("GET", f"{path}/immutabletagrules")),
+        "members": len(ask("GET", f"{path}/members")),
+        "webhooks": len(ask("GET", f"{path}/webhook/policies")),
+        "labels": len(ask("GET", f"/labels?scope=p&project_id={number}")),
+        "robots": len(ask("GET", f"/robots?q=Level%3Dproject,ProjectID%3D{number}")),
+    }
+
+
+def test_a_cache_with_images_that_leaves_the_file_stays_with_its_retention_and_endpoint(
+    stack: Stack, program: Program
+) -> None:
+    stack.up(program(CACHE))
+    repositories.put(stack.harbor.world, "hub", "library/app", "sha256:0", ["v1"])
+    before = in_project(stack, "hub")
+
+    stack.up(program({}))
+
+    assert in_project(stack, "hub") == before
+    assert [row["name"] for row in Registry(stack.harbor).ask("GET", "/registries")] == ["hub"]
+    project, endpoint = stack.warnings
+    assert project.startswith("project hub stays in Harbor")
+    assert endpoint == (
+        "endpoint hub stays in Harbor, since a proxy cache that stays reads from it: it is no "
+        "longer managed"
+    )
+    stack.up(program({}))
+    assert (stack.did, stack.warnings) == ([], [])
+    stack.up(program(CACHE))
+    stack.up(program(CACHE))
+    assert stack.did == []
+
+
+def test_in_a_project_that_stays_only_robots_end(stack: Stack, program: Program) -> None:
+    stack.up(program(WITH_RULES))
+    repositories.put(stack.harbor.world, "apps", "app", "sha256:0", ["v1"])
+    before = in_project(stack, "apps")
+    assert all(before.values())
+
+    stack.up(program({}))
+
+    assert in_project(stack, "apps") == {**before, "robots": 0}
+    (warning,) = stack.warnings
+    assert warning.startswith("project apps stays in Harbor")
+
+
+def test_rules_that_leave_the_file_without_their_project_are_deleted(
+    stack: Stack, program: Program
+) -> None:
+    stack.up(program(WITH_RULES))
+    repositories.put(stack.harbor.world, "apps", "app", "sha256:0", ["v1"])
+    stack.up(program({"projects": {"apps": {}}}))
+    after = in_project(stack, "apps")
+    assert [after[kind] for kind in ("retention", "immutable", "webhooks", "labels")] == [
+        *(None, 0, 0, 0)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("section", "project"),
+    [pytest.param(CACHE, "hub", id="cache"), pytest.param(WITH_RULES, "apps", id="project")],
+)
+def test_a_project_that_is_named_is_deleted_with_all_that_is_in_it(
+    section: dict[str, Any], project: str, stack: Stack, program: Program
+) -> None:
+    stack.up(program(section))
+    repositories.put(stack.harbor.world, project, "app", "sha256:0", ["v1"])
+    stack.up(program({"deleteContents": [project]}))
+    assert in_project(stack, project) == {}
+    assert Registry(stack.harbor).ask("GET", "/registries") == []
+    assert stack.warnings == []
 
 
 ROTATED: dict[str, Any] = {

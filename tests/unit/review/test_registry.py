@@ -83,7 +83,25 @@ TOLD: list[tuple[str, Inputs | None, Inputs | None, str]] = [
     ("ReplicationPolicy", mirror(), mirror(enabled=False), "`org/app`, `org/tool`** (`from-ghcr`)"),
     ("ReplicationPolicy", None, mirror(), "Copied from `ghcr` from now on: `org/app`, `org/tool`"),
     ("ReplicationPolicy", None, mirror(), "by the schedule `0 0 */6 * * *`"),
-    ("ReplicationPolicy", mirror(), mirror(into="b"), "**Copies of `from-ghcr` go to `b`**"),
+    ("ReplicationPolicy", None, mirror(), "For example `org/app` becomes `apps/org/app`."),
+    (
+        "ReplicationPolicy",
+        mirror(repositories="org/{app,tool}"),
+        mirror(repositories="org/{app,more/**}", replaceCount=1.0),
+        "For example `org/more/<path>` becomes `apps/more/<path>`.",
+    ),
+    (
+        "ReplicationPolicy",
+        mirror(),
+        mirror(into="b"),
+        "get another name: `org/app` becomes `b/org/app`**, before `apps/org/app`, which stays.",
+    ),
+    (
+        "ReplicationPolicy",
+        mirror(),
+        mirror(replaceCount=-1),
+        "get another name: `org/app` becomes `apps/app`**, before `apps/org/app`, which stays.",
+    ),
     (
         "ReplicationPolicy",
         mirror(direction="push"),
@@ -229,6 +247,36 @@ def test_of_a_new_sovereign_nothing_is_told() -> None:
         step("create", f"{KIND}Robot", "r", {}, robot(PUSH)),
     ]
     assert registry.consequences(read(*steps)) == ()
+
+
+def test_what_goes_or_stays_with_its_project_is_told_once() -> None:
+    member = {"project": "apps", "kind": "group", "name": "dev", "role": "guest"}
+    steps = [
+        step("delete", f"{KIND}Project", "p", project()),
+        step("delete", f"{KIND}Retention", "r", retention()),
+        step("delete", f"{KIND}ImmutableTags", "i", immutable()),
+        step("delete", f"{KIND}Member", "m", member),
+    ]
+    (sentence,) = registry.consequences(read(*steps))
+    assert "with images it stays, with its rules and members" in sentence
+
+
+def contents(before: str, after: str) -> dict[str, Any]:
+    """The change of `registry.deleteContents`, both as JSON."""
+    inputs = [{"deleteContents": names} for names in (before, after)]
+    return step("update", registry.PROVIDER, "registry", *inputs)
+
+
+def test_a_project_that_is_deleted_with_its_images_is_told_first() -> None:
+    gone = step("delete", f"{KIND}Project", "p", project())
+    told = registry.consequences(read(contents("[]", '["apps"]'), gone))
+    assert told[0] == "**Project `apps` is deleted with all its images.**"
+
+
+def test_a_name_in_delete_contents_that_deletes_nothing_is_told() -> None:
+    (sentence,) = registry.consequences(read(contents("[]", '["aps"]')))
+    assert "names `aps`, which this change does not delete" in sentence
+    assert registry.consequences(read(contents('["aps"]', '["aps"]'))) == ()
 
 
 def test_the_gravest_comes_first_and_all_of_it_is_on_the_page() -> None:

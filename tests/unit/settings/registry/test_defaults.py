@@ -107,6 +107,7 @@ def ci(**settings: Any) -> dict[str, Any]:
 
 
 WARNED: list[tuple[dict[str, Any], str]] = [
+    ({"deleteContents": ["old"]}, "nor to a name that no project has"),
     (ci(), "registry.projects.p.robots.ci.pullSecret.namespaces names those that do"),
     ({"projects": {"p": {"retention": {"keep": [{"lastPushed": 3}]}}}}, "no rule `always`"),
     (
@@ -149,6 +150,21 @@ WARNED: list[tuple[dict[str, Any], str]] = [
         "can log in as anybody",
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "days"),
+    [
+        ({}, 0),
+        ({"days": 180}, 14),
+        ({"days": 20}, 10),
+        ({"days": 1}, 1),
+        ({"days": 180, "rotateBeforeDays": 90}, 90),
+    ],
+)
+def test_an_end_is_warned_of_so_many_days_before_it(settings: dict[str, Any], days: int) -> None:
+    (robot,) = registry(**ci(**settings)).all_robots
+    assert robot.settings.warns_before_days == days
 
 
 @pytest.mark.parametrize(("section", "words"), WARNED)

@@ -14,7 +14,6 @@ from components.settings.model import Settings
 from components.settings.reading import refusals, stack_file
 from components.settings.reading.refusals import Refusal
 from components.settings.reading.stack_file import StackFileRefused
-from components.settings.registry.replications import example
 from tests.support.raw_settings import GOOD, PEM
 
 KESTREL = """
@@ -113,16 +112,18 @@ def test_kestrels_caches_are_what_images_are_rewritten_to() -> None:
 
 def test_kestrels_mirrors_keep_their_braces_and_flatten_on_purpose() -> None:
     registry = read(kestrel()).registry
-    golden, apps = (registry.mirrors[name] for name in ("golden-from-ci", "apps-from-ci"))
+    golden = registry.mirrors["golden-from-ci"]
     assert golden.pattern == "kestrel-org/lab/golden/{base-java,base-go,base-node}"
     assert (golden.replace_count, golden.into, golden.cron) == (-1, "golden", "0 */15 * * * *")
     assert registry.endpoint_name("apps-from-ci") == "golden-from-ci"
     assert list(registry.endpoints) == ["hub", "k8s", "dhi", "golden-from-ci"]
-    assert example(golden, registry.endpoints["golden-from-ci"]) == (
-        "ci-registry.test/kestrel-org/lab/golden/base-java",
-        "golden/base-java",
-    )
-    assert example(apps) == ("kestrel-org/lab/apps/bridge", "apps/bridge")
+    assert registry.copies("r.test") == {
+        "golden-from-ci": (
+            "ci-registry.test/kestrel-org/lab/golden/base-java",
+            "r.test/golden/base-java",
+        ),
+        "apps-from-ci": ("ci-registry.test/kestrel-org/lab/apps/bridge", "r.test/apps/bridge"),
+    }
 
 
 @pytest.mark.parametrize("pattern", ["kestrel-org/**", "kestrel-org/lab/golden/base-*"])
@@ -287,7 +288,10 @@ def test_clinics_images_come_from_the_build_harbor_and_go_to_the_other_site() ->
     registry = read(clinic(), harbor=HARBOR_2_15).registry
     mirror, replication = registry.mirrors["from-build"], registry.replications["to-dr"]
     assert (mirror.pattern, mirror.into, mirror.replace_count) == ("{apps,services}/**", None, 0)
-    assert example(mirror) == ("apps/<path>", "apps/<path>")
+    assert registry.copies("harbor.test") == {
+        "from-build": ("build.test/apps/<path>", "harbor.test/apps/<path>"),
+        "to-dr": ("harbor.test/services/<path>", "dr.test/services/<path>"),
+    }
     assert mirror.one_at_a_time
     assert replication.harbors_trigger == "onPush"
     assert (replication.cron, replication.tags_pattern) == ("", "v*")

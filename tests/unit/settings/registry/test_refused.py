@@ -338,6 +338,11 @@ ROWS: list[tuple[str, dict[str, Any], str, str]] = [
      "only beside registry.api.url"),
     ("deleteContents of a name", {"deleteContents": ["A"]}, "registry.deleteContents[0]",
      "upper-case"),
+    ("deleteContents of a declared project", {"projects": {"p": {}}, "deleteContents": ["p"]},
+     "registry.deleteContents[0]", "Take registry.projects.p out in the same change"),
+    ("deleteContents of a declared cache", {
+        "proxyCaches": {"c": {"upstream": {"type": "ghcr"}}}, "deleteContents": ["old", "c"]},
+     "registry.deleteContents[1]", "Take registry.proxyCaches.c out"),
 ]  # fmt: skip
 
 
