@@ -12,6 +12,7 @@ import pytest
 from google.protobuf import struct_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
+from components.commands import UNKNOWN
 from tests.support.project import ROOT
 from tests.support.registry import CONFIG
 
@@ -78,3 +79,13 @@ def test_it_answers_with_one_sentence_for_each_error(process: subprocess.Popen[b
         with pytest.raises(grpc.RpcError) as refused:
             plugin.Create(provider_pb2.CreateRequest(urn=URN, properties=struct(name="apps")))
         assert refused.value.details() == "the provider sovereign-registry was not configured"
+
+
+def test_a_command_in_an_error_names_the_stack(process: subprocess.Popen[bytes]) -> None:
+    """An error that quotes the placeholder: each command in a message has it in place of a name."""
+    with grpc.insecure_channel(f"127.0.0.1:{port(process)}") as channel:
+        plugin: Any = provider_pb2_grpc.ResourceProviderStub(channel)
+        asked = provider_pb2.CheckRequest(urn=URN, news=struct(**{**CONFIG, UNKNOWN: "x"}))
+        with pytest.raises(grpc.RpcError) as refused:
+            plugin.CheckConfig(asked)
+        assert refused.value.details() == "the provider sovereign-registry has no input s"

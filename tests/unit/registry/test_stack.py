@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import urllib3
 
-from components.registry.component import Registry
+from components.registry import component
+from components.registry.errors import HarborError
 from sandbox.fake_harbor.server import FakeHarbor, Settings
 from tests.support.builders import context_of
 from tests.support.mocks import minted
-from tests.support.registry import ADMIN_PASSWORD
+from tests.support.registry import ADMIN_PASSWORD, Registry
 from tests.support.registry_stack import Stack
 from tests.unit.registry.test_component import SMALL, WIDE, logins, registry
 from tests.unit.settings.registry.test_estates import HARBOR_2_15, clinic, kestrel, prefecture
@@ -37,16 +38,16 @@ def stack(harbor: FakeHarbor) -> Stack:
 
 
 @pytest.fixture
-def program(sealing_certificate: str) -> Callable[..., Callable[[], Registry | None]]:
+def program(sealing_certificate: str) -> Callable[..., Callable[[], component.Registry | None]]:
     """A program with that section `registry`."""
 
-    def build(section: dict[str, Any], **sections: Any) -> Callable[[], Registry | None]:
+    def build(section: dict[str, Any], **sections: Any) -> Callable[[], component.Registry | None]:
         return lambda: registry(context_of(sealing_certificate), section, **sections)
 
     return build
 
 
-Program = Callable[..., Callable[[], Registry | None]]
+Program = Callable[..., Callable[[], component.Registry | None]]
 
 
 def logs_in(harbor: FakeHarbor, name: str, password: str) -> bool:
@@ -106,6 +107,20 @@ def test_all_of_it_can_be_taken_out_of_the_file_again(
     assert stack.did == []
     kinds = {kept.kind for kept in stack.state.values()}
     assert kinds <= {"Account", "Schedule", "Configuration"}
+
+
+def test_a_registry_that_a_person_made_read_only_is_opened_before_anything_else(
+    stack: Stack, program: Program
+) -> None:
+    person = Registry(stack.harbor)
+    person.ask("PUT", "/configurations", {"read_only": True})
+    with pytest.raises(HarborError, match=r"403 .*read-only mode .*`registry.system.readOnly: f"):
+        stack.up(program(SMALL))
+    assert stack.state == {}
+
+    stack.up(program({**SMALL, "system": {"readOnly": False}, "adopt": True}))
+    assert stack.did[0] == ("create", "registry-configuration-read-only")
+    assert person.ask("GET", "/configurations")["read_only"]["value"] is False
 
 
 def test_what_is_taken_out_of_the_file_is_deleted(stack: Stack, program: Program) -> None:
