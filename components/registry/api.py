@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
+from components import commands
 from components.registry.connection import Answer, Connection
 from components.registry.errors import (
     HarborDown,
@@ -426,7 +427,12 @@ class Harbor:
             header = _basic("admin", password)
             if self._proof(header) != 401:
                 return header
-        raise LoginRefused("admin", _not_of(self.logins.admin_secret))
+        # Only somebody who knows the password that Harbor has can help.
+        way = (
+            "If it was changed in Harbor, give this stack the one that Harbor has: "
+            f"`{commands.set_secret('harborAdminPassword')}`, then `{commands.run('up')}`"
+        )
+        raise LoginRefused("admin", f"{_not_of(self.logins.admin_secret)}. {way}")
 
     def _account_header(self) -> str:
         password = self._password("account")
@@ -438,7 +444,9 @@ class Harbor:
             login = self.ask_prefix() + self.logins.account
             if self._proof(_basic(login, password)) != 401:
                 return _basic(login, password)
-        raise LoginRefused(login, _not_of(self.logins.account_secret))
+        # admin sets it anew once a refresh has seen that it is another.
+        way = f"`{commands.run('up --refresh')}` sets it anew"
+        raise LoginRefused(login, f"{_not_of(self.logins.account_secret)}. {way}")
 
     def _proof(self, header: str) -> int:
         """200 for a person, 412 for a robot, 401 for a login that a healthy Harbor refuses."""
@@ -479,8 +487,9 @@ class Harbor:
         message = last_line(answer.body)
         if answer.status == 403 and "read only mode" in message:
             message = (
-                "Harbor is in read-only mode and refuses every change: say "
-                "`registry.system.readOnly: false` first, and everything else in a later run"
+                "Harbor is in read-only mode and refuses every change. With "
+                "`registry.system.readOnly: false` in the stack's file, `up` ends that mode before "
+                "it changes anything else"
             )
         for secret in list(self._shared.hidden):
             message = message.replace(secret, "<secret>")

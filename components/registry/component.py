@@ -99,6 +99,9 @@ class Registry(pulumi.ComponentResource):
         self.pull_prefixes = pull_prefixes(registry, prefix)
         self.login_urls = login_urls(registry, args.context.registry.url)
 
+        if registry.system.read_only is False:
+            # As admin, before the account too: a registry that is read-only refuses all else.
+            self._first = [self._read_only()]
         account = resources.Account(
             f"{name}-account",
             name=OWN_ROBOT,
@@ -433,12 +436,9 @@ class Registry(pulumi.ComponentResource):
     # ---- settings of Harbor as a whole ------------------------------------------------------
 
     def _configurations(self, registry: RegistrySettings) -> list[pulumi.Resource]:
-        """Those that everything else waits for: a registry that is read-only refuses all else."""
+        """Those that everything else waits for."""
         system, login = registry.system, registry.login
         first: list[pulumi.Resource] = []
-        if system.read_only is False:
-            first.append(self._read_only())
-            self._first = [*self._first, *first]
         first.append(
             resources.Configuration(
                 f"{self._name}-configuration-system",

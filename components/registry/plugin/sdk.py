@@ -33,6 +33,7 @@ from pulumi.runtime.proto import (
 )
 from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_TEXT
 
+from components.commands import for_stack
 from components.registry.kinds import KINDS
 from components.registry.kinds.base import UNKNOWN, HalfCreated, Tree, digest_name
 from components.registry.plugin.provider import Config, RegistryProvider, Warn
@@ -228,7 +229,7 @@ class _Servicer(ProviderServicer):
     """The SDK's server, with errors as one sentence and with a DiffConfig that answers."""
 
     async def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(_SDK.CheckConfig(self, request, context), context)
+        return await _told(_SDK.CheckConfig(self, request, context), request, context)
 
     async def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         """No input of the provider ever replaces it, and with it every resource."""
@@ -242,25 +243,25 @@ class _Servicer(ProviderServicer):
         return provider_pb2.DiffResponse(changes=some if changed else none, diffs=changed)
 
     async def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(_SDK.Configure(self, request, context), context)
+        return await _told(_SDK.Configure(self, request, context), request, context)
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(_SDK.Check(self, request, context), context)
+        return await _told(_SDK.Check(self, request, context), request, context)
 
     async def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(_SDK.Diff(self, request, context), context)
+        return await _told(_SDK.Diff(self, request, context), request, context)
 
     async def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(_SDK.Create(self, request, context), context)
+        return await _told(_SDK.Create(self, request, context), request, context)
 
     async def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(_SDK.Read(self, request, context), context)
+        return await _told(_SDK.Read(self, request, context), request, context)
 
     async def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(_SDK.Update(self, request, context), context)
+        return await _told(_SDK.Update(self, request, context), request, context)
 
     async def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return await _told(_SDK.Delete(self, request, context), context)
+        return await _told(_SDK.Delete(self, request, context), request, context)
 
     async def Attach(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Of an engine that uses a plugin which a person started (PULUMI_DEBUG_PROVIDERS)."""
@@ -269,19 +270,22 @@ class _Servicer(ProviderServicer):
         return empty_pb2.Empty()
 
 
-async def _told(answer: Coroutine[Any, Any, T], context: Any) -> T:
+async def _told(answer: Coroutine[Any, Any, T], request: Any, context: Any) -> T:
     """The answer; an exception becomes the call's error, in its own words."""
     try:
         return await answer
     except _InitFailed as error:
-        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
+        told = for_stack(str(error), _stack(request.urn))
+        error.detail.reasons[:] = [told]
+        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=told)
         status.details.add().Pack(error.detail)
         details = (("grpc-status-details-bin", status.SerializeToString()),)
-        await context.abort(grpc.StatusCode.UNKNOWN, str(error), details)
+        await context.abort(grpc.StatusCode.UNKNOWN, told, details)
     except grpc.aio.AbortError:
         raise
     except Exception as error:
-        await context.abort(grpc.StatusCode.UNKNOWN, str(error) or type(error).__name__)
+        told = for_stack(str(error) or type(error).__name__, _stack(request.urn))
+        await context.abort(grpc.StatusCode.UNKNOWN, told)
     raise AssertionError("abort raises")
 
 
@@ -337,6 +341,11 @@ def _with_the_engine(end: Callable[[], None]) -> None:
         while os.read(0, 4096):
             pass
     end()
+
+
+def _stack(urn: str) -> str | None:
+    """The stack that a URN names: urn:pulumi:<stack>::<project>::<type>::<name>."""
+    return urn.removeprefix("urn:pulumi:").partition("::")[0] or None
 
 
 def _kind(type_: str) -> str:

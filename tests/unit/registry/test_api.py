@@ -110,6 +110,19 @@ def test_a_wrong_password_is_never_anonymous(fake: FakeHarbor, registry: Registr
     assert "Wrong12345" not in str(raised.value)
 
 
+def test_a_refused_login_names_the_way_out(fake: FakeHarbor, registry: Registry) -> None:
+    wrong = Registry(fake)
+    wrong.connection.secrets["account", ACCOUNT_PASSWORD_KEY] = "Wrong12345"
+    with pytest.raises(LoginRefused, match="`pulumi up --refresh -s <stack>` sets it anew"):
+        client(wrong).post("/projects", {"project_name": "apps"})
+
+    wrong = Registry(fake)
+    wrong.connection.secrets["admin", ADMIN_PASSWORD_KEY] = "Wrong12345"
+    way = "`pulumi config set --secret harborAdminPassword -s <stack>`, then `pulumi up -s <stack>`"
+    with pytest.raises(LoginRefused, match=way):
+        client(wrong).get("/configurations", who="admin")
+
+
 def test_a_refused_login_is_not_tried_by_every_thread(fake: FakeHarbor) -> None:
     """Harbor takes 1.5 s for each refusal."""
     wrong = Registry(fake)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from components.registry.component import Registry as Declared
+from components.registry import component
+from components.registry.errors import HarborError
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor, Settings
 from tests.support.builders import context_of
@@ -38,16 +39,16 @@ def stack(harbor: FakeHarbor) -> Stack:
 
 
 @pytest.fixture
-def program(sealing_certificate: str) -> Callable[..., Callable[[], Declared | None]]:
+def program(sealing_certificate: str) -> Callable[..., Callable[[], component.Registry | None]]:
     """A program with that section `registry`."""
 
-    def build(section: dict[str, Any], **sections: Any) -> Callable[[], Declared | None]:
+    def build(section: dict[str, Any], **sections: Any) -> Callable[[], component.Registry | None]:
         return lambda: registry(context_of(sealing_certificate), section, **sections)
 
     return build
 
 
-Program = Callable[..., Callable[[], Declared | None]]
+Program = Callable[..., Callable[[], component.Registry | None]]
 
 
 def logs_in(harbor: FakeHarbor, name: str, password: str) -> bool:
@@ -107,6 +108,20 @@ def test_all_of_it_can_be_taken_out_of_the_file_again(
     assert stack.did == []
     kinds = {kept.kind for kept in stack.state.values()}
     assert kinds <= {"Account", "Schedule", "Configuration"}
+
+
+def test_a_registry_that_a_person_made_read_only_is_opened_before_anything_else(
+    stack: Stack, program: Program
+) -> None:
+    person = Registry(stack.harbor)
+    person.ask("PUT", "/configurations", {"read_only": True})
+    with pytest.raises(HarborError, match=r"403 .*read-only mode .*`registry.system.readOnly: f"):
+        stack.up(program(SMALL))
+    assert stack.state == {}
+
+    stack.up(program({**SMALL, "system": {"readOnly": False}, "adopt": True}))
+    assert stack.did[0] == ("create", "registry-configuration-read-only")
+    assert person.ask("GET", "/configurations")["read_only"]["value"] is False
 
 
 def test_what_is_taken_out_of_the_file_is_deleted(stack: Stack, program: Program) -> None:

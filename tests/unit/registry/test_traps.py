@@ -715,5 +715,5 @@ def test_trap_events_come_in_any_order(registry: Registry) -> None:
 
 def test_trap_read_only_refuses_all_else_and_one_sentence_says_so(registry: Registry) -> None:
     registry.ask("PUT", "/configurations", {"read_only": True})
-    with pytest.raises(REFUSED, match=r"`registry\.system\.readOnly: false` first"):
+    with pytest.raises(REFUSED, match=r"read-only mode .*`registry\.system\.readOnly: false`"):
         registry.create("Project", name="apps")
