@@ -404,10 +404,11 @@ class Registry(pulumi.ComponentResource):
     def _schedules(self, registry: RegistrySettings) -> None:
         schedules, trivy = registry.schedules, self._args.settings.trivy
         collection, purge = schedules.garbage_collection, schedules.audit_purge
-        for name, what, cron, parameters in (
-            ("garbage-collection", "garbageCollection", collection.cron, collection.parameters),
-            ("audit-purge", "auditPurge", purge.cron, purge.parameters),
-            ("scan-all", "scanAll", schedules.scan_all.cron(trivy), {}),
+        scans = schedules.scan_all
+        for name, what, cron, of in (
+            ("garbage-collection", "garbageCollection", collection.cron, collection),
+            ("audit-purge", "auditPurge", purge.cron, purge),
+            ("scan-all", "scanAll", scans.cron(trivy), scans),
         ):
             # Without a scanner Harbor does not even show the schedule of its scans (412).
             if what != "scanAll" or trivy.enabled:
@@ -416,7 +417,8 @@ class Registry(pulumi.ComponentResource):
                         f"{self._name}-schedule-{name}",
                         what=what,
                         cron=cron,
-                        parameters=parameters,
+                        parameters=of.parameters,
+                        unstated=of.unstated,
                         opts=self._options(),
                     )
                 )

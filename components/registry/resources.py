@@ -450,7 +450,8 @@ class Schedule(_Resource):
     """When a job of Harbor's runs. Removing it removes the schedule.
 
     `what`: garbageCollection, auditPurge or scanAll. `cron`: six fields, "" for never.
-    `parameters`: Harbor's, by its names; scanAll has none.
+    `parameters`: Harbor's, by its names; scanAll has none. `unstated`: "cron" and parameters that
+    are defaults, which change nothing that a person set in Harbor.
     """
 
     def __init__(
@@ -460,9 +461,15 @@ class Schedule(_Resource):
         what: str,
         cron: str,
         parameters: Mapping[str, Any] | None = None,
+        unstated: Sequence[str] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
-        inputs = {"what": what, "cron": cron, "parameters": dict(parameters or {})}
+        inputs = {
+            "what": what,
+            "cron": cron,
+            "parameters": dict(parameters or {}),
+            "unstated": list(unstated),
+        }
         super().__init__("Schedule", resource, inputs, opts)
 
 

@@ -39,7 +39,7 @@ class Direct(ToCluster):
 
 
 class Registry:
-    """A provider over a fake Harbor. `warnings`: what it showed to the user.
+    """A provider over a fake Harbor. `warnings`, `told`: what it showed to the user.
 
     `patience`: seconds that it waits for a Harbor that does not work.
     """
@@ -47,9 +47,12 @@ class Registry:
     def __init__(self, harbor: FakeHarbor, *, patience: float = 20, **config: Any) -> None:
         self.harbor = harbor
         self.warnings: list[str] = []
+        self.told: list[str] = []
         self.connection = Direct(namespace="harbor", api_url=harbor.url)
         self.provider = RegistryProvider(
-            lambda _urn, text: self.warnings.append(text), lambda _config: self.connection
+            lambda _urn, text: self.warnings.append(text),
+            lambda _config: self.connection,
+            lambda _urn, text: self.told.append(text),
         )
         self.provider.set_up({**CONFIG, **config})
         session = self.provider.session

@@ -69,6 +69,7 @@ class Stack:
     state: dict[str, Kept] = field(default_factory=dict[str, Kept])
     did: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     warnings: list[str] = field(default_factory=list[str])
+    told: list[str] = field(default_factory=list[str])
 
     def up(self, build: Callable[[], Any]) -> Engine:
         """Runs a program, and makes Harbor as it says. Raises what the plugin refuses."""
@@ -93,7 +94,7 @@ class Stack:
             if kept.deleted_with not in gone:
                 registry.delete(kept.kind, kept.outputs)
             self.did.append(("delete", name))
-        self.warnings = registry.warnings
+        self.warnings, self.told = registry.warnings, registry.told
         return engine
 
     def _bring(self, registry: Registry, resource: Registered) -> None:

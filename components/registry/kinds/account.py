@@ -15,6 +15,8 @@ from components.registry.kinds.base import Field, Kind, Session, Tree
 _WITHHELD: Final = ("user", "preheat-instance", "preheat-policy")
 """Resources of which it gets no rights. With user:create and user:update a robot makes an admin."""
 
+_DESCRIPTION: Final = "Sovereign Harbor: configures this registry"
+
 
 class Account(Kind):
     """`revision` changes with the password in the account's Secret. Output `ready`: whether the
@@ -76,17 +78,17 @@ class Account(Kind):
         session.harbor.delete(f"/robots/{stored['id']}", who="admin")
 
     def foreign(self, session: Session, stored: Tree, shown: Tree, inputs: Tree) -> str:
-        # Only an admin makes a system robot of that name, and only this program's readers know
-        # the name: it is one of a state that was lost.
-        del session, stored, shown, inputs
-        return ""
+        """The one of a state that was lost is known by its description."""
+        del session, shown, inputs
+        is_own = stored.get("description") == _DESCRIPTION
+        return "" if is_own else "somebody else made it, and its secret and rights would change"
 
     def expected(self, session: Session, inputs: Tree) -> Tree:
         return {"fullName": f"{session.harbor.prefix()}{inputs['name']}"}
 
     def _described(self, session: Session) -> Tree:
         return {
-            "description": "Sovereign Harbor: configures this registry",
+            "description": _DESCRIPTION,
             "disable": False,
             "permissions": self._rights(session),
         }

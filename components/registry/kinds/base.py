@@ -75,13 +75,14 @@ class Session:
     """What an operation works with.
 
     `adopt`: objects that differ from what is declared are taken. `delete_contents`: the projects
-    that may be deleted with what they hold. `warn`: shows a line to the user.
+    that may be deleted with what they hold. `warn`, `inform`: show a line to the user.
     """
 
     harbor: Harbor
     adopt: bool = False
     delete_contents: frozenset[str] = frozenset()
     warn: Callable[[str], None] = print
+    inform: Callable[[str], None] = print
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,12 @@ class Kind:
             if not self.equal(name, shown.get(name), self.fields[name].of_harbor)
         ]
         return ", ".join(f"{name} is {shown.get(name)!r}" for name in differing)
+
+    def left(self, stored: Tree, inputs: Tree) -> str:
+        """What stays as a person set it in an object that is taken, since the stack's file states
+        nothing of it: a sentence for the user, "" for nothing."""
+        del stored, inputs
+        return ""
 
     def expected(self, session: Session, inputs: Tree) -> Tree:
         """What a preview knows of `computed` before the object exists, without asking Harbor."""
@@ -356,6 +363,8 @@ class Kind:
                 f"{self.noun} {self.id_of(inputs)} exists in Harbor and is not as declared: "
                 f"{foreign}. `registry.adopt: true` changes it to what the stack's file says"
             )
+        if left := self.left(stored, inputs):
+            session.inform(left)
         return [name for name in sorted(self.secrets) if inputs.get(name) is not None]
 
     def _brought(

@@ -133,9 +133,9 @@ class Configuration(Kind):
         return refused
 
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
-        del known
         return {
             "part": inputs["part"],
+            "defaultsBefore": known.get("defaults") or {},
             "items": session.harbor.get(_PATH, who="admin") or {},
         }
 
@@ -158,7 +158,7 @@ class Configuration(Kind):
 
     def write(self, session: Session, stored: Tree, inputs: Tree, changed: Sequence[str]) -> None:
         items = _items(stored)
-        declared = {**self._of_defaults(items, inputs), **inputs["values"]}
+        declared = {**self._of_defaults(stored, inputs), **inputs["values"]}
         new = {
             item: value
             for item, value in declared.items()
@@ -175,13 +175,29 @@ class Configuration(Kind):
         else:
             self._write_system(session, items, new)
 
-    def _of_defaults(self, items: Tree, inputs: Tree) -> Tree:
-        """The items of `defaults` that nobody has changed in Harbor."""
+    def _of_defaults(self, stored: Tree, inputs: Tree) -> Tree:
+        """The items of `defaults` that nobody has changed in Harbor. One that was set before, and
+        is as in a new Harbor again, was set back by a person."""
+        items, before = _items(stored), stored["defaultsBefore"]
         return {
             item: value
             for item, value in inputs["defaults"].items()
-            if items.get(item) == DEFAULTS[item]
+            if items.get(item) == DEFAULTS[item] and before.get(item) != value
         }
+
+    def left(self, stored: Tree, inputs: Tree) -> str:
+        items = _items(stored)
+        others = {
+            item: items.get(item)
+            for item, value in inputs["defaults"].items()
+            if items.get(item) not in (DEFAULTS[item], value)
+        }
+        if not others:
+            return ""
+        return (
+            f"{_told(others)} stays as somebody set it in Harbor, since the stack's file does not "
+            "state it; `registry.system` changes it"
+        )
 
     def written(self, session: Session, stored: Tree, inputs: Tree) -> Tree:
         del session, stored

@@ -9,7 +9,16 @@ from typing import Any, ClassVar, Final, cast
 
 from components.registry.errors import HarborDown, HarborError, Refused
 from components.registry.kinds import checks
-from components.registry.kinds.base import UNKNOWN, Field, Kind, Session, Tree
+from components.registry.kinds.base import (
+    UNKNOWN,
+    Difference,
+    Field,
+    Kind,
+    Session,
+    Tree,
+    as_set,
+    rows,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +82,11 @@ def _parameters(value: Any) -> Any:
 
 class Schedule(Kind):
     """When a job of Harbor's runs. A schedule always exists: `cron` is "" while it is unset, and
-    Harbor's type of it (Daily, Custom) says nothing, since the cron is what runs."""
+    Harbor's type of it (Daily, Custom) says nothing, since the cron is what runs.
+
+    `unstated`: "cron" and names of parameters that are mere defaults. They are set where Harbor has
+    no schedule; one that a person set keeps them, also when this resource goes.
+    """
 
     name = "Schedule"
     noun = "schedule"
@@ -82,6 +95,9 @@ class Schedule(Kind):
         "what": Field(required=True, replaces=True, check=checks.one_of(*_JOBS)),
         "cron": Field(default="", of_harbor="", normal=_cron, check=checks.cron),
         "parameters": Field(default={}, of_harbor={}, normal=_parameters),
+        "unstated": Field(
+            default=[], of_harbor=[], normal=as_set, local=True, check=checks.distinct
+        ),
     }
 
     def id_of(self, inputs: Tree) -> str:
@@ -120,6 +136,48 @@ class Schedule(Kind):
             return differing
         return [name for name in differing if name != "parameters"]
 
+    def diff(self, outputs: Tree, inputs: Tree) -> Difference:
+        return super().diff(outputs, _with_what_is_left(outputs, inputs))
+
+    def preview(self, session: Session, inputs: Tree) -> Tree:
+        if UNKNOWN not in inputs.values():
+            inputs = self._taken(session, inputs)
+        return super().preview(session, inputs)
+
+    def create(self, session: Session, inputs: Tree) -> tuple[str, Tree]:
+        return super().create(session, self._taken(session, inputs))
+
+    def update(self, session: Session, outputs: Tree, inputs: Tree) -> Tree:
+        inputs = self.complete(inputs)
+        if inputs["unstated"]:
+            has = self._now(session, inputs, outputs)
+            # Of a creation that failed the state does not know the cron: nothing was set yet.
+            is_new = "cron" not in outputs and not has["cron"]
+            inputs = inputs if is_new else _with_what_is_left(has, inputs)
+        return super().update(session, outputs, inputs)
+
+    def _now(self, session: Session, inputs: Tree, known: Tree) -> Tree:
+        """The schedule as Harbor shows it; one that is unset is shown too."""
+        return self.shown(session, self.find(session, inputs, known) or inputs, known)
+
+    def _taken(self, session: Session, inputs: Tree) -> Tree:
+        """The inputs with what a person set and the stack's file does not state. It is told."""
+        inputs = self.complete(inputs)
+        if not inputs["unstated"]:
+            return inputs
+        has = self._now(session, inputs, {})
+        if not has["cron"]:
+            return inputs
+        left = _with_what_is_left(has, inputs)
+        names = [n for n in ("cron", "parameters") if not self.equal(n, left[n], inputs[n])]
+        if left["cron"] and names:
+            told = ", ".join(f"{name} is {left[name]!r}" for name in names)
+            session.inform(
+                f"schedule {inputs['what']} stays as somebody set it in Harbor where the stack's "
+                f"file states nothing: {told}. `registry.schedules.{inputs['what']}` changes it"
+            )
+        return left
+
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
         del known
         what = str(inputs["what"])
@@ -144,13 +202,39 @@ class Schedule(Kind):
         return {"what": what, "cron": schedule.get("cron") or "", "parameters": parameters}
 
     def write(self, session: Session, stored: Tree, inputs: Tree, changed: Sequence[str]) -> None:
-        del stored, changed
-        _put(session, str(inputs["what"]), str(inputs["cron"]), inputs["parameters"])
+        del stored
+        if set(changed) - {"unstated"}:
+            _put(session, str(inputs["what"]), str(inputs["cron"]), inputs["parameters"])
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
-        del known
-        if stored.get("schedule"):
+        if stored.get("schedule") and "cron" not in rows(known.get("unstated")):
             _put(session, stored["what"], "", {})
+
+
+def _with_what_is_left(has: Tree, inputs: Tree) -> Tree:
+    """The inputs with what is `unstated` as Harbor has it. Pure.
+
+    `has`: the schedule as Harbor has it, or the outputs of the state. One that a person removed
+    stays so, unless the file states anything of it.
+    """
+    unstated, cron = set(rows(inputs.get("unstated"))), has.get("cron")
+    declared: Any = inputs.get("parameters") or {}
+    stored: Tree = has.get("parameters") or {}
+    if not unstated or cron is None or declared is UNKNOWN:
+        return inputs
+    parameters = cast("Tree", declared)
+    is_all_unstated = unstated >= {"cron", *parameters}
+    if not cron:
+        return {**inputs, "cron": ""} if is_all_unstated else inputs
+    kept = {
+        name: stored.get(name, value) if name in unstated else value
+        for name, value in parameters.items()
+    }
+    return {
+        **inputs,
+        "cron": cron if "cron" in unstated else inputs.get("cron"),
+        "parameters": stored if is_all_unstated else kept,
+    }
 
 
 def _put(session: Session, what: str, cron: str, parameters: Tree) -> None:

@@ -11,7 +11,7 @@ from components.registry.plugin.provider import RegistryProvider
 
 def main() -> None:
     gc.freeze()  # Imported modules stay.
-    sdk.serve(RegistryProvider, sys.argv[1:])
+    sdk.serve(lambda warn, inform: RegistryProvider(warn, inform=inform), sys.argv[1:])
 
 
 if __name__ == "__main__":

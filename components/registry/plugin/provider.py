@@ -84,10 +84,17 @@ class RegistryProvider:
     """Answers the engine. Methods may be called by several threads at once.
 
     They raise HarborError, Refused and HalfCreated. `connect`: how Harbor is reached, for tests.
+    `inform`: shows a line that is no warning; `warn` when not given.
     """
 
-    def __init__(self, warn: Warn, connect: Callable[[Config], Connection] | None = None) -> None:
+    def __init__(
+        self,
+        warn: Warn,
+        connect: Callable[[Config], Connection] | None = None,
+        inform: Warn | None = None,
+    ) -> None:
         self._warn = warn
+        self._inform = inform or warn
         self._connect = connect or _to_cluster
         self.session: Session | None = None
         self._said: set[str] = set()
@@ -162,7 +169,10 @@ class RegistryProvider:
         def warn(text: str) -> None:
             self._warn(urn, text)
 
-        return replace(self.session, warn=warn)
+        def inform(text: str) -> None:
+            self._inform(urn, text)
+
+        return replace(self.session, warn=warn, inform=inform)
 
     def _warn_once(self, text: str) -> None:
         with self._lock:

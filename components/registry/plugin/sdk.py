@@ -289,28 +289,30 @@ async def _told(answer: Coroutine[Any, Any, T], request: Any, context: Any) -> T
     raise AssertionError("abort raises")
 
 
-def engine_log(address: str) -> Warn:
-    """A function that shows a warning by the engine, whose address that is.
+def engine_log(address: str) -> tuple[Warn, Warn]:
+    """Functions that show a warning, and an information, by the engine, whose address that is.
 
     What a plugin prints is not shown.
     """
     channel = grpc.insecure_channel(address, options=_GRPC_CHANNEL_OPTIONS)
     engine: Any = engine_pb2_grpc.EngineStub(channel)
 
-    def warn(urn: str, text: str) -> None:
-        with suppress(grpc.RpcError):
-            engine.Log(
-                engine_pb2.LogRequest(severity=engine_pb2.WARNING, urn=urn, message=text), timeout=5
-            )
+    def shows(severity: Any) -> Warn:
+        def show(urn: str, text: str) -> None:
+            request = engine_pb2.LogRequest(severity=severity, urn=urn, message=text)
+            with suppress(grpc.RpcError):
+                engine.Log(request, timeout=5)
 
-    return warn
+        return show
+
+    return shows(engine_pb2.WARNING), shows(engine_pb2.INFO)
 
 
-def serve(make: Callable[[Warn], RegistryProvider], arguments: list[str]) -> None:
+def serve(make: Callable[[Warn, Warn], RegistryProvider], arguments: list[str]) -> None:
     """Prints the port and serves until the engine interrupts this process or is gone."""
     addresses = [argument for argument in arguments if not argument.startswith("-")]
     address = addresses[-1] if addresses else ""
-    registry = make(engine_log(address) if address else lambda _urn, _text: None)
+    registry = make(*(engine_log(address) if address else (_silent, _silent)))
 
     def end() -> None:
         registry.close()
@@ -333,6 +335,11 @@ def serve(make: Callable[[Warn], RegistryProvider], arguments: list[str]) -> Non
     if stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
         threading.Thread(target=_with_the_engine, args=(end,), daemon=True).start()
     asyncio.run(run())
+
+
+def _silent(urn: str, text: str) -> None:
+    """There is no engine to show it."""
+    del urn, text
 
 
 def _with_the_engine(end: Callable[[], None]) -> None:

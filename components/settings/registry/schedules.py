@@ -53,6 +53,16 @@ class GarbageCollectionSettings(Section):
         """Harbor's parameters of the job."""
         return {"delete_untagged": self.delete_untagged, "workers": self.workers}
 
+    @property
+    def unstated(self) -> tuple[str, ...]:
+        """What the stack's file does not state: cron, and Harbor's parameters."""
+        theirs = {"schedule": "cron"}
+        return tuple(
+            theirs.get(name, name)
+            for name in type(self).model_fields
+            if name not in self.model_fields_set
+        )
+
 
 class AuditPurgeSettings(Section):
     """Old entries of the audit log are deleted."""
@@ -85,6 +95,18 @@ class AuditPurgeSettings(Section):
             "dry_run": False,
         }
 
+    @property
+    def unstated(self) -> tuple[str, ...]:
+        """What the stack's file does not state: cron, and Harbor's parameters."""
+        theirs = {
+            "schedule": "cron",
+            "keep_days": "audit_retention_hour",
+            "events": "include_event_types",
+        }
+        left = [theirs[name] for name in theirs if name not in self.model_fields_set]
+        # No line states whether it is a dry run; a section that states anything is meant.
+        return (*left, "dry_run") if len(left) == len(theirs) else tuple(left)
+
     @model_validator(mode="after")
     def _deletes_something(self) -> Self:
         if not self.events:
@@ -106,6 +128,16 @@ class ScanAllSettings(Section):
         """Harbor's six fields; "" for never. Without a scanner Harbor has no such schedule: it
         answers 412."""
         return six_fields(self.schedule or "daily") if trivy.enabled else ""
+
+    @property
+    def parameters(self) -> dict[str, bool | int | str]:
+        """Harbor's parameters of the job: it knows none."""
+        return {}
+
+    @property
+    def unstated(self) -> tuple[str, ...]:
+        """What the stack's file does not state: cron."""
+        return ("cron",) if self.schedule is None else ()
 
 
 class SchedulesSettings(Section):

@@ -592,6 +592,32 @@ def test_schedules_are_set_without_a_word_of_the_file(engine: Engine, build: Bui
     }
 
 
+def test_what_the_file_states_of_a_schedule_is_told_from_its_defaults(
+    engine: Engine, build: Build
+) -> None:
+    section = {
+        "schedules": {
+            "garbageCollection": {"deleteUntagged": True},
+            "auditPurge": {"keepDays": 90},
+            "scanAll": {"schedule": "weekly"},
+        }
+    }
+    build(registry, section)
+    unstated = {each["what"]: each["unstated"] for each in engine.all(f"{KIND}Schedule")}
+    assert unstated == {
+        "garbageCollection": ["cron", "workers"],
+        "auditPurge": ["cron", "include_event_types"],
+        "scanAll": [],
+    }
+    build(registry, {})
+    unstated = {each["what"]: each["unstated"] for each in engine.all(f"{KIND}Schedule")}
+    assert unstated == {
+        "garbageCollection": ["cron", "delete_untagged", "workers"],
+        "auditPurge": ["cron", "audit_retention_hour", "include_event_types", "dry_run"],
+        "scanAll": ["cron"],
+    }
+
+
 def test_nothing_is_said_of_scans_where_nothing_scans(engine: Engine, build: Build) -> None:
     build(registry, {"projects": {"apps": {}}}, trivy={"enabled": False})
     assert "scanAll" not in {each["what"] for each in engine.all(f"{KIND}Schedule")}

@@ -12,7 +12,7 @@ from components.registry.kinds.base import UNKNOWN
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
-from tests.support.registry import ADMIN_PASSWORD, Registry
+from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
 
 PULL = [{"kind": "project", "namespace": "apps", "access": ["repository:pull"]}]
 
@@ -379,3 +379,142 @@ def test_a_prefix_that_harbor_does_not_have_is_no_login(registry: Registry) -> N
             secret="Secret12345",
             prefix="robot$",
         )
+
+
+# ---- Defaults that the stack's file does not state -----------------------------------------------
+
+GC = "/system/gc/schedule"
+COLLECTION: dict[str, Any] = {
+    "what": "garbageCollection",
+    "cron": "0 0 0 * * 0",
+    "parameters": {"delete_untagged": False, "workers": 1},
+    "unstated": ["cron", "delete_untagged", "workers"],
+}
+
+
+def collects(registry: Registry, cron: str, **parameters: Any) -> None:
+    """A person sets the garbage collection; "" removes it."""
+    schedule = {"type": "Custom" if cron else "None", "cron": cron}
+    registry.ask("PUT", GC, {"schedule": schedule, "parameters": parameters})
+
+
+def cron_of(registry: Registry) -> str:
+    return (registry.ask("GET", GC) or {"schedule": {"cron": ""}})["schedule"]["cron"]
+
+
+def test_a_default_is_set_where_harbor_has_nothing(registry: Registry) -> None:
+    outputs = registry.create("Schedule", **COLLECTION)
+    assert cron_of(registry) == COLLECTION["cron"]
+    assert registry.told == []
+    assert registry.changed("Schedule", outputs, **COLLECTION) == ()
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_a_default_never_changes_nor_refuses_what_a_person_set(
+    fake: FakeHarbor, registry: Registry, *, adopt: bool
+) -> None:
+    collects(registry, "0 0 5 * * *", delete_untagged=True, workers=3)
+    stored = registry.ask("GET", GC)
+    taking = Registry(fake, adopt=adopt)
+
+    taking.preview("Schedule", **COLLECTION)
+    (told,) = taking.told
+    assert "garbageCollection stays as somebody set it" in told and "0 0 5 * * *" in told
+    outputs = taking.create("Schedule", **COLLECTION)
+    assert taking.told == [told, told]  # the preview's, and that of `up`
+
+    assert taking.warnings == []
+    assert registry.ask("GET", GC) == stored
+    assert taking.changed("Schedule", outputs, **COLLECTION) == ()
+    refreshed = registry.read("Schedule", "garbageCollection", outputs)
+    assert refreshed == outputs
+    registry.delete("Schedule", outputs)
+    assert registry.ask("GET", GC) == stored
+
+
+@pytest.mark.parametrize("cron", ["0 0 5 * * *", ""])
+def test_a_default_that_a_person_changes_later_stays_changed(registry: Registry, cron: str) -> None:
+    outputs = registry.create("Schedule", **COLLECTION)
+    collects(registry, cron, delete_untagged=True, workers=3)
+    refreshed = registry.read("Schedule", "garbageCollection", outputs)
+    assert refreshed is not None and refreshed["cron"] == cron
+    assert registry.changed("Schedule", refreshed, **COLLECTION) == ()
+    registry.update("Schedule", refreshed, **COLLECTION)
+    assert cron_of(registry) == cron
+
+
+def test_only_what_the_file_states_of_a_schedule_is_compared(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    stated = {
+        **COLLECTION,
+        "parameters": {"delete_untagged": False, "workers": 4},
+        "unstated": ["cron", "delete_untagged"],
+    }
+    collects(registry, "0 0 5 * * *", delete_untagged=True, workers=3)
+    with pytest.raises(Refused, match=r"parameters is .*'workers': 3.*registry\.adopt"):
+        registry.create("Schedule", **stated)
+    outputs = Registry(fake, adopt=True).create("Schedule", **stated)
+    assert cron_of(registry) == outputs["cron"] == "0 0 5 * * *"
+    assert outputs["parameters"] == {"delete_untagged": True, "workers": 4}
+    assert registry.changed("Schedule", outputs, **stated) == ()
+
+    # What the file states needs a schedule.
+    collects(registry, "")
+    refreshed = registry.read("Schedule", "garbageCollection", outputs)
+    assert refreshed is not None
+    assert "cron" in registry.changed("Schedule", refreshed, **stated)
+    registry.update("Schedule", refreshed, **stated)
+    assert cron_of(registry) == COLLECTION["cron"]
+
+
+def test_a_half_set_default_is_set_by_the_next_run(registry: Registry) -> None:
+    half = {"harborId": None, "what": "garbageCollection"}
+    assert "cron" in registry.changed("Schedule", half, **COLLECTION)
+    registry.update("Schedule", half, **COLLECTION)
+    assert cron_of(registry) == COLLECTION["cron"]
+
+
+def test_a_default_of_the_settings_leaves_what_a_person_chose(registry: Registry) -> None:
+    inputs = {"part": "system", "values": {}, "defaults": {"session_timeout": 30}}
+    registry.ask("PUT", "/configurations", {"session_timeout": 90})
+    registry.create("Configuration", **inputs)
+    (told,) = registry.told
+    assert "session_timeout=90 stays as somebody set it" in told
+    assert registry.ask("GET", "/configurations")["session_timeout"]["value"] == 90
+
+
+def test_a_default_of_the_settings_that_a_person_takes_back_stays_so(registry: Registry) -> None:
+    inputs: dict[str, Any] = {
+        "part": "system",
+        "defaults": {"project_creation_restriction": "adminonly"},
+    }
+    outputs = registry.create("Configuration", **inputs)
+    registry.ask("PUT", "/configurations", {"project_creation_restriction": "everyone"})
+    registry.update("Configuration", outputs, **inputs, values={"session_timeout": 30})
+    items = registry.ask("GET", "/configurations")
+    assert items["session_timeout"]["value"] == 30
+    assert items["project_creation_restriction"]["value"] == "everyone"
+
+
+def test_a_robot_of_the_accounts_name_keeps_its_secret(fake: FakeHarbor) -> None:
+    registry = Registry(fake)
+    body = {
+        "name": ACCOUNT,
+        "level": "system",
+        "duration": -1,
+        "description": "theirs",
+        "permissions": [
+            {
+                "kind": "system",
+                "namespace": "/",
+                "access": [{"resource": "project", "action": "list"}],
+            }
+        ],
+    }
+    secret = registry.ask("POST", "/robots", body)["secret"]
+    for attempt in (registry.preview, registry.create):
+        with pytest.raises(Refused, match=r"account sovereign exists .*somebody else made it"):
+            attempt("Account", name=ACCOUNT)
+    assert registry.api.accepts(f"robot${ACCOUNT}", secret)
+    assert Registry(fake, adopt=True).create("Account", name=ACCOUNT)["ready"]

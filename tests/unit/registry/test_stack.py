@@ -11,7 +11,7 @@ import pytest
 import urllib3
 
 from components.registry import component
-from components.registry.errors import HarborError
+from components.registry.errors import HarborError, Refused
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor, Settings
 from tests.support.builders import context_of
@@ -324,3 +324,78 @@ def test_a_changed_prefix_reaches_robots_and_logins_in_the_same_up(
     assert stack.state[robot].outputs["fullName"] == "bot$apps+ci"
     stack.up(program(with_prefix(None)))
     assert stack.did == []
+
+
+# ---- A Harbor that people have set up already ----------------------------------------------------
+
+
+def set_up_by_a_person(harbor: FakeHarbor) -> dict[str, Any]:
+    """What a person set, as Harbor shows it."""
+    person = Registry(harbor)
+    schedule = {"type": "Custom", "cron": "0 30 2 * * *"}
+    for path, parameters in (
+        ("/system/gc/schedule", {"delete_untagged": True, "workers": 5}),
+        (
+            "/system/purgeaudit/schedule",
+            {"audit_retention_hour": 48, "include_event_types": "pull_artifact", "dry_run": True},
+        ),
+        ("/system/scanAll/schedule", {}),
+    ):
+        person.ask("PUT", path, {"schedule": schedule, "parameters": parameters})
+    settings = {"session_timeout": 90, "robot_name_prefix": "site$", "storage_per_project": 1024}
+    person.ask("PUT", "/configurations", settings)
+    person.ask("PUT", "/system/CVEAllowlist", {"items": [{"cve_id": "CVE-1"}]})
+    return of_a_person(harbor)
+
+
+def of_a_person(harbor: FakeHarbor) -> dict[str, Any]:
+    person = Registry(harbor)
+    shown = {
+        path: person.ask("GET", path)
+        for path in (
+            "/system/gc/schedule",
+            "/system/purgeaudit/schedule",
+            "/system/scanAll/schedule",
+            "/system/CVEAllowlist",
+        )
+    }
+    items = person.ask("GET", "/configurations")
+    kept = {key: item.get("value") for key, item in items.items()}
+    return {**shown, "items": {**kept, "project_creation_restriction": ""}}
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_a_harbor_that_people_set_up_keeps_what_the_file_does_not_state(
+    stack: Stack, program: Program, *, adopt: bool
+) -> None:
+    before = set_up_by_a_person(stack.harbor)
+    section = {**rotated(), "adopt": adopt}
+
+    stack.up(program(section))
+    assert of_a_person(stack.harbor) == before
+    assert stack.state["registry-robot-apps/ci"].outputs["fullName"] == "site$apps+ci"
+    assert len(stack.told) == 3 and stack.warnings == []
+    stack.up(program(section))
+    assert (stack.did, stack.told) == ([], [])
+
+    stated = {"schedules": {"garbageCollection": {"workers": 2}}, **section}
+    if not adopt:
+        fresh = Stack(stack.harbor)
+        with pytest.raises(Refused, match="schedule garbageCollection exists"):
+            fresh.up(program(stated))
+    stack.up(program(stated))
+    gc = of_a_person(stack.harbor)["/system/gc/schedule"]
+    assert gc["schedule"]["cron"] == "0 30 2 * * *"
+    assert gc["job_parameters"] == '{"delete_untagged":true,"workers":2}'
+    stack.up(program(stated))
+    assert stack.did == []
+
+
+def test_a_new_harbor_gets_the_defaults(stack: Stack, program: Program) -> None:
+    stack.up(program({}))
+    shown = of_a_person(stack.harbor)
+    for path in ("/system/gc/schedule", "/system/purgeaudit/schedule", "/system/scanAll/schedule"):
+        assert shown[path]["schedule"]["cron"]
+    items = Registry(stack.harbor).ask("GET", "/configurations")
+    assert items["project_creation_restriction"]["value"] == "adminonly"
+    assert stack.told == []
