@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from components.registry.api import segment
-from components.registry.errors import Refused
+from components.registry.errors import HarborError, Refused
 from components.registry.kinds import checks
 from components.registry.kinds.base import Field, Kind, Session, Tree
 
@@ -69,9 +69,25 @@ class Member(Kind):
             else {"member_group": {"group_name": inputs["name"], "group_type": inputs["groupType"]}}
         )
         body = {"role_id": ROLES[inputs["role"]], **who}
-        return dict(
-            session.harbor.created(_path(inputs), body, lambda: self.find(session, inputs, {}))
-        )
+        try:
+            made = session.harbor.created(
+                _path(inputs), body, lambda: self.find(session, inputs, {})
+            )
+        except HarborError as error:
+            # Said of the person or group; a project that is missing is "project … not found".
+            if error.status != 404 or str(inputs["name"]) not in error.message:
+                raise
+            why = (
+                "Harbor knows a person only after the first login: let the person log in once"
+                if inputs["kind"] == "user"
+                else "Harbor makes a group by its name only while people log in by OpenID Connect: "
+                "set registry.login, or leave the group out"
+            )
+            raise Refused(
+                f"member {inputs['kind']} {inputs['name']} of project {inputs['project']}: {why} "
+                f"({error})"
+            ) from None
+        return dict(made)
 
     def write(self, session: Session, stored: Tree, inputs: Tree, changed: Sequence[str]) -> None:
         if "role" in changed:

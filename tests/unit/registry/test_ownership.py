@@ -155,6 +155,20 @@ def test_an_endpoint_that_harbor_does_not_reach_is_named(
             attempt()
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("group", "set registry.login, or leave the group out"), ("user", "let the person log in")],
+)
+def test_a_member_that_harbor_cannot_know_is_named(
+    kind: str, words: str, registry: Registry
+) -> None:
+    """It answers only `devs not found: not supported`."""
+    project(registry)
+    member = {"project": "apps", "kind": kind, "name": "devs", "role": "developer"}
+    with pytest.raises(Refused, match=f"member {kind} devs of project apps: .*{words}"):
+        registry.create("Member", **member)
+
+
 def test_a_value_that_harbor_ignores_is_told(registry: Registry) -> None:
     """2.14 does not know the key, and answers 201."""
     with pytest.raises(Exception, match="does not show it: caCertificate is ''"):
