@@ -38,13 +38,22 @@ def consequences(plan: Plan) -> tuple[str, ...]:
         for change in plan.changes
         if change.type == f"{PREFIX}Project" and change.act == "delete"
     }
-    said = list(_contents(plan, leaving))
+    emptied = {
+        name
+        for change in plan.changes
+        if change.type == PROVIDER
+        for name in _names(change.inputs.get("deleteContents")) & leaving
+    }
+    said = [f"**Project `{name}` is deleted with all its images.**" for name in sorted(emptied)]
+    said += _idle(plan, leaving)
     for change in sorted(plan.changes, key=lambda each: each.name):
         kind = change.type.removeprefix(PREFIX) if _is_of_harbor(change) else ""
         say = _KINDS.get(kind)
         if kind in _GO_WITH_PROJECT and change.act == "delete":
             # It is deleted with its project, or stays with one that holds images.
             say = None if change.had.get("project") in leaving else say
+        if kind == "Project" and change.act == "delete" and change.had.get("name") in emptied:
+            say = None
         if say is not None and change.act != "same":
             before = {} if change.act == "create" else change.had
             after = {} if change.act == "delete" else {**change.inputs, **_new_secrets(change)}
@@ -52,20 +61,16 @@ def consequences(plan: Plan) -> tuple[str, ...]:
     return tuple(sorted(said, key=lambda sentence: not sentence.startswith("**")))
 
 
-def _contents(plan: Plan, leaving: Set[str]) -> Iterator[str]:
-    """Which projects are deleted with their images, and which named ones are not."""
+def _idle(plan: Plan, leaving: Set[str]) -> Iterator[str]:
+    """The projects that are named for deletion in this change, and not deleted by it."""
     for change in plan.changes:
-        if change.type != PROVIDER:
-            continue
-        named = _names(change.inputs.get("deleteContents"))
-        for project in sorted(named & leaving):
-            yield f"**Project `{project}` is deleted with all its images.**"
-        idle = named - leaving - _names(change.had.get("deleteContents"))
-        if idle:
-            yield (
-                f"`registry.deleteContents` names {_listed(sorted(idle))}, which this change does "
-                "not delete: no such project leaves the stack's file with it."
-            )
+        if change.type == PROVIDER:
+            new, old = (_names(of.get("deleteContents")) for of in (change.inputs, change.had))
+            if idle := new - old - leaving:
+                yield (
+                    f"`registry.deleteContents` names {_listed(sorted(idle))}, which this change "
+                    "does not delete: no such project leaves the stack's file with it."
+                )
 
 
 def _names(encoded: Any) -> Set[str]:

@@ -86,6 +86,15 @@ def replications_fit_their_registry(*, registry: RegistrySettings) -> Iterator[P
         path: Path = ("registry", kind, name)
         replication = registry.mirrors[name] if kind == "mirrors" else registry.replications[name]
         reads = isinstance(replication, MirrorSettings) or replication.direction == "pull"
+        for index, repository in enumerate(replication.repositories):
+            # Harbor has no such repository, and the whole run fails.
+            host, slash, rest = repository.partition("/")
+            if slash and host == endpoint.host and reads:
+                yield Problem(
+                    path=(*path, "repositories", index),
+                    reason=f"without the host: {host} is that of the registry already",
+                    example=rest,
+                )
         if (problem := check_against(replication, endpoint.type, reads=reads)) is not None:
             below, reason, example = problem
             yield Problem(path=(*path, *below), reason=reason, example=example)

@@ -11,11 +11,11 @@ def hints(registry: RegistrySettings, today: dt.date) -> Iterator[str]:
     if not registry.enabled:
         return
     if registry.delete_contents:
+        named = ", ".join(dict.fromkeys(registry.delete_contents))
         yield (
-            f"registry.deleteContents names {', '.join(registry.delete_contents)}: the `up` that "
-            "takes such a project out of the stack deletes its images. Nothing happens to a "
-            "project that an earlier `up` left in Harbor, nor to a name that no project has. Take "
-            "the list out after that `up`"
+            f"registry.deleteContents names {named}: the `up` that takes such a project out of "
+            "the stack deletes its images. Nothing happens to a project that an earlier `up` left "
+            "in Harbor, nor to a name that no project has. Take the list out after that `up`"
         )
     for name, project in registry.projects.items():
         retention = project.retention

@@ -163,6 +163,14 @@ class _Replication(Section):
 
     def _check_path(self, repository: str, index: int) -> None:
         parts = repository.split("/")
+        name, mark, _ = repository.partition("@" if "@" in repository else ":")
+        if mark:
+            refuse(
+                f"without `{mark}`: a repository is named without tag and digest. tags and "
+                "excludeTags choose among its tags",
+                at=("repositories", index),
+                example=name,
+            )
         if self.replace_count == FLATTEN and "**" in parts:
             refuse(
                 "without ** where keepPath is false: images of two folders would get one name. "
@@ -187,7 +195,7 @@ def check_against(
     """
     if kind == "github-ghcr" and reads:
         if not replication.repositories:
-            return ("repositories",), _GHCR, "<owner>/<image>"
+            return ("repositories", 0), _GHCR, "<owner>/<image>"
         for index, repository in enumerate(replication.repositories):
             if not all(map(patterns.is_literal, patterns.expanded(repository))):
                 return ("repositories", index), _GHCR, "<owner>/{<image>,<image>}"

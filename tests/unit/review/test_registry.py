@@ -270,7 +270,7 @@ def contents(before: str, after: str) -> dict[str, Any]:
 def test_a_project_that_is_deleted_with_its_images_is_told_first() -> None:
     gone = step("delete", f"{KIND}Project", "p", project())
     told = registry.consequences(read(contents("[]", '["apps"]'), gone))
-    assert told[0] == "**Project `apps` is deleted with all its images.**"
+    assert told == ("**Project `apps` is deleted with all its images.**",)
 
 
 def test_a_name_in_delete_contents_that_deletes_nothing_is_told() -> None:
