@@ -29,6 +29,8 @@ def consequences(plan: Plan) -> tuple[str, ...]:
     """
     if any(change.type == RELEASE and change.act == "create" for change in plan.changes):
         return ()
+    if any(change.inputs.get("keepEverything") == "true" for change in plan.changes):
+        return tuple(_switched_off(plan))
     said: list[str] = []
     for change in sorted(plan.changes, key=lambda each: each.name):
         say = _KINDS.get(change.type.removeprefix(PREFIX)) if _is_of_harbor(change) else None
@@ -37,6 +39,16 @@ def consequences(plan: Plan) -> tuple[str, ...]:
             after = {} if change.act == "delete" else {**change.inputs, **_new_secrets(change)}
             said += say(before, after)
     return tuple(sorted(said, key=lambda sentence: not sentence.startswith("**")))
+
+
+def _switched_off(plan: Plan) -> Iterator[str]:
+    """With `registry.enabled: false` the provider keeps what the engine asks it to delete."""
+    if any(_is_of_harbor(change) and change.act == "delete" for change in plan.changes):
+        yield (
+            "Harbor is no longer configured by this stack (`registry.enabled: false`): all that "
+            "it shows as deleted there stays as it is. Logins of robots that it sealed into "
+            "namespaces are removed there."
+        )
 
 
 def _new_secrets(change: Change) -> dict[str, Any]:
