@@ -33,6 +33,8 @@ def consequences(plan: Plan) -> tuple[str, ...]:
     """
     if any(change.type == RELEASE and change.act == "create" for change in plan.changes):
         return ()
+    if any(change.inputs.get("keepEverything") == "true" for change in plan.changes):
+        return tuple(_switched_off(plan))
     leaving = {
         str(change.had.get("name"))
         for change in plan.changes
@@ -77,6 +79,16 @@ def _names(encoded: Any) -> Set[str]:
     """Names in an input of the provider, which is JSON."""
     names = json.loads(encoded) if isinstance(encoded, str) else encoded
     return {str(name) for name in names} if isinstance(names, list) else set()
+
+
+def _switched_off(plan: Plan) -> Iterator[str]:
+    """With `registry.enabled: false` the provider keeps what the engine asks it to delete."""
+    if any(_is_of_harbor(change) and change.act == "delete" for change in plan.changes):
+        yield (
+            "Harbor is no longer configured by this stack (`registry.enabled: false`): all that "
+            "it shows as deleted there stays as it is. Logins of robots that it sealed into "
+            "namespaces are removed there."
+        )
 
 
 def _new_secrets(change: Change) -> dict[str, Any]:

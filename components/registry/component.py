@@ -613,14 +613,19 @@ def _provider(name: str, settings: Settings) -> resources.Provider:
         robot_prefix=registry.system.prefix,
         adopt=registry.adopt,
         delete_contents=registry.delete_contents,
+        keep_everything=not registry.enabled,
     )
 
 
 def create(
     config: StackConfig, context: Context, harbor: HarborRegistry, credentials: Credentials
 ) -> Registry | None:
-    """What the section `registry` declares; None where it is not enabled."""
+    """What the section `registry` declares; None where it is not enabled.
+
+    The provider stays then: the engine asks it to delete what an earlier run made, and it keeps it.
+    """
     if not config.settings.registry.enabled:
+        _provider("registry", config.settings)
         return None
     args = RegistryArgs(
         settings=config.settings,

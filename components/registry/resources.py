@@ -25,7 +25,8 @@ class Provider(pulumi.ProviderResource):
     `admin_secret`: Secret with HARBOR_ADMIN_PASSWORD. `account`: short name of the program's own
     system robot, `account_secret`: Secret with its `password`. `robot_prefix`: Harbor's
     robot_name_prefix. `adopt`: objects that differ are taken. `delete_contents`: projects that may
-    be deleted with what they hold.
+    be deleted with what they hold. `keep_everything`: deleting a resource of this provider leaves
+    its object in Harbor.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Provider(pulumi.ProviderResource):
         robot_prefix: pulumi.Input[str] = "robot$",
         adopt: bool = False,
         delete_contents: Sequence[str] = (),
+        keep_everything: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         # Inputs of a provider are texts; the others are written in JSON.
@@ -58,6 +60,7 @@ class Provider(pulumi.ProviderResource):
             "robotPrefix": robot_prefix,
             "adopt": pulumi.Output.json_dumps(adopt),
             "deleteContents": pulumi.Output.json_dumps(list(delete_contents)),
+            "keepEverything": pulumi.Output.json_dumps(keep_everything),
         }
         super().__init__(PACKAGE, name, inputs, opts)
 

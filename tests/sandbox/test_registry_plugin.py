@@ -31,11 +31,12 @@ from components.registry import resources as registry
 declared = json.loads(Path("declared.json").read_text())
 provider = registry.Provider("registry", **declared["provider"])
 by_provider = pulumi.ResourceOptions(provider=provider)
-account = registry.Account("account", name={ACCOUNT!r}, revision="1", opts=by_provider)
 made = []
+if declared["account"]:
+    made.append(registry.Account("account", name={ACCOUNT!r}, revision="1", opts=by_provider))
 for kind, objects in declared["objects"].items():
     for name, inputs in objects.items():
-        options = pulumi.ResourceOptions(provider=provider, depends_on=[account, *made])
+        options = pulumi.ResourceOptions(provider=provider, depends_on=[*made])
         made.append(getattr(registry, kind)(name, opts=options, **inputs))
 pulumi.export("robots", [r.full_name for r in made if isinstance(r, registry.Robot)])
 """
@@ -137,6 +138,30 @@ def test_a_registry_is_made_kept_mended_and_deleted(trial: Trial) -> None:
     assert trial.types() == []
     assert [p["name"] for p in trial.person().ask("GET", "/projects")] == ["apps", "library"]
     assert trial.person().ask("GET", "/robots") == []
+
+
+def test_a_registry_that_is_switched_off_stays_in_harbor_and_is_taken_again(trial: Trial) -> None:
+    """`registry.enabled: false` leaves the provider, which keeps everything."""
+    trial.stack.up()
+    person, before = trial.person(), trial.types()
+    objects = {path: person.ask("GET", path) for path in ("/projects", "/registries", "/robots")}
+
+    trial.declare({}, keep_everything=True, account=False)
+    text = trial.stack.run("up", "-s", "trial", "--yes", "--skip-preview").text
+    # The engine shows a line when it comes, and all of them at the end.
+    told = text.partition("Diagnostics:")[2]
+    assert told.count("registry.enabled is false: everything") == 1, text
+    assert trial.types() == []
+    assert {path: person.ask("GET", path) for path in objects} == objects
+
+    trial.declare(_DECLARED)
+    trial.stack.up()
+    assert trial.types() == before
+    trial.stack.up(expect_no_changes=True)
+    for path, rows in objects.items():
+        key = "project_id" if path == "/projects" else "id"
+        assert [row[key] for row in person.ask("GET", path)] == [row[key] for row in rows]
+    assert person.api.accepts("robot$apps+ci", ROBOT_SECRET)
 
 
 def test_a_creation_that_fails_half_way_is_in_the_state_and_finished_by_the_next_run(

@@ -35,14 +35,18 @@ _PROJECT = {
 
 @dataclass(frozen=True)
 class Trial:
-    """The stack; its program reads declared.json: {provider, objects}."""
+    """The stack; its program reads declared.json: {provider, objects, account}."""
 
     stack: Stack
     url: str
     kubernetes: ApiServer
 
-    def declare(self, objects: Any, **provider: Any) -> None:
-        """Writes what the next run declares. `provider`: inputs in place of the usual ones."""
+    def declare(self, objects: Any, *, account: bool = True, **provider: Any) -> None:
+        """Writes what the next run declares.
+
+        `account`: whether the program's own account is declared too. `provider`: inputs in place of
+        the usual ones.
+        """
         provider = {
             "namespace": "harbor",
             "admin_secret": "admin",
@@ -51,7 +55,7 @@ class Trial:
             "api_url": self.url,
             **provider,
         }
-        text = json.dumps({"provider": provider, "objects": objects})
+        text = json.dumps({"provider": provider, "objects": objects, "account": account})
         (self.stack.folder / "declared.json").write_text(text)
 
     def preview(self, *options: str) -> Result:

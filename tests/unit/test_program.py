@@ -464,7 +464,8 @@ def test_projects_and_prefixes_are_outputs(program: Program) -> None:
 
 def test_a_harbor_that_others_configure_is_left_alone(program: Program) -> None:
     engine = program.run("otech", registry={"enabled": False})
-    assert not [each for each in engine.resources if "sovereign-registry" in each.typ]
+    (provider,) = [each for each in engine.resources if "sovereign-registry" in each.typ]
+    assert provider.inputs["keepEverything"] == "true", "it deletes nothing of an earlier run"
     assert not [each for each in engine.resources if "registry-account" in each.name]
     assert "registryProjects" not in engine.outputs
 

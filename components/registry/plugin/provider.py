@@ -20,7 +20,7 @@ PACKAGE: Final = "sovereign-registry"
 CONFIG_KEYS: Final = frozenset(
     {
         *("namespace", "context", "clusterName", "apiUrl", "apiCa", "adminSecret", "account"),
-        *("accountSecret", "robotPrefix", "adopt", "deleteContents"),
+        *("accountSecret", "robotPrefix", "adopt", "deleteContents", "keepEverything"),
     }
 )
 """Inputs of the provider resource. None is a secret: passwords are read when they are used."""
@@ -37,6 +37,7 @@ class Config:
     logins: Logins
     adopt: bool
     delete_contents: frozenset[str]
+    keep_everything: bool
 
     @staticmethod
     def of(inputs: Tree) -> Config:
@@ -69,6 +70,7 @@ class Config:
             ),
             adopt=_parsed(inputs.get("adopt") or False) is True,
             delete_contents=frozenset(str(name) for name in contents),
+            keep_everything=_parsed(inputs.get("keepEverything") or False) is True,
         )
 
 
@@ -97,11 +99,13 @@ class RegistryProvider:
         self._inform = inform or warn
         self._connect = connect or _to_cluster
         self.session: Session | None = None
+        self._keeps_everything = False
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
     def set_up(self, inputs: Tree) -> None:
         config = Config.of(inputs)
+        self._keeps_everything = config.keep_everything
         self.session = Session(
             harbor=Harbor(connection=self._connect(config), logins=config.logins),
             adopt=config.adopt,
@@ -130,8 +134,9 @@ class RegistryProvider:
             return kind.planned(session, inputs)
         except (HarborDown, LoginRefused) as error:
             self._warn_once(
+                "no preview",
                 "Harbor cannot be asked, so this preview does not tell which objects exist already"
-                f": {error}"
+                f": {error}",
             )
             return kind.planned(session, inputs)
 
@@ -151,7 +156,17 @@ class RegistryProvider:
         return None if shown is None else Read(inputs=_as_inputs(of, shown, inputs), outputs=shown)
 
     def delete(self, urn: str, kind: str, outputs: Tree) -> None:
-        _kind(kind).delete(self._for(urn), outputs)
+        """Deletes the object; nothing, without asking Harbor, where everything is to be kept."""
+        of, session = _kind(kind), self._for(urn)
+        if not self._keeps_everything:
+            of.delete(session, outputs)
+            return
+        self._warn_once(
+            "kept",
+            "registry.enabled is false: everything that this stack configured in Harbor stays "
+            "there as it is, and only this stack's state forgets it. With registry.enabled true "
+            "the next `up` takes it again",
+        )
 
     def cancel(self) -> None:
         """Ends every wait for a Harbor that does not work."""
@@ -174,10 +189,10 @@ class RegistryProvider:
 
         return replace(self.session, warn=warn, inform=inform)
 
-    def _warn_once(self, text: str) -> None:
+    def _warn_once(self, about: str, text: str) -> None:
         with self._lock:
-            is_new = not self._said
-            self._said.add(text)
+            is_new = about not in self._said
+            self._said.add(about)
         if is_new:
             self._warn("", text)
 

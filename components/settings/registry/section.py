@@ -97,7 +97,9 @@ class RegistrySettings(AsksForSecrets):
     }
 
     enabled: bool = True
-    """Configure Harbor. When false the program touches nothing in it."""
+    """Configure Harbor. When false the program touches nothing in it: what it configured before
+    stays as it is, and is taken again once this is true. Only the logins of robots that it sealed
+    into namespaces (pullSecret) are removed from these."""
     adopt: bool = False
     """Adopt what exists in Harbor under a declared name and differs, instead of refusing it."""
     delete_contents: tuple[Annotated[str, names.PROJECT], ...] = ()

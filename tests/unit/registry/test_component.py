@@ -87,10 +87,13 @@ def logins(engine: Engine, namespace: str, name: str) -> dict[str, Any]:
 # ---- The thin walk: an account, a project, a cache, a robot -------------------------------------
 
 
-def test_a_section_that_is_off_makes_nothing(engine: Engine, build: Build) -> None:
+def test_a_section_that_is_off_makes_nothing_and_deletes_nothing(
+    engine: Engine, build: Build
+) -> None:
+    """The engine asks the provider to delete what an earlier run made."""
     assert build(registry, {**SMALL, "enabled": False}) is None
     assert of_harbor(engine) == {}
-    assert engine.all(REGISTRY_PROVIDER) == []
+    assert inputs_of(engine.one(REGISTRY_PROVIDER))["keepEverything"] == "true"
 
 
 def test_the_account_comes_first_and_harbor_before_it(engine: Engine, build: Build) -> None:
@@ -201,6 +204,7 @@ def test_the_provider_is_told_where_harbor_is_and_no_secret(engine: Engine, buil
         "robotPrefix": "bot$",
         "adopt": "true",
         "deleteContents": '["old"]',
+        "keepEverything": "false",
     }
     assert not is_secret(provider.inputs)
     reference = f"{provider.urn}::id-of-registry"

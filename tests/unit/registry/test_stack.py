@@ -110,6 +110,25 @@ def test_all_of_it_can_be_taken_out_of_the_file_again(
     assert kinds <= {"Account", "Schedule", "Configuration"}
 
 
+@every_registry
+def test_a_section_that_is_switched_off_stays_in_harbor_and_is_taken_again(
+    section: dict[str, Any], stack: Stack, program: Program
+) -> None:
+    stack.up(program(section, harbor=HARBOR_2_15))
+    names = set(stack.state)
+    stack.harbor.calls(forget=True)
+
+    stack.up(program({**section, "enabled": False}, harbor=HARBOR_2_15))
+    assert stack.state == {} and stack.harbor.calls() == []
+    (warning,) = stack.warnings
+    assert warning.startswith("registry.enabled is false: everything")
+
+    stack.up(program(section, harbor=HARBOR_2_15))
+    assert {act for act, _ in stack.did} == {"create"} and set(stack.state) == names
+    stack.up(program(section, harbor=HARBOR_2_15))
+    assert stack.did == []
+
+
 def test_a_registry_that_a_person_made_read_only_is_opened_before_anything_else(
     stack: Stack, program: Program
 ) -> None:

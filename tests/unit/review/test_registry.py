@@ -286,3 +286,16 @@ def test_the_gravest_comes_first_and_all_of_it_is_on_the_page() -> None:
     ]
     told = consequences.consequences(read(*steps))
     assert [sentence[:2] for sentence in told] == ["**", "Th"]
+
+
+def test_a_registry_that_is_switched_off_loses_nothing_in_harbor() -> None:
+    provider = "pulumi:providers:sovereign-registry"
+    plan = read(
+        step(
+            "update", provider, "registry", {"keepEverything": "false"}, {"keepEverything": "true"}
+        ),
+        step("delete", KIND + "Robot", "ci", robot(PULL), None),
+        step("delete", KIND + "Project", "apps", project(), None),
+    )
+    (sentence,) = registry.consequences(plan)
+    assert "stays as it is" in sentence and "registry.enabled" in sentence
