@@ -36,6 +36,7 @@ from components.registry.logins import (
     push_prefixes,
     service_accounts,
 )
+from components.registry.rules import keep_rules, selectors
 from components.sealing.sealed_secret import SealedSecret
 from components.settings.model import Settings
 from components.settings.registry.login import OIDC_GROUP
@@ -43,7 +44,6 @@ from components.settings.registry.names import OWN_ROBOT
 from components.settings.registry.patterns import ALL
 from components.settings.registry.projects import ProjectSettings, ProxyCacheSettings
 from components.settings.registry.replications import MirrorSettings, ReplicationSettings
-from components.settings.registry.retention import ImmutableTagsSettings, KeepSettings
 from components.settings.registry.section import RegistrySettings, Robot
 from components.settings.registry.stack_secrets import StackSecret
 from components.stack_config import Secrets, StackConfig
@@ -210,15 +210,7 @@ class Registry(pulumi.ComponentResource):
 
     def _in_project(self, project: str, settings: ProjectSettings) -> None:
         if settings.retention is not None:
-            rules = [
-                {
-                    "template": rule.template,
-                    "number": rule.number,
-                    **_selectors(rule),
-                    "untagged": rule.untagged,
-                }
-                for rule in settings.retention.keep
-            ]
+            rules = keep_rules(settings.retention)
             self._retention(project, settings.retention.cron, rules)
         if settings.immutable_tags:
             self._kept(
@@ -226,7 +218,7 @@ class Registry(pulumi.ComponentResource):
                     f"{self._name}-immutable-{project}",
                     project=project,
                     rules=[
-                        {**_selectors(rule), "enabled": rule.enabled}
+                        {**selectors(rule), "enabled": rule.enabled}
                         for rule in settings.immutable_tags
                     ],
                     opts=self._options([self._projects[project]]),
@@ -560,15 +552,6 @@ class Registry(pulumi.ComponentResource):
             )
             for namespace in pull_secret.namespaces
         }
-
-
-def _selectors(rule: KeepSettings | ImmutableTagsSettings) -> dict[str, str]:
-    return {
-        "repositories": rule.repositories_pattern,
-        "repositoriesExcluded": rule.excluded_repositories_pattern,
-        "tags": rule.tags_pattern,
-        "tagsExcluded": rule.excluded_tags_pattern,
-    }
 
 
 def _provider(name: str, settings: Settings) -> resources.Provider:

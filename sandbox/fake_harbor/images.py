@@ -62,7 +62,8 @@ def _is_selected(selectors: list[Row], artifact: Row) -> bool:
         extras: Any = json.loads(selector.get("extras") or "{}")
         untagged = bool(extras.get("untagged"))
         if not artifact["tags"]:
-            if not untagged:
+            # Of what is excluded, `untagged` says that images without a tag are, too.
+            if untagged == (selector.get("decoration") == "excludes"):
                 return False
         elif not any(selects(selector, tag) for tag in artifact["tags"]):
             return False

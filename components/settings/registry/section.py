@@ -99,6 +99,9 @@ class RegistrySettings(AsksForSecrets):
     delete_contents: tuple[Annotated[str, names.PROJECT], ...] = ()
     """Projects that may be deleted with their images once they are taken out of this section. Any
     other project stays as long as it holds an image."""
+    accept_refusals: bool = False
+    """Go on although images that pods run could no longer be pulled, or would be deleted by rules
+    of retention. Without it such a change is refused before anything is touched."""
     api: ApiSettings = ApiSettings()
     """How the program reaches Harbor's API."""
     projects: Annotated[dict[str, ProjectSettings], names.named(names.PROJECT, "a project")] = (

@@ -154,6 +154,7 @@ KEPT: list[tuple[str, Any]] = [
     ("trivy", {"enabled": False, "scanOnPush": False}),
     ("trivy", {"severity": ["HIGH", "CRITICAL"], "blockSeverity": "HIGH"}),
     ("imagePolicy.acceptRefusals", True),
+    ("registry.acceptRefusals", True),
     ("metrics", {"enabled": True, "serviceMonitor": True}),
 ]
 """Path and value, which the settings hold as it was given."""
