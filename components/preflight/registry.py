@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 
 import pulumi
 
-from components.credentials import REGISTRY_ACCOUNT, secret_name
+from components.credentials import ADMIN, REGISTRY_ACCOUNT, secret_name
 from components.kubernetes.client import ClusterClient, secret_value
 from components.preflight.evidence import listed, pods
 from components.registry import gates
@@ -51,7 +51,7 @@ def problems(
     registry = settings.registry
     if not registry.enabled or not registry.declared_projects:
         return []
-    namespace, admin = settings.harbor.namespace, secret_name("admin-password")
+    namespace, admin = settings.harbor.namespace, secret_name(ADMIN)
     if secret_value(client, namespace=namespace, name=admin, key=ADMIN_PASSWORD_KEY) is None:
         # The program did not install a Harbor here yet.
         return []

@@ -82,10 +82,10 @@ def _answers(
     checks: dict[str, Callable[[ClusterClient], list[str]]] = {
         _IDENTITY: lambda client: identity.problems(client, settings.cluster),
         _POLICIES: lambda client: evidence.problems(client, settings),
-        _REGISTRY: lambda client: registry.problems(client, settings),
         _EXISTING: lambda client: _existing(client, config),
         _REQUIREMENTS: lambda client: requirements.problems(client, settings),
         _EXCLUSIONS: excluded,
+        _REGISTRY: lambda client: registry.problems(client, settings),
     }
     problems: list[str] = []
     unchecked: dict[str, str] = {}

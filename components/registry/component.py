@@ -16,6 +16,7 @@ from pulumi_kubernetes.core.v1 import ServiceAccountPatch
 
 from components.context import Context
 from components.credentials import (
+    ADMIN,
     REGISTRY_ACCOUNT,
     Credentials,
     random_password,
@@ -58,6 +59,7 @@ class RegistryArgs:
     """`secrets`: of the stack, by config key. `harbor`: once its pods are Ready.
 
     `account_revision`: of the Secret with the account's password; known once that is unsealed.
+    `admin_password`: what it was rotated to; None before the first rotation.
     """
 
     settings: Settings
@@ -65,6 +67,7 @@ class RegistryArgs:
     context: Context
     harbor: HarborRegistry
     account_revision: pulumi.Input[str]
+    admin_password: pulumi.Input[str] | None = None
 
 
 class Registry(pulumi.ComponentResource):
@@ -97,6 +100,12 @@ class Registry(pulumi.ComponentResource):
         self.pull_prefixes = pull_prefixes(registry, prefix)
         self.login_urls = login_urls(registry, args.context.registry.url)
 
+        if args.admin_password is not None:
+            # Before all else, so that no call of admin meets the change.
+            admin = resources.AdminPassword(
+                f"{name}-admin-password", password=args.admin_password, opts=self._options()
+            )
+            self._first = [args.harbor.release, admin]
         account = resources.Account(
             f"{name}-account",
             name=OWN_ROBOT,
@@ -563,7 +572,7 @@ def _provider(name: str, settings: Settings) -> resources.Provider:
         cluster_name=settings.cluster.name or "",
         api_url=registry.api.url or "",
         api_ca=registry.api.ca_bundle or "",
-        admin_secret=secret_name("admin-password"),
+        admin_secret=secret_name(ADMIN),
         account=OWN_ROBOT,
         account_secret=secret_name(REGISTRY_ACCOUNT),
         robot_prefix=registry.system.prefix,
@@ -584,5 +593,8 @@ def create(
         context=context,
         harbor=harbor,
         account_revision=credentials.revisions[REGISTRY_ACCOUNT],
+        admin_password=(
+            credentials.admin_password if config.settings.rotation.admin_password > 1 else None
+        ),
     )
     return Registry("registry", args, context.options)

@@ -99,6 +99,7 @@ KEPT: list[tuple[str, Any]] = [
     ("harbor.ipFamily", {"policy": "PreferDualStack", "families": ["IPv6", "IPv4"]}),
     ("valkey.maxMemory", "128Mi"),
     ("rotation.valkeyPassword", 2),
+    ("rotation.adminPassword", 2),
     ("imagePolicy.kind", "ClusterPolicy"),
     ("imagePolicy.enforcement", "Enforce"),
     ("imagePolicy.extraPrefixes", ["harbor.mct1.omani.works/"]),
