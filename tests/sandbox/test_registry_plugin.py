@@ -20,6 +20,7 @@ from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
 from engine.stack import Result, Stack
 from engine.tools import own_pulumi
 from sandbox.fake_harbor.faults import Fault
+from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.api_server import ApiServer, api_server
 from tests.support.project import ROOT
@@ -219,9 +220,11 @@ def test_a_registry_is_made_kept_mended_and_deleted(trial: Trial) -> None:
     trial.person().ask("DELETE", "/projects/cache")
     trial.stack.run("refresh", "-s", "trial", "--yes")
     trial.stack.up()
-    trial.stack.run("destroy", "-s", "trial", "--yes")
+    repositories.put(trial.harbor.world, "apps", "app", "sha256:0", ["v1"])
+    destroyed = trial.stack.run("destroy", "-s", "trial", "--yes").text
+    assert "project apps stays in Harbor" in destroyed
     assert trial.types() == []
-    assert [p["name"] for p in trial.person().ask("GET", "/projects")] == ["library"]
+    assert [p["name"] for p in trial.person().ask("GET", "/projects")] == ["apps", "library"]
     assert trial.person().ask("GET", "/robots") == []
 
 
@@ -269,3 +272,101 @@ def test_a_preview_without_harbor_shows_what_the_state_knows_and_warns_once(
 
     assert shown.code == 0, shown.text
     assert shown.text.count("Harbor cannot be asked") == 1
+
+
+_SETTINGS = {
+    "AdminPassword": {"admin": {"password": ADMIN_PASSWORD}},
+    "Endpoint": {"up": {"name": "up", "type": "docker-registry", "url": "https://up.test"}},
+    "Project": {"apps": {"name": "apps"}, "cache": {"name": "cache", "endpoint": "up"}},
+    "ReplicationPolicy": {
+        "mirror": {
+            "name": "mirror",
+            "direction": "pull",
+            "endpoint": "up",
+            "repositories": "org/**",
+            "trigger": "scheduled",
+            "cron": "0 0 */6 * * *",
+        }
+    },
+    "Retention": {
+        "apps": {
+            "project": "apps",
+            "cron": "0 0 3 * * *",
+            "rules": [{"template": "latestPushedK", "number": 10}],
+        },
+        "cache": {
+            "project": "cache",
+            "rules": [{"template": "nDaysSinceLastPull", "number": 30}],
+        },
+    },
+    "ImmutableTags": {
+        "apps": {"project": "apps", "rules": [{"tags": "v*"}, {"tags": "w*", "enabled": False}]}
+    },
+    "Webhook": {
+        "build": {
+            "project": "apps",
+            "name": "build",
+            "url": "https://hooks.test",
+            "events": ["PUSH_ARTIFACT"],
+            "authorization": "Bearer topsecret",
+        }
+    },
+    "Schedule": {
+        "gc": {
+            "what": "garbageCollection",
+            "cron": "0 0 3 * * 0",
+            "parameters": {"delete_untagged": True, "workers": 2},
+        },
+        "scan": {"what": "scanAll", "cron": "0 0 0 * * *"},
+    },
+    "CveAllowlist": {"cves": {"items": ["CVE-1"]}},
+    "Configuration": {
+        "system": {
+            "part": "system",
+            "values": {"session_timeout": 30},
+            "defaults": {"project_creation_restriction": "adminonly"},
+        },
+        "login": {
+            "part": "login",
+            "values": {"auth_mode": "oidc_auth", "oidc_endpoint": "https://sso.test"},
+            "secrets": {"oidc_client_secret": "clientsecret"},
+        },
+    },
+}
+
+
+def test_settings_policies_and_rules_are_made_kept_mended_and_deleted(trial: Trial) -> None:
+    secrets = ("clientsecret", "topsecret", ADMIN_PASSWORD)
+    trial.harbor.settings.issuers.append("https://sso.test")
+    trial.declare(_SETTINGS)
+    preview = trial.preview()
+    assert preview.code == 0, preview.text
+    trial.stack.up()
+    state = trial.state()
+    assert not [secret for secret in secrets if secret in state + preview.text]
+
+    trial.harbor.calls(forget=True)
+    trial.stack.up(expect_no_changes=True)
+    assert trial.harbor.calls() == []
+    trial.stack.run("refresh", "-s", "trial", "--yes", "--expect-no-changes")
+
+    person = trial.person()
+    person.ask("PUT", "/configurations", {"session_timeout": 5})
+    person.ask("PUT", "/system/CVEAllowlist", {"items": []})
+    trial.stack.run("refresh", "-s", "trial", "--yes")
+    assert "session_timeout" in trial.preview().text
+    trial.stack.up()
+    assert person.ask("GET", "/configurations")["session_timeout"]["value"] == 30
+
+    other = json.loads(json.dumps(_SETTINGS))
+    other["Configuration"]["login"]["secrets"]["oidc_client_secret"] = "othersecret"
+    trial.declare(other)
+    shown = trial.preview().text
+    assert "oidc_client_secret: [secret]" in shown and "othersecret" not in shown
+    trial.stack.up()
+
+    trial.stack.run("destroy", "-s", "trial", "--yes")
+    assert trial.types() == []
+    assert person.ask("GET", "/replication/policies") == []
+    assert person.ask("GET", "/system/gc/schedule") is None
+    assert person.ask("GET", "/configurations")["auth_mode"]["value"] == "oidc_auth"

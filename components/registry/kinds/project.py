@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, cast
 
 from components.registry.api import segment
 from components.registry.errors import HarborError, Refused
-from components.registry.kinds import checks
+from components.registry.kinds import checks, retention
 from components.registry.kinds.base import Field, Kind, Session, Tree, rows
 from components.registry.kinds.endpoint import endpoint_id
 
@@ -163,6 +163,7 @@ class Project(Kind):
                 # Slashes of the repository are quoted twice: the router decodes once.
                 inner = str(repository["name"]).removeprefix(f"{name}/")
                 harbor.delete(f"{path}/repositories/{segment(segment(inner))}")
+        retention.refuse_what_ends_core(retention.stored_retention(harbor, name))
         harbor.forget_project(name)
         try:
             harbor.delete(path)

@@ -81,7 +81,8 @@ def _are_rules(value: Any) -> str | None:
 def stored_retention(harbor: Harbor, project: str) -> Tree | None:
     """The policy of a project as Harbor has it, with the project's number and whether it is a
     proxy cache; None if the project or its policy does not exist."""
-    of: Tree | None = harbor.get(f"/projects/{segment(project)}")
+    path = f"/projects/{segment(project)}"
+    of: Tree | None = harbor.get(path)
     metadata: Tree = {} if of is None else of.get("metadata") or {}
     number = metadata.get("retention_id")
     if of is None or not number:
@@ -89,21 +90,28 @@ def stored_retention(harbor: Harbor, project: str) -> Tree | None:
     try:
         policy = harbor.get(f"/retentions/{number}")
     except HarborError as error:
-        # A healthy Harbor answers 500 to a policy that does not exist.
-        if error.status != 500 or not harbor.is_healthy():
+        # Harbor answers 500 to a policy that does not exist; without its database, to all.
+        if error.status != 500:
             raise
+        harbor.get(path)
         policy = None
     if policy is None:
         return None
     return {**policy, "project": project, "isCache": bool(of.get("registry_id"))}
 
 
-def ends_core(stored: Tree) -> bool:
-    """Whether a policy's trigger has no settings, as another tool made it.
+def refuse_what_ends_core(stored: Tree | None) -> None:
+    """Raises Refused for a policy whose trigger has no settings, as another tool made it.
 
     Harbor can neither change nor delete it, and its core ends when the project is deleted.
     """
-    return "settings" not in (stored.get("trigger") or {})
+    if stored is not None and "settings" not in (stored.get("trigger") or {}):
+        raise Refused(
+            f"retention of project {stored['project']}: another tool made it with a trigger that "
+            "has no settings. Harbor can neither change nor delete such a policy, and its core "
+            "ends when the project is deleted. Only its row in Harbor's database, table "
+            "retention_policy, can be mended"
+        )
 
 
 class Retention(Kind):
@@ -156,13 +164,13 @@ class Retention(Kind):
         # A project has one policy, and a proxy cache has it from the beginning: PUT, never a second
         # POST. A PUT replaces everything, and without scope or trigger it is a 500.
         del changed
-        self._refuse_what_ends_core(stored)
+        refuse_what_ends_core(stored)
         body = _body(inputs, stored["scope"]["ref"])
         session.harbor.put(f"/retentions/{stored['id']}", {"id": stored["id"], **body})
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         del known
-        self._refuse_what_ends_core(stored)
+        refuse_what_ends_core(stored)
         try:
             session.harbor.delete(f"/retentions/{stored['id']}")
         except HarborError as error:
@@ -176,15 +184,6 @@ class Retention(Kind):
         ):
             return ""
         return super().foreign(session, stored, shown, inputs)
-
-    def _refuse_what_ends_core(self, stored: Tree) -> None:
-        if ends_core(stored):
-            raise Refused(
-                f"{self.noun} {stored['project']}: another tool made it with a trigger that has no "
-                "settings. Harbor can neither change nor delete such a policy, and its core ends "
-                "when the project is deleted. Only its row in Harbor's database, table "
-                "retention_policy, can be mended"
-            )
 
 
 def _body(inputs: Tree, project: int) -> Tree:

@@ -116,8 +116,9 @@ class Schedule(Kind):
     def differing(self, outputs: Tree, inputs: Tree, *, local: bool = False) -> list[str]:
         differing = super().differing(outputs, inputs, local=local)
         # Parameters of a schedule that is unset are nowhere.
-        unset = self.value("cron", inputs) == ""
-        return [name for name in differing if not (unset and name == "parameters")]
+        if self.value("cron", inputs) != "" or inputs.get("parameters") is UNKNOWN:
+            return differing
+        return [name for name in differing if name != "parameters"]
 
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
         del known

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from components.registry import api
-from components.registry.errors import HarborError
-from components.registry.kinds.base import HalfCreated
 from sandbox.fake_harbor.faults import KINDS, Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
+from tests.support.registry_runs import Runs
 
 PULL = {"kind": "project", "namespace": "apps", "access": ["repository:pull"]}
 
@@ -54,35 +53,6 @@ DECLARED: list[tuple[str, dict[str, Any]]] = [
 FAULTS = [kind for kind in KINDS if kind != "delay"]
 
 
-class State:
-    """What the engine keeps of resources, and what it does with it in a run."""
-
-    def __init__(self) -> None:
-        self.outputs: dict[int, dict[str, Any]] = {}
-        self.unfinished: set[int] = set()
-
-    def up(self, fake: FakeHarbor) -> bool:
-        """One run; whether it succeeded. It ends at the first error, as with one worker."""
-        registry = Registry(fake, patience=0.1)
-        for number, (kind, inputs) in enumerate(DECLARED):
-            try:
-                if number not in self.outputs:
-                    self.outputs[number] = registry.create(kind, **inputs)
-                elif number in self.unfinished or registry.changed(
-                    kind, self.outputs[number], **inputs
-                ):
-                    old = self.outputs[number]
-                    self.outputs[number] = registry.update(kind, old, **inputs)
-                self.unfinished.discard(number)
-            except HalfCreated as half:
-                self.outputs[number] = half.outputs
-                self.unfinished.add(number)
-                return False
-            except HarborError:
-                return False
-        return True
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "_WAITS", (0.001, 0.001, 0.001, 0.001))
@@ -118,7 +88,7 @@ def described(fake: FakeHarbor) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", FAULTS)
 def test_the_next_run_converges_after_a_fault_at_any_call(kind: str, times: int) -> None:
     harbor = fresh()
-    assert State().up(harbor)
+    assert Runs(DECLARED).up(harbor)
     calls = len(harbor.calls())
     expected = described(harbor)
     harbor.stop()
@@ -127,7 +97,7 @@ def test_the_next_run_converges_after_a_fault_at_any_call(kind: str, times: int)
     for at in range(1 + FAULTS.index(kind), calls + 1, len(FAULTS)):
         harbor = fresh()
         try:
-            state = State()
+            state = Runs(DECLARED)
             harbor.plan(Fault(kind, at=at, times=times))
             state.up(harbor)
             harbor.plan()

@@ -9,7 +9,9 @@ import pytest
 
 from components.registry import gates
 from sandbox.fake_harbor import images as fake
+from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.builders import pod
+from tests.support.registry import ADMIN_PASSWORD, Registry
 
 NOW = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
 OURS = "registry.omantel.example/"
@@ -201,3 +203,27 @@ def test_the_rules_are_applied_as_the_fake_of_harbor_applies_them() -> None:
         kept = fake.kept([_sent(each) for each in rules], {"name": "apps/img", "artifacts": rows})
         lost = [row["digest"] for row in rows if row not in kept]
         assert [digest.removeprefix("sha256:") for digest in lost] == gone
+
+
+def test_a_tag_that_was_pushed_again_counts_from_then() -> None:
+    moved = artifact("sha256:1", "v1", pushed=30)
+    moved["tags"][0]["push_time"] = days_ago(1)
+    assert gates.deleted([rule("nDaysSinceLastPush", 5)], "img", [moved], NOW) == []
+
+
+def test_harbors_own_dry_run_agrees_and_deletes_nothing() -> None:
+    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
+        registry = Registry(harbor).with_account()
+        registry.create("Project", name="apps")
+        rules = [rule("latestPushedK", 1)]
+        assert gates.retention_deletes(registry.api, "apps") == {}
+        registry.create("Retention", project="apps", rules=rules)
+        for tag in ("1", "2", "3"):
+            time = f"2026-01-0{tag}T00:00:00Z"
+            harbor.put_image("apps", "team/web", f"sha256:{tag * 64}", [tag], pushed=time)
+        path = "/projects/apps/repositories/team%252Fweb/artifacts"
+        listed = registry.api.listed(path)
+        assert len(gates.deleted(rules, "team/web", listed, NOW)) == 2
+        for _ in range(2):
+            assert gates.retention_deletes(registry.api, "apps") == {"apps/team/web": 2}
+        assert registry.api.listed(path) == listed
