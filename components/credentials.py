@@ -6,7 +6,7 @@ Harbor's namespace. The chart itself would make new ones at each render, or take
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -133,27 +133,29 @@ class Credentials(pulumi.ComponentResource):
     ) -> None:
         super().__init__("sovereign-harbor:index:Credentials", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        # Harbor encrypts credentials in its database with the secret key: it is kept like data.
-        options = {"secret-key": args.context.data_options(self)}
-        minted = {
-            what: random_password(
+        # Every password of admin is kept: Harbor has one until its API has taken the newest one,
+        # also where the number was raised by more than one, or a run never ended.
+        rotated = [
+            random_password(f"{name}-{ADMIN}-{epoch}", epoch=epoch, opts=child)
+            for epoch in range(2, args.epochs[ADMIN] + 1)
+        ]
+        minted: dict[str, random.RandomPassword] = {}
+        for what, credential in CREDENTIALS.items():
+            if credential.length is None or what in args.given or what not in args.epochs:
+                continue
+            of_admin = [*rotated, *([minted[ADMIN]] if ADMIN in minted else [])]
+            minted[what] = random_password(
                 f"{name}-{what}",
                 length=credential.length,
                 # Those of admin from later rotations have names of their own.
                 epoch=1 if what == ADMIN else args.epochs[what],
-                opts=options.get(what, child),
+                opts=_kept_with_the_database(args, self, of_admin)
+                if what == "secret-key"
+                else child,
             )
-            for what, credential in CREDENTIALS.items()
-            if credential.length is not None and what not in args.given and what in args.epochs
-        }
         values = {**args.given, **{what: password.result for what, password in minted.items()}}
-        # Every one before it is kept: Harbor has one of them until its API has taken the new one,
-        # also where the number was raised by more than one, or a run never ended.
-        before = [values[ADMIN]]
-        for epoch in range(2, args.epochs[ADMIN] + 1):
-            password = random_password(f"{name}-{ADMIN}-{epoch}", epoch=epoch, opts=child)
-            before.insert(0, password.result)
-        values[ADMIN] = before.pop(0)
+        *before, values[ADMIN] = values[ADMIN], *(password.result for password in rotated)
+        before.reverse()
         is_given = {what: what in args.given and not (what == ADMIN and before) for what in values}
         user = minted["registry-user"]
         self.minted = {
@@ -194,6 +196,19 @@ class Credentials(pulumi.ComponentResource):
             }
         ).apply(lambda names: SecretNames(**names))
         self.register_outputs({})
+
+
+def _kept_with_the_database(
+    args: CredentialsArgs, parent: pulumi.Resource, of_admin: Sequence[pulumi.Resource]
+) -> pulumi.ResourceOptions:
+    """Options of the key of the database: it is kept like the data.
+
+    It waits for the passwords of admin, of which the database keeps one as well. So a destroy that
+    leaves what is protected leaves them too, with which the next `up` configures the same Harbor.
+    """
+    return pulumi.ResourceOptions.merge(
+        args.context.data_options(parent), pulumi.ResourceOptions(depends_on=of_admin)
+    )
 
 
 def create(config: StackConfig, context: Context) -> Credentials:

@@ -14,8 +14,13 @@ from tests.support.project import ROOT
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-_READ_ON_PURPOSE = {"SANDBOX_KILL_SEED"}
-"""By tests/sandbox/test_interruptions.py, to repeat a run."""
+_READ_ON_PURPOSE = {
+    "SANDBOX_KILL_SEED",
+    "SANDBOX_HARBOR_API",
+    "SANDBOX_HARBOR_ADMIN_PASSWORD",
+}
+"""By tests/sandbox/test_interruptions.py, to repeat a run, and by test_recorded.py, which compares
+a real Harbor with the recordings."""
 
 CHART = "TEST_HARBOR_CHART"
 """Names goharbor's chart for the tests: a folder or a .tgz."""

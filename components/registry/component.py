@@ -377,6 +377,7 @@ class Registry(pulumi.ComponentResource):
                 one_at_a_time=settings.one_at_a_time,
                 enabled=settings.enabled,
                 run_now=settings.run_now,
+                description=settings.description or None,
                 **directed,
                 opts=self._options(needs),
             )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from components.settings.registry.robots import name_of
 from components.settings.registry.section import RegistrySettings, Robot
 
 DOCKER_CONFIG: Final = ".dockerconfigjson"
@@ -16,45 +17,28 @@ DOCKER_CONFIG: Final = ".dockerconfigjson"
 
 @dataclass(frozen=True, kw_only=True)
 class Generation:
-    """A robot in Harbor. `name`: its short name there. `days`: -1 for never.
-
-    `is_current`: whether its login is the one that is handed out; else it ends after its days.
+    """A robot in Harbor. `name`: its short name there. `number`: of the rotation that made it.
+    `days`: until it ends, -1 for never.
     """
 
     name: str
     number: int
     days: int
-    is_current: bool
 
 
 def generations(robot: Robot) -> tuple[Generation, ...]:
-    """The robots of one declared robot: the current one, and before it the one that it replaced.
+    """The robots of one declared robot, the current one last.
 
     A rotation makes a robot of another name, so that both logins work while copies of the old one
-    are replaced. Harbor itself ends the old one, after `graceDays` from the rotation. A robot with
-    a secret from the stack is never replaced: its secret changes in place.
+    are replaced. Harbor itself ends the old one, after `graceDays` from the rotation.
     """
     settings = robot.settings
-    number = 1 if settings.secret is not None else settings.rotation
-    current = Generation(
-        name=_name(robot.short_name, number),
-        number=number,
-        days=settings.harbors_days,
-        is_current=True,
+    *before, current = settings.numbers
+    days = {**dict.fromkeys(before, settings.grace_days), current: settings.harbors_days}
+    return tuple(
+        Generation(name=name_of(robot.short_name, number), number=number, days=days[number])
+        for number in settings.numbers
     )
-    if number == 1 or settings.grace_days == 0:
-        return (current,)
-    before = Generation(
-        name=_name(robot.short_name, number - 1),
-        number=number - 1,
-        days=settings.grace_days,
-        is_current=False,
-    )
-    return (before, current)
-
-
-def _name(name: str, number: int) -> str:
-    return name if number == 1 else f"{name}-{number}"
 
 
 def docker_config(host: str, username: str, password: str) -> str:

@@ -351,6 +351,7 @@ class ReplicationPolicy(_Resource):
     `into`: project or path, "" for the source's. `replace_count`: parts of the path that are
     dropped, -1 for all but the last. `trigger`: manual, onPush or scheduled by `cron` (six fields).
     `speed`: KB/s, 0 for no limit. `run_now`: starts it after it was made or changed.
+    `description`: None leaves it as it is.
     """
 
     def __init__(
@@ -375,6 +376,7 @@ class ReplicationPolicy(_Resource):
         one_at_a_time: bool = False,
         enabled: bool = True,
         run_now: bool = False,
+        description: str | None = None,
         opts: pulumi.ResourceOptions,
     ) -> None:
         inputs = {
@@ -396,6 +398,7 @@ class ReplicationPolicy(_Resource):
             "oneAtATime": one_at_a_time,
             "enabled": enabled,
             "runNow": run_now,
+            "description": description,
         }
         super().__init__("ReplicationPolicy", resource, inputs, opts)
 

@@ -272,6 +272,7 @@ RULES: tuple[CrossRule, ...] = (
     CrossRule(needs=("registry",), check=registry_rules.copies_have_a_project),
     CrossRule(needs=("registry",), check=registry_rules.copies_have_a_name_of_their_own),
     CrossRule(needs=("registry",), check=registry_rules.robots_have_projects),
+    CrossRule(needs=("registry",), check=registry_rules.rotations_take_no_name),
     CrossRule(needs=("registry",), check=registry_rules.pull_secrets_have_a_name_of_their_own),
     CrossRule(needs=("registry",), check=registry_rules.groups_are_written_as_the_login_does),
     CrossRule(needs=("sandbox", "registry"), check=registry_rules.api_is_encrypted),

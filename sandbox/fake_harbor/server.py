@@ -243,7 +243,8 @@ class FakeHarbor:
 
     def _identified(self, headers: Headers) -> access.Identity:
         with self.world.lock:
-            self._first_password(headers)
+            if "Authorization" in headers:
+                self._first_password()
             who = access.identify(self.world, headers)
             user = self._sessions.get(session_of(headers), _Session()).user
             if who is access.NOBODY and user is not None:
@@ -266,15 +267,17 @@ class FakeHarbor:
             raise answers.forbidden("CSRF token not found in request")
         digest = self.world.digest(form.get("password", ""))
         with self.world.lock:
+            self._first_password()
             for user in self.world.table("users").values():
                 if (user["username"], user["password"]) == (form.get("principal"), digest):
-                    session.user = user["id"]
-                    return answers.OK
+                    # The cookie of before the login stays nobody's.
+                    sid = secrets.token_hex(16)
+                    self._sessions[sid] = _Session(session.token, user["id"])
+                    return Answer(200, None, {"Set-Cookie": f"sid={sid}; Path=/; HttpOnly"})
         raise answers.unauthorized()
 
-    def _first_password(self, headers: Headers) -> None:
-        password = self.world.table("users")[1]["password"]
-        if password is None and "Authorization" in headers:
+    def _first_password(self) -> None:
+        if self.world.table("users")[1]["password"] is None:
             self._look()
 
     def _look(self) -> None:

@@ -159,7 +159,13 @@ def _fresh() -> Row:
         "configurations": dict(defaults.CONFIGURATIONS),
         "secrets": {},
         "schedules": {},
-        "allowlist": {"id": 1, "items": [], "expires_at": None, **times},
+        "allowlist": {
+            "id": None,
+            "items": [],
+            "expires_at": None,
+            "creation_time": NEVER,
+            "update_time": NEVER,
+        },
     }
 
 

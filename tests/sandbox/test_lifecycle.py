@@ -281,6 +281,10 @@ def test_destroy_leaves_the_bucket_and_what_it_holds(sandbox: Sandbox, sovereign
     outputs = sovereign.outputs()
     client = bucket_client(sandbox, outputs)
     client.put_object(Bucket=outputs["bucket"], Key="docker/registry/v2/kept", Body=b"kept")
+    password = sovereign.outputs(show_secrets=True)["adminPassword"]
+    sovereign.run(
+        *("config", "set", "--secret", "harborAdminPassword", password, "-s", sovereign.name)
+    )
     sovereign.run("destroy", "-s", sovereign.name, "--yes", "--skip-preview")
     assert client.get_object(Bucket=outputs["bucket"], Key="docker/registry/v2/kept")
     assert objects(sandbox, "deployments") == []
@@ -291,6 +295,7 @@ def test_destroy_leaves_the_bucket_and_what_it_holds(sandbox: Sandbox, sovereign
 
 
 def test_up_after_destroy_takes_over_what_was_left(sandbox: Sandbox, sovereign: Stack) -> None:
+    """The database keeps admin's password, which went with the state of an unprotected stack."""
     sovereign.up()
     client = bucket_client(sandbox, sovereign.outputs())
     assert client.get_object(Bucket="local-harbor", Key="docker/registry/v2/kept")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,10 @@ class Replay:
                 reply = client.ask("POST", path, headers=headers, content=form.encode())
             else:
                 reply = client.ask(request["method"], path, body, headers=headers)
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             return None
+        if path == "//c/login":  # a login is a new session
+            self._keep_cookies(reply)
         self._learn(line, request, reply)
         return reply
 
@@ -128,10 +130,17 @@ class Replay:
             cookies = "; ".join(f"{k}={v}" for k, v in self._cookies.items())
             sent = {"Cookie": cookies} if cookies else {}
             reply = replace(self.client, login=None).ask("GET", "/health", headers=sent)
-            for cookie in reply.cookies:
-                name, _, value = cookie.partition(";")[0].partition("=")
-                self._cookies[name] = value
-            self._token = reply.headers.get("X-Harbor-Csrf-Token", self._token)
+            self._keep_cookies(reply)
+
+    def _keep_cookies(self, reply: Reply) -> None:
+        for cookie in reply.cookies:
+            name, _, value = cookie.partition(";")[0].partition("=")
+            self._cookies[name] = value
+        self._token = reply.headers.get("X-Harbor-Csrf-Token", self._token)
+
+    def made(self, kind: str) -> list[str]:
+        """The ids of what the recording has created, as the Harbor that is asked knows it."""
+        return [live for (known, _), live in self._ids.items() if known == kind]
 
     # Ids of the recording and of the Harbor that is asked ---------------------------------------
 
@@ -269,9 +278,15 @@ def normal(value: Any, ignored: list[str], key: str = "") -> Any:
     """A body without what differs from one Harbor to the next."""
     if isinstance(value, dict):
         kept = {k: v for k, v in value.items() if k not in ignored}
+        if kept.get("name") == "Local" and kept.get("id") == 0:
+            kept["url"] = "<address of this Harbor>"
         return {k: normal(v, ignored, k) for k, v in kept.items()}
     if isinstance(value, list):
-        return [normal(item, ignored, key) for item in value]
+        if key == "components":  # Trivy is one of them where it is deployed
+            value = [item for item in value if item["name"] != "trivy"]
+        items = [normal(item, ignored, key) for item in value]
+        # Rights come in the order of Harbor's database, which changes.
+        return sorted(items, key=_text) if key in ("access", "permissions") else items
     if key == "job_parameters":
         return json.loads(value)
     if isinstance(value, str):
@@ -289,8 +304,12 @@ def unordered(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: unordered(item) for key, item in value.items()}
     if isinstance(value, list):
-        return sorted((unordered(item) for item in value), key=json.dumps)
+        return sorted((unordered(item) for item in value), key=_text)
     return value
+
+
+def _text(item: Any) -> str:
+    return json.dumps(item, sort_keys=True)
 
 
 def _normal_text(text: str, key: str) -> str:
@@ -300,15 +319,12 @@ def _normal_text(text: str, key: str) -> str:
         return "never" if text.startswith("0001") else "<time>"
     if key == "retention_id":
         return "<id>"
-    if key == "url" and text in _own_addresses:
-        return "<address of this Harbor>"
     if key == "message":
         text = _IDS.sub(r"\1 #", text)
+        # Of several that are empty, Harbor names any.
+        text = re.sub(r"(?<=item name )ldap_(base_dn|uid|url)", "ldap_#", text)
         text = re.sub(r"\[([A-Z,]+)\]", lambda m: ",".join(sorted(m[1].split(","))), text)
     return text.strip()
-
-
-_own_addresses = ("http://harbor.test",)
 
 
 # One Harbor for one recording after the other ---------------------------------------------------
@@ -346,13 +362,15 @@ def configuration(client: Client) -> Line:
     return {k: v for k, v in values.items() if v or k not in never_empty}
 
 
-def empty(client: Client, before: Line) -> None:
+def empty(client: Client, before: Line, labels: Iterable[str] = ()) -> None:
     """Makes a Harbor fresh again after a recording, with the configuration of before.
+
+    `labels`: ids of those that were made; no list shows those of a project that does not exist.
 
     Raises AssertionError when something stays.
     """
     client.ask("PUT", "/configurations", {"read_only": False})
-    for path in contents(client):
+    for path in (*contents(client), *(f"/labels/{label}" for label in labels)):
         client.ask("DELETE", path, headers={"X-Is-Resource-Name": "true"})
     restored = client.ask("PUT", "/configurations", before)
     assert restored.status == 200, restored

@@ -76,6 +76,18 @@ def test_passwords_fit_into_urls_unescaped(engine: Engine, build: Build) -> None
         assert "overrideSpecial" not in password.inputs
 
 
+def test_what_is_left_with_the_database_includes_the_password_that_it_keeps(
+    engine: Engine, build: Build
+) -> None:
+    """`destroy --exclude-protected` leaves what a protected resource stands on."""
+    build(builders.credentials)
+    key = engine.one(PASSWORD, "credentials-secret-key")
+    password = engine.one(PASSWORD, "credentials-admin-password")
+    assert key.protect
+    assert password.urn in key.dependencies
+    assert not password.protect  # a protected one could not be rotated
+
+
 def test_what_a_harbor_brought_along_is_sealed_and_not_minted(engine: Engine, build: Build) -> None:
     given = {
         what: f"{MARK}-of-the-estate-{what}"

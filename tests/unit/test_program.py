@@ -453,6 +453,22 @@ def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: 
     assert outputs["harborVersion"].value == "2.14.3"
 
 
+def test_projects_and_prefixes_are_outputs(program: Program) -> None:
+    outputs = program.run("otech").outputs
+    host = f"registry.{FQDN['otech']}"
+    assert outputs["registryProjects"].value[0] == "openova-io"
+    assert outputs["pushPrefixes"].value == {"openova-io": f"{host}/openova-io/"}
+    assert outputs["pullPrefixes"].value["docker.io"] == f"{host}/proxy-dockerhub/"
+    assert "oidcRedirectUrl" not in outputs
+
+
+def test_a_harbor_that_others_configure_is_left_alone(program: Program) -> None:
+    engine = program.run("otech", registry={"enabled": False})
+    assert not [each for each in engine.resources if "sovereign-registry" in each.typ]
+    assert not [each for each in engine.resources if "registry-account" in each.name]
+    assert "registryProjects" not in engine.outputs
+
+
 @pytest.mark.parametrize(
     ("trivy", "handed_over"),
     [

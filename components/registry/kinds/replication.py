@@ -74,6 +74,7 @@ class ReplicationPolicy(Kind):
         "chunked": Field(default=False, of_harbor=False, check=checks.boolean),
         "oneAtATime": Field(default=False, of_harbor=False, check=checks.boolean),
         "enabled": Field(default=True, of_harbor=False, check=checks.boolean),
+        "description": Field(of_harbor="", check=checks.text),
         "runNow": Field(default=False, local=True, check=checks.boolean),
     }
     mended: ClassVar = {"otherFilters": []}
@@ -121,6 +122,7 @@ class ReplicationPolicy(Kind):
             "trigger": kinds.get(kind, kind),
             "cron": settings.get("cron") or "",
             "speed": stored.get("speed") or 0,
+            "description": stored.get("description") or "",
             **{ours: bool(stored.get(theirs)) for ours, theirs in _FLAGS.items()},
             "harborId": stored["id"],
         }
@@ -179,7 +181,7 @@ def _filters(filters: list[Tree]) -> Tree:
 
 def _body(session: Session, inputs: Tree, description: str) -> Tree:
     """The whole policy: Harbor's own default of `enabled` and `override` is false, and its replace
-    count of -1 drops the whole path. Raises Refused."""
+    count of -1 drops the whole path. `description`: where none is declared. Raises Refused."""
     number = endpoint_id(session.harbor, inputs["endpoint"])
     if number is None:
         raise Refused(f"replication {inputs['name']}: Harbor has no endpoint {inputs['endpoint']}")
@@ -196,7 +198,7 @@ def _body(session: Session, inputs: Tree, description: str) -> Tree:
         trigger["trigger_settings"] = {"cron": inputs["cron"]}
     return {
         "name": inputs["name"],
-        "description": description,
+        "description": description if inputs["description"] is None else inputs["description"],
         # One side only: Harbor is the other.
         "src_registry" if inputs["direction"] == "pull" else "dest_registry": {"id": number},
         "dest_namespace": inputs["into"],

@@ -13,6 +13,7 @@ from components.settings.registry.replications import (
     ReplicationSettings,
     check_against,
 )
+from components.settings.registry.robots import name_of
 from components.settings.registry.section import RegistrySettings
 from components.settings.rotation import RotationSettings
 from components.settings.schema.problems import Path, Problem
@@ -188,6 +189,23 @@ def robots_have_projects(*, registry: RegistrySettings) -> Iterator[Problem]:
                     "Harbor, which answers 500 to a longer one",
                     example=REMOVE,
                 )
+
+
+def rotations_take_no_name(*, registry: RegistrySettings) -> Iterator[Problem]:
+    """A rotation calls the new robot <robot>-<number>, which may be another robot's name."""
+    owners: dict[tuple[str, str], Path] = {}
+    for robot in registry.all_robots:
+        for number in robot.settings.numbers:
+            name = name_of(robot.short_name, number)
+            owner = owners.setdefault((robot.project, name), robot.path)
+            if owner == robot.path:
+                continue
+            rotated, other = (robot.path, owner) if number > 1 else (owner, robot.path)
+            yield Problem(
+                path=(*rotated, "rotation"),
+                reason=f"another number, or another name for {other[-1]}: the rotation makes a "
+                f"robot {name}, which is declared already",
+            )
 
 
 def pull_secrets_have_a_name_of_their_own(*, registry: RegistrySettings) -> Iterator[Problem]:

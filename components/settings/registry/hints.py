@@ -18,6 +18,13 @@ def hints(registry: RegistrySettings, today: dt.date) -> Iterator[str]:
                 "production is deleted too once no other rule keeps it. A first rule keeps it: "
                 'keep: [{always: true, tags: ["v*"]}]'
             )
+    for robot in registry.all_robots:
+        if robot.settings.pull_secret is None and robot.settings.secret is None:
+            yield (
+                f"the login of robot {robot.name} reaches nobody: its secret is minted, and no "
+                f"namespace gets it. {'.'.join(map(str, robot.path))}.pullSecret.namespaces names "
+                "those that do; a secret of the stack is one that you know"
+            )
     for key, day in _ends(registry):
         if day < today.isoformat():
             yield f"{key} was {day}: since then nothing on that list counts, and pulls are blocked"

@@ -24,6 +24,11 @@ from components.settings.schema.rules import (
 )
 
 
+def name_of(robot: str, rotation: int) -> str:
+    """Short name in Harbor of the robot that a rotation makes."""
+    return robot if rotation == 1 else f"{robot}-{rotation}"
+
+
 class PullSecretSettings(Section):
     """A Secret of type kubernetes.io/dockerconfigjson with the robot's login."""
 
@@ -92,6 +97,15 @@ class _Robot(Section):
     `rotation` again only after them: then the older login is deleted."""
     pull_secret: PullSecretSettings | None = None
     """Namespaces that get the robot's login as a Secret to pull or push with."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Rotations of which a robot is in Harbor: the one before the last ends by itself. A robot
+        with a secret from the stack is never replaced, as its secret changes in place."""
+        if self.secret is not None:
+            return (1,)
+        has_grace = self.rotation > 1 and self.grace_days > 0
+        return (self.rotation - 1, self.rotation) if has_grace else (self.rotation,)
 
     @property
     def harbors_days(self) -> int:

@@ -26,7 +26,7 @@ def health(call: Call) -> Answer:
         {"error": "connection refused", "name": name, "status": "unhealthy"}
         if name in down
         else {"name": name, "status": "healthy"}
-        for name in _COMPONENTS
+        for name in (*_COMPONENTS, *(("trivy",) if call.settings.trivy else ()))
     ]
     return Answer(200, {"components": components, "status": "unhealthy" if down else "healthy"})
 

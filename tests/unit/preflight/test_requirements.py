@@ -28,6 +28,17 @@ SHARED = {
 }
 
 
+ROBOT: dict[str, Any] = {
+    "registry": {
+        "projects": {"p": {}},
+        "robots": {
+            "r": {
+                "permissions": {"p": ["pull"]},
+                "pullSecret": {"namespaces": ["apps"], "serviceAccounts": {"apps": ["default"]}},
+            }
+        },
+    }
+}
 GATEWAYS = "/apis/gateway.networking.k8s.io/v1/namespaces"
 CERTIFICATE = {
     "kind": "gateway",
@@ -163,6 +174,9 @@ def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
         ({"storage": BUCKET}, "/api/v1/namespaces/flux-system", True),
         ({"storage": {**BUCKET, "seamNamespace": "argocd"}}, "/api/v1/namespaces/argocd", True),
         ({"storage": FILESYSTEM}, "/api/v1/namespaces/flux-system", False),
+        (ROBOT, "/api/v1/namespaces/apps", True),
+        (ROBOT, "/api/v1/namespaces/apps/serviceaccounts/default", True),
+        ({"registry": {**ROBOT["registry"], "enabled": False}}, "/api/v1/namespaces/apps", False),
         (
             {"sealing": {"controllerNamespace": "sealing", "controllerName": "ss"}},
             "/api/v1/namespaces/sealing/services/ss",

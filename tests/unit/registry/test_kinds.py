@@ -311,6 +311,7 @@ CASES = [
             "oneAtATime": True,
             "enabled": False,
             "runNow": True,
+            "description": "from CI",
         },
         by_hand=(
             "PUT",

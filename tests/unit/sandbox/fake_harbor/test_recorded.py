@@ -53,11 +53,11 @@ def replay_and_empty(recording: Recording, client: Client) -> None:
     """Replays on a Harbor that other recordings follow on; refuses one that holds anything."""
     names = harbor_replay.contents(client).values()
     assert not names, f"this Harbor is not empty, and would be emptied: {', '.join(names)}"
-    before = harbor_replay.configuration(client)
+    before, replay = harbor_replay.configuration(client), Replay(client)
     try:
-        assert "\n".join(Replay(client).differences(recording)) == ""
+        assert "\n".join(replay.differences(recording)) == ""
     finally:
-        harbor_replay.empty(client, before)
+        harbor_replay.empty(client, before, replay.made("labels"))
 
 
 def test_a_harbor_that_holds_something_is_not_touched(client: Client) -> None:

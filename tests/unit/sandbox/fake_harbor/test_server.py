@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from sandbox.fake_harbor import FakeHarbor, Fault, Seen
 from sandbox.fake_harbor.deployed import Deployed
+from sandbox.fake_harbor.server import Settings
 from tests.support.harbor_client import ADMIN, Client
 
 
@@ -148,3 +150,36 @@ def test_another_process_controls_it_by_its_own_paths(harbor: FakeHarbor, client
     control("calls", method="DELETE")
     client.ask("GET", "/ping")
     assert [call["path"] for call in control("calls", method="GET")] == ["/api/v2.0/ping"]
+
+
+def test_a_login_is_a_new_session(client: Client) -> None:
+    browser = Client(client.address, None)
+    before = browser.ask("GET", "/health").cookies[0].partition(";")[0]
+    token = browser.ask("GET", "/health", headers={"Cookie": before}).headers["X-Harbor-Csrf-Token"]
+    form = urlencode({"principal": ADMIN[0], "password": ADMIN[1]}).encode()
+    sent = {
+        "Cookie": before,
+        "X-Harbor-CSRF-Token": token,
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    login = browser.ask("POST", "//c/login", headers=sent, content=form)
+    after = next(c for c in login.cookies if c.startswith("sid=")).partition(";")[0]
+    asked = [browser.ask("GET", "/users/current", headers={"Cookie": c}) for c in (before, after)]
+    assert [reply.status for reply in asked] == [401, 200]
+
+
+def test_trivy_is_a_component_where_it_is_deployed(client: Client) -> None:
+    with FakeHarbor(admin_password=ADMIN[1], settings=Settings(trivy="")) as without:
+        names = [
+            [row["name"] for row in asked.ask("GET", "/health").body["components"]]
+            for asked in (client, Client(without.url))
+        ]
+    assert names[0] == [*names[1], "trivy"]
+
+
+def test_an_allowlist_that_was_never_set_has_no_id(client: Client) -> None:
+    never = "0001-01-01T00:00:00.000Z"
+    unset = client.ask("GET", "/system/CVEAllowlist").body
+    assert unset == {"creation_time": never, "items": [], "update_time": never}
+    client.ask("PUT", "/system/CVEAllowlist", {"items": []})
+    assert "id" in client.ask("GET", "/system/CVEAllowlist").body

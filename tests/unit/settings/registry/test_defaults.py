@@ -102,7 +102,12 @@ def test_a_mirror_that_drops_parts_of_a_path() -> None:
     assert (mirror.replace_count, mirror.speed, mirror.harbors_trigger) == (1, 1024, "scheduled")
 
 
+def ci(**settings: Any) -> dict[str, Any]:
+    return {"projects": {"p": {"robots": {"ci": {"permissions": ["push"], **settings}}}}}
+
+
 WARNED: list[tuple[dict[str, Any], str]] = [
+    (ci(), "registry.projects.p.robots.ci.pullSecret.namespaces names those that do"),
     ({"projects": {"p": {"retention": {"keep": [{"lastPushed": 3}]}}}}, "no rule `always`"),
     (
         {"cveAllowlist": {"items": ["CVE-2024-3094"], "expires": "2026-11-25"}},
@@ -157,6 +162,8 @@ def test_what_is_allowed_and_warned_of(section: dict[str, Any], words: str) -> N
     "section",
     [
         {},
+        ci(pullSecret={"namespaces": ["build"]}),
+        ci(secret={"secret": "ciSecret"}),
         {"projects": {"p": {"retention": {"keep": [{"always": True, "tags": ["v*"]}]}}}},
         {"projects": {"p": {"retention": {"schedule": "none", "keep": [{"lastPushed": 3}]}}}},
         {"cveAllowlist": {"items": ["CVE-2024-3094"], "expires": "2026-11-26"}},

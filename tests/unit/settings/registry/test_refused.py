@@ -255,6 +255,15 @@ ROWS: list[tuple[str, dict[str, Any], str, str]] = [
      "of the program's own"),
     ("a Secret in no namespace", robot(pullSecret={"namespaces": []}),
      f"{R}.pullSecret.namespaces", "at least one"),
+    ("a rotation that takes a name", {"projects": {"p": {"robots": {
+        "ci": {"permissions": ["pull"], "rotation": 2}, "ci-2": {"permissions": ["pull"]}}}}},
+     f"{P}.robots.ci.rotation", "makes a robot ci-2, which is declared already"),
+    ("a ServiceAccount without the Secret", robot(
+        pullSecret={"namespaces": ["apps"], "serviceAccounts": {"web": ["default"]}}),
+     f"{R}.pullSecret.serviceAccounts.web", "of a namespace that gets the Secret: apps"),
+    ("a ServiceAccount twice", robot(
+        pullSecret={"namespaces": ["apps"], "serviceAccounts": {"apps": ["a", "a"]}}),
+     f"{R}.pullSecret.serviceAccounts.apps", "the same one twice"),
     ("no name for a Secret", project(robots={"a_b": {
         "permissions": ["pull"], "pullSecret": {"namespaces": ["apps"]}}}),
      f"{P}.robots.a_b.pullSecret.name", "registry-p-a_b is not the name of a Secret"),

@@ -1,0 +1,68 @@
+"""The section `registry` of the local Sovereign, by the real engine, plugin and API server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engine.stack import Stack
+from tests.sandbox.conftest import Sandbox
+from tests.sandbox.test_harbor_api import forwarded
+from tests.support.harbor_client import Client
+from tests.support.sandbox import unsealed
+
+Login = tuple[str, str]
+
+
+def login_of_the_robot(sandbox: Sandbox) -> Login:
+    """What the Secret in the named namespace holds, as kubelets read it."""
+    config = json.loads(unsealed(sandbox)["registry-cluster"][".dockerconfigjson"])
+    auth = config["auths"]["registry.local.harbor.test"]
+    return auth["username"], auth["password"]
+
+
+def accepted(sandbox: Sandbox, *logins: Login) -> list[bool]:
+    """Whether Harbor takes each login of a robot: it answers 412 to one, and 401 to none."""
+    with forwarded(sandbox) as url:
+        answers = [Client(url, login).ask("GET", "/users/current").status for login in logins]
+    assert set(answers) <= {401, 412}
+    return [answer == 412 for answer in answers]
+
+
+@pytest.fixture(scope="module")
+def first(sandbox: Sandbox, sovereign: Stack) -> Login:
+    """The robot's login as `up` handed it out."""
+    return login_of_the_robot(sandbox)
+
+
+def test_the_outputs_name_projects_and_prefixes(sovereign: Stack) -> None:
+    outputs = sovereign.outputs()
+    host = "registry.local.harbor.test"
+    assert outputs["registryProjects"] == ["apps", "proxy-ghcr"]
+    assert outputs["pushPrefixes"] == {"apps": f"{host}/apps/"}
+    assert outputs["pullPrefixes"] == {"ghcr.io": f"{host}/proxy-ghcr/"}
+
+
+def test_the_login_of_a_robot_opens_harbor_where_it_was_sealed(
+    sandbox: Sandbox, first: Login
+) -> None:
+    name, password = first
+    assert name == "robot$cluster"
+    assert accepted(sandbox, first, (name, password[::-1])) == [True, False]
+
+
+def test_a_rotation_leaves_the_old_login_valid_for_its_grace(
+    sandbox: Sandbox, sovereign: Stack, first: Login
+) -> None:
+    section = sandbox.section("registry")
+    section["robots"]["cluster"]["rotation"] = 2
+    with sandbox.configured(registry=section):
+        sovereign.up()
+        second = login_of_the_robot(sandbox)
+        assert second[0] == "robot$cluster-2"
+        assert accepted(sandbox, first, second) == [True, True]
+        sovereign.up(expect_no_changes=True)
+    sovereign.up()
+    assert login_of_the_robot(sandbox) == first
+    assert accepted(sandbox, first, second) == [True, False]
