@@ -20,12 +20,13 @@ from components.credentials import ADMIN, REGISTRY_ACCOUNT, secret_name
 from components.kubernetes.client import ClusterClient, secret_value
 from components.preflight.evidence import listed, pods
 from components.registry import gates
-from components.registry.api import ADMIN_PASSWORD_KEY, Harbor, Logins, segment
+from components.registry.api import ADMIN_PASSWORD_KEY, Harbor, Logins, segment, where
 from components.registry.connection import Connection, ToCluster
 from components.registry.errors import HarborError
 from components.registry.gates import RunningImage
 from components.registry.kinds.base import Session, Tree, rows
 from components.registry.kinds.retention import Retention, stored_retention
+from components.registry.logins import generations
 from components.registry.rules import keep_rules
 from components.settings.model import Settings
 from components.settings.reading.refusals import dotted
@@ -49,7 +50,7 @@ def problems(
     what mends it. `connect`: how Harbor is reached, for tests. Raises ClusterUnreachable.
     """
     registry = settings.registry
-    if not registry.enabled or not registry.declared_projects:
+    if not registry.enabled or not (registry.declared_projects or registry.show_undeclared):
         return []
     namespace, admin = settings.harbor.namespace, secret_name(ADMIN)
     if secret_value(client, namespace=namespace, name=admin, key=ADMIN_PASSWORD_KEY) is None:
@@ -67,6 +68,8 @@ def problems(
         evidence = _Evidence(client=client, settings=settings, harbor=harbor)
         for warning in evidence.of_quotas():
             pulumi.log.warn(warning)
+        if registry.show_undeclared:
+            evidence.tell_undeclared()
         return [*evidence.of_severities(), *evidence.of_retentions()]
     except HarborError as error:
         pulumi.log.warn(
@@ -102,11 +105,11 @@ class _Evidence:
     def projects(self) -> Mapping[str, Tree]:
         """The declared projects that exist in Harbor, as it lists them."""
         declared = self.settings.registry.declared_projects
-        return {
-            str(row["name"]): row
-            for row in self.harbor.listed("/projects")
-            if row["name"] in declared
-        }
+        return {str(row["name"]): row for row in self._all_projects if row["name"] in declared}
+
+    @cached_property
+    def _all_projects(self) -> list[Tree]:
+        return self.harbor.listed("/projects")
 
     @cached_property
     def images(self) -> list[RunningImage]:
@@ -305,6 +308,51 @@ class _Evidence:
             f"sovereign-harbor:{self._key(project, 'retention')} would keep {kept} images and "
             f"delete {gone} if it ran now; looked at {of}"
         )
+
+    # ---- what is not declared ------------------------------------------------------------------
+
+    def tell_undeclared(self) -> None:
+        """Names what Harbor holds and the section does not."""
+        registry, harbor = self.settings.registry, self.harbor
+        declared = {
+            "projects": {*registry.declared_projects},
+            "endpoints": {*registry.endpoints},
+            "replications": {*registry.mirrors, *registry.replications},
+            "robots": {OWN_ROBOT, *self._robots()},
+        }
+        present = {
+            "projects": [str(row["name"]) for row in self._all_projects],
+            "endpoints": [str(row["name"]) for row in harbor.listed("/registries")],
+            "replications": [str(row["name"]) for row in harbor.listed("/replication/policies")],
+            "robots": [
+                str(row["name"]).removeprefix(harbor.prefix())
+                for row in (*harbor.listed("/robots"), *self._robots_of_projects())
+            ],
+        }
+        lines = [
+            f"  {kind}: {', '.join(others)}"
+            for kind, names in present.items()
+            if (others := sorted(set(names) - declared[kind]))
+        ]
+        if lines:
+            pulumi.log.info(
+                "Harbor holds what sovereign-harbor:registry does not declare; it stays as it is\n"
+                + "\n".join(lines)
+                + f"\n  make registry-export STACK={pulumi.get_stack()} writes all of it"
+            )
+
+    def _robots(self) -> Iterator[str]:
+        """Names in Harbor of the declared robots, without the prefix."""
+        for robot in self.settings.registry.all_robots:
+            project = f"{robot.project}+" if robot.project else ""
+            for generation in generations(robot):
+                yield f"{project}{generation.name}"
+
+    def _robots_of_projects(self) -> Iterator[Tree]:
+        """Those of the declared projects."""
+        for project in self.projects.values():
+            conditions = {"Level": "project", "ProjectID": project["project_id"]}
+            yield from self.harbor.listed("/robots", where(conditions))
 
     # ---- settings ------------------------------------------------------------------------------
 

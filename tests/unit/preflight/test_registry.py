@@ -200,3 +200,32 @@ def test_a_harbor_that_does_not_answer_is_warned_of_once(
     (warning,) = said["warn"]
     assert "not checked: whether blockSeverity" in warning
     assert "no pod of harbor-core is Ready" in warning
+
+
+def test_what_is_not_declared_is_named_if_asked_for(
+    harbor: FakeHarbor, said: dict[str, list[str]]
+) -> None:
+    registry = Registry(harbor, account="sovereign-harbor")
+    registry.create("Account", name="sovereign-harbor")
+    registry.create("Endpoint", name="ghcr", type="github-ghcr", url="https://ghcr.io")
+    pull = {"kind": "project", "namespace": "apps", "access": ["repository:pull"]}
+    for name in ("ci", "old", "kept-2"):
+        registry.create(
+            "Robot", name=name, project="apps", permissions=[pull], secret="Secret12345"
+        )
+    registry.create("Robot", name="cluster", permissions=[pull], secret="Secret12345")
+    robots = {
+        "ci": {"permissions": ["pull"]},
+        "kept": {"permissions": ["pull"], "rotation": 2},
+    }
+    declared = {"projects": {"apps": {"scanOnPush": False, "robots": robots}}}
+    assert problems(harbor, cluster(), showUndeclared=True, **declared) == []
+    (told,) = said["info"]
+    assert told.splitlines()[1:4] == [
+        "  projects: library",
+        "  endpoints: ghcr",
+        "  robots: apps+old, cluster",
+    ]
+    assert "make registry-export STACK=" in told
+    assert problems(harbor, cluster(), **declared) == []
+    assert len(said["info"]) == 1

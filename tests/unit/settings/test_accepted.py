@@ -156,6 +156,7 @@ KEPT: list[tuple[str, Any]] = [
     ("trivy", {"severity": ["HIGH", "CRITICAL"], "blockSeverity": "HIGH"}),
     ("imagePolicy.acceptRefusals", True),
     ("registry.acceptRefusals", True),
+    ("registry.showUndeclared", True),
     ("metrics", {"enabled": True, "serviceMonitor": True}),
 ]
 """Path and value, which the settings hold as it was given."""
