@@ -110,7 +110,7 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
 # the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	stacks sovereigns gitlab-sovereigns
+	registry-export stacks sovereigns gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
 	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
@@ -137,6 +137,11 @@ sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=�
 		$(call PLACE,accountId,$(ACCOUNTID)) $(call PLACE,size,$(SIZE)) \
 		$(call PLACE,storageClass,$(STORAGECLASS))
 PLACE = $(if $(2),--set "$(1)=$(2)")
+
+# ADMIN_SECRET names another Secret with admin's password, in a Harbor of another tool's.
+registry-export: $(VENV)/program ## Write the running Harbor of STACK=… as its section registry
+	@$(RUN) -m operations registry-export "$(STACK)" \
+		$(if $(ADMIN_SECRET),--admin-secret "$(ADMIN_SECRET)")
 
 stacks: ## The stacks that exist as files, as JSON
 	@$(PYTHON) -m engine.stacks

@@ -34,6 +34,7 @@ SCANNED = (
     "engine",
     "fleet",
     "offline",
+    "operations",
     "policy",
     "review",
     "sandbox",

@@ -35,7 +35,7 @@ settings, the CVE allowlist and passwords."""
 
 ADMIN_PASSWORD_KEY: Final = "HARBOR_ADMIN_PASSWORD"
 PREVIOUS_ADMIN_PASSWORD_KEY: Final = "previous"
-"""Beside it in the same Secret: the one before, from which Harbor is changed to it."""
+"""Beside it in the same Secret: those before, a line each, from which Harbor is changed to it."""
 
 ACCOUNT_PASSWORD_KEY: Final = "password"
 
@@ -218,12 +218,12 @@ class Harbor:
         return self._password("admin")
 
     def admin_passwords(self) -> Iterator[str]:
-        """The passwords that admin may have: that of its Secret, then the one before it."""
+        """The passwords that admin may have: that of its Secret, then those before it."""
         yield self._password("admin")
         previous = self.connection.secret(self.logins.admin_secret, PREVIOUS_ADMIN_PASSWORD_KEY)
-        if previous:
-            self.hide(previous)
-            yield previous
+        for password in (previous or "").splitlines():
+            self.hide(password)
+            yield password
 
     def change_admin_password(self, old: str, new: str) -> None:
         """Changes admin's password, once: after an answer that was lost, a login tells which one

@@ -17,6 +17,7 @@ from pulumi_kubernetes.core.v1 import ServiceAccountPatch
 
 from components.context import Context
 from components.credentials import (
+    ADMIN,
     REGISTRY_ACCOUNT,
     Credentials,
     random_password,
@@ -37,6 +38,7 @@ from components.registry.logins import (
     push_prefixes,
     service_accounts,
 )
+from components.registry.rules import keep_rules, selectors
 from components.sealing.sealed_secret import SealedSecret
 from components.settings.model import Settings
 from components.settings.reading.refusals import Fixes
@@ -45,7 +47,6 @@ from components.settings.registry.names import OWN_ROBOT
 from components.settings.registry.patterns import ALL
 from components.settings.registry.projects import ProjectSettings, ProxyCacheSettings
 from components.settings.registry.replications import MirrorSettings, ReplicationSettings
-from components.settings.registry.retention import ImmutableTagsSettings, KeepSettings
 from components.settings.registry.section import RegistrySettings, Robot
 from components.settings.registry.stack_secrets import StackSecret
 from components.stack_config import Secrets, StackConfig
@@ -60,6 +61,7 @@ class RegistryArgs:
     """`secrets`: of the stack, by config key. `harbor`: once its pods are Ready.
 
     `account_revision`: of the Secret with the account's password; known once that is unsealed.
+    `admin_password`: what it was rotated to; None before the first rotation.
     """
 
     settings: Settings
@@ -67,6 +69,7 @@ class RegistryArgs:
     context: Context
     harbor: HarborRegistry
     account_revision: pulumi.Input[str]
+    admin_password: pulumi.Input[str] | None = None
 
 
 class Registry(pulumi.ComponentResource):
@@ -102,6 +105,12 @@ class Registry(pulumi.ComponentResource):
         if registry.system.read_only is False:
             # As admin, before the account too: a registry that is read-only refuses all else.
             self._first = [self._read_only()]
+        if args.admin_password is not None:
+            # Before the other calls of admin, so that none of them meets the change.
+            admin = resources.AdminPassword(
+                f"{name}-admin-password", password=args.admin_password, opts=self._options()
+            )
+            self._first = [*self._first, admin]
         account = resources.Account(
             f"{name}-account",
             name=OWN_ROBOT,
@@ -223,15 +232,7 @@ class Registry(pulumi.ComponentResource):
 
     def _in_project(self, project: str, settings: ProjectSettings) -> None:
         if settings.retention is not None:
-            rules = [
-                {
-                    "template": rule.template,
-                    "number": rule.number,
-                    **_selectors(rule),
-                    "untagged": rule.untagged,
-                }
-                for rule in settings.retention.keep
-            ]
+            rules = keep_rules(settings.retention)
             self._retention(project, settings.retention.cron, rules)
         if settings.immutable_tags:
             self._kept(
@@ -239,7 +240,7 @@ class Registry(pulumi.ComponentResource):
                     f"{self._name}-immutable-{project}",
                     project=project,
                     rules=[
-                        {**_selectors(rule), "enabled": rule.enabled}
+                        {**selectors(rule), "enabled": rule.enabled}
                         for rule in settings.immutable_tags
                     ],
                     opts=self._in(project),
@@ -589,15 +590,6 @@ class Registry(pulumi.ComponentResource):
         }
 
 
-def _selectors(rule: KeepSettings | ImmutableTagsSettings) -> dict[str, str]:
-    return {
-        "repositories": rule.repositories_pattern,
-        "repositoriesExcluded": rule.excluded_repositories_pattern,
-        "tags": rule.tags_pattern,
-        "tagsExcluded": rule.excluded_tags_pattern,
-    }
-
-
 def _provider(name: str, settings: Settings) -> resources.Provider:
     registry = settings.registry
     return resources.Provider(
@@ -607,7 +599,7 @@ def _provider(name: str, settings: Settings) -> resources.Provider:
         cluster_name=settings.cluster.name or "",
         api_url=registry.api.url or "",
         api_ca=registry.api.ca_bundle or "",
-        admin_secret=secret_name("admin-password"),
+        admin_secret=secret_name(ADMIN),
         account=OWN_ROBOT,
         account_secret=secret_name(REGISTRY_ACCOUNT),
         robot_prefix=registry.system.prefix,
@@ -633,5 +625,8 @@ def create(
         context=context,
         harbor=harbor,
         account_revision=credentials.revisions[REGISTRY_ACCOUNT],
+        admin_password=(
+            credentials.admin_password if config.settings.rotation.admin_password > 1 else None
+        ),
     )
     return Registry("registry", args, context.options)

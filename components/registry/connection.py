@@ -105,9 +105,13 @@ class ToCluster:
             raise HarborDown(f"reading Secret {self.namespace}/{name}", str(error)) from None
 
     def close(self) -> None:
+        self.disconnect()
+        kubectl.close_all()
+
+    def disconnect(self) -> None:
+        """Ends the port-forward alone; the next call starts another one."""
         with self._lock:
             self._drop()
-            kubectl.close_all()
 
     def _reached(self, call: str) -> tuple[Any, str]:
         """Kept connections, and what comes before the path."""

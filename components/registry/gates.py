@@ -1,270 +1,254 @@
-"""What a change of the registry would cost, decided on what Harbor and the cluster have.
+"""What a gate of Harbor's would do to images that pods run: refuse their pulls, or delete them.
 
-The functions that take an `api` ask Harbor; all others are pure. Nothing here changes anything.
+Pure but for `retention_deletes`, which asks Harbor.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from components.registry.api import Harbor, segment
+from components.registry.api import Harbor
 from components.registry.errors import HarborError
 from components.registry.kinds import selectors
 from components.registry.kinds.base import Tree, rows
 from components.registry.kinds.retention import stored_retention
-from components.settings.registry.patterns import regular_expression
+from components.settings.registry import patterns
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
+"""Harbor's severities that block pulls, the least first."""
 
 _UNTIL_COUNTED: Final = 60.0
 """Seconds for a dry run, of which each repository is a job of its own."""
 
-Artifacts = Mapping[str, Sequence[Tree]]
-"""Artifacts as Harbor lists them, by repository with its project ("apps/team/web")."""
+_IN_HARBOR: Final = ("none", "unknown", "negligible", *SEVERITIES)
+"""All severities of a report, in Harbor's order (src/pkg/scan/vuln/severity.go)."""
+
+_LISTS: Final = (
+    ("containers", "containerStatuses"),
+    ("initContainers", "initContainerStatuses"),
+    ("ephemeralContainers", "ephemeralContainerStatuses"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunningImage:
-    """An image of the registry that pods run. `repository`: with its project. `pods`: as
-    namespace/name."""
+    """An image of Harbor's that a pod runs.
 
+    `pod`: namespace/name. `repository`: below the project. `reference`: the tag or digest that the
+    next start of the pod pulls. `digest`: what runs now, "" while the node has not said it.
+    """
+
+    pod: str
+    project: str
     repository: str
+    reference: str
     digest: str
-    pods: Sequence[str]
 
     @property
-    def told(self) -> str:
-        others = f" and {len(self.pods) - 1} more" if len(self.pods) > 1 else ""
-        return f"{self.repository}@{self.digest[:19]} (pod {self.pods[0]}{others})"
+    def name(self) -> str:
+        """Project, repository and reference, as people write them."""
+        separator = "@" if self.reference.startswith("sha256:") else ":"
+        return f"{self.project}/{self.repository}{separator}{self.reference}"
 
 
-# ---- quotas ---------------------------------------------------------------------------------
+def running_images(
+    pods: Iterable[Mapping[str, Any]], image_prefix: str, projects: Collection[str]
+) -> list[RunningImage]:
+    """The images of these projects that pods run, each once for a pod.
 
-
-def quota_problem(project: str, quota: int, used: int) -> str | None:
-    """A quota below what a project uses, with numbers; None if there is room. Both in bytes.
-
-    Harbor takes such a quota, and refuses every push from then on.
+    `image_prefix`: what the names of Harbor's images begin with. Pods that have ended start no
+    more, so they are left out.
     """
-    if quota == -1 or used <= quota:
+    images: dict[RunningImage, None] = {}
+    for pod in pods:
+        status: Mapping[str, Any] = pod.get("status") or {}
+        if status.get("phase") in ("Succeeded", "Failed"):
+            continue
+        name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        for listed, statuses in _LISTS:
+            ids = {row["name"]: row.get("imageID") or "" for row in rows(status.get(statuses))}
+            for container in rows(pod["spec"].get(listed)):
+                image = _image(
+                    name, container["image"], ids.get(container["name"], ""), image_prefix
+                )
+                if image is not None and image.project in projects:
+                    images[image] = None
+    return list(images)
+
+
+def _image(pod: str, image: str, image_id: str, image_prefix: str) -> RunningImage | None:
+    if not image.startswith(image_prefix):
         return None
-    return (
-        f"project {project} uses {_size(used)}, and its quota is {_size(quota)}: Harbor refuses "
-        f"every push to it until {_size(used - quota)} are deleted, or the quota is higher"
+    name, _, pinned = image.removeprefix(image_prefix).partition("@")
+    path, _, tag = name.partition(":")
+    project, _, repository = path.partition("/")
+    if not repository:
+        return None
+    digest = image_id.rpartition("@")[2]
+    return RunningImage(
+        pod=pod,
+        project=project,
+        repository=repository,
+        reference=pinned or tag or "latest",
+        digest=pinned or (digest if digest.startswith("sha256:") else ""),
     )
 
 
-def used(api: Harbor, project: str) -> int | None:
-    """The bytes that a project uses; None if there is none of that name. Raises HarborError."""
-    if api.project(project) is None:
-        return None
-    summary: Tree = api.get(f"/projects/{segment(project)}/summary") or {}
-    quota: Tree = summary.get("quota") or {}
-    of: Tree = quota.get("used") or {}
-    return int(of.get("storage", 0))
+# ---- pulls that would be refused ----------------------------------------------------------------
 
 
-def _size(number: int) -> str:
-    value, unit = float(number), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if value >= 10 or value.is_integer() else f"{value:.1f} {unit}"
+def is_stricter(before: str, declared: str) -> bool:
+    """Whether `declared` stops pulls that `before` did not. Both as inputs of a project: "" is off.
+
+    A severity that Harbor stored and does not know blocks everything, so nothing is stricter.
+    """
+    if not declared:
+        return False
+    if not before:
+        return True
+    return before in SEVERITIES and SEVERITIES.index(declared) < SEVERITIES.index(before)
 
 
-# ---- blocking by severity -------------------------------------------------------------------
+def overview(artifact: Mapping[str, Any]) -> Tree | None:
+    """What Harbor's last scan of an artifact says; None while there is none that succeeded."""
+    overviews: Mapping[str, Any] = artifact.get("scan_overview") or {}
+    done = [row for row in overviews.values() if row.get("scan_status") == "Success"]
+    return done[0] if done else None
 
 
-def refused_pulls(
+def pull_refused(
+    artifact: Mapping[str, Any],
     severity: str,
-    running: Iterable[RunningImage],
-    artifacts: Artifacts,
-    vulnerabilities: Mapping[str, Sequence[Tree]] | None = None,
-    allowed: Collection[str] = (),
-) -> list[str]:
-    """The running images that Harbor would no longer give out, each with the reason.
+    allowed: Collection[str],
+    vulnerabilities: Sequence[Mapping[str, Any]] = (),
+) -> str:
+    """Why Harbor would refuse a pull where `severity` blocks; "" if it would not.
 
-    `severity`: of `blockSeverity`; "" blocks nothing. `vulnerabilities`: by digest, as the addition
-    `vulnerabilities` of an artifact lists them, and `allowed`: the CVEs of the allowlist that
-    counts. Without the former an image counts as a whole, as if nothing were allowed.
+    `allowed`: ids that stop no pull. `vulnerabilities`: of the artifact's report, which count only
+    with ids that are allowed; else the overview says enough.
     """
-    if not severity:
-        return []
-    refused: list[str] = []
-    for image in running:
-        artifact = _artifact(artifacts.get(image.repository, ()), image.digest)
-        listed = (vulnerabilities or {}).get(image.digest)
-        why = None if artifact is None else _refusal(artifact, severity, listed, allowed)
-        if why is not None:
-            refused.append(f"{image.told}: {why}")
-    return refused
+    seen = overview(artifact)
+    if seen is None:
+        return "it was not scanned"
+    if allowed:
+        left = [_rank(row) for row in vulnerabilities if row.get("id") not in allowed]
+        worst = max(left, default=0)
+    else:
+        worst = _rank(seen)
+    if worst < _IN_HARBOR.index(severity):
+        return ""
+    return f"its worst vulnerability is {_IN_HARBOR[worst]}"
 
 
-def _artifact(listed: Iterable[Tree], digest: str) -> Tree | None:
-    """The artifact of a digest, or the index that has it for one of its platforms."""
-    for artifact in listed:
-        if digest in _digests(artifact):
-            return artifact
-    return None
+def _rank(row: Mapping[str, Any]) -> int:
+    severity = str(row.get("severity") or "none").lower()
+    return _IN_HARBOR.index(severity) if severity in _IN_HARBOR else 0
 
 
-def _digests(artifact: Tree) -> set[str]:
-    children = {str(child["child_digest"]) for child in rows(artifact.get("references"))}
-    return {str(artifact["digest"]), *children}
+# ---- images that a retention would delete -------------------------------------------------------
 
 
-def _refusal(
-    artifact: Tree, severity: str, vulnerabilities: Sequence[Tree] | None, allowed: Collection[str]
-) -> str | None:
-    """As Harbor decides it (src/server/middleware/vulnerable/vulnerable.go): an image without a
-    report is refused as well."""
-    overviews: dict[str, Tree] = artifact.get("scan_overview") or {}
-    reports = [report for report in overviews.values() if report]
-    if not reports:
-        return "it was never scanned"
-    status = str(reports[0].get("scan_status"))
-    if status != "Success":
-        return f"its scan is {status}"
-    least = SEVERITIES.index(severity)
-    if vulnerabilities is None:
-        worst = str(reports[0].get("severity") or "").lower()
-        return f"it has a finding of {worst}" if _rank(worst) >= least else None
-    bad = {
-        str(finding["id"])
-        for finding in vulnerabilities
-        if _rank(str(finding.get("severity")).lower()) >= least and finding["id"] not in allowed
-    }
-    return (
-        f"it has {', '.join(sorted(bad)[:3])}{' and more' if len(bad) > 3 else ''}" if bad else None
-    )
+def deleted(
+    rules: Sequence[Mapping[str, Any]],
+    repository: str,
+    artifacts: Sequence[Mapping[str, Any]],
+    now: dt.datetime,
+) -> list[Mapping[str, Any]]:
+    """The artifacts of a repository that no rule keeps.
 
-
-def _rank(severity: str) -> int:
-    return SEVERITIES.index(severity) if severity in SEVERITIES else -1
-
-
-# ---- retention ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deletions:
-    """What a retention would delete: repository → digests, and the running images among them."""
-
-    digests: Mapping[str, frozenset[str]]
-    running: tuple[RunningImage, ...]
-
-    @property
-    def number(self) -> int:
-        return sum(len(digests) for digests in self.digests.values())
-
-
-def deletions(
-    rules: Sequence[Tree],
-    artifacts: Artifacts,
-    running: Iterable[RunningImage] = (),
-    *,
-    now: dt.datetime | None = None,
-) -> Deletions:
-    """What rules would delete of the artifacts of one project, if they ran now.
-
-    `rules`: as inputs of Retention. Immutable tags are not looked at, which Harbor keeps besides.
+    `rules`: as inputs of a Retention. `repository`: below the project. A repository that no rule
+    names is left alone, and an immutable tag keeps its artifact (Harbor's src/pkg/retention).
     """
-    moment = now or dt.datetime.now(dt.UTC)
-    deleted = {
-        repository: frozenset(a["digest"] for a in _deleted(rules, repository, listed, moment))
-        for repository, listed in artifacts.items()
-    }
-    deleted = {repository: digests for repository, digests in deleted.items() if digests}
-    hit = tuple(
-        image
-        for image in running
-        if (artifact := _artifact(artifacts.get(image.repository, ()), image.digest)) is not None
-        and artifact["digest"] in deleted.get(image.repository, ())
-    )
-    return Deletions(digests=deleted, running=hit)
-
-
-def _deleted(
-    rules: Sequence[Tree], repository: str, listed: Sequence[Tree], now: dt.datetime
-) -> list[Tree]:
-    name = repository.partition("/")[2]
-    of = [
-        rule
-        for rule in rules
-        if _chosen(selectors.normal(rule), "repositories", [name], is_untagged_chosen=False)
-    ]
-    if not of:
-        # Harbor leaves a repository alone that no rule concerns.
+    applied = [rule for rule in rules if _selects(rule, "repositories", repository)]
+    if not applied:
         return []
-    kept = {artifact["digest"] for rule in of for artifact in _kept(rule, listed, now)}
-    return [artifact for artifact in listed if artifact["digest"] not in kept]
+    kept = {
+        str(artifact["digest"])
+        for rule in applied
+        for artifact in _kept(rule, [a for a in artifacts if _counts(rule, a)], now)
+    }
+    return [a for a in artifacts if a["digest"] not in kept and not _is_immutable(a)]
 
 
-def _kept(rule: Tree, listed: Sequence[Tree], now: dt.datetime) -> list[Tree]:
-    patterns, untagged = selectors.normal(rule), rule.get("untagged", True)
-    chosen = [
-        artifact
-        for artifact in listed
-        if _chosen(
-            patterns,
-            "tags",
-            [tag["name"] for tag in rows(artifact.get("tags"))],
-            is_untagged_chosen=untagged,
-        )
-    ]
-    template, number = rule["template"], rule.get("number") or 0
+def digests(artifact: Mapping[str, Any]) -> frozenset[str]:
+    """Its digest, and those of the images that an index of several platforms refers to."""
+    children = [str(row["child_digest"]) for row in rows(artifact.get("references"))]
+    return frozenset((str(artifact["digest"]), *children))
+
+
+def tags_of(artifact: Mapping[str, Any]) -> list[str]:
+    return [str(tag["name"]) for tag in rows(artifact.get("tags"))]
+
+
+def _is_immutable(artifact: Mapping[str, Any]) -> bool:
+    return any(tag.get("immutable") for tag in rows(artifact.get("tags")))
+
+
+def _counts(rule: Mapping[str, Any], artifact: Mapping[str, Any]) -> bool:
+    """Whether a rule's selector of tags chooses an artifact."""
+    tags = tags_of(artifact)
+    if not tags:
+        return bool(rule.get("untagged", True))
+    return any(_selects(rule, "tags", tag) for tag in tags)
+
+
+def _kept(
+    rule: Mapping[str, Any], artifacts: list[Mapping[str, Any]], now: dt.datetime
+) -> list[Mapping[str, Any]]:
+    template = rule["template"]
     if template == "always":
-        return chosen
-    key = "pull_time" if template in ("latestPulledN", "nDaysSinceLastPull") else "push_time"
-    if template.startswith("latest"):
-        return sorted(chosen, key=lambda a: _last(a, key), reverse=True)[:number]
-    begin = now - dt.timedelta(days=number)
-    return [artifact for artifact in chosen if _last(artifact, key) >= begin]
+        return artifacts
+    time = "push_time" if template in ("latestPushedK", "nDaysSinceLastPush") else "pull_time"
+    number = int(rule["number"])
+    if template in ("latestPushedK", "latestPulledN"):
+        return sorted(artifacts, key=lambda a: _time(a, time), reverse=True)[:number]
+    return [a for a in artifacts if _time(a, time) >= now - dt.timedelta(days=number)]
 
 
-def _chosen(patterns: Tree, name: str, texts: Sequence[str], *, is_untagged_chosen: bool) -> bool:
-    """Whether patterns choose one of the texts; what has none is chosen if `is_untagged_chosen`."""
-    if not texts:
-        return is_untagged_chosen
-    excluded = patterns[f"{name}Excluded"]
-    expression = re.compile(regular_expression([excluded or patterns[name]]))
-    return any(bool(expression.match(text)) != bool(excluded) for text in texts)
-
-
-def _last(artifact: Tree, key: str) -> dt.datetime:
-    """When an artifact, or one of its tags, was pushed or pulled last; never is the year 1."""
+def _time(artifact: Mapping[str, Any], key: str) -> dt.datetime:
+    """When the artifact, or one of its tags, was pushed or pulled last, as Harbor counts it
+    (src/pkg/retention/dep/client.go). It is the year 1 for never."""
     times = [artifact.get(key), *(tag.get(key) for tag in rows(artifact.get("tags")))]
     known = [dt.datetime.fromisoformat(str(time).replace("Z", "+00:00")) for time in times if time]
     return max(known, default=dt.datetime.min.replace(tzinfo=dt.UTC))
 
 
-def artifacts_of(api: Harbor, project: str) -> dict[str, list[Tree]]:
-    """All artifacts of a project, by repository, with tags and scans; none of a missing project.
+def _selects(rule: Mapping[str, Any], name: str, text: str) -> bool:
+    chosen = selectors.normal(rule)
+    excluded = chosen[f"{name}Excluded"]
+    return not matches(excluded, text) if excluded else matches(chosen[name], text)
 
-    Raises HarborError.
-    """
-    if api.project(project) is None:
-        return {}
-    path = f"/projects/{segment(project)}/repositories"
-    listed: dict[str, list[Tree]] = {}
-    for repository in api.listed(path):
-        name = str(repository["name"])
-        # Slashes of the repository are quoted twice: the router decodes once.
-        inner = segment(segment(name.removeprefix(f"{project}/")))
-        asked: dict[str, Any] = {"with_tag": "true", "with_scan_overview": "true"}
-        listed[name] = api.listed(f"{path}/{inner}/artifacts", asked)
-    return listed
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether Harbor's doublestar matches: `*` is within a part of a path, `**` any parts."""
+    return any(
+        re.fullmatch("".join(_expressions(each)), text) for each in patterns.expanded(pattern)
+    )
+
+
+def _expressions(pattern: str) -> Iterator[str]:
+    if pattern.endswith("/**"):
+        yield from _expressions(pattern.removesuffix("/**"))
+        yield "(?:/.*)?"
+        return
+    tokens = cast("list[str]", re.findall(r"\*\*/|\*\*|\*|\?|\[[^\[\]]+\]|.", pattern))
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    for token in tokens:
+        if token.startswith("[") and len(token) > 1:
+            inner = token[1:-1].replace("\\", r"\\")
+            yield f"[^{inner[1:]}]" if inner[0] in "!^" else f"[{inner}]"
+        else:
+            yield wildcards.get(token) or re.escape(token)
 
 
 def retention_deletes(api: Harbor, project: str) -> dict[str, int]:
     """How many artifacts the policy that Harbor has would delete, by repository: by a dry run.
 
-    It shows nothing of a policy that is only declared; `deletions` does. Empty without a policy.
+    It shows nothing of a policy that is only declared; `deleted` does. Empty without a policy.
     Raises HarborError, also if the dry run fails or takes too long.
     """
     stored = stored_retention(api, project)
@@ -287,3 +271,21 @@ def retention_deletes(api: Harbor, project: str) -> dict[str, int]:
     tasks = api.listed(f"{path}/{run['id']}/tasks")
     deleted = {str(task["repository"]): task["total"] - task["retained"] for task in tasks}
     return {repository: number for repository, number in deleted.items() if number}
+
+
+# ---- quotas -------------------------------------------------------------------------------------
+
+
+def over_quota(
+    quotas: Iterable[Mapping[str, Any]], declared: Mapping[str, int]
+) -> dict[str, tuple[int, int]]:
+    """Project → bytes of its declared quota, and bytes that it uses: where they are more.
+
+    `quotas`: Harbor's. `declared`: project → bytes, -1 for no limit.
+    """
+    used = {str(row["ref"]["name"]): int(row["used"].get("storage", 0)) for row in quotas}
+    return {
+        project: (limit, used[project])
+        for project, limit in sorted(declared.items())
+        if limit != -1 and used.get(project, 0) > limit
+    }

@@ -437,7 +437,7 @@ class Configuration(_Resource):
 
 class AdminPassword(_Resource):
     """The password of admin. `password` is a secret; it is also in admin's Secret when this is
-    made or changed, and the one before is there under `previous`."""
+    made or changed, and those before it are there under `previous`."""
 
     def __init__(
         self,

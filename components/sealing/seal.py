@@ -30,6 +30,7 @@ from components.sealing.crypto import (
 )
 from components.sealing.kept import earlier_names, has_values, may_be_another
 from components.sealing.lost_state import (
+    lowered,
     older_state,
     other_value,
     unknown_secret,
@@ -88,6 +89,8 @@ class SealProvider(ClusterProvider):
         seen = revision_of(secret)
         if _lost_value(_olds, news):
             return _refused(inputs, other_value(_where(news), news["minted"], news.get("stack")))
+        if (before := _lowered(_olds, news)) is not None:
+            return _refused(inputs, lowered(news["minted"], before, news.get("stack")))
         known: list[str | None] = [*(_olds.get("past") or []), _olds.get("revision")]
         # Who adopts, too: what the state has already is not left to be adopted.
         is_unknown = seen is not None and _olds.get("revision") is not None and seen not in known
@@ -204,6 +207,15 @@ def _lost_value(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
         return bool(old)
     new = cast("dict[str, Any]", news["data"])
     return any(old[key] != new.get(key) for key in after["keys"] if key in old)
+
+
+def _lowered(olds: Mapping[str, Any], news: Mapping[str, Any]) -> int | None:
+    """The epoch before, where it was higher and only a later value is of use; else None."""
+    before: Mapping[str, Any] | None = olds.get("minted")
+    after: Mapping[str, Any] | None = news.get("minted")
+    if not before or not after or after.get("rotation") or after["epoch"] >= before["epoch"]:
+        return None
+    return int(before["epoch"])
 
 
 def _kept(olds: dict[str, Any], news: dict[str, Any]) -> dict[str, str]:

@@ -265,6 +265,7 @@ RULES: tuple[CrossRule, ...] = (
         needs=("image_policy", "harbor", "sealing", "database", "valkey"),
         check=_harbor_can_come_back,
     ),
+    CrossRule(needs=("rotation", "registry"), check=registry_rules.admin_is_rotated_by_the_api),
     CrossRule(needs=("registry",), check=registry_rules.names_are_unique),
     CrossRule(
         needs=("registry",), check=registry_rules.deleted_contents_are_of_no_declared_project

@@ -161,14 +161,23 @@ class FakeHarbor:
         *,
         pushed: str = "",
         pulled: str = "",
+        vulnerabilities: Mapping[str, str] | None = None,
     ) -> None:
         """Tells of an image in a project, as a push would. Times are ISO 8601; "" is now.
 
+        `vulnerabilities`: id → severity, as a scan has found them; None while nothing was scanned.
         Raises KeyError when there is no such project.
         """
         with self.world.lock:
             kinds.repositories.put(
-                self.world, project, repository, digest, tags, pushed=pushed, pulled=pulled
+                self.world,
+                project,
+                repository,
+                digest,
+                tags,
+                pushed=pushed,
+                pulled=pulled,
+                vulnerabilities=vulnerabilities,
             )
 
     def answer(

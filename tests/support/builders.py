@@ -147,6 +147,23 @@ class Cluster:
         return self
 
 
+def pod(namespace: str, name: str, **images: str) -> dict[str, Any]:
+    """A pod that runs these images: container → NAME:TAG, or NAME:TAG@DIGEST where the digest is
+    what the node pulled."""
+    named = {container: image.partition("@") for container, image in images.items()}
+    return {
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"containers": [{"name": c, "image": parts[0]} for c, parts in named.items()]},
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [
+                {"name": c, "imageID": f"{image.rpartition(':')[0]}@{digest}" if digest else ""}
+                for c, (image, _, digest) in named.items()
+            ],
+        },
+    }
+
+
 def settings(**sections: Any) -> Settings:
     """Settings with these sections, in config keys, over the smallest valid config."""
     given = {"fqdn": FQDN, "cluster": {"name": "omantel"}, "storage": BUCKET, **sections}

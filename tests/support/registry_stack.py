@@ -63,9 +63,15 @@ class Kept:
 
 @dataclass
 class Stack:
-    """One stack's resources in a fake Harbor. `did`: act and logical name, of the last `up`."""
+    """One stack's resources in a fake Harbor. `did`: act and logical name, of the last `up`.
+
+    `mints_admin`: whether Harbor was started with the password that the program made. `patience`:
+    seconds that the plugin waits for a Harbor that does not work.
+    """
 
     harbor: FakeHarbor
+    mints_admin: bool = False
+    patience: float = 20
     state: dict[str, Kept] = field(default_factory=dict[str, Kept])
     did: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     warnings: list[str] = field(default_factory=list[str])
@@ -77,9 +83,15 @@ class Stack:
             engine.provider = NumberLike()  # the revision of a Secret stays the same
             engine.run(build)
         given = inputs_of(engine.one(REGISTRY_PROVIDER))
-        registry = Registry(self.harbor, **{k: v for k, v in given.items() if k != "version"})
+        registry = Registry(
+            self.harbor,
+            patience=self.patience,
+            **{k: v for k, v in given.items() if k != "version"},
+        )
+        admin = engine.sealed(given["adminSecret"]) if self.mints_admin else {}
         registry.connection.secrets = {
             (given["adminSecret"], ADMIN_PASSWORD_KEY): ADMIN_PASSWORD,
+            **{(given["adminSecret"], key): value for key, value in admin.items()},
             (given["accountSecret"], ACCOUNT_PASSWORD_KEY): minted("credentials-registry-account"),
         }
         self.did = []

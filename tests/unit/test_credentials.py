@@ -130,6 +130,37 @@ def test_a_rotation_mints_one_credential_anew(engine: Engine, build: Build) -> N
     assert set(epochs.values()) == {"1"}
 
 
+@pytest.mark.parametrize("given", [{}, {"admin-password": f"{MARK}-of-the-estate"}])
+def test_the_password_of_admin_is_rotated_with_those_before_it(
+    given: dict[str, str], engine: Engine, build: Build
+) -> None:
+    """Harbor has one of them, also if the number was raised by two."""
+    credentials = build(builders.credentials, given=given, admin_password=3)
+    names = engine.resolve(credentials.secret_names).value
+    first = given.get("admin-password") or minted("credentials-admin-password")
+    newest = minted("credentials-admin-password-3")
+    assert engine.sealed(names.admin_password) == {
+        "HARBOR_ADMIN_PASSWORD": newest,
+        "previous": "\n".join([minted("credentials-admin-password-2"), first]),
+    }
+    assert engine.resolve(credentials.admin_password) == (newest, True, True)
+    seal = next(s for s in engine.all(SEAL) if s["name"] == names.admin_password)
+    assert (seal["minted"]["epoch"], seal["minted"].get("rotation")) == (3, None)
+
+
+def test_what_a_rotation_of_admin_leaves_stays_as_it_was(engine: Engine, build: Build) -> None:
+    """A name or an epoch that changed would make a password anew that Harbor has."""
+    build(builders.credentials, admin_password=3)
+    epochs = {
+        p.name: p["keepers"]["epoch"] for p in engine.all(PASSWORD) if "admin-password" in p.name
+    }
+    assert epochs == {
+        "credentials-admin-password": "1",
+        "credentials-admin-password-2": "2",
+        "credentials-admin-password-3": "3",
+    }
+
+
 def test_a_rotation_of_the_token_certificate_makes_a_new_key(engine: Engine, build: Build) -> None:
     # pulumi-tls has no keepers: it is the name that changes.
     build(builders.credentials, token_certificate=7)

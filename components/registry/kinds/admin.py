@@ -14,7 +14,7 @@ class AdminPassword(Kind):
     """Output `works`: whether admin logs in with the password of its Secret.
 
     A run that is interrupted anywhere is finished by the next: the new password is tried first,
-    then that of the Secret, then the one before it, which the Secret keeps under `previous`.
+    then that of the Secret, then those before it, which the Secret keeps under `previous`.
     """
 
     name = "AdminPassword"
@@ -59,8 +59,8 @@ class AdminPassword(Kind):
             secret = harbor.logins.admin_secret
             raise Refused(
                 "admin can log in neither with the password that is declared, nor with that of "
-                f"Secret {secret}, nor with the one before it: somebody changed it in Harbor. Log "
-                f"in there and set it to the one of Secret {secret}, key HARBOR_ADMIN_PASSWORD"
+                f"Secret {secret}, nor with one before it: somebody changed it in Harbor. Log in "
+                f"there and set it to the one of Secret {secret}, key HARBOR_ADMIN_PASSWORD"
             )
         if not harbor.accepts("admin", new):
             raise Refused("Harbor took the new password of admin, and does not let admin in by it")

@@ -15,6 +15,7 @@ from components.settings.registry.replications import (
 )
 from components.settings.registry.robots import name_of
 from components.settings.registry.section import RegistrySettings
+from components.settings.rotation import RotationSettings
 from components.settings.schema.problems import Path, Problem
 from components.settings.schema.rules import OBJECT_NAME, REMOVE
 from components.settings.trivy import SEVERITIES, TrivySettings
@@ -22,6 +23,19 @@ from components.settings.trivy import SEVERITIES, TrivySettings
 _Chart = tuple[int, int, int]
 _HARBOR_2_15: _Chart = (1, 19, 0)
 _HARBOR_2_15_1: _Chart = (1, 19, 1)
+
+
+def admin_is_rotated_by_the_api(
+    *, rotation: RotationSettings, registry: RegistrySettings
+) -> Iterator[Problem]:
+    """Harbor reads admin's password at its first start only; its API changes it later."""
+    if rotation.admin_password > 1 and not registry.enabled:
+        yield Problem(
+            path=("rotation", "adminPassword"),
+            reason="1 with registry.enabled: false, as Harbor takes another password by its API "
+            "only",
+            example="1",
+        )
 
 
 def names_are_unique(*, registry: RegistrySettings) -> Iterator[Problem]:

@@ -55,7 +55,7 @@ CACHED: Final = (
     *("azure-acr", "google-gcr", "jfrog-artifactory"),
 )
 """Types that a proxy-cache project may have; Harbor refuses any other with 400."""
-_URLS: Final[Mapping[str, str]] = {
+DEFAULT_URLS: Final[Mapping[str, str]] = {
     "docker-hub": "https://hub.docker.com",
     "github-ghcr": "https://ghcr.io",
     "quay": "https://quay.io",
@@ -135,9 +135,9 @@ class _Endpoint(Section):
 
     def check(self, kind: EndpointType) -> None:
         """Refuse what Harbor refuses of an endpoint of this type."""
-        if self.url is None and kind not in _URLS:
+        if self.url is None and kind not in DEFAULT_URLS:
             refuse(f"required for type {kind}", at=("url",))
-        if kind == "docker-hub" and self.url not in (None, _URLS["docker-hub"]):
+        if kind == "docker-hub" and self.url not in (None, DEFAULT_URLS["docker-hub"]):
             refuse(
                 "left out with docker-hub: Harbor always asks Docker Hub itself. For a mirror of "
                 "it the type is docker-registry",
@@ -168,7 +168,7 @@ class EndpointSettings(_Endpoint):
     @property
     def address(self) -> str:
         """The URL that Harbor is given."""
-        return self.url or _URLS[self.type]
+        return self.url or DEFAULT_URLS[self.type]
 
     @property
     def host(self) -> str:

@@ -105,6 +105,12 @@ class RegistrySettings(AsksForSecrets):
     delete_contents: tuple[Annotated[str, names.PROJECT], ...] = ()
     """Projects that are deleted with their images by the change that takes them out of this
     section. Any other project stays as long as it holds an image."""
+    accept_refusals: bool = False
+    """Go on although images that pods run could no longer be pulled, or would be deleted by rules
+    of retention. Without it such a change is refused before anything is touched."""
+    show_undeclared: bool = False
+    """Name in each preview what Harbor holds and this section does not: projects, endpoints,
+    replications and robots. Nothing is done about it."""
     api: ApiSettings = ApiSettings()
     """How the program reaches Harbor's API."""
     projects: Annotated[dict[str, ProjectSettings], names.named(names.PROJECT, "a project")] = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+
 from sandbox.fake_harbor import answers, images, lists
 from sandbox.fake_harbor.answers import OK, Answer
 from sandbox.fake_harbor.kinds import projects
@@ -18,8 +21,12 @@ def put(
     *,
     pushed: str = "",
     pulled: str = "",
+    vulnerabilities: Mapping[str, str] | None = None,
 ) -> None:
-    """Tells of an image, as a push would. Times are ISO 8601; "" is now. Raises KeyError."""
+    """Tells of an image, as a push would. Times are ISO 8601; "" is now. Raises KeyError.
+
+    `vulnerabilities`: id → severity, as a scan has found them; None while nothing was scanned.
+    """
     row = projects.by_name(world, project)
     if row is None:
         raise KeyError(project)
@@ -32,7 +39,13 @@ def put(
         artifact["tags"] = [tag for tag in artifact["tags"] if tag not in tags]
     place["artifacts"] = [a for a in place["artifacts"] if a["digest"] != digest]
     place["artifacts"].append(
-        {"digest": digest, "tags": tags, "pushed": pushed or now(), "pulled": pulled or now()}
+        {
+            "digest": digest,
+            "tags": tags,
+            "pushed": pushed or now(),
+            "pulled": pulled or now(),
+            "vulnerabilities": None if vulnerabilities is None else dict(vulnerabilities),
+        }
     )
 
 
@@ -80,19 +93,69 @@ def listed(call: Call) -> Answer:
 def artifacts(call: Call) -> Answer:
     project, repository = _repository(call, "artifact", "list")
     rows = [
-        {
-            "digest": artifact["digest"],
-            "project_id": project["id"],
-            "pull_time": artifact["pulled"],
-            "push_time": artifact["pushed"],
-            "repository_id": repository["id"],
-            "repository_name": repository["name"],
-            "tags": [{"name": tag} for tag in artifact["tags"]] or None,
-            "type": "IMAGE",
-        }
-        for artifact in repository["artifacts"]
+        _artifact_shown(call, project, repository, artifact) for artifact in repository["artifacts"]
     ]
     return lists.page(call.path, call.query, rows)
+
+
+REPORT = "application/vnd.security.vulnerability.report; version=1.1"
+"""The kind of a scan's report, under which Harbor shows it. (Of its API's description: scans were
+not recorded.)"""
+
+_SEVERITIES = ("None", "Unknown", "Negligible", "Low", "Medium", "High", "Critical")
+
+
+def _artifact_shown(call: Call, project: Row, repository: Row, artifact: Row) -> Row:
+    shown: Row = {
+        "digest": artifact["digest"],
+        "project_id": project["id"],
+        "pull_time": artifact["pulled"],
+        "push_time": artifact["pushed"],
+        "repository_id": repository["id"],
+        "repository_name": repository["name"],
+        "tags": [
+            {
+                "name": tag,
+                "immutable": call.query.get("with_immutable_status") == "true"
+                and immutable_tag(call.world, project, repository["name"].partition("/")[2], [tag])
+                is not None,
+            }
+            for tag in artifact["tags"]
+        ]
+        or None,
+        "type": "IMAGE",
+    }
+    vulnerabilities = artifact.get("vulnerabilities")
+    if call.query.get("with_scan_overview") == "true" and vulnerabilities is not None:
+        worst = max((*vulnerabilities.values(), "None"), key=_SEVERITIES.index)
+        shown["scan_overview"] = {
+            REPORT: {
+                "scan_status": "Success",
+                "severity": worst,
+                "summary": {
+                    "total": len(vulnerabilities),
+                    "summary": dict(Counter(vulnerabilities.values())),
+                },
+            }
+        }
+    return shown
+
+
+@route("GET", "/projects/{project}/repositories/{repository}/artifacts/{reference}")
+def artifact(call: Call) -> Answer:
+    project, repository = _repository(call, "artifact", "read")
+    return Answer(200, _artifact_shown(call, project, repository, _artifact(call, repository)))
+
+
+@route(
+    "GET",
+    "/projects/{project}/repositories/{repository}/artifacts/{reference}/additions/vulnerabilities",
+)
+def vulnerabilities(call: Call) -> Answer:
+    _, repository = _repository(call, "artifact-addition", "read")
+    listed: dict[str, str] = _artifact(call, repository).get("vulnerabilities") or {}
+    rows = [{"id": number, "severity": severity} for number, severity in listed.items()]
+    return Answer(200, {REPORT: {"vulnerabilities": rows}})
 
 
 def immutable_tag(world: World, project: Row, repository: str, tags: list[str]) -> str | None:

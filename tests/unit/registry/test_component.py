@@ -59,7 +59,8 @@ def registry(context: Context, section: Mapping[str, Any], **sections: Any) -> R
     named = builders.settings(registry=dict(section), **sections).registry.needed_secrets
     secrets = {name: pulumi.Output.secret(secret_of(name)) for name in named}
     config = builders.config(secrets=secrets, registry=dict(section), **sections)
-    credentials = builders.credentials(context)
+    rotation = config.settings.rotation
+    credentials = builders.credentials(context, admin_password=rotation.admin_password)
     harbor = builders.harbor_on(context, config, credentials)
     return component.create(config, context, harbor, credentials)
 
@@ -679,3 +680,19 @@ def test_the_urls_that_a_provider_of_logins_must_know_are_told(build: Build) -> 
     assert made.login_urls is not None
     assert made.login_urls.redirect == "https://registry.omantel.omani.works/c/oidc/callback"
     assert made.login_urls.logout == "https://registry.omantel.omani.works/account/sign-in"
+
+
+def test_admins_password_is_changed_before_all_else(engine: Engine, build: Build) -> None:
+    build(registry, SMALL, rotation={"adminPassword": 2})
+    changed = of_harbor(engine)["registry-admin-password"]
+    assert is_secret(changed.inputs["password"])
+    assert inputs_of(changed) == {"password": minted("credentials-admin-password-2")}
+    others = of_harbor(engine).keys() - {"registry-admin-password"}
+    assert all("registry-admin-password" in waits_for(engine, name) for name in others)
+
+
+def test_before_the_first_rotation_nothing_is_declared_of_admin(
+    engine: Engine, build: Build
+) -> None:
+    build(registry, SMALL)
+    assert "registry-admin-password" not in of_harbor(engine)

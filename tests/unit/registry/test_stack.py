@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import copy
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 import pytest
 import urllib3
 
-from components.registry import component
+from components.registry import api, component
 from components.registry.errors import HarborError, Refused
+from components.registry.kinds.base import HalfCreated
+from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor, Settings
 from tests.support.builders import context_of
@@ -418,3 +422,86 @@ def test_a_new_harbor_gets_the_defaults(stack: Stack, program: Program) -> None:
     items = Registry(stack.harbor).ask("GET", "/configurations")
     assert items["project_creation_restriction"]["value"] == "adminonly"
     assert stack.told == []
+
+
+# ---- the password of admin ------------------------------------------------------------------
+
+
+FIRST, SECOND, THIRD = (
+    minted(f"credentials-admin-password{number}") for number in ("", "-2", "-3")
+)
+
+
+def admin_logs_in(harbor: FakeHarbor, password: str) -> bool:
+    token = base64.b64encode(f"admin:{password}".encode()).decode()
+    answer = urllib3.request(
+        "GET",
+        f"{harbor.url}/api/v2.0/users/current",
+        headers={"Authorization": f"Basic {token}"},
+        retries=False,
+    )
+    return answer.status == 200
+
+
+@pytest.fixture
+def minted_admin() -> Iterator[Stack]:
+    """A stack whose Harbor was started with the password that the program made."""
+    with FakeHarbor(admin_password=FIRST) as harbor:
+        yield Stack(harbor, mints_admin=True)
+
+
+def test_admins_password_is_rotated(minted_admin: Stack, program: Program) -> None:
+    stack = minted_admin
+    stack.up(program(SMALL))
+    stack.up(program(SMALL, rotation={"adminPassword": 2}))
+    assert stack.did == [("create", "registry-admin-password")]
+    assert admin_logs_in(stack.harbor, SECOND)
+    assert not admin_logs_in(stack.harbor, FIRST)
+    stack.up(program(SMALL, rotation={"adminPassword": 2}))
+    assert stack.did == []
+    stack.up(program(SMALL, rotation={"adminPassword": 3}))
+    assert stack.did == [("update password", "registry-admin-password")]
+    assert admin_logs_in(stack.harbor, THIRD)
+
+
+def test_two_rotations_at_once_lock_nobody_out(minted_admin: Stack, program: Program) -> None:
+    minted_admin.up(program(SMALL))
+    minted_admin.up(program(SMALL, rotation={"adminPassword": 3}))
+    assert admin_logs_in(minted_admin.harbor, THIRD)
+
+
+def test_a_new_stack_may_begin_with_a_later_rotation(program: Program) -> None:
+    with FakeHarbor(admin_password=SECOND) as harbor:
+        stack = Stack(harbor, mints_admin=True)
+        stack.up(program(SMALL, rotation={"adminPassword": 2}))
+        assert admin_logs_in(harbor, SECOND)
+
+
+@pytest.mark.parametrize("fault", ["500", "401", "reset before", "reset after"])
+def test_a_rotation_that_is_interrupted_at_any_call_is_finished_by_the_next_run(
+    fault: str, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "_WAITS", (0.001, 0.001, 0.001, 0.001))
+    monkeypatch.setattr(api, "_HEALTH_IS_LATE", 0.02)
+    rotated = program({}, rotation={"adminPassword": 2})
+    with FakeHarbor(admin_password=FIRST) as harbor:
+        first = Stack(harbor, mints_admin=True)
+        first.up(program({}))
+        before = copy.deepcopy(first.state)
+        password = harbor.world.table("users")[1]["password"]
+        at = 0
+        while True:
+            at += 1
+            harbor.world.table("users")[1]["password"] = password
+            stack = Stack(harbor, mints_admin=True, patience=0.1, state=copy.deepcopy(before))
+            harbor.calls(forget=True)
+            harbor.plan(Fault(fault, at=at))
+            with contextlib.suppress(HarborError, HalfCreated):
+                stack.up(rotated)
+            calls = len(harbor.calls())
+            harbor.plan()
+            assert any(admin_logs_in(harbor, known) for known in (FIRST, SECOND))
+            stack.up(rotated)
+            assert admin_logs_in(harbor, SECOND), f"{fault} at call {at}"
+            if calls < at:
+                return

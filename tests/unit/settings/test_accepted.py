@@ -99,6 +99,7 @@ KEPT: list[tuple[str, Any]] = [
     ("harbor.ipFamily", {"policy": "PreferDualStack", "families": ["IPv6", "IPv4"]}),
     ("valkey.maxMemory", "128Mi"),
     ("rotation.valkeyPassword", 2),
+    ("rotation.adminPassword", 2),
     ("imagePolicy.kind", "ClusterPolicy"),
     ("imagePolicy.enforcement", "Enforce"),
     ("imagePolicy.extraPrefixes", ["harbor.mct1.omani.works/"]),
@@ -154,6 +155,8 @@ KEPT: list[tuple[str, Any]] = [
     ("trivy", {"enabled": False, "scanOnPush": False}),
     ("trivy", {"severity": ["HIGH", "CRITICAL"], "blockSeverity": "HIGH"}),
     ("imagePolicy.acceptRefusals", True),
+    ("registry.acceptRefusals", True),
+    ("registry.showUndeclared", True),
     ("metrics", {"enabled": True, "serviceMonitor": True}),
 ]
 """Path and value, which the settings hold as it was given."""

@@ -1184,7 +1184,7 @@ REFUSED: list[Bad] = [
         [set_path("rotation.valkeyPassword", "2"), remove("rotation.redisPassword")],
     ),
     bad("rotation.secretKey", 2, "which a new key cannot decrypt", "1"),
-    bad("rotation.adminPassword", 2, "Harbor reads it only at its first start", "1"),
+    bad("rotation.adminPassword", 101, "a whole number from 1 to 100", "1"),
     # Ports, addresses and sizes that nothing has
     bad(
         "imagePolicy.extraPrefixes",
