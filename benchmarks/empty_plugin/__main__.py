@@ -32,4 +32,4 @@ class Empty(RegistryProvider):
 
 
 if __name__ == "__main__":
-    serve(Empty, sys.argv[1:])
+    serve(lambda warn, inform: Empty(warn, inform=inform), sys.argv[1:])
