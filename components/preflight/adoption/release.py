@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from components.commands import set_value
 from components.data_services.postgres import CLUSTER, DATABASE
 from components.harbor.recovery import RUNBOOK, Record
 from components.harbor_inputs import MINTED_SECRET_KEY, RELEASE
@@ -43,7 +44,7 @@ def key_problem(
     )
 
 
-def lock_problem(running: RunningHarbor, settings: Settings) -> str | None:
+def lock_problem(running: RunningHarbor, settings: Settings, stack: str) -> str | None:
     """Why Harbor would take no setting by its API; None when it would."""
     if not running.locks_settings or not settings.registry.enabled:
         return None
@@ -55,7 +56,7 @@ def lock_problem(running: RunningHarbor, settings: Settings) -> str | None:
         "from starting\n"
         f"  fix: kubectl set env deployment/{RELEASE}-core -n {namespace} {OVERWRITE}- "
         "(the values stay in Harbor's database), and declare them in the section registry\n"
-        "  or leave Harbor's configuration alone: pulumi config set --path 'registry.enabled' false"
+        f"  or leave Harbor's configuration alone: {set_value('registry.enabled', 'false', stack)}"
     )
 
 

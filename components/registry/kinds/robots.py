@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
+from components.commands import run
 from components.registry.api import Harbor, Who, where
 from components.registry.errors import Refused
 from components.registry.kinds import checks
@@ -188,8 +189,8 @@ class Robot(Kind):
         if "prefix" in changed:
             raise Refused(
                 f"robot {self.id_of(inputs)} logs in as {stored['name']}, not by the prefix "
-                f"{inputs['prefix']}: somebody changed robot_name_prefix in Harbor. After `pulumi "
-                "refresh`, `up` sets it as `registry.system.robotPrefix` says"
+                f"{inputs['prefix']}: somebody changed robot_name_prefix in Harbor. After "
+                f"`{run('refresh')}` `up` sets it as `registry.system.robotPrefix` says"
             )
         path = f"/robots/{stored['id']}"
         # No robot has the right to change one of the system: Harbor's dictionary lacks

@@ -137,6 +137,8 @@ class Schedule(Kind):
         return [name for name in differing if name != "parameters"]
 
     def diff(self, outputs: Tree, inputs: Tree) -> Difference:
+        if inputs.get("unstated") is UNKNOWN:
+            return super().diff(outputs, inputs)
         return super().diff(outputs, _with_what_is_left(outputs, inputs))
 
     def preview(self, session: Session, inputs: Tree) -> Tree:

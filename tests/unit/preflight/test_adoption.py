@@ -329,14 +329,14 @@ def test_a_variable_that_locks_every_setting_is_refused(in_the_config_map: bool)
     client: Any = Cluster(overwritten(chart_objects(), in_the_config_map=in_the_config_map))
     running = running_harbor(client, "harbor")
     assert running is not None
-    words = lock_problem(running, settings()) or ""
+    words = lock_problem(running, settings(), "omantel") or ""
     assert "core.configureUserSettings or core.extraEnvVars" in words
     assert "kubectl set env deployment/harbor-core -n harbor CONFIG_OVERWRITE_JSON-" in words
-    assert lock_problem(running, settings(registry={"enabled": False})) is None
+    assert lock_problem(running, settings(registry={"enabled": False}), "omantel") is None
 
 
 def test_a_harbor_without_that_variable_is_not_refused() -> None:
     client: Any = Cluster(chart_objects())
     running = running_harbor(client, "harbor")
     assert running is not None
-    assert lock_problem(running, settings()) is None
+    assert lock_problem(running, settings(), "omantel") is None
