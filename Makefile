@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
-.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit test-sandbox \
+.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit coverage test-sandbox \
 	test-harbor check fix reference lock
 
 help: ## List the targets
@@ -63,12 +63,14 @@ reference: $(VENV)/development ## Write the reference and the schema of the sett
 	@$(RUN) -m checks.settings_reference --write
 	@$(RUN) -m checks.stack_file_schema --write
 
-test-unit: $(VENV)/development ## Tests without the sandbox, and what they cover (COVERAGE= for none)
-	@COVERAGE_CORE=$$($(RUN) -c $(TRACER)) \
-		$(VENV)/bin/pytest --numprocesses auto --dist loadfile $(COVERAGE) tests/unit
-# The packages and the floor are in pyproject.toml. From Python 3.12 on sys.monitoring costs little;
-# the tracer of 3.11 doubles the processor time.
-COVERAGE ?= --cov --cov-report=term:skip-covered
+test-unit: $(VENV)/development ## Tests without the sandbox
+	@$(VENV)/bin/pytest --numprocesses auto --dist loadfile $(COVERAGE) tests/unit
+
+# A target of its own: the tracer of Python 3.11 doubles the processor time. From 3.12 on
+# sys.monitoring costs little. The packages and the floor are in pyproject.toml.
+coverage: COVERAGE := --cov --cov-report=term:skip-covered
+coverage: export COVERAGE_CORE = $(shell $(RUN) -c $(TRACER))
+coverage: test-unit ## The same with what they cover, and a floor
 TRACER := 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")'
 
 build: $(VENV)/development ## Build the tools that the machine lacks
