@@ -137,7 +137,7 @@ def test_an_older_state_does_not_write_over_newer_values(
 ) -> None:
     elsewhere.holds(state_of(sovereign))
     main = dataclasses.replace(elsewhere.sandbox, project=sovereign.folder)
-    main.configure(rotation={"valkeyPassword": 7})
+    main.configure(rotation={**(main.section("rotation") or {}), "valkeyPassword": 7})
     sovereign.up()
     said = elsewhere.refused("preview")
     assert "Secret harbor/harbor-valkey-credentials has a value that this stack's state" in said
