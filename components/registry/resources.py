@@ -430,7 +430,8 @@ class Configuration(_Resource):
             "part": part,
             "values": values,
             "defaults": defaults or {},
-            "secrets": {item: _secret(value) for item, value in (secrets or {}).items()},
+            # As a whole: of a value that a preview does not know, the engine keeps no other mark.
+            "secrets": pulumi.Output.secret(dict(secrets or {})),
         }
         super().__init__("Configuration", resource, inputs, opts)
 

@@ -34,9 +34,9 @@ def test_the_first_objects_need_nothing_but_the_kubeconfig(
     try:
         account = {"name": "sovereign", "revision": "1"}
         assert provider.create("urn", "Account", account, preview=False)[1]["ready"]
-        project = {"name": "apps", "scanOnPush": True}
+        project = {"name": "reached", "scanOnPush": True}
         id_, outputs = provider.create("urn", "Project", project, preview=False)
-        assert (id_, outputs["scanOnPush"]) == ("apps", True)
+        assert (id_, outputs["scanOnPush"]) == ("reached", True)
         provider.delete("urn", "Project", outputs)
         provider.delete("urn", "Account", {"name": "sovereign"})
     finally:

@@ -26,7 +26,7 @@ from tests.support.registry_stack import Stack
 from tests.unit.registry.test_component import registry
 
 PAGES = sorted((ROOT / "docs/howto").glob("registry*.md"))
-_WITHOUT_A_SECTION = {"registry-export"}
+WITHOUT_A_SECTION = {"registry-export"}
 """Pages that tell of a command."""
 _PREFIX = f"{PROJECT}:"
 
@@ -89,7 +89,7 @@ def stack() -> Iterator[Stack]:
 
 
 def test_every_page_declares_something() -> None:
-    pages = {page.stem for page in PAGES} - _WITHOUT_A_SECTION
+    pages = {page.stem for page in PAGES} - WITHOUT_A_SECTION
     assert {block.page for block in ACCEPTED} == pages
     assert len(REFUSED) > 5
 

@@ -150,9 +150,23 @@ class RegistryProvider:
         return {**of.planned(session, inputs), **of.foreseen(session, outputs, inputs)}
 
     def read(self, urn: str, kind: str, id_: str, outputs: Tree, inputs: Tree) -> Read | None:
-        """The resource as Harbor has it; None when a Harbor that works says that it is gone."""
+        """The resource as Harbor has it; None when a Harbor that works says that it is gone.
+
+        Without the Secret of a password it stays as the state has it: a refresh is what finds that
+        the Secret is gone, and must not fail for it.
+        """
         of = _kind(kind)
-        shown = of.read(self._for(urn), id_, outputs)
+        try:
+            shown = of.read(self._for(urn), id_, outputs)
+        except NoSecret as error:
+            if not outputs:
+                raise
+            self._warn_once(
+                "no refresh",
+                f"what Harbor has was not compared with the state: {error}. The `up` that makes the "
+                "Secret again does not need it; refresh once more afterwards",
+            )
+            return Read(inputs=inputs, outputs=outputs)
         return None if shown is None else Read(inputs=_as_inputs(of, shown, inputs), outputs=shown)
 
     def delete(self, urn: str, kind: str, outputs: Tree) -> None:

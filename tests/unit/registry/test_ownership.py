@@ -518,3 +518,19 @@ def test_a_robot_of_the_accounts_name_keeps_its_secret(fake: FakeHarbor) -> None
             attempt("Account", name=ACCOUNT)
     assert registry.api.accepts(f"robot${ACCOUNT}", secret)
     assert Registry(fake, adopt=True).create("Account", name=ACCOUNT)["ready"]
+
+
+def test_a_refresh_without_the_secrets_of_passwords_leaves_the_state_and_says_so(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    """A refresh is what finds that Secrets are gone, and the next up makes them again."""
+    first = registry.create("Project", name="apps")
+    second = registry.create("Project", name="tools")
+    later = Registry(fake)
+    later.connection.secrets.clear()
+    for name, outputs in (("apps", first), ("tools", second)):
+        assert later.read("Project", name, outputs) == outputs
+    (line,) = later.warnings
+    assert "what Harbor has was not compared with the state" in line
+    with pytest.raises(HarborError, match="there is no Secret"):
+        later.read("Project", "apps", {})
