@@ -163,8 +163,8 @@ class RegistryProvider:
                 raise
             self._warn_once(
                 "no refresh",
-                f"what Harbor has was not compared with the state: {error}. The `up` that makes the "
-                "Secret again does not need it; refresh once more afterwards",
+                f"what Harbor has was not compared with the state: {error}. The `up` that makes "
+                "the Secret again does not need it; refresh once more afterwards",
             )
             return Read(inputs=inputs, outputs=outputs)
         return None if shown is None else Read(inputs=_as_inputs(of, shown, inputs), outputs=shown)
