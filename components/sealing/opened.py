@@ -60,6 +60,16 @@ class Opened:
             return "the controller has not looked at it: is sealed-secrets running?"
         return str(self._synced.get("message") or f"Synced={self._synced.get('status')}")
 
+    @property
+    def is_of_this_one(self) -> bool:
+        """Whether the Secret is not left from a SealedSecret of that name that is gone.
+
+        Kubernetes removes what is left a moment later, and only then can it be made again.
+        """
+        owners: list[Mapping[str, Any]] = _dig(self.secret, "metadata", "ownerReferences") or []
+        uids = [owner.get("uid") for owner in owners if owner.get("kind") == "SealedSecret"]
+        return not uids or _dig(self.sealed, "metadata", "uid") in uids
+
     def has(self, wanted: str) -> bool:
         """Whether the Secret carries that revision."""
         return revision_of(self.secret) == wanted

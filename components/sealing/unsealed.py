@@ -115,7 +115,11 @@ class UnsealedProvider(ClusterProvider):
             if opened.sealed is None:
                 raise NotUnsealed(gone(namespace, name, props.get("stack")))
             now = time.monotonic()
-            is_right = opened.has(props["revision"]) and _is_untouched(opened, before)
+            is_right = (
+                opened.is_of_this_one
+                and opened.has(props["revision"])
+                and _is_untouched(opened, before)
+            )
             says_nothing = not opened.has_status and now - begun >= STATUS_SECONDS
             if is_right and (opened.is_synced or says_nothing):
                 return _outputs(props, opened)

@@ -188,6 +188,24 @@ def test_a_controller_without_status_is_believed_by_the_secret_alone(
     assert unsealed.STATUS_SECONDS <= sum(clock) < unsealed.STATUS_SECONDS + 2
 
 
+def test_a_secret_that_goes_with_its_gone_owner_is_waited_for(
+    cluster: Cluster, clock: list[float]
+) -> None:
+    """As after the kind was removed and installed again, while the controller is silent."""
+
+    def owned(uid: str) -> dict[str, Any]:
+        secret = secret_of("new")
+        owner = {"kind": "SealedSecret", "uid": uid}
+        return {**secret, "metadata": {**secret["metadata"], "ownerReferences": [owner]}}
+
+    silent = sealed(None)
+    silent = {**silent, "metadata": {**silent["metadata"], "uid": "here"}}
+    left = [owned("gone")] * 30
+    cluster.objects = {SECRET: answers(*left, owned("here")), SEALED: silent}
+    UnsealedProvider().create({**INPUTS, "timeoutSeconds": 120.0})
+    assert len(clock) >= len(left)
+
+
 def test_the_secret_is_looked_at_at_least_once(cluster: Cluster, clock: list[float]) -> None:
     cluster.objects = {SECRET: secret_of("new"), SEALED: sealed()}
     UnsealedProvider().create({**INPUTS, "timeoutSeconds": 0.0})
