@@ -125,7 +125,16 @@ def test_the_committed_stack_files_pass_the_same_checks(name: str) -> None:
 def make_sovereign(*variables: str) -> list[str]:
     """The arguments that `make sovereign` hands on, after the name and the domain."""
     shown = subprocess.run(
-        ["make", "-n", "--assume-old=.venv/program", "sovereign", "NAME=n", "FQDN=f", *variables],
+        [
+            "make",
+            "--no-print-directory",
+            "-n",
+            "--assume-old=.venv/program",
+            "sovereign",
+            "NAME=n",
+            "FQDN=f",
+            *variables,
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
