@@ -20,12 +20,12 @@ from pulumi.dynamic import (
     CreateResult,
     DiffResult,
     Resource,
-    ResourceProvider,
     UpdateResult,
 )
 
 from components.commands import run
 from components.kubernetes.naming import ROUTE
+from components.sealing.cluster_provider import ClusterProvider
 
 SECONDS: Final = 120
 """How long a controller may take; the ones of production take seconds."""
@@ -37,20 +37,18 @@ class NotAccepted(Exception):
     """No listener serves the route; the text quotes the controller."""
 
 
-class RouteAcceptedProvider(ResourceProvider):
+class RouteAcceptedProvider(ClusterProvider):
     """Holds `up` until each of `parents` has accepted the route of `namespace`.
 
     Inputs: `namespace`; `parents`, as in the route's parentRefs; `hosts`; `timeoutSeconds`.
     """
 
-    serialize_as_secret_always = False
-    _context: str | None = None
     _stack: str | None = None
 
     def configure(self, req: ConfigureRequest) -> None:
-        from components.settings.provider_config import cluster_context, stack_name
+        from components.settings.provider_config import stack_name
 
-        self._context = cluster_context(req.config.get)
+        super().configure(req)
         self._stack = stack_name(req.config.get)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
@@ -64,9 +62,7 @@ class RouteAcceptedProvider(ResourceProvider):
         return UpdateResult(outs=self._await(_news))
 
     def _await(self, props: dict[str, Any]) -> dict[str, Any]:
-        from components.kubernetes.client import ClusterClient
-
-        client = ClusterClient(self._context)
+        client = self.client()
         api = "/apis/gateway.networking.k8s.io/v1"
         path = f"{api}/namespaces/{props['namespace']}/httproutes/{ROUTE}"
         deadline = time.monotonic() + float(props["timeoutSeconds"])
