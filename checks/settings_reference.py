@@ -11,7 +11,6 @@ Exit codes: 0 the file is current, or was written; 1 it is not.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import functools
 import inspect
@@ -24,6 +23,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from checks import generated
 from components.settings.model import Settings
 from components.settings.reading import spec
 from components.settings.reading.refusals import set_secret
@@ -264,17 +264,14 @@ def _table(rows: Iterable[str]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="The reference of the settings.")
-    parser.add_argument("--write", action="store_true", help="write the file instead of comparing")
-    text = reference()
-    if parser.parse_args(arguments).write:
-        REFERENCE.parent.mkdir(exist_ok=True)
-        REFERENCE.write_text(text)
-        return 0
-    if REFERENCE.is_file() and REFERENCE.read_text() == text:
-        return 0
-    print(f"{REFERENCE} differs from the settings' docstrings; run: {COMMAND}", file=sys.stderr)
-    return 1
+    return generated.main(
+        arguments,
+        description="The reference of the settings.",
+        text=reference(),
+        file=REFERENCE,
+        of="the settings' docstrings",
+        command=COMMAND,
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Exit codes: 0 the file is current, or was written; 1 it is not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from checks import generated
 from checks.settings_reference import about, descriptions
 from components.settings.model import Settings
 from components.settings.reading import spec
@@ -163,16 +163,14 @@ def text() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="The schema of stack files.")
-    parser.add_argument("--write", action="store_true", help="write the file instead of comparing")
-    current = text()
-    if parser.parse_args(arguments).write:
-        SCHEMA.write_text(current)
-        return 0
-    if SCHEMA.is_file() and SCHEMA.read_text() == current:
-        return 0
-    print(f"{SCHEMA} differs from the settings; run: {COMMAND}", file=sys.stderr)
-    return 1
+    return generated.main(
+        arguments,
+        description="The schema of stack files.",
+        text=text(),
+        file=SCHEMA,
+        of="the settings",
+        command=COMMAND,
+    )
 
 
 if __name__ == "__main__":
