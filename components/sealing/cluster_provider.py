@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
 
-from components.sealing.opened import sealed_path
+from components.sealing.opened import sealed_owners, sealed_path
 
 if TYPE_CHECKING:
     from components.kubernetes.client import ClusterClient
@@ -68,8 +68,7 @@ class ClusterProvider(ResourceProvider):
 
         Kubernetes removes it soon after its SealedSecret, as after `pulumi destroy`.
         """
-        owners: list[Mapping[str, Any]] = secret["metadata"].get("ownerReferences") or []
-        if not any(owner.get("kind") == "SealedSecret" for owner in owners):
+        if not sealed_owners(secret):
             return True
         answered, sealed = self.look(sealed_path(namespace, name))
         return not answered or sealed is not None

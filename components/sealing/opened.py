@@ -25,6 +25,12 @@ def revision_of(secret: Any) -> str | None:
     return _dig(secret, "metadata", "annotations", REVISION_ANNOTATION)
 
 
+def sealed_owners(secret: Any) -> list[str | None]:
+    """The uids of the SealedSecrets that a Secret goes with; none of one that stays by itself."""
+    owners: list[Mapping[str, Any]] = _dig(secret, "metadata", "ownerReferences") or []
+    return [owner.get("uid") for owner in owners if owner.get("kind") == "SealedSecret"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opened:
     """`sealed`, `secret`: the objects; None when missing."""
@@ -66,8 +72,7 @@ class Opened:
 
         Kubernetes removes what is left a moment later, and only then can it be made again.
         """
-        owners: list[Mapping[str, Any]] = _dig(self.secret, "metadata", "ownerReferences") or []
-        uids = [owner.get("uid") for owner in owners if owner.get("kind") == "SealedSecret"]
+        uids = sealed_owners(self.secret)
         return not uids or _dig(self.sealed, "metadata", "uid") in uids
 
     def has(self, wanted: str) -> bool:
