@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components import commands
 from components.kubernetes.client import ClusterClient, ClusterUnreachable
 from components.public_passphrase import is_public_environment
 from components.settings.harbor import HarborSettings
@@ -170,7 +171,7 @@ def _drift(job: Job) -> Outcome:
     command = ["refresh", "-s", job.stack, "--preview-only", "--expect-no-changes"]
     outcome = _outcome(job, place.run(command, watch=watch))
     if drifted:
-        mend.append(f"pulumi up -s {job.stack} --refresh")
+        mend.append(f"{commands.run('up', job.stack)} --refresh")
     try:
         for each in _release_drift(job):
             drifted[str(each)] = [*each.fields]

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pulumi
 
+from components.commands import run, set_value, unset
 from components.data_services import valkey
 from components.data_services.postgres import CLUSTER
 from components.harbor.recovery import Record, records
@@ -224,7 +225,7 @@ def chart_problems(history: list[Record], settings: Settings, stack: str) -> Ite
         yield (
             f"Helm release {RELEASE}, revision {runs.revision}, is of chart {before}, this "
             f"stack's is {after}: a database of a newer Harbor does not work with an older one\n"
-            f"  fix: pulumi config set --path 'harbor.chart.version' {before} -s {stack}"
+            f"  fix: {set_value('harbor.chart.version', before, stack)}"
         )
 
 
@@ -297,7 +298,7 @@ def _size_problems(volume: Volume, *, namespace: str, stack: str) -> Iterator[st
             + "".join(
                 f"       {command}\n" for command in growing(volume, small, would != has, namespace)
             )
-            + f"       pulumi refresh -s {stack}; pulumi up -s {stack}\n"
+            + f"       {run('refresh', stack)}; {run('up', stack)}\n"
             f"  or:  {back}"
         )
 
@@ -317,9 +318,7 @@ def growing(
 
 
 def _set(key: str, value: str | None, stack: str) -> str:
-    if value is None:
-        return f"pulumi config rm --path '{key}' -s {stack}"
-    return f"pulumi config set --path '{key}' {value} -s {stack}"
+    return unset(key, stack) if value is None else set_value(key, value, stack)
 
 
 def _bytes(size: str | None) -> int | None:

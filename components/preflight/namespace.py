@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from components.commands import run, set_value
 from components.image_policy import require_harbor
 from components.image_policy.require_harbor import API_VERSIONS
 from components.kubernetes.client import ClusterClient, dig
@@ -70,7 +71,7 @@ def _contents_problems(client: ClusterClient, settings: Settings, stack: str) ->
     yield (
         f"sovereign-harbor:harbor.namespace = {name}: the namespace exists, was not made by this "
         f"program, and holds {shown}{more}. This stack would label and restrict it as its own\n"
-        f"  fix: another namespace: pulumi config set --path 'harbor.namespace' <name> -s {stack}\n"
+        f"  fix: another namespace: {set_value('harbor.namespace', '<name>', stack)}\n"
         "  or, if all of it may become Harbor's, say so in the cluster: "
         f"kubectl label namespace {name} {PART_OF[0]}={PART_OF[1]}"
     )
@@ -108,9 +109,8 @@ def _policy_problems(
             "applied now refuses images of other registries there, and Harbor's own pods could not "
             "start\n"
             f"  fix: first leave {name} out of the policy, with harbor.namespace as it was:\n"
-            "       pulumi config set --path "
-            f"'imagePolicy.extraExcludedNamespaces[{index}]' {name} -s {stack}\n"
-            f"       pulumi up -s {stack}; then change harbor.namespace"
+            f"       {set_value(f'imagePolicy.extraExcludedNamespaces[{index}]', name, stack)}\n"
+            f"       {run('up', stack)}; then change harbor.namespace"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from components.commands import for_stack, run
+from components.commands import for_stack, run, set_value
 from components.image_policy import rewrite
 from components.image_policy.require_harbor import API_VERSIONS
 from components.image_policy.signatures import KINDS
@@ -318,6 +318,8 @@ def _listener_problems(client: ClusterClient, settings: Settings) -> Iterator[st
             yield (
                 f"sovereign-harbor:exposure.parentRefs[{index}]: Gateway {ref.name} in namespace "
                 f"{ref.namespace} {reason}: the registry's route would not be accepted\n"
-                "  fix: change the Gateway, or name another listener: pulumi config set --path "
-                f"'exposure.parentRefs[{index}].sectionName' <listener> -s {pulumi.get_stack()}"
+                "  fix: change the Gateway, or name another listener: "
+                + set_value(
+                    f"exposure.parentRefs[{index}].sectionName", "<listener>", pulumi.get_stack()
+                )
             )

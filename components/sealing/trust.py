@@ -23,6 +23,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from components.commands import set_value
 from components.sealing.crypto import SealingError, certificate_fingerprint, load_certificate
 
 RUNBOOK = "docs/runbooks/sealing-key.md"
@@ -81,7 +82,7 @@ def refusal(before: str, after: str, *, namespace: str, stack: str) -> str:
         f"           kubectl get secret -n {namespace} "
         "-l sealedsecrets.bitnami.com/sealed-secrets-key\n"
         f"           {RUNBOOK} has the command that prints them\n"
-        f"  fix:     pulumi config set --path 'sealing.acceptedFingerprint' {after} -s {stack}\n"
+        f"  fix:     {set_value('sealing.acceptedFingerprint', after, stack)}\n"
         "  or:      pin a certificate: sealing.certificate"
     )
 

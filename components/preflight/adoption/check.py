@@ -9,6 +9,7 @@ import pulumi
 
 from components import versions
 from components.adopted import Adopted
+from components.commands import unset
 from components.data_services.postgres import CLUSTER
 from components.harbor.recovery import RUNBOOK, foreign_release, records
 from components.harbor_inputs import RELEASE
@@ -61,7 +62,7 @@ def _release_problems(client: ClusterClient, config: StackConfig) -> list[str]:
             f"sovereign-harbor:harbor.adopt = true, but namespace {namespace} has no Helm release "
             f"{RELEASE} of Harbor's chart\n"
             f"  fix: set harbor.namespace to where it is, see {RUNBOOK}; for a new Harbor: "
-            f"pulumi config rm --path 'harbor.adopt' -s {stack}"
+            f"{unset('harbor.adopt', stack)}"
         ]
     if running is None:
         return []
@@ -102,7 +103,7 @@ def _database_problems(client: ClusterClient, settings: Settings) -> list[str]:
         return [
             f"sovereign-harbor:database.adopt = true, but namespace {namespace} has no Cluster "
             f"{CLUSTER}\n  fix: {database.USE_AS_SHARED}; for a new one: "
-            f"pulumi config rm --path 'database.adopt' -s {stack}"
+            f"{unset('database.adopt', stack)}"
         ]
     if database.is_ours(spec):
         return []

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from components.commands import set_value
 from components.data_services.postgres import CLUSTER, DATABASE, OWNER, SECRET
 from components.harbor.recovery import RUNBOOK
 from components.kubernetes.client import dig
@@ -52,8 +53,8 @@ def foreign_cluster(namespace: str, stack: str) -> str:
     return (
         f"Cluster {CLUSTER} exists already in namespace {namespace} and was not made by this "
         "stack\n"
-        "  fix: to adopt it as it is, with all that it holds: pulumi config set --path "
-        f"'database.adopt' true -s {stack}, see {RUNBOOK}; or {USE_AS_SHARED}"
+        "  fix: to adopt it as it is, with all that it holds: "
+        f"{set_value('database.adopt', 'true', stack)}, see {RUNBOOK}; or {USE_AS_SHARED}"
     )
 
 
@@ -79,7 +80,7 @@ def cluster_problems(spec: Mapping[str, Any], image: str, stack: str) -> Iterato
         yield (
             f"Cluster {CLUSTER} runs image {runs or '(not said)'}, this stack would give it "
             f"{image}: another major version of PostgreSQL is a migration of its own\n"
-            f"  fix: pulumi config set --path 'database.image' {runs or '<its image>'} -s {stack}"
+            f"  fix: {set_value('database.image', runs or '<its image>', stack)}"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from components.commands import set_value
+from components.commands import set_secret, set_value
 from components.data_services.postgres import CLUSTER, DATABASE
 from components.harbor.recovery import RUNBOOK, Record
 from components.harbor_inputs import MINTED_SECRET_KEY, RELEASE
@@ -40,7 +40,7 @@ def key_problem(
         f"credentials in its database with the key in Secret {secret}, and this stack {state}: "
         "they would be lost\n"
         f"  fix: kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.secretKey}}' | "
-        f"base64 -d | pulumi config set --secret harborSecretKey -s {stack}"
+        f"base64 -d | {set_secret('harborSecretKey', stack)}"
     )
 
 
@@ -136,5 +136,5 @@ def _store_problems(running: RunningHarbor, settings: Settings, stack: str) -> I
         yield (
             f"its images are below {prefix or '/'} in the bucket, and would be looked for below "
             f"{folder or '/'}\n"
-            f"  fix: pulumi config set --path 'storage.rootDirectory' '{prefix}' -s {stack}"
+            "  fix: " + set_value("storage.rootDirectory", f"'{prefix}'", stack)
         )

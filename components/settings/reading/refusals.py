@@ -16,6 +16,7 @@ from typing import Any, cast, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from components import commands
 from components.public_passphrase import ALLOWED, NOT_EMPTY, way_out, way_out_of_empty
 from components.settings import cross
 from components.settings.model import Settings
@@ -88,7 +89,7 @@ class Fixes:
         text = text.replace("{stack}", self.stack)
         if not self.edits:
             value = text if is_for_the_shell(text) else shlex.quote(text)
-            return f"pulumi config set {_path_option(path)} {value} -s {self.stack}"
+            return commands.run(f"config set {_path_option(path)} {value}", self.stack)
         if text.startswith("< "):
             return f"in {self._file} set {dotted(path)} to the content of {text[2:]}"
         if is_for_the_shell(text):
@@ -98,7 +99,7 @@ class Fixes:
     def remove(self, path: Path) -> str:
         if self.edits:
             return f"in {self._file} remove {dotted(path)}"
-        return f"pulumi config rm {_path_option(path)} -s {self.stack}"
+        return commands.run(f"config rm {_path_option(path)}", self.stack)
 
     def set_secret(self, key: str) -> str:
         first = f"pulumi stack init {self.stack}\n" if self.edits else ""
@@ -433,7 +434,7 @@ def set_secret(key: str, stack: str) -> str:
     It asks for the value, or reads the file that the value comes in.
     """
     file = SECRETS[key].file if key in SECRETS else None
-    return f"pulumi config set --secret {key} -s {stack}" + (f" < {file}" if file else "")
+    return commands.set_secret(key, stack) + (f" < {file}" if file else "")
 
 
 def missing_secret(
@@ -446,22 +447,16 @@ def missing_secret(
 
 def public_passphrase(stack: str) -> Refusal:
     """Refuses the sandbox's environment to a stack that is no sandbox."""
-    return Refusal(
-        key="(PULUMI_CONFIG_PASSPHRASE)",
-        value="the sandbox's",
-        allowed=ALLOWED,
-        fix=way_out(stack),
-    )
+    return _passphrase("the sandbox's", ALLOWED, way_out(stack))
 
 
 def empty_passphrase(stack: str) -> Refusal:
     """Refuses an empty passphrase to a stack that is no sandbox."""
-    return Refusal(
-        key="(PULUMI_CONFIG_PASSPHRASE)",
-        value="(empty)",
-        allowed=NOT_EMPTY,
-        fix=way_out_of_empty(stack),
-    )
+    return _passphrase("(empty)", NOT_EMPTY, way_out_of_empty(stack))
+
+
+def _passphrase(value: str, allowed: str, fix: str) -> Refusal:
+    return Refusal(key="(PULUMI_CONFIG_PASSPHRASE)", value=value, allowed=allowed, fix=fix)
 
 
 def given_and_rotated(rotation: RotationSettings, *, fixes: Fixes) -> list[Refusal]:
