@@ -5,44 +5,19 @@ The commands are those of docs/runbooks/take-down.md. Order matters.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
-import pytest
-
-from engine.project import ROOT
 from engine.stack import Stack
 from sandbox.waiting import wait_until
 from tests.sandbox.conftest import Sandbox
 from tests.support import runbook
-from tests.support.sandbox import NAMESPACE, bucket_client, objects, unsealed
+from tests.support.sandbox import (
+    NAMESPACE,
+    bucket_client,
+    destroyed_wholly,
+    objects,
+    unsealed,
+)
 
 KEPT = ("harbor-minted-secret-key", "harbor-minted-admin-password", "harbor-pg-credentials")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def minted(sandbox: Sandbox, sovereign: Stack) -> Iterator[None]:
-    """A Sovereign that minted its credentials, whatever the files before this one left."""
-    if sandbox.section("harborSecretKey") is not None:
-        destroyed_wholly(sandbox, sovereign)
-        begin_anew(sandbox, sovereign)
-    yield
-    begin_anew(sandbox, sovereign)
-
-
-def destroyed_wholly(sandbox: Sandbox, sovereign: Stack) -> None:
-    sandbox.configure(retainData="false")
-    sovereign.up()
-    # Without a check: a bucket in which the files before this one left something is not deleted.
-    destroy = ("destroy", "-s", sovereign.name, "--yes", "--skip-preview", "--continue-on-error")
-    sovereign.run(*destroy, check=False)
-    assert wait_until(lambda: unsealed(sandbox) == {}, seconds=60), [*unsealed(sandbox)]
-
-
-def begin_anew(sandbox: Sandbox, sovereign: Stack) -> None:
-    file = f"Pulumi.{sovereign.name}.yaml"
-    shutil.copyfile(ROOT / file, sandbox.project / file)
-    sovereign.up()
 
 
 def test_what_the_protected_resources_need_comes_back_the_same(
