@@ -159,7 +159,7 @@ class Credentials(pulumi.ComponentResource):
         is_given = {what: what in args.given and not (what == ADMIN and before) for what in values}
         user = minted["registry-user"]
         self.minted = {
-            what: minted_credential(what, epoch)
+            what: minted_credential(what, epoch, first_is_given=what in args.given)
             for what, epoch in args.epochs.items()
             if not is_given.get(what)
         }
@@ -230,7 +230,7 @@ def random_password(
     )
 
 
-def minted_credential(what: str, epoch: int) -> Minted:
+def minted_credential(what: str, epoch: int, *, first_is_given: bool = False) -> Minted:
     """What tells a rotation of that credential from a lost value."""
     credential = CREDENTIALS[what]
     first, *others = what.split("-")
@@ -242,6 +242,7 @@ def minted_credential(what: str, epoch: int) -> Minted:
         keys=credential.keys,
         rotation=rotation if credential.can_rotate else None,
         given_by=credential.given_by,
+        first_is_given=first_is_given,
     )
 
 

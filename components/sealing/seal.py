@@ -49,8 +49,9 @@ class Minted:
     """What tells a rotation from a lost state.
 
     `what`: the credential's name. `epoch`: its number in the section `rotation`. `keys`: those keys
-    of the Secret that hold the minted value. For the message: `rotation`: its key in the section
-    `rotation`, None where it cannot be rotated; `given_by`: the config secret that can give it.
+    of the Secret that hold the minted value. `rotation`: its key in the section `rotation`, None
+    where no value but a newly given one can take its place. `given_by`: the config secret that can
+    give it. `first_is_given`: whether the value before the first rotation is one that was given.
     """
 
     what: str
@@ -58,6 +59,7 @@ class Minted:
     keys: tuple[str, ...]
     rotation: str | None = None
     given_by: str | None = None
+    first_is_given: bool = False
 
 
 class StateIsOlder(Exception):
@@ -197,10 +199,18 @@ def _next_revision(
 
 
 def _lost_value(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Whether a minted value is another one, or not known yet, without a rotation."""
+    """Whether a minted value is another one, or not known yet, without a rotation.
+
+    So it is, too, where one takes the place of a value that somebody gave, and its reader does not
+    follow: Harbor keeps the password of admin that its database was made with.
+    """
     before: Mapping[str, Any] | None = olds.get("minted")
     after: Mapping[str, Any] | None = news.get("minted")
-    if not before or not after or before["epoch"] != after["epoch"]:
+    if not after:
+        return False
+    if not before and (after.get("rotation") or after.get("first_is_given")):
+        return False
+    if before and before["epoch"] != after["epoch"]:
         return False
     old: dict[str, Any] = olds.get("data") or {}
     if not isinstance(news["data"], dict):

@@ -209,6 +209,20 @@ def test_a_value_that_cannot_be_rotated_can_be_given(cluster: Cluster, inputs: S
     )
 
 
+@pytest.mark.parametrize("data", [UNKNOWN, {"password": "minted", "host": "valkey"}])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_given_password_of_admin_is_not_left_out_for_a_minted_one(
+    data: State | str, epoch: int, cluster: Cluster, inputs: State
+) -> None:
+    """Harbor keeps the given one: no login of the program would be taken any more."""
+    given = checked({}, {**inputs, "minted": None})
+    minted = {**ADMIN, "keys": ["password"], "epoch": epoch}
+    words = refusal(given, {**inputs, "minted": minted, "data": data})
+    assert "the value of admin-password in Secret registry/harbor would change" in words
+    assert "pulumi config set --secret harborAdminPassword -s omantel" in words
+    checked(given, {**inputs, "minted": {**minted, "first_is_given": True}, "data": data})
+
+
 @pytest.mark.parametrize(
     "change",
     [
