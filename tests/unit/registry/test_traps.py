@@ -268,8 +268,9 @@ def test_trap_another_tools_trigger_without_settings_is_told(registry: Registry)
     registry.ask("POST", "/retentions", body)
     with pytest.raises(REFUSED, match="core ends when the project is deleted"):
         Registry(registry.harbor, adopt=True).create("Retention", **KEEP)
+    registry.harbor.put_image("apps", "app", "sha256:0", ["v1"])
     with pytest.raises(REFUSED, match="core ends when the project is deleted"):
-        registry.delete("Project", {"name": "apps"})
+        Registry(registry.harbor, deleteContents='["apps"]').delete("Project", {"name": "apps"})
     assert not registry.harbor.is_dead
 
 
