@@ -60,6 +60,9 @@ _WAITS: Final = (0.3, 1.0, 2.0, 4.0)
 
 _PASSING: Final = frozenset({429, 502, 503, 504})
 
+_LONGEST: Final = 500
+"""Characters of what Harbor said that an error repeats."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Logins:
@@ -121,7 +124,8 @@ class Harbor:
     ) -> Any:
         """The object at a path; None for 404, or for an empty body (a schedule that is unset)."""
         answer = self._request("GET", path, query=query, who=who, accepts=(200, 404))
-        return None if answer.status == 404 or not answer.body.strip() else _decoded(answer)
+        is_empty = answer.status == 404 or not answer.body.strip()
+        return None if is_empty else _decoded(f"GET {path}", answer)
 
     def listed(
         self, path: str, query: Mapping[str, object] | None = None, *, who: Who = "account"
@@ -164,7 +168,7 @@ class Harbor:
     def post(self, path: str, body: Any, *, who: Who = "account") -> Any:
         """POSTs once, except where a Harbor that is too busy took nothing; returns the answer."""
         answer = self._request("POST", path, body=body, who=who, accepts=(200, 201, 202))
-        return _decoded(answer) if answer.body.strip() else None
+        return _decoded(f"POST {path}", answer) if answer.body.strip() else None
 
     def put(self, path: str, body: Any, *, who: Who = "account") -> None:
         self._request("PUT", path, body=body, who=who)
@@ -301,7 +305,7 @@ class Harbor:
         while True:
             asked = {**query, "page": page, "page_size": _PAGE}
             answer = self._request("GET", path, query=asked, who=who)
-            rows = cast("list[dict[str, Any]]", _decoded(answer) or [])
+            rows = cast("list[dict[str, Any]]", _decoded(f"GET {path}", answer) or [])
             yield from rows
             if len(rows) < _PAGE:
                 return
@@ -491,10 +495,12 @@ class Harbor:
                 "`registry.system.readOnly: false` in the stack's file, `up` ends that mode before "
                 "it changes anything else"
             )
-        for secret in list(self._shared.hidden):
+        # The longest first, as one secret may begin with another.
+        for secret in sorted(self._shared.hidden, key=len, reverse=True):
             message = message.replace(secret, "<secret>")
         may_pass = answer.status in _PASSING or answer.status >= 500
-        return HarborError(call, answer.status, message, may_pass=may_pass)
+        # Cut only now: a half of a secret would not be known as one.
+        return HarborError(call, answer.status, message[:_LONGEST], may_pass=may_pass)
 
     def _why_sick(self, call: str, failure: HarborError) -> HarborError:
         try:
@@ -550,12 +556,12 @@ def _basic(login: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()
 
 
-def _decoded(answer: Answer) -> Any:
+def _decoded(call: str, answer: Answer) -> Any:
     try:
         return json.loads(answer.body)
     except ValueError:
         raise HarborError(
-            "a call", answer.status, "an answer that is no JSON, so not by Harbor's API"
+            call, answer.status, "an answer that is no JSON, so not by Harbor's API"
         ) from None
 
 

@@ -212,6 +212,27 @@ def test_a_secret_that_harbor_repeats_is_not_in_the_error(registry: Registry) ->
     assert "<secret>" in str(raised.value) and "Robot-secret-1" not in str(raised.value)
 
 
+def test_a_secret_that_begins_with_another_is_hidden_whole(registry: Registry) -> None:
+    harbor = client(registry)
+    for secret in ("Robot", "Robot-secret-1"):
+        harbor.hide(secret)
+    with pytest.raises(HarborError) as raised:
+        harbor.post("/projects", {"project_name": "ok", "metadata": {"public": "Robot-secret-1"}})
+    assert "secret-1" not in str(raised.value)
+
+
+@pytest.mark.parametrize("before", range(430, 460, 4))
+def test_a_secret_at_the_end_of_a_long_text_is_not_cut_in_half(
+    registry: Registry, before: int
+) -> None:
+    harbor = client(registry)
+    harbor.hide("Robot-secret-1")
+    public = "x" * before + "Robot-secret-1"
+    with pytest.raises(HarborError) as raised:
+        harbor.post("/projects", {"project_name": "ok", "metadata": {"public": public}})
+    assert "Rob" not in str(raised.value) and len(raised.value.message) <= 500
+
+
 def test_an_interrupted_run_waits_no_longer(fake: FakeHarbor, registry: Registry) -> None:
     fake.settings.down = {"database"}
     harbor = client(registry, patience=60)
