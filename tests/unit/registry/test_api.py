@@ -308,7 +308,17 @@ def test_a_preview_before_the_first_up_is_silent(fake: FakeHarbor) -> None:
 def test_a_preview_without_harbor_warns_once(fake: FakeHarbor) -> None:
     fresh = Registry(fake)
     fresh.connection.api_url = "http://127.0.0.1:1"
-    for name in ("a", "b"):
-        assert fresh.preview("Project", name=name)["name"] == name
+    assert fresh.preview("Project", name="a")["name"] == "a"
     (warning,) = fresh.warnings
     assert "Harbor cannot be asked" in warning and "object at 0x" not in warning
+
+
+def test_a_preview_without_harbor_waits_for_it_once(fake: FakeHarbor) -> None:
+    fresh = Registry(fake)
+    fresh.connection.api_url = "http://127.0.0.1:1"
+    fresh.preview("Project", name="a")
+    fresh.connection.send = lambda *_: pytest.fail("asked again")  # type: ignore[method-assign]
+    assert fresh.preview("Project", name="b")["name"] == "b"
+    settings = {"part": "system", "values": {"session_timeout": 30}}
+    fresh.provider.update("urn", "Configuration", {"part": "system"}, settings, preview=True)
+    assert len(fresh.warnings) == 1
