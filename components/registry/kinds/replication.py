@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
+from components.commands import run
 from components.registry.api import where
 from components.registry.errors import HarborError, Refused
 from components.registry.kinds import checks
@@ -154,7 +155,16 @@ class ReplicationPolicy(Kind):
                 raise
             return True
 
-        session.harbor.until(_UNTIL_FINAL, attempt, f"DELETE {path}, as a run is not over")
+        try:
+            session.harbor.until(_UNTIL_FINAL, attempt, f"DELETE {path}")
+        except HarborError as error:
+            if error.status != 412:
+                raise
+            raise Refused(
+                f"replication {stored['name']}: Harbor does not delete it while a run of it is "
+                "not over. Stop that run in Harbor (Administration, Replications), or wait for "
+                f"its end; then run `{run('up')}` again"
+            ) from None
 
     def foreign(self, session: Session, stored: Tree, shown: Tree, inputs: Tree) -> str:
         others = super().foreign(session, stored, shown, inputs)

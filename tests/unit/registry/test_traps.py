@@ -15,13 +15,13 @@ import urllib3
 
 from components.registry import connection
 from components.registry.errors import HarborError, Refused
-from components.registry.kinds import KINDS
+from components.registry.kinds import KINDS, replication
 from components.registry.kinds.base import HalfCreated
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
 
-TRAPS = 55
+TRAPS = 56
 
 PULL = {"kind": "project", "namespace": "after", "access": ["repository:pull"]}
 
@@ -433,6 +433,17 @@ def test_trap_a_policy_is_deleted_when_its_run_is_over_at_last(
 
 
 def test_trap_run_now_starts_one_run_after_each_change(
+def test_trap_a_run_that_does_not_end_is_named_with_the_way_out(
+    harbor: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harbor.settings.seconds_until_final = 60
+    monkeypatch.setattr(replication, "_UNTIL_FINAL", 0)
+    with_endpoint(registry)
+    outputs = registry.create("ReplicationPolicy", **MIRROR, runNow=True)
+    with pytest.raises(Refused, match=r"replication mirror: .* Stop that run"):
+        registry.delete("ReplicationPolicy", outputs)
+
+
     harbor: FakeHarbor, registry: Registry
 ) -> None:
     with_endpoint(registry)
