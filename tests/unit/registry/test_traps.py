@@ -490,10 +490,14 @@ def test_trap_what_never_runs_is_taken_by_harbor(registry: Registry) -> None:
 
 def test_trap_a_name_with_a_plus_or_a_comma_is_found(registry: Registry) -> None:
     with_endpoint(registry)
-    for name in ("a+b", "a,b", "a b/c"):
+    names = ("a+b", "a,b", "a b/c", "100%", "a%2Fb", "a_b%_", "\u00fc")
+    for name in names:
+        outputs = registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
         registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
-        registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
-    assert len(registry.ask("GET", POLICIES)) == 3
+        assert registry.read("ReplicationPolicy", name, outputs) == outputs
+        label = registry.create("Label", name=name)
+        assert registry.read("Label", f"/{name}", label) == label
+    assert len(registry.ask("GET", POLICIES)) == len(names)
 
 
 # ---- settings of Harbor ---------------------------------------------------------------------
