@@ -176,9 +176,10 @@ class Project(Kind):
             harbor.forget_project(name)
             return
         session.warn(
-            f"project {name} stays in Harbor, with its repositories and all else in it but "
-            "robots: it is no longer managed. To delete it with its images, declare it again for "
-            f"one `up`; then take it out and write `registry.deleteContents: [{name}]` at once"
+            f"project {name} stays in Harbor, with its repositories and all else in it but the "
+            "robots that were declared: it is no longer managed. To delete it with its images, "
+            "declare it again for one `up`; then take it out and write "
+            f"`registry.deleteContents: [{name}]` at once"
         )
 
     def _metadata(self, inputs: Tree, changed: Any) -> Tree:
