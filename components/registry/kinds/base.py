@@ -255,7 +255,8 @@ class Kind:
         """What differs between the state and what is declared. Raises Refused."""
         changed = self.differing(outputs, inputs, local=True)
         for name in changed:
-            if (fixed := self.fields[name].fixed) and name in outputs:
+            fixed, is_known = self.fields[name].fixed, inputs.get(name) is not UNKNOWN
+            if fixed and is_known and name in outputs:
                 raise Refused(
                     f"{self.noun} {self.id_of(inputs)}: {name} cannot change from "
                     f"{outputs[name]!r} to {inputs.get(name)!r}. {fixed}"

@@ -272,6 +272,7 @@ def test_trap_another_tools_trigger_without_settings_is_told(registry: Registry)
     with pytest.raises(REFUSED, match="core ends when the project is deleted"):
         Registry(registry.harbor, deleteContents='["apps"]').delete("Project", {"name": "apps"})
     assert not registry.harbor.is_dead
+    assert registry.ask("GET", "/projects/apps/repositories")
 
 
 def test_trap_a_proxy_cache_has_a_policy_from_the_beginning(
@@ -432,7 +433,6 @@ def test_trap_a_policy_is_deleted_when_its_run_is_over_at_last(
     assert 412 in {call.status for call in harbor.calls() if call.method == "DELETE"}
 
 
-def test_trap_run_now_starts_one_run_after_each_change(
 def test_trap_a_run_that_does_not_end_is_named_with_the_way_out(
     harbor: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -444,6 +444,7 @@ def test_trap_a_run_that_does_not_end_is_named_with_the_way_out(
         registry.delete("ReplicationPolicy", outputs)
 
 
+def test_trap_run_now_starts_one_run_after_each_change(
     harbor: FakeHarbor, registry: Registry
 ) -> None:
     with_endpoint(registry)
