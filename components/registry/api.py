@@ -144,18 +144,24 @@ class Harbor:
         """POSTs an object and returns it as Harbor shows it.
 
         `look`: finds the object by its name. It is asked before a POST is repeated, so that an
-        answer that was lost makes no second object.
+        answer that was lost makes no second object. Raises HarborError of status 409 where
+        somebody else made the object.
         """
         failure: HarborError | None = None
+        may_exist = False
         for wait in (*_WAITS, None):
+            failure = None
             try:
                 self.post(path, body, who=who)
             except HarborError as error:
+                # A 409 after an answer that was lost is of the object that this call made.
+                if not error.may_pass and not (error.status == 409 and may_exist):
+                    raise
                 failure = error
-            else:
-                failure = None
-            shown = look()
-            if shown is not None and (failure is None or failure.may_pass or failure.status == 409):
+            # Harbor did nothing where it answered 429.
+            may_exist = may_exist or failure is None or failure.status != 429
+            shown = look() if may_exist else None
+            if shown is not None:
                 return shown
             if failure is not None and not failure.may_pass:
                 raise failure

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 from components.registry.api import Harbor
-from components.registry.errors import Refused
+from components.registry.errors import HarborError, Refused
 from components.sealing.crypto import revision
 
 
@@ -298,13 +298,7 @@ class Kind:
         exists and a later call failed.
         """
         inputs = self.complete(inputs)
-        stored = self.find(session, inputs, {})
-        if stored is None:
-            stored = self.insert(session, inputs)
-            given = [name for name in sorted(self.secrets) if inputs[name] is not None]
-            secrets = [] if self.inserts_secrets else given
-        else:
-            secrets = self._take(session, stored, inputs)
+        stored, secrets = self._inserted_or_taken(session, inputs)
         try:
             return self.id_of(inputs), self._brought(session, stored, inputs, secrets, {})
         except Exception as error:
@@ -358,6 +352,20 @@ class Kind:
 
     def _take(self, session: Session, stored: Tree, inputs: Tree) -> list[str]:
         """The secrets to write into an object that exists. Raises Refused if it is not taken."""
+    def _inserted_or_taken(self, session: Session, inputs: Tree) -> tuple[Tree, list[str]]:
+        """The object as Harbor has it, and its secrets that are still to be written."""
+        stored = self.find(session, inputs, {})
+        if stored is None:
+            given = [name for name in sorted(self.secrets) if inputs[name] is not None]
+            try:
+                return self.insert(session, inputs), [] if self.inserts_secrets else given
+            except HarborError as error:
+                # Somebody else made one of that name between the two calls.
+                stored = self.find(session, inputs, {}) if error.status == 409 else None
+                if stored is None:
+                    raise
+        return stored, self._take(session, stored, inputs)
+
         foreign = self.foreign(session, stored, self.shown(session, stored, {}), inputs)
         if foreign and not session.adopt:
             raise Refused(
