@@ -317,6 +317,7 @@ class Kind:
         stored = self.find(session, inputs, outputs)
         if stored is None:
             return self.create(session, inputs)[1]
+        outputs = _still_known(outputs, stored)
         secrets = [n for n in sorted(self.secrets) if secret_differs(outputs, n, inputs)]
         return self._brought(session, stored, inputs, secrets, outputs)
 
@@ -326,6 +327,7 @@ class Kind:
         stored = self.find(session, inputs, outputs)
         if stored is None:
             return None
+        outputs = _still_known(outputs, stored)
         kept = {
             key: value
             for key, value in outputs.items()
@@ -350,8 +352,6 @@ class Kind:
             if inputs.get(name) is not None
         }
 
-    def _take(self, session: Session, stored: Tree, inputs: Tree) -> list[str]:
-        """The secrets to write into an object that exists. Raises Refused if it is not taken."""
     def _inserted_or_taken(self, session: Session, inputs: Tree) -> tuple[Tree, list[str]]:
         """The object as Harbor has it, and its secrets that are still to be written."""
         stored = self.find(session, inputs, {})
@@ -366,6 +366,8 @@ class Kind:
                     raise
         return stored, self._take(session, stored, inputs)
 
+    def _take(self, session: Session, stored: Tree, inputs: Tree) -> list[str]:
+        """The secrets to write into an object that exists. Raises Refused if it is not taken."""
         foreign = self.foreign(session, stored, self.shown(session, stored, {}), inputs)
         if foreign and not session.adopt:
             raise Refused(
@@ -413,6 +415,15 @@ class Kind:
 
 
 _DIGEST: Final = "Digest"
+
+
+def _still_known(outputs: Tree, stored: Tree) -> Tree:
+    """The outputs of the state; without the digests of secrets where Harbor has another object of
+    that name by now, which has secrets of its own."""
+    number = outputs.get("harborId")
+    if number is None or stored.get("id", number) == number:
+        return outputs
+    return {key: value for key, value in outputs.items() if not key.endswith(_DIGEST)}
 
 
 def digest_name(secret: str) -> str:

@@ -69,7 +69,7 @@ class Endpoint(Kind):
         # By its number first, as its name can change.
         if number := known.get("harborId"):
             stored = session.harbor.get(f"/registries/{number}")
-            if stored is not None:
+            if stored is not None and _is_known(stored, inputs, known):
                 return stored
         return _named(session.harbor, str(inputs["name"]))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.registry.api import Harbor, Who
 from components.registry.errors import HarborError, Refused
 from components.registry.kinds.base import UNKNOWN
 from sandbox.fake_harbor.faults import Fault
@@ -182,6 +183,131 @@ def test_an_outage_that_ends_is_waited_for(fake: FakeHarbor, registry: Registry)
     outputs = registry.create("Endpoint", **inputs)
     fake.plan(Fault("502", method="PUT", path="/registries.*", times=2))
     assert registry.update("Endpoint", outputs, **inputs, description="ours")["description"]
+
+
+def test_an_endpoint_keeps_its_type_as_harbor_never_changes_it(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    """Its deletion is refused while a cache or a mirror uses it, so it cannot be made anew."""
+    inputs = {"name": "up", "type": "docker-registry", "url": "https://up.test"}
+    outputs = registry.create("Endpoint", **inputs)
+    other = {**inputs, "type": "harbor"}
+    with pytest.raises(Refused, match=r"type cannot change .*another name"):
+        registry.changed("Endpoint", outputs, **other)
+    taking = Registry(fake, adopt=True)
+    for attempt in (taking.preview, taking.create):
+        with pytest.raises(Refused, match="exists in Harbor with type docker-registry"):
+            attempt("Endpoint", **other)
+
+
+# ---- Another object under the same number or name ------------------------------------------------
+
+CI: dict[str, Any] = {
+    "name": "ci",
+    "project": "apps",
+    "permissions": PULL,
+    "secret": "Secret12345",
+}
+UP: dict[str, Any] = {
+    "name": "up",
+    "type": "docker-registry",
+    "url": "https://up.test",
+    "username": "u",
+    "password": "Secret12345",
+}
+
+
+def test_a_robot_that_has_the_number_of_another_is_left_alone(registry: Registry) -> None:
+    """After a restore of an older backup Harbor gives numbers again."""
+    registry.create("Project", name="apps")
+    for name in ("other", "my-ci"):
+        other = registry.create("Robot", **{**CI, "name": name})
+        gone = {**other, "name": "ci", "fullName": "robot$apps+ci"}
+
+        assert registry.read("Robot", "apps+ci", gone) is None
+        registry.delete("Robot", gone)
+        made = registry.update("Robot", gone, **CI, description="ours")
+
+        assert made["harborId"] != other["harborId"]
+        assert registry.read("Robot", f"apps+{name}", other) == other
+        registry.delete("Robot", made)
+
+
+def test_an_endpoint_that_has_the_number_of_another_is_left_alone(registry: Registry) -> None:
+    other = registry.create("Endpoint", **{**UP, "name": "other", "url": "https://other.test"})
+    gone = {**other, "name": "up", "url": "https://up.test"}
+
+    assert registry.read("Endpoint", "up", gone) is None
+    registry.delete("Endpoint", gone)
+    made = registry.update("Endpoint", gone, **UP, description="ours")
+
+    assert made["harborId"] != other["harborId"]
+    assert registry.read("Endpoint", "other", other) == other
+
+
+def test_an_endpoint_that_a_person_renamed_gets_its_name_back(registry: Registry) -> None:
+    outputs = registry.create("Endpoint", **UP)
+    registry.ask("PUT", f"/registries/{outputs['harborId']}", {"name": "theirs"})
+    refreshed = registry.read("Endpoint", "up", outputs)
+    assert refreshed is not None
+    assert registry.changed("Endpoint", refreshed, **UP) == ("name",)
+    assert registry.update("Endpoint", refreshed, **UP)["harborId"] == outputs["harborId"]
+
+
+def test_a_robot_that_was_made_anew_by_hand_gets_the_declared_secret(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("Robot", **CI)
+    path = f"/robots/{outputs['harborId']}"
+    robot = registry.ask("GET", path)
+    registry.ask("DELETE", path)
+    registry.ask("POST", "/robots", {**robot, "name": "ci"})
+
+    refreshed = registry.read("Robot", "apps+ci", outputs)
+    assert refreshed is not None
+    assert registry.changed("Robot", refreshed, **CI) == ("secret",)
+    registry.update("Robot", refreshed, **CI)
+    assert registry.api.accepts("robot$apps+ci", "Secret12345")
+
+
+def test_a_robot_that_an_update_makes_anew_has_its_secret_after_a_fault_too(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    """The state keeps the digest of the secret, and the new robot has one of Harbor's."""
+    registry.create("Project", name="apps")
+    outputs = registry.create("Robot", **CI)
+    registry.ask("DELETE", f"/robots/{outputs['harborId']}")
+    fake.plan(Fault("503", method="PATCH", path="/robots/.*", times=99))
+    with pytest.raises(Exception, match="503"):
+        Registry(fake, patience=0.1).update("Robot", outputs, **CI, description="ours")
+    fake.plan()
+
+    registry.update("Robot", outputs, **CI, description="ours")
+    assert registry.api.accepts("robot$apps+ci", "Secret12345")
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_an_object_that_somebody_makes_meanwhile_is_not_taken_for_ones_own(
+    fake: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch, *, adopt: bool
+) -> None:
+    """It is made after the look for it and before the POST, which is answered by 409."""
+    registry.create("Project", name="apps")
+    mine = Registry(fake, adopt=adopt)
+    post, rights = Harbor.post, [{"resource": "repository", "action": "pull"}]
+    permissions = [{"kind": "project", "namespace": "apps", "access": rights}]
+    theirs = {"name": "ci", "level": "project", "duration": -1, "permissions": permissions}
+
+    def late(self: Harbor, path: str, body: Any, *, who: Who = "account") -> Any:
+        post(self, path, theirs, who="admin")
+        return post(self, path, body, who=who)
+
+    monkeypatch.setattr(Harbor, "post", late)
+    if adopt:
+        mine.create("Robot", **CI)
+        assert registry.api.accepts("robot$apps+ci", "Secret12345")
+        return
+    with pytest.raises(Refused, match="somebody else made it"):
+        mine.create("Robot", **CI)
+    assert not registry.api.accepts("robot$apps+ci", "Secret12345")
 
 
 def test_a_value_that_harbor_ignores_is_told(registry: Registry) -> None:
