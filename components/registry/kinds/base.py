@@ -47,6 +47,11 @@ def as_set(value: Any) -> Any:
     return sorted(rows(value)) if isinstance(value, list) else value
 
 
+def as_cron(value: Any) -> Any:
+    """A cron with one blank between its fields; Harbor keeps two as they are."""
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Field:
     """One input of a kind.
