@@ -353,8 +353,8 @@ class Harbor:
     ) -> Answer:
         """The first answer of an accepted status.
 
-        Repeated while Harbor does not work, for as long as `patience`; and a few times where a
-        Harbor that works answers 5xx. `repeats`: whether the call may be sent twice.
+        Repeated while Harbor does not work or is too busy, for as long as `patience`; and a few
+        times where a Harbor that works answers 5xx. `repeats`: whether the call may be sent twice.
         """
         began, number = time.monotonic(), 0
         while True:
@@ -367,16 +367,10 @@ class Harbor:
                 failure: HarborError = error
                 pause, is_sick = 1.0, True
             else:
-                if answer.status == 404 and not is_refusal(answer.body):
-                    # Of a gateway: no sign that an object is gone.
-                    raise HarborError(
-                        call, 404, "the answer is not Harbor's: check registry.api.url"
-                    )
-                if answer.status in accepts:
+                refusal = self._refused(call, answer, accepts)
+                if refusal is None:
                     return answer
-                failure = self._refusal(call, answer)
-                if not failure.may_pass and answer.status != 401:
-                    raise failure
+                failure = refusal
                 is_sick = not self.is_healthy()
                 pause = _pause(answer, number)
                 if answer.status == 401 and who is not None:
@@ -385,7 +379,7 @@ class Harbor:
                     self._shared.headers.pop(who, None)
                     if not is_sick and time.monotonic() - began > _HEALTH_IS_LATE:
                         raise failure
-                elif not is_sick and number >= _ATTEMPTS:
+                elif not is_sick and number >= _ATTEMPTS and answer.status != 429:
                     raise failure
             # Harbor did nothing yet where it answers 401 or 429.
             if not repeats and failure.status not in (401, 429):
@@ -393,6 +387,19 @@ class Harbor:
             if time.monotonic() - began + pause > self.patience:
                 raise self._why_sick(call, failure) if is_sick else failure
             self._wait(call, pause)
+
+    def _refused(self, call: str, answer: Answer, accepts: tuple[int, ...]) -> HarborError | None:
+        """What a repetition may help against; None for an answer of an accepted status. Raises
+        HarborError for all else."""
+        if answer.status == 404 and not is_refusal(answer.body):
+            # Of a gateway: no sign that an object is gone.
+            raise HarborError(call, 404, "the answer is not Harbor's: check registry.api.url")
+        if answer.status in accepts:
+            return None
+        failure = self._refusal(call, answer)
+        if not failure.may_pass and answer.status != 401:
+            raise failure
+        return failure
 
     def _authorization_for(self, method: str, who: Who) -> str:
         """As `_authorization`. Admin reads for an account that does not exist yet: in the preview

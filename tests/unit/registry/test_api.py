@@ -56,6 +56,17 @@ def test_a_call_that_may_be_sent_twice_is(
         harbor.delete("/projects/apps")
 
 
+def test_a_harbor_that_is_too_busy_is_waited_for(fake: FakeHarbor, registry: Registry) -> None:
+    """A gateway that limits requests answers 429 for longer than a few calls."""
+    harbor = client(registry)
+    for method in ("POST", "GET"):
+        fake.plan(Fault("429", method=method, path="/projects.*", times=8))
+        if method == "POST":
+            harbor.post("/projects", {"project_name": "apps"})
+        else:
+            assert harbor.get("/projects/apps")["name"] == "apps"
+
+
 @pytest.mark.parametrize("kind", ["500", "empty 500", "502", "503", "reset before", "reset after"])
 def test_a_creation_of_which_the_answer_is_lost_makes_one_object(
     fake: FakeHarbor, registry: Registry, kind: str
