@@ -125,15 +125,15 @@ class Endpoint(Kind):
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         """Deletes an endpoint, unless a proxy cache reads from it: one with images stays."""
-        del known
         try:
             session.harbor.delete(f"/registries/{stored['id']}")
         except HarborError as error:
             if error.status != 412 or "proxy cache project" not in error.message:
                 raise
+            login = " with its password" if self.shown(session, stored, known)["username"] else ""
             session.warn(
-                f"endpoint {stored['name']} stays in Harbor, since a proxy cache that stays reads "
-                "from it: it is no longer managed"
+                f"endpoint {stored['name']} stays in Harbor{login}, since a proxy cache that stays "
+                "reads from it: it is no longer managed"
             )
 
 

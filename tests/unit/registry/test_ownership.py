@@ -127,12 +127,15 @@ def test_a_project_that_is_named_is_deleted_with_its_repositories(
 
 
 def test_an_endpoint_of_a_cache_stays_and_says_so(registry: Registry) -> None:
-    endpoint = registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
-    registry.create("Project", name="cache", endpoint="up")
-    registry.delete("Endpoint", endpoint)
-    (warning,) = registry.warnings
-    assert warning.startswith("endpoint up stays in Harbor")
-    assert registry.read("Endpoint", "up", endpoint) is not None
+    anonymous = {"name": "up", "type": "docker-registry", "url": "https://up.test"}
+    for login in ({}, {"username": "u", "password": "Secret12345"}):
+        endpoint = registry.create("Endpoint", **{**anonymous, **login, "name": f"up{len(login)}"})
+        registry.create("Project", name=f"cache{len(login)}", endpoint=endpoint["name"])
+        registry.delete("Endpoint", endpoint)
+        assert registry.read("Endpoint", endpoint["name"], endpoint) is not None
+    first, second = registry.warnings
+    assert first.startswith("endpoint up0 stays in Harbor, since a proxy cache")
+    assert second.startswith("endpoint up2 stays in Harbor with its password, since")
 
 
 def test_an_endpoint_of_a_persons_policy_is_not_deleted(registry: Registry) -> None:
