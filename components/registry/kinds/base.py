@@ -305,7 +305,7 @@ class Kind:
         inputs = self.complete(inputs)
         stored, secrets = self._inserted_or_taken(session, inputs)
         try:
-            return self.id_of(inputs), self._brought(session, stored, inputs, secrets, {})
+            return self.id_of(inputs), self._converged(session, stored, inputs, secrets, {})
         except Exception as error:
             # What `find` needs: the rest differs, so the next run writes it.
             identity = {
@@ -324,7 +324,7 @@ class Kind:
             return self.create(session, inputs)[1]
         outputs = _still_known(outputs, stored)
         secrets = [n for n in sorted(self.secrets) if secret_differs(outputs, n, inputs)]
-        return self._brought(session, stored, inputs, secrets, outputs)
+        return self._converged(session, stored, inputs, secrets, outputs)
 
     def read(self, session: Session, id_: str, outputs: Tree) -> Tree | None:
         """The outputs as Harbor has the object now; None when it is gone."""
@@ -383,7 +383,7 @@ class Kind:
             session.inform(left)
         return [name for name in sorted(self.secrets) if inputs.get(name) is not None]
 
-    def _brought(
+    def _converged(
         self, session: Session, stored: Tree, inputs: Tree, secrets: list[str], outputs: Tree
     ) -> Tree:
         """Writes what differs, and returns the outputs as Harbor shows them then."""
