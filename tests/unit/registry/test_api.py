@@ -81,6 +81,18 @@ def test_a_creation_of_which_the_answer_is_lost_makes_one_object(
     assert len(harbor.listed("/projects", {"name": "solo"})) == 1
 
 
+def test_what_exists_after_a_creation_that_did_nothing_is_somebody_elses(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    """A Harbor that is too busy answers 429 before it makes anything."""
+    harbor = client(registry, patience=0.1)
+    harbor.post("/projects", {"project_name": "theirs"})
+    fake.plan(Fault("429", method="POST", path="/projects", times=99))
+    body = {"project_name": "theirs"}
+    with pytest.raises(HarborError, match="429"):
+        harbor.created("/projects", body, lambda: harbor.project("theirs"))
+
+
 def test_a_refused_creation_says_what_harbor_said_last(registry: Registry) -> None:
     harbor = client(registry)
     with pytest.raises(HarborError, match=r"422 to POST /robots: .*level in body is required|400"):
