@@ -87,7 +87,7 @@ def test_what_exists_after_a_creation_that_did_nothing_is_somebody_elses(
     """A Harbor that is too busy answers 429 before it makes anything."""
     harbor = client(registry, patience=0.1)
     harbor.post("/projects", {"project_name": "theirs"})
-    fake.plan(Fault("429", method="POST", path="/projects", times=99))
+    fake.plan(Fault("429", method="POST", path="/projects", times=99, seconds=1))
     body = {"project_name": "theirs"}
     with pytest.raises(HarborError, match="429"):
         harbor.created("/projects", body, lambda: harbor.project("theirs"))
