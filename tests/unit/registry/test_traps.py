@@ -21,7 +21,7 @@ from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
 
-TRAPS = 56
+TRAPS = 57
 
 PULL = {"kind": "project", "namespace": "after", "access": ["repository:pull"]}
 
@@ -213,6 +213,18 @@ def test_trap_an_immutable_rule_that_stays_is_not_written(
     harbor.calls(forget=True)
     registry.update("ImmutableTags", outputs, **immutable({"tags": "w*"}))
     assert writes(harbor, RULES) == ["DELETE"]
+
+
+def test_trap_immutable_tags_keep_a_project_that_is_named_for_deletion(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    outputs = registry.create("Project", name="apps")
+    registry.create("ImmutableTags", **immutable({"tags": "v*"}))
+    harbor.put_image("apps", "app", "sha256:0", ["v1"])
+    with pytest.raises(HarborError, match="configured as immutable"):
+        registry.ask("DELETE", "/projects/apps/repositories/app")
+    Registry(harbor, deleteContents='["apps"]').delete("Project", outputs)
+    assert registry.ask("GET", "/projects/apps") is None
 
 
 def test_trap_equal_immutable_rules_are_refused(registry: Registry) -> None:
