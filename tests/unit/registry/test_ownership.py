@@ -124,6 +124,9 @@ def test_a_project_that_is_named_is_deleted_with_its_repositories(
 
     assert registry.ask("GET", "/projects/apps") is None
     assert named.warnings == []
+    # Harbor's documentation wants a slash encoded twice; the fake takes it once, too.
+    paths = [call.path for call in fake.calls() if "/repositories/" in call.path]
+    assert any(path.endswith("/repositories/deep%252Fer") for path in paths)
 
 
 def test_an_endpoint_of_a_cache_stays_and_says_so(registry: Registry) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,13 +93,15 @@ def test_trap_writes_of_schedules_at_once_fail_so_they_queue(
 def test_trap_a_schedule_that_somebody_else_writes_meanwhile_is_written_again(
     harbor: FakeHarbor, registry: Registry
 ) -> None:
-    harbor.settings.seconds_of_a_schedule_write = 0.5
+    mine = Registry(harbor, adopt=True)
+    mine.api.listed("/registries")  # it is logged in
+    harbor.settings.seconds_of_a_schedule_write = 2
     body = {"schedule": {"type": "Daily", "cron": "0 0 0 * * *"}, "parameters": GC["parameters"]}
     other = threading.Thread(target=lambda: registry.ask("PUT", "/system/gc/schedule", body))
     other.start()
     while "gc" not in harbor.settings.writing:
-        pass
-    Registry(harbor, adopt=True).create("Schedule", **GC)
+        time.sleep(0.01)
+    mine.create("Schedule", **GC)
     other.join()
     assert registry.ask("GET", "/system/gc/schedule")["schedule"]["cron"] == GC["cron"]
     assert 404 in {call.status for call in harbor.calls()}
