@@ -251,6 +251,15 @@ def test_an_endpoint_that_has_the_number_of_another_is_left_alone(registry: Regi
     assert registry.read("Endpoint", "other", other) == other
 
 
+def test_an_endpoint_without_a_login_keeps_no_password(registry: Registry) -> None:
+    """Harbor keeps the password unless it is emptied as well as the username."""
+    outputs = registry.create("Endpoint", **UP)
+    anonymous = {key: UP[key] for key in ("name", "type", "url")}
+    assert registry.changed("Endpoint", outputs, **anonymous) == ("username",)
+    registry.update("Endpoint", outputs, **anonymous)
+    assert registry.ask("GET", f"/registries/{outputs['harborId']}")["credential"] == {}
+
+
 def test_an_endpoint_that_a_person_renamed_gets_its_name_back(registry: Registry) -> None:
     outputs = registry.create("Endpoint", **UP)
     registry.ask("PUT", f"/registries/{outputs['harborId']}", {"name": "theirs"})
