@@ -136,8 +136,8 @@ class RegistryProvider:
             # Harbor was never installed, so nothing exists.
             return kind.planned(session, inputs)
         except (HarborDown, LoginRefused) as error:
-            # Every object would wait as long again.
-            self._previews_without_harbor = True
+            # Every object would wait as long again. A refused login is remembered, and is of one.
+            self._previews_without_harbor |= isinstance(error, HarborDown)
             self._warn_once(
                 "no preview",
                 "Harbor cannot be asked, so this preview does not tell which objects exist already"

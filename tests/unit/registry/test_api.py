@@ -12,7 +12,7 @@ import pytest
 from components.registry import api
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY, Harbor
 from components.registry.connection import Answer
-from components.registry.errors import HarborDown, HarborError, LoginRefused, last_line
+from components.registry.errors import HarborDown, HarborError, LoginRefused, Refused, last_line
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
@@ -334,6 +334,18 @@ def test_a_preview_without_harbor_warns_once(fake: FakeHarbor) -> None:
     assert fresh.preview("Project", name="a")["name"] == "a"
     (warning,) = fresh.warnings
     assert "Harbor cannot be asked" in warning and "object at 0x" not in warning
+
+
+def test_a_preview_without_admin_asks_as_the_account_all_the_same(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    registry.ask("POST", "/projects", {"project_name": "apps", "metadata": {"public": "true"}})
+    wrong = Registry(fake)
+    wrong.connection.secrets["admin", ADMIN_PASSWORD_KEY] = "Wrong12345"
+    wrong.preview("Configuration", part="system", values={"session_timeout": 30})
+    assert "admin cannot log in" in wrong.warnings[0]
+    with pytest.raises(Refused, match="public is True"):
+        wrong.preview("Project", name="apps")
 
 
 def test_a_preview_without_harbor_waits_for_it_once(fake: FakeHarbor) -> None:
