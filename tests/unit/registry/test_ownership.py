@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from components.registry.api import Harbor, Who
+from components.registry.connection import Answer
 from components.registry.errors import HarborError, Refused
-from components.registry.kinds.base import UNKNOWN
+from components.registry.kinds.base import UNKNOWN, HalfCreated
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
@@ -204,6 +206,62 @@ def test_an_endpoint_keeps_its_type_as_harbor_never_changes_it(
     for attempt in (taking.preview, taking.create):
         with pytest.raises(Refused, match="exists in Harbor with type docker-registry"):
             attempt("Endpoint", **other)
+
+
+# ---- Answers that mean less than they seem -------------------------------------------------------
+
+
+def answers(registry: Registry, method: str, path: str, status: int, message: str) -> None:
+    """Lets Harbor answer so to a call from now on. `path`: a part of it."""
+    send = registry.connection.send
+
+    def answer(verb: str, target: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        if verb == method and path in target:
+            text = json.dumps({"errors": [{"code": "UNKNOWN", "message": message}]})
+            return Answer(status=status, headers={}, body=text.encode())
+        return send(verb, target, headers, body)
+
+    registry.connection.send = answer  # type: ignore[method-assign]
+
+
+def test_an_object_whose_name_is_a_part_of_another_is_another(registry: Registry) -> None:
+    """Lists of labels and members are asked for names that contain one."""
+    registry.create("Project", name="apps")
+    member = {"project": "apps", "kind": "group", "role": "guest"}
+    registry.ask("POST", "/usergroups", {"group_name": "devs", "group_type": 3})
+    registry.create("Member", **member, name="devs")
+    registry.create("Label", name="approved")
+    assert registry.read("Member", "apps/group/dev", {**member, "name": "dev"}) is None
+    assert registry.read("Label", "/approve", {"project": "", "name": "approve"}) is None
+
+
+def test_a_list_that_is_withheld_does_not_mean_gone(registry: Registry) -> None:
+    """Harbor answers 403 for a project that is missing, too."""
+    registry.create("Project", name="apps")
+    outputs = registry.create("ImmutableTags", project="apps", rules=[{"tags": "v*"}])
+    answers(registry, "GET", "/immutabletagrules", 403, "forbidden")
+    with pytest.raises(HarborError, match="403"):
+        registry.read("ImmutableTags", "apps", outputs)
+
+
+def test_a_project_that_is_not_deleted_for_another_reason_is_an_error(registry: Registry) -> None:
+    outputs = registry.create("Project", name="apps")
+    answers(registry, "DELETE", "/projects/apps", 403, "forbidden")
+    with pytest.raises(HarborError, match="403"):
+        registry.delete("Project", outputs)
+    assert registry.warnings == []
+
+
+def test_a_robot_whose_secret_is_refused_is_half_made_and_the_secret_not_told(
+    registry: Registry,
+) -> None:
+    registry.create("Project", name="apps")
+    answers(registry, "PATCH", "/robots/", 400, "the secret Secret12345 is weak")
+    with pytest.raises(HalfCreated, match="the secret <secret> is weak") as half:
+        registry.create("Robot", **CI)
+    assert half.value.id == "apps+ci"
+    assert half.value.outputs["name"] == "ci" and half.value.outputs["harborId"] > 0
+    assert "secretDigest" not in half.value.outputs
 
 
 # ---- Another object under the same number or name ------------------------------------------------
