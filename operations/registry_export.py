@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import yaml
 
+from components import commands
 from components.registry.api import Harbor, where
 from components.registry.kinds import KINDS, in_project
 from components.registry.kinds.base import Session, Tree, rows
@@ -79,16 +81,18 @@ class Export:
 
     def text(self, stack: str) -> str:
         """YAML for the stack's file, with what a person has to do in comments."""
-        lines = [f"Written from a running Harbor for stack {stack}. Harbor shows no secret: set"]
-        lines += [
-            f"  pulumi config set --secret {name} -s {stack}   # {what}"
-            for name, what in self.secrets.items()
-        ]
-        if not self.secrets:
-            lines = lines[:0]
+        lines: list[str] = []
+        if self.secrets:
+            lines = [
+                f"Written from a running Harbor for stack {stack}. Harbor shows no secret: set",
+                *(
+                    f"  {commands.set_secret(name, stack)}   # {what}"
+                    for name, what in self.secrets.items()
+                ),
+            ]
         if self.notes:
             lines += ["The section cannot say:", *(f"- {note}" for note in self.notes)]
-        comments = "".join(f"# {line}\n" for line in lines)
+        comments = textwrap.indent("".join(f"{line}\n" for line in lines), "# ")
         body: str = yaml.safe_dump(
             {"sovereign-harbor:registry": self.section}, sort_keys=False, allow_unicode=True
         )
@@ -230,9 +234,9 @@ class _Reader:
             "upstream": self._endpoint(name, endpoint),
             **self._of_every_project(name, project),
         }
-        for key, ours in (("speedLimit", "speedLimit"), ("maxConnections", "maxConnections")):
+        for key in ("speedLimit", "maxConnections"):
             if project[key] != -1:
-                section[ours] = project[key]
+                section[key] = project[key]
         if project["serveStale"] is True:
             section["serveStale"] = True
         retention = KINDS["Retention"].find(self._session, {"project": name}, {})
@@ -446,9 +450,8 @@ class _Reader:
             section["overwrite"] = False
         if policy["speed"]:
             section["bandwidth"] = policy["speed"]
-        for key in ("oneAtATime",):
-            if policy[key]:
-                section[key] = True
+        if policy["oneAtATime"]:
+            section["oneAtATime"] = True
         if not policy["enabled"]:
             section["enabled"] = False
         if policy["description"]:

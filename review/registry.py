@@ -250,7 +250,8 @@ def _project(before: _Tree, after: _Tree) -> Iterator[str]:
     if not after:
         yield (
             f"Project `{name}` is no longer managed. It is deleted if it is empty; with images it "
-            "stays, with its rules and members, unless `registry.deleteContents` names it."
+            "stays, with its rules and members and without the robots that were declared in it, "
+            "unless `registry.deleteContents` names it."
         )
         return
     if not before:

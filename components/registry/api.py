@@ -60,6 +60,9 @@ _WAITS: Final = (0.3, 1.0, 2.0, 4.0)
 
 _PASSING: Final = frozenset({429, 502, 503, 504})
 
+_LONGEST: Final = 500
+"""Characters of what Harbor said that an error repeats."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Logins:
@@ -121,7 +124,8 @@ class Harbor:
     ) -> Any:
         """The object at a path; None for 404, or for an empty body (a schedule that is unset)."""
         answer = self._request("GET", path, query=query, who=who, accepts=(200, 404))
-        return None if answer.status == 404 or not answer.body.strip() else _decoded(answer)
+        is_empty = answer.status == 404 or not answer.body.strip()
+        return None if is_empty else _decoded(f"GET {path}", answer)
 
     def listed(
         self, path: str, query: Mapping[str, object] | None = None, *, who: Who = "account"
@@ -140,18 +144,24 @@ class Harbor:
         """POSTs an object and returns it as Harbor shows it.
 
         `look`: finds the object by its name. It is asked before a POST is repeated, so that an
-        answer that was lost makes no second object.
+        answer that was lost makes no second object. Raises HarborError of status 409 where
+        somebody else made the object.
         """
         failure: HarborError | None = None
+        may_exist = False
         for wait in (*_WAITS, None):
+            failure = None
             try:
                 self.post(path, body, who=who)
             except HarborError as error:
+                # A 409 after an answer that was lost is of the object that this call made.
+                if not error.may_pass and not (error.status == 409 and may_exist):
+                    raise
                 failure = error
-            else:
-                failure = None
-            shown = look()
-            if shown is not None and (failure is None or failure.may_pass or failure.status == 409):
+            # Harbor did nothing where it answered 429.
+            may_exist = may_exist or failure is None or failure.status != 429
+            shown = look() if may_exist else None
+            if shown is not None:
                 return shown
             if failure is not None and not failure.may_pass:
                 raise failure
@@ -164,7 +174,7 @@ class Harbor:
     def post(self, path: str, body: Any, *, who: Who = "account") -> Any:
         """POSTs once, except where a Harbor that is too busy took nothing; returns the answer."""
         answer = self._request("POST", path, body=body, who=who, accepts=(200, 201, 202))
-        return _decoded(answer) if answer.body.strip() else None
+        return _decoded(f"POST {path}", answer) if answer.body.strip() else None
 
     def put(self, path: str, body: Any, *, who: Who = "account") -> None:
         self._request("PUT", path, body=body, who=who)
@@ -301,7 +311,7 @@ class Harbor:
         while True:
             asked = {**query, "page": page, "page_size": _PAGE}
             answer = self._request("GET", path, query=asked, who=who)
-            rows = cast("list[dict[str, Any]]", _decoded(answer) or [])
+            rows = cast("list[dict[str, Any]]", _decoded(f"GET {path}", answer) or [])
             yield from rows
             if len(rows) < _PAGE:
                 return
@@ -343,8 +353,8 @@ class Harbor:
     ) -> Answer:
         """The first answer of an accepted status.
 
-        Repeated while Harbor does not work, for as long as `patience`; and a few times where a
-        Harbor that works answers 5xx. `repeats`: whether the call may be sent twice.
+        Repeated while Harbor does not work or is too busy, for as long as `patience`; and a few
+        times where a Harbor that works answers 5xx. `repeats`: whether the call may be sent twice.
         """
         began, number = time.monotonic(), 0
         while True:
@@ -357,16 +367,10 @@ class Harbor:
                 failure: HarborError = error
                 pause, is_sick = 1.0, True
             else:
-                if answer.status == 404 and not is_refusal(answer.body):
-                    # Of a gateway: no sign that an object is gone.
-                    raise HarborError(
-                        call, 404, "the answer is not Harbor's: check registry.api.url"
-                    )
-                if answer.status in accepts:
+                refusal = self._refused(call, answer, accepts)
+                if refusal is None:
                     return answer
-                failure = self._refusal(call, answer)
-                if not failure.may_pass and answer.status != 401:
-                    raise failure
+                failure = refusal
                 is_sick = not self.is_healthy()
                 pause = _pause(answer, number)
                 if answer.status == 401 and who is not None:
@@ -375,7 +379,7 @@ class Harbor:
                     self._shared.headers.pop(who, None)
                     if not is_sick and time.monotonic() - began > _HEALTH_IS_LATE:
                         raise failure
-                elif not is_sick and number >= _ATTEMPTS:
+                elif not is_sick and number >= _ATTEMPTS and answer.status != 429:
                     raise failure
             # Harbor did nothing yet where it answers 401 or 429.
             if not repeats and failure.status not in (401, 429):
@@ -383,6 +387,19 @@ class Harbor:
             if time.monotonic() - began + pause > self.patience:
                 raise self._why_sick(call, failure) if is_sick else failure
             self._wait(call, pause)
+
+    def _refused(self, call: str, answer: Answer, accepts: tuple[int, ...]) -> HarborError | None:
+        """What a repetition may help against; None for an answer of an accepted status. Raises
+        HarborError for all else."""
+        if answer.status == 404 and not is_refusal(answer.body):
+            # Of a gateway: no sign that an object is gone.
+            raise HarborError(call, 404, "the answer is not Harbor's: check registry.api.url")
+        if answer.status in accepts:
+            return None
+        failure = self._refusal(call, answer)
+        if not failure.may_pass and answer.status != 401:
+            raise failure
+        return failure
 
     def _authorization_for(self, method: str, who: Who) -> str:
         """As `_authorization`. Admin reads for an account that does not exist yet: in the preview
@@ -491,10 +508,12 @@ class Harbor:
                 "`registry.system.readOnly: false` in the stack's file, `up` ends that mode before "
                 "it changes anything else"
             )
-        for secret in list(self._shared.hidden):
+        # The longest first, as one secret may begin with another.
+        for secret in sorted(self._shared.hidden, key=len, reverse=True):
             message = message.replace(secret, "<secret>")
         may_pass = answer.status in _PASSING or answer.status >= 500
-        return HarborError(call, answer.status, message, may_pass=may_pass)
+        # Cut only now: a half of a secret would not be known as one.
+        return HarborError(call, answer.status, message[:_LONGEST], may_pass=may_pass)
 
     def _why_sick(self, call: str, failure: HarborError) -> HarborError:
         try:
@@ -550,12 +569,12 @@ def _basic(login: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{login}:{password}".encode()).decode()
 
 
-def _decoded(answer: Answer) -> Any:
+def _decoded(call: str, answer: Answer) -> Any:
     try:
         return json.loads(answer.body)
     except ValueError:
         raise HarborError(
-            "a call", answer.status, "an answer that is no JSON, so not by Harbor's API"
+            call, answer.status, "an answer that is no JSON, so not by Harbor's API"
         ) from None
 
 

@@ -102,37 +102,8 @@ class Registry(pulumi.ComponentResource):
         self.pull_prefixes = pull_prefixes(registry, prefix)
         self.login_urls = login_urls(registry, args.context.registry.url)
 
-        if registry.system.read_only is False:
-            # As admin, before the account too: a registry that is read-only refuses all else.
-            self._first = [self._read_only()]
-        if args.admin_password is not None:
-            # Before the other calls of admin, so that none of them meets the change.
-            admin = resources.AdminPassword(
-                f"{name}-admin-password", password=args.admin_password, opts=self._options()
-            )
-            self._first = [*self._first, admin]
-        account = resources.Account(
-            f"{name}-account",
-            name=OWN_ROBOT,
-            revision=args.account_revision,
-            opts=self._options(),
-        )
-        self._first = [account]
-        # Names of robots, the right to make projects and groups of people hang on these.
-        self._first += self._configurations(registry)
-        endpoints = self._endpoints(registry)
-        for project, settings in registry.projects.items():
-            self._projects[project] = self._project(project, settings)
-            self._in_project(project, settings)
-        for project, settings in registry.proxy_caches.items():
-            self._projects[project] = self._proxy_cache(project, settings, endpoints[project])
-            self._in_proxy_cache(project, settings)
-        labels = self._labels(registry)
-        self._replications(registry, endpoints, labels)
-        self._tell_copies(registry.copies(prefix.rstrip("/")))
-        self._robots(registry)
-        self._schedules(registry)
-        self._allowlist(registry)
+        self._declare_first(registry)
+        self._declare_all_else(registry)
         if registry.system.read_only:
             self._read_only()
         self.register_outputs(
@@ -142,6 +113,44 @@ class Registry(pulumi.ComponentResource):
                 "pullPrefixes": self.pull_prefixes,
             }
         )
+
+    def _declare_first(self, registry: RegistrySettings) -> None:
+        """What everything else waits for."""
+        if registry.system.read_only is False:
+            # As admin, before the account too: a registry that is read-only refuses all else.
+            self._first = [self._read_only()]
+        if self._args.admin_password is not None:
+            # Before the other calls of admin, so that none of them meets the change.
+            admin = resources.AdminPassword(
+                f"{self._name}-admin-password",
+                password=self._args.admin_password,
+                opts=self._options(),
+            )
+            self._first = [*self._first, admin]
+        account = resources.Account(
+            f"{self._name}-account",
+            name=OWN_ROBOT,
+            revision=self._args.account_revision,
+            opts=self._options(),
+        )
+        self._first = [account]
+        # Names of robots, the right to make projects and groups of people hang on these.
+        self._first += self._configurations(registry)
+
+    def _declare_all_else(self, registry: RegistrySettings) -> None:
+        endpoints = self._endpoints(registry)
+        for project, settings in registry.projects.items():
+            self._projects[project] = self._project(project, settings)
+            self._in_project(project, settings)
+        for project, settings in registry.proxy_caches.items():
+            self._projects[project] = self._proxy_cache(project, settings, endpoints[project])
+            self._in_proxy_cache(project, settings)
+        labels = self._labels(registry)
+        self._replications(registry, endpoints, labels)
+        self._tell_copies(registry.copies(self._args.context.registry.image_prefix.rstrip("/")))
+        self._robots(registry)
+        self._schedules(registry)
+        self._allowlist(registry)
 
     def _options(self, needs: Iterable[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         """Options of an object of Harbor, which waits for the account and for what it needs."""

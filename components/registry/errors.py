@@ -53,9 +53,9 @@ def last_line(body: bytes) -> str:
     """
     text = _message(body)
     if text is None:
-        text = body[:500].decode(errors="replace")
+        text = body.decode(errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:500] if lines else "an empty body"
+    return lines[-1] if lines else "an empty body"
 
 
 def _message(body: bytes) -> str | None:

@@ -1,6 +1,6 @@
 """What a gate of Harbor's would do to images that pods run: refuse their pulls, or delete them.
 
-Pure but for `retention_deletes`, which asks Harbor.
+Pure.
 """
 
 from __future__ import annotations
@@ -11,18 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from components.registry.api import Harbor
-from components.registry.errors import HarborError
 from components.registry.kinds import selectors
 from components.registry.kinds.base import Tree, rows
-from components.registry.kinds.retention import stored_retention
 from components.settings.registry import patterns
 
 SEVERITIES: Final = ("low", "medium", "high", "critical")
 """Harbor's severities that block pulls, the least first."""
-
-_UNTIL_COUNTED: Final = 60.0
-"""Seconds for a dry run, of which each repository is a job of its own."""
 
 _IN_HARBOR: Final = ("none", "unknown", "negligible", *SEVERITIES)
 """All severities of a report, in Harbor's order (src/pkg/scan/vuln/severity.go)."""
@@ -243,34 +237,6 @@ def _expressions(pattern: str) -> Iterator[str]:
             yield f"[^{inner[1:]}]" if inner[0] in "!^" else f"[{inner}]"
         else:
             yield wildcards.get(token) or re.escape(token)
-
-
-def retention_deletes(api: Harbor, project: str) -> dict[str, int]:
-    """How many artifacts the policy that Harbor has would delete, by repository: by a dry run.
-
-    It shows nothing of a policy that is only declared; `deleted` does. Empty without a policy.
-    Raises HarborError, also if the dry run fails or takes too long.
-    """
-    stored = stored_retention(api, project)
-    if stored is None:
-        return {}
-    path = f"/retentions/{stored['id']}/executions"
-    before = {row["id"] for row in api.listed(path)}
-    api.post(path, {"dry_run": True})
-    run: Tree = {}
-
-    def is_over() -> bool:
-        new = [row for row in api.listed(path) if row["id"] not in before and row.get("dry_run")]
-        if new:
-            run.update(max(new, key=lambda row: row["id"]))
-        return run.get("status") in ("Succeed", "Failed", "Stopped", "Error")
-
-    api.until(_UNTIL_COUNTED, is_over, f"the dry run of the retention of project {project}")
-    if run["status"] != "Succeed":
-        raise HarborError(path, 500, f"the dry run ended as {run['status']}")
-    tasks = api.listed(f"{path}/{run['id']}/tasks")
-    deleted = {str(task["repository"]): task["total"] - task["retained"] for task in tasks}
-    return {repository: number for repository, number in deleted.items() if number}
 
 
 # ---- quotas -------------------------------------------------------------------------------------

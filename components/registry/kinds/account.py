@@ -67,11 +67,12 @@ class Account(Kind):
         password = harbor.account_password()
         if not harbor.accepts(stored["name"], password):
             harbor.patch(path, {"secret": password}, who="admin")
-            harbor.forget_login("account")
             if not harbor.accepts(stored["name"], password):
                 raise Refused(
                     f"account {stored['name']} cannot log in with the secret it was given"
                 )
+        # The client remembers a refused login for a while, also one of an account that was off.
+        harbor.forget_login("account")
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         del known

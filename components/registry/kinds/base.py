@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
 from components.registry.api import Harbor
-from components.registry.errors import Refused
+from components.registry.errors import HarborError, Refused
 from components.sealing.crypto import revision
 
 
@@ -45,6 +45,11 @@ def same(value: Any) -> Any:
 def as_set(value: Any) -> Any:
     """A list of which the order means nothing."""
     return sorted(rows(value)) if isinstance(value, list) else value
+
+
+def as_cron(value: Any) -> Any:
+    """A cron with one blank between its fields; Harbor keeps two as they are."""
+    return " ".join(value.split()) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +260,8 @@ class Kind:
         """What differs between the state and what is declared. Raises Refused."""
         changed = self.differing(outputs, inputs, local=True)
         for name in changed:
-            if (fixed := self.fields[name].fixed) and name in outputs:
+            fixed, is_known = self.fields[name].fixed, inputs.get(name) is not UNKNOWN
+            if fixed and is_known and name in outputs:
                 raise Refused(
                     f"{self.noun} {self.id_of(inputs)}: {name} cannot change from "
                     f"{outputs[name]!r} to {inputs.get(name)!r}. {fixed}"
@@ -297,15 +303,9 @@ class Kind:
         exists and a later call failed.
         """
         inputs = self.complete(inputs)
-        stored = self.find(session, inputs, {})
-        if stored is None:
-            stored = self.insert(session, inputs)
-            given = [name for name in sorted(self.secrets) if inputs[name] is not None]
-            secrets = [] if self.inserts_secrets else given
-        else:
-            secrets = self._take(session, stored, inputs)
+        stored, secrets = self._inserted_or_taken(session, inputs)
         try:
-            return self.id_of(inputs), self._brought(session, stored, inputs, secrets, {})
+            return self.id_of(inputs), self._converged(session, stored, inputs, secrets, {})
         except Exception as error:
             # What `find` needs: the rest differs, so the next run writes it.
             identity = {
@@ -322,8 +322,9 @@ class Kind:
         stored = self.find(session, inputs, outputs)
         if stored is None:
             return self.create(session, inputs)[1]
+        outputs = _still_known(outputs, stored)
         secrets = [n for n in sorted(self.secrets) if secret_differs(outputs, n, inputs)]
-        return self._brought(session, stored, inputs, secrets, outputs)
+        return self._converged(session, stored, inputs, secrets, outputs)
 
     def read(self, session: Session, id_: str, outputs: Tree) -> Tree | None:
         """The outputs as Harbor has the object now; None when it is gone."""
@@ -331,6 +332,7 @@ class Kind:
         stored = self.find(session, inputs, outputs)
         if stored is None:
             return None
+        outputs = _still_known(outputs, stored)
         kept = {
             key: value
             for key, value in outputs.items()
@@ -355,6 +357,20 @@ class Kind:
             if inputs.get(name) is not None
         }
 
+    def _inserted_or_taken(self, session: Session, inputs: Tree) -> tuple[Tree, list[str]]:
+        """The object as Harbor has it, and its secrets that are still to be written."""
+        stored = self.find(session, inputs, {})
+        if stored is None:
+            given = [name for name in sorted(self.secrets) if inputs[name] is not None]
+            try:
+                return self.insert(session, inputs), [] if self.inserts_secrets else given
+            except HarborError as error:
+                # Somebody else made one of that name between the two calls.
+                stored = self.find(session, inputs, {}) if error.status == 409 else None
+                if stored is None:
+                    raise
+        return stored, self._take(session, stored, inputs)
+
     def _take(self, session: Session, stored: Tree, inputs: Tree) -> list[str]:
         """The secrets to write into an object that exists. Raises Refused if it is not taken."""
         foreign = self.foreign(session, stored, self.shown(session, stored, {}), inputs)
@@ -367,7 +383,7 @@ class Kind:
             session.inform(left)
         return [name for name in sorted(self.secrets) if inputs.get(name) is not None]
 
-    def _brought(
+    def _converged(
         self, session: Session, stored: Tree, inputs: Tree, secrets: list[str], outputs: Tree
     ) -> Tree:
         """Writes what differs, and returns the outputs as Harbor shows them then."""
@@ -404,6 +420,15 @@ class Kind:
 
 
 _DIGEST: Final = "Digest"
+
+
+def _still_known(outputs: Tree, stored: Tree) -> Tree:
+    """The outputs of the state; without the digests of secrets where Harbor has another object of
+    that name by now, which has secrets of its own."""
+    number = outputs.get("harborId")
+    if number is None or stored.get("id", number) == number:
+        return outputs
+    return {key: value for key, value in outputs.items() if not key.endswith(_DIGEST)}
 
 
 def digest_name(secret: str) -> str:

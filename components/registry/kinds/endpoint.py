@@ -51,7 +51,12 @@ class Endpoint(Kind):
     inserts_secrets = True
     fields: ClassVar = {
         "name": Field(required=True, check=_name),
-        "type": Field(required=True, replaces=True, check=checks.nonempty),
+        "type": Field(
+            required=True,
+            check=checks.nonempty,
+            fixed="Harbor never changes it: give the proxy cache, mirror or replication that "
+            "declares the endpoint another name",
+        ),
         "url": Field(required=True, normal=stored_url, check=checks.nonempty),
         "username": Field(default="", of_harbor="", check=checks.text),
         "password": Field(secret=True, check=checks.text),
@@ -64,7 +69,7 @@ class Endpoint(Kind):
         # By its number first, as its name can change.
         if number := known.get("harborId"):
             stored = session.harbor.get(f"/registries/{number}")
-            if stored is not None:
+            if stored is not None and _is_known(stored, inputs, known):
                 return stored
         return _named(session.harbor, str(inputs["name"]))
 
@@ -109,18 +114,38 @@ class Endpoint(Kind):
         with _naming(session.harbor, inputs):
             session.harbor.put(f"/registries/{stored['id']}", body)
 
+    def foreign(self, session: Session, stored: Tree, shown: Tree, inputs: Tree) -> str:
+        if shown["type"] != inputs["type"]:
+            raise Refused(
+                f"endpoint {inputs['name']} exists in Harbor with type {shown['type']}, and is "
+                f"declared with type {inputs['type']}. Harbor never changes that: give it another "
+                "name, or delete the endpoint in Harbor"
+            )
+        return super().foreign(session, stored, shown, inputs)
+
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         """Deletes an endpoint, unless a proxy cache reads from it: one with images stays."""
-        del known
         try:
             session.harbor.delete(f"/registries/{stored['id']}")
         except HarborError as error:
             if error.status != 412 or "proxy cache project" not in error.message:
                 raise
+            login = " with its password" if self.shown(session, stored, known)["username"] else ""
             session.warn(
-                f"endpoint {stored['name']} stays in Harbor, since a proxy cache that stays reads "
-                "from it: it is no longer managed"
+                f"endpoint {stored['name']} stays in Harbor{login}, since a proxy cache that stays "
+                "reads from it: it is no longer managed"
             )
+
+
+def _is_known(stored: Tree, inputs: Tree, known: Tree) -> bool:
+    """Whether the endpoint that has the number of the state is the one that the state means.
+
+    After a restore of an older backup Harbor gives numbers again, to other endpoints.
+    """
+    if stored["name"] in (known.get("name"), inputs["name"]):
+        return True
+    # A person gave it another name.
+    return (stored["type"], stored["url"]) == (known.get("type"), stored_url(known.get("url")))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from components.registry.errors import Refused
 from components.registry.kinds import checks, in_project, selectors
@@ -26,17 +26,15 @@ def _rules(value: Any) -> Any:
 
 
 def _are_rules(value: Any) -> str | None:
-    allowed = {*selectors.PATTERNS, "enabled"}
     if not isinstance(value, list) or not value:
         return "has to be a list of one rule at least"
-    for item in rows(value):
-        rule = cast("Tree", item) if isinstance(item, dict) else {"?": 0}
-        if unknown := sorted(rule.keys() - allowed):
-            return f"has rules of {', '.join(sorted(allowed))}, and no {unknown[0]}"
-        if (
-            why := selectors.problem(rule) or checks.boolean(rule.get("enabled", True))
-        ) is not None:
-            return f"has a rule that {why}"
+    for rule in rows(value):
+        if (why := selectors.unknown(rule, "enabled")) is not None:
+            return why
+        is_enabled = checks.boolean(rule.get("enabled", True))
+        why = selectors.problem(rule) or (is_enabled and f"enabled {is_enabled}")
+        if why is not None:
+            return f"has a rule whose {why}"
     chosen = [_patterns(rule) for rule in rows(value)]
     return "has two rules of the same patterns" if len(set(chosen)) < len(chosen) else None
 

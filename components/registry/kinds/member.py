@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from components.registry.api import segment
 from components.registry.errors import HarborError, Refused
-from components.registry.kinds import checks
+from components.registry.kinds import checks, in_project
 from components.registry.kinds.base import Field, Kind, Session, Tree
 
 ROLES: Final = {"admin": 1, "developer": 2, "guest": 3, "maintainer": 4, "limitedGuest": 5}
+
+_PLACE: Final = "members"
 
 _ENTITIES: Final = {"group": "g", "user": "u"}
 
@@ -42,12 +43,10 @@ class Member(Kind):
 
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
         del known
-        path, name = _path(inputs), str(inputs["name"])
-        if session.harbor.project_number(str(inputs["project"])) is None:
-            return None
-        for row in session.harbor.listed(path, {"entityname": name}):
+        project, name = str(inputs["project"]), str(inputs["name"])
+        for row in in_project.listed(session, project, _PLACE, {"entityname": name}):
             if row["entity_name"] == name and row["entity_type"] == _ENTITIES[inputs["kind"]]:
-                return {**row, "project": inputs["project"]}
+                return {**row, "project": project}
         return None
 
     def shown(self, session: Session, stored: Tree, known: Tree) -> Tree:
@@ -69,10 +68,9 @@ class Member(Kind):
             else {"member_group": {"group_name": inputs["name"], "group_type": inputs["groupType"]}}
         )
         body = {"role_id": ROLES[inputs["role"]], **who}
+        path = in_project.path_of(inputs["project"], _PLACE)
         try:
-            return dict(
-                session.harbor.created(_path(inputs), body, lambda: self.find(session, inputs, {}))
-            )
+            return dict(session.harbor.created(path, body, lambda: self.find(session, inputs, {})))
         except HarborError as error:
             if error.status == 404 and error.message in _unknown(inputs["name"]):
                 raise Refused(_way_out(inputs, error)) from None
@@ -80,12 +78,12 @@ class Member(Kind):
 
     def write(self, session: Session, stored: Tree, inputs: Tree, changed: Sequence[str]) -> None:
         if "role" in changed:
-            path = f"{_path(inputs)}/{stored['id']}"
+            path = in_project.path_of(inputs["project"], f"{_PLACE}/{stored['id']}")
             session.harbor.put(path, {"role_id": ROLES[inputs["role"]]})
 
     def remove(self, session: Session, stored: Tree, known: Tree) -> None:
         del known
-        session.harbor.delete(f"{_path(stored)}/{stored['id']}")
+        session.harbor.delete(in_project.path_of(stored["project"], f"{_PLACE}/{stored['id']}"))
 
 
 def _unknown(name: str) -> tuple[str, str]:
@@ -105,7 +103,3 @@ def _way_out(inputs: Tree, error: HarborError) -> str:
         f"{member} group {name}, and makes none, as it has no login that could name one "
         f"({error}). `registry.login` declares a login; `members.users` needs none"
     )
-
-
-def _path(inputs: Tree) -> str:
-    return f"/projects/{segment(str(inputs['project']))}/members"

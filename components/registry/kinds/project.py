@@ -157,6 +157,7 @@ class Project(Kind):
         del known
         harbor, name = session.harbor, str(stored["name"])
         path = f"/projects/{segment(name)}"
+        retention.refuse_what_ends_core(retention.stored_retention(harbor, name))
         if name in session.delete_contents:
             # Immutable tags cannot be deleted.
             for rule in harbor.listed(f"{path}/immutabletagrules"):
@@ -165,8 +166,6 @@ class Project(Kind):
                 # Slashes of the repository are quoted twice: the router decodes once.
                 inner = str(repository["name"]).removeprefix(f"{name}/")
                 harbor.delete(f"{path}/repositories/{segment(segment(inner))}")
-        retention.refuse_what_ends_core(retention.stored_retention(harbor, name))
-        harbor.forget_project(name)
         try:
             harbor.delete(path)
         except HarborError as error:
@@ -174,11 +173,13 @@ class Project(Kind):
             if error.status != 412:
                 raise
         else:
+            harbor.forget_project(name)
             return
         session.warn(
-            f"project {name} stays in Harbor, with its repositories and all else in it but "
-            "robots: it is no longer managed. To delete it with its images, declare it again for "
-            f"one `up`; then take it out and write `registry.deleteContents: [{name}]` at once"
+            f"project {name} stays in Harbor, with its repositories and all else in it but the "
+            "robots that were declared: it is no longer managed. To delete it with its images, "
+            "declare it again for one `up`; then take it out and write "
+            f"`registry.deleteContents: [{name}]` at once"
         )
 
     def _metadata(self, inputs: Tree, changed: Any) -> Tree:

@@ -6,10 +6,20 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
+from components.commands import run
 from components.registry.api import where
 from components.registry.errors import HarborError, Refused
 from components.registry.kinds import checks
-from components.registry.kinds.base import UNKNOWN, Field, Kind, Session, Tree, as_set, rows
+from components.registry.kinds.base import (
+    UNKNOWN,
+    Field,
+    Kind,
+    Session,
+    Tree,
+    as_cron,
+    as_set,
+    rows,
+)
 from components.registry.kinds.endpoint import endpoint_id
 
 _PATH: Final = "/replication/policies"
@@ -29,10 +39,6 @@ _UNTIL_FINAL: Final = 40.0
 """Seconds: Harbor takes a run for unfinished for up to 30 s after its last task has ended."""
 
 _NAMESPACE = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
-
-
-def _cron(value: Any) -> Any:
-    return " ".join(value.split()) if isinstance(value, str) else value
 
 
 def _is_cron(value: Any) -> str | None:
@@ -68,7 +74,7 @@ class ReplicationPolicy(Kind):
         "into": Field(default="", of_harbor="", check=_is_namespace),
         "replaceCount": Field(default=0, of_harbor=-1, check=checks.whole(-1, 127)),
         "trigger": Field(default="manual", of_harbor="manual", check=checks.one_of(*_TRIGGERS)),
-        "cron": Field(default="", of_harbor="", normal=_cron, check=_is_cron),
+        "cron": Field(default="", of_harbor="", normal=as_cron, check=_is_cron),
         "overwrite": Field(default=True, of_harbor=False, check=checks.boolean),
         "deletions": Field(default=False, of_harbor=False, check=checks.boolean),
         "speed": Field(default=0, of_harbor=0, check=checks.whole(0, 2**31 - 1)),
@@ -154,7 +160,16 @@ class ReplicationPolicy(Kind):
                 raise
             return True
 
-        session.harbor.until(_UNTIL_FINAL, attempt, f"DELETE {path}, as a run is not over")
+        try:
+            session.harbor.until(_UNTIL_FINAL, attempt, f"DELETE {path}")
+        except HarborError as error:
+            if error.status != 412:
+                raise
+            raise Refused(
+                f"replication {stored['name']}: Harbor does not delete it while a run of it is "
+                "not over. Stop that run in Harbor (Administration, Replications), or wait for "
+                f"its end; then run `{run('up')}` again"
+            ) from None
 
     def foreign(self, session: Session, stored: Tree, shown: Tree, inputs: Tree) -> str:
         others = super().foreign(session, stored, shown, inputs)

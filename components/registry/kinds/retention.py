@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from components.registry.api import Harbor
 from components.registry.errors import HarborError, Refused
 from components.registry.kinds import checks, selectors
-from components.registry.kinds.base import Field, Kind, Session, Tree, rows
+from components.registry.kinds.base import Field, Kind, Session, Tree, as_cron, rows
 
 TEMPLATES: Final = (
     "latestPushedK",
@@ -50,28 +50,28 @@ def _rules(value: Any) -> Any:
     )
 
 
-def _cron(value: Any) -> Any:
-    return " ".join(value.split()) if isinstance(value, str) else value
+def _problem(rule: Tree) -> str | None:
+    template = rule.get("template")
+    number = None if template == "always" else checks.whole(1, 100_000)(rule.get("number"))
+    for name, why in (
+        ("template", checks.one_of(*TEMPLATES)(template)),
+        ("number", number),
+        ("untagged", checks.boolean(rule.get("untagged", True))),
+    ):
+        if why is not None:
+            return f"{name} {why}"
+    return selectors.problem(rule)
 
 
 def _are_rules(value: Any) -> str | None:
     """Harbor stores nearly all nonsense without a word, and fails when the rules run."""
-    allowed = {*selectors.PATTERNS, "template", "number", "untagged"}
     if not isinstance(value, list) or not 1 <= len(rows(value)) <= MOST_RULES:
         return f"has to be a list of 1 to {MOST_RULES} rules"
-    for item in rows(value):
-        rule = cast("Tree", item) if isinstance(item, dict) else {"?": 0}
-        if unknown := sorted(rule.keys() - allowed):
-            return f"has rules of {', '.join(sorted(allowed))}, and no {unknown[0]}"
-        template = rule.get("template")
-        why = (
-            checks.one_of(*TEMPLATES)(template)
-            or (None if template == "always" else checks.whole(1, 100_000)(rule.get("number")))
-            or checks.boolean(rule.get("untagged", True))
-            or selectors.problem(rule)
-        )
-        if why is not None:
-            return f"has a rule with what {why}"
+    for rule in rows(value):
+        if (why := selectors.unknown(rule, "template", "number", "untagged")) is not None:
+            return why
+        if (why := _problem(rule)) is not None:
+            return f"has a rule whose {why}"
     distinct = [
         rule for index, rule in enumerate(_rules(value)) if rule not in _rules(value)[:index]
     ]
@@ -122,7 +122,7 @@ class Retention(Kind):
     noun = "retention of project"
     fields: ClassVar = {
         "project": Field(required=True, replaces=True, check=checks.harbor_name),
-        "cron": Field(default="", normal=_cron, check=checks.cron),
+        "cron": Field(default="", normal=as_cron, check=checks.cron),
         "rules": Field(required=True, normal=_rules, check=_are_rules),
     }
 

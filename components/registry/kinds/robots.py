@@ -23,12 +23,16 @@ def find(harbor: Harbor, project: str, name: str, *, who: Who = "account") -> Tr
         conditions = {"Level": "project", "ProjectID": number}
     short = f"{project}+{name}" if project else name
     rows = harbor.listed("/robots", where({**conditions, "name": short}), who=who)
-    robots = [row for row in rows if row["name"] == harbor.prefix() + short]
-    if not robots and any(row["name"].endswith(short) for row in rows):
-        # Somebody changed the prefix, which renames every robot.
-        prefix = harbor.ask_prefix()
-        robots = [row for row in rows if row["name"] == prefix + short]
-    return robots[0] if robots else None
+    return next((row for row in rows if _is_called(harbor, row, short)), None)
+
+
+def _is_called(harbor: Harbor, stored: Tree, short: str) -> bool:
+    """Whether a robot has that name, which begins with its project and a plus."""
+    name = str(stored["name"])
+    if name == harbor.prefix() + short:
+        return True
+    # Somebody may have changed the prefix, which renames every robot.
+    return name.endswith(short) and name == harbor.ask_prefix() + short
 
 
 def short_name(harbor: Harbor, stored: Tree) -> str:
@@ -148,7 +152,8 @@ class Robot(Kind):
     def find(self, session: Session, inputs: Tree, known: Tree) -> Tree | None:
         if number := known.get("harborId"):
             stored = session.harbor.get(f"/robots/{number}")
-            if stored is not None:
+            # After a restore of an older backup Harbor gives numbers again, to other robots.
+            if stored is not None and _is_called(session.harbor, stored, self.id_of(inputs)):
                 return stored
         return find(session.harbor, str(inputs.get("project") or ""), str(inputs["name"]))
 

@@ -16,6 +16,7 @@ from components.registry.kinds.base import (
     Kind,
     Session,
     Tree,
+    as_cron,
     as_set,
     rows,
 )
@@ -65,11 +66,6 @@ _SECONDS: Final = 30.0
 """For a write that collides with somebody else's: Harbor answers 404 to one of both."""
 
 
-def _cron(value: Any) -> Any:
-    """Harbor keeps two blanks between fields as they are."""
-    return " ".join(value.split()) if isinstance(value, str) else value
-
-
 def _parameters(value: Any) -> Any:
     """Without what is false or 0, which Harbor shows of some jobs; events as a set."""
     if not isinstance(value, dict):
@@ -93,7 +89,7 @@ class Schedule(Kind):
     computed = ()
     fields: ClassVar = {
         "what": Field(required=True, replaces=True, check=checks.one_of(*_JOBS)),
-        "cron": Field(default="", of_harbor="", normal=_cron, check=checks.cron),
+        "cron": Field(default="", of_harbor="", normal=as_cron, check=checks.cron),
         "parameters": Field(default={}, of_harbor={}, normal=_parameters),
         "unstated": Field(
             default=[], of_harbor=[], normal=as_set, local=True, check=checks.distinct

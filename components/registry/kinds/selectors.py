@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from components.registry.kinds.base import Tree, rows
 
@@ -17,8 +17,16 @@ PATTERNS: Final = ("repositories", "repositoriesExcluded", "tags", "tagsExcluded
 _ALL: Final = "**"
 
 
+def unknown(rule: Any, *others: str) -> str | None:
+    """What a rule has besides its patterns and these others."""
+    allowed = sorted((*PATTERNS, *others))
+    given = cast("Tree", rule).keys() if isinstance(rule, dict) else {"?"}
+    more = sorted(given - set(allowed))
+    return f"has rules of {', '.join(allowed)}, and no {more[0]}" if more else None
+
+
 def problem(rule: Tree) -> str | None:
-    """What is wrong with the patterns of a rule."""
+    """What is wrong with the patterns of a rule: a sentence that begins with their names."""
     for name in PATTERNS:
         if not isinstance(rule.get(name, ""), str):
             return f"{name} has to be a text"

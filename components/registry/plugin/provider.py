@@ -100,6 +100,7 @@ class RegistryProvider:
         self._connect = connect or _to_cluster
         self.session: Session | None = None
         self._keeps_everything = False
+        self._previews_without_harbor = False
         self._said: set[str] = set()
         self._lock = threading.Lock()
 
@@ -127,12 +128,16 @@ class RegistryProvider:
     def _previewed(self, urn: str, kind: Kind, inputs: Tree) -> Tree:
         session = self._for(urn)
         session = replace(session, harbor=session.harbor.hurried())
+        if self._previews_without_harbor:
+            return kind.planned(session, inputs)
         try:
             return kind.preview(session, inputs)
         except NoSecret:
             # Harbor was never installed, so nothing exists.
             return kind.planned(session, inputs)
         except (HarborDown, LoginRefused) as error:
+            # Every object would wait as long again. A refused login is remembered, and is of one.
+            self._previews_without_harbor |= isinstance(error, HarborDown)
             self._warn_once(
                 "no preview",
                 "Harbor cannot be asked, so this preview does not tell which objects exist already"
@@ -144,9 +149,10 @@ class RegistryProvider:
         of, session = _kind(kind), self._for(urn)
         if not preview:
             return of.update(session, outputs, inputs)
-        with suppress(HarborDown, LoginRefused):
-            hurried = replace(session, harbor=session.harbor.hurried())
-            of.preview_update(hurried, outputs, inputs)
+        if not self._previews_without_harbor:
+            with suppress(HarborDown, LoginRefused):
+                hurried = replace(session, harbor=session.harbor.hurried())
+                of.preview_update(hurried, outputs, inputs)
         return {**of.planned(session, inputs), **of.foreseen(session, outputs, inputs)}
 
     def read(self, urn: str, kind: str, id_: str, outputs: Tree, inputs: Tree) -> Read | None:

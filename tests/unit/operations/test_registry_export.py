@@ -128,6 +128,13 @@ def test_a_secret_is_a_name_with_the_command_that_sets_it(
     assert section["proxyCaches"]["dhi"]["upstream"]["password"] == {"secret": "upstreamDhi"}
 
 
+def test_what_harbor_says_in_two_lines_stays_a_comment() -> None:
+    export = registry_export.Export(section={"projects": {}}, notes=["the filter is a\nb: c"])
+    text = export.text("omantel")
+    assert yaml.safe_load(text) == {"sovereign-harbor:registry": {"projects": {}}}
+    assert "Harbor shows no secret" not in text
+
+
 def test_what_the_section_cannot_say_is_told(harbor: FakeHarbor) -> None:
     owner = Registry(harbor, account=OWN_ROBOT)
     owner.create("Account", name=OWN_ROBOT)

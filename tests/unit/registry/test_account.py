@@ -39,6 +39,21 @@ def test_an_account_that_was_disabled_by_hand_is_mended(registry: Registry) -> N
     assert registry.update("Account", refreshed, name=ACCOUNT)["ready"]
 
 
+def test_an_account_that_was_disabled_works_again_in_the_same_run(registry: Registry) -> None:
+    """A refresh before it had its login refused, which is remembered for a while."""
+    outputs = registry.create("Account", name=ACCOUNT)
+    project = registry.create("Project", name="apps")
+    (robot,) = registry.ask("GET", "/robots")
+    registry.ask("PUT", f"/robots/{robot['id']}", {**robot, "disable": True})
+
+    run = Registry(registry.harbor)
+    assert run.read("Project", "apps", project) == project
+    refreshed = run.read("Account", ACCOUNT, outputs)
+    assert refreshed is not None
+    run.update("Account", refreshed, name=ACCOUNT)
+    run.create("Project", name="after")
+
+
 def test_a_new_password_is_set_and_used(registry: Registry) -> None:
     outputs = registry.create("Account", name=ACCOUNT, revision="1")
     registry.create("Project", name="before")

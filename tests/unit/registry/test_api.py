@@ -12,7 +12,7 @@ import pytest
 from components.registry import api
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY, Harbor
 from components.registry.connection import Answer
-from components.registry.errors import HarborDown, HarborError, LoginRefused, last_line
+from components.registry.errors import HarborDown, HarborError, LoginRefused, Refused, last_line
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
@@ -56,6 +56,17 @@ def test_a_call_that_may_be_sent_twice_is(
         harbor.delete("/projects/apps")
 
 
+def test_a_harbor_that_is_too_busy_is_waited_for(fake: FakeHarbor, registry: Registry) -> None:
+    """A gateway that limits requests answers 429 for longer than a few calls."""
+    harbor = client(registry)
+    for method in ("POST", "GET"):
+        fake.plan(Fault("429", method=method, path="/projects.*", times=8))
+        if method == "POST":
+            harbor.post("/projects", {"project_name": "apps"})
+        else:
+            assert harbor.get("/projects/apps")["name"] == "apps"
+
+
 @pytest.mark.parametrize("kind", ["500", "empty 500", "502", "503", "reset before", "reset after"])
 def test_a_creation_of_which_the_answer_is_lost_makes_one_object(
     fake: FakeHarbor, registry: Registry, kind: str
@@ -68,6 +79,18 @@ def test_a_creation_of_which_the_answer_is_lost_makes_one_object(
 
     assert made["name"] == "solo"
     assert len(harbor.listed("/projects", {"name": "solo"})) == 1
+
+
+def test_what_exists_after_a_creation_that_did_nothing_is_somebody_elses(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    """A Harbor that is too busy answers 429 before it makes anything."""
+    harbor = client(registry, patience=0.1)
+    harbor.post("/projects", {"project_name": "theirs"})
+    fake.plan(Fault("429", method="POST", path="/projects", times=99, seconds=1))
+    body = {"project_name": "theirs"}
+    with pytest.raises(HarborError, match="429"):
+        harbor.created("/projects", body, lambda: harbor.project("theirs"))
 
 
 def test_a_refused_creation_says_what_harbor_said_last(registry: Registry) -> None:
@@ -212,6 +235,27 @@ def test_a_secret_that_harbor_repeats_is_not_in_the_error(registry: Registry) ->
     assert "<secret>" in str(raised.value) and "Robot-secret-1" not in str(raised.value)
 
 
+def test_a_secret_that_begins_with_another_is_hidden_whole(registry: Registry) -> None:
+    harbor = client(registry)
+    for secret in ("Robot", "Robot-secret-1"):
+        harbor.hide(secret)
+    with pytest.raises(HarborError) as raised:
+        harbor.post("/projects", {"project_name": "ok", "metadata": {"public": "Robot-secret-1"}})
+    assert "secret-1" not in str(raised.value)
+
+
+@pytest.mark.parametrize("before", range(430, 460, 4))
+def test_a_secret_at_the_end_of_a_long_text_is_not_cut_in_half(
+    registry: Registry, before: int
+) -> None:
+    harbor = client(registry)
+    harbor.hide("Robot-secret-1")
+    public = "x" * before + "Robot-secret-1"
+    with pytest.raises(HarborError) as raised:
+        harbor.post("/projects", {"project_name": "ok", "metadata": {"public": public}})
+    assert "Rob" not in str(raised.value) and len(raised.value.message) <= 500
+
+
 def test_an_interrupted_run_waits_no_longer(fake: FakeHarbor, registry: Registry) -> None:
     fake.settings.down = {"database"}
     harbor = client(registry, patience=60)
@@ -287,7 +331,29 @@ def test_a_preview_before_the_first_up_is_silent(fake: FakeHarbor) -> None:
 def test_a_preview_without_harbor_warns_once(fake: FakeHarbor) -> None:
     fresh = Registry(fake)
     fresh.connection.api_url = "http://127.0.0.1:1"
-    for name in ("a", "b"):
-        assert fresh.preview("Project", name=name)["name"] == name
+    assert fresh.preview("Project", name="a")["name"] == "a"
     (warning,) = fresh.warnings
     assert "Harbor cannot be asked" in warning and "object at 0x" not in warning
+
+
+def test_a_preview_without_admin_asks_as_the_account_all_the_same(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    registry.ask("POST", "/projects", {"project_name": "apps", "metadata": {"public": "true"}})
+    wrong = Registry(fake)
+    wrong.connection.secrets["admin", ADMIN_PASSWORD_KEY] = "Wrong12345"
+    wrong.preview("Configuration", part="system", values={"session_timeout": 30})
+    assert "admin cannot log in" in wrong.warnings[0]
+    with pytest.raises(Refused, match="public is True"):
+        wrong.preview("Project", name="apps")
+
+
+def test_a_preview_without_harbor_waits_for_it_once(fake: FakeHarbor) -> None:
+    fresh = Registry(fake)
+    fresh.connection.api_url = "http://127.0.0.1:1"
+    fresh.preview("Project", name="a")
+    fresh.connection.send = lambda *_: pytest.fail("asked again")  # type: ignore[method-assign]
+    assert fresh.preview("Project", name="b")["name"] == "b"
+    settings = {"part": "system", "values": {"session_timeout": 30}}
+    fresh.provider.update("urn", "Configuration", {"part": "system"}, settings, preview=True)
+    assert len(fresh.warnings) == 1

@@ -586,7 +586,9 @@ def test_no_secret_is_in_the_outputs(registry: Registry, case: Case) -> None:
 def test_a_preview_shows_what_is_known(registry: Registry, case: Case) -> None:
     for kind, inputs in case.before:
         registry.create(kind, **inputs)
+    registry.harbor.calls(forget=True)
     shown = registry.preview(case.kind, **case.inputs)
+    assert {call.method for call in registry.harbor.calls()} == {"GET"}
 
     of = KINDS[case.kind]
     assert "harborId" not in of.computed or shown["harborId"] is UNKNOWN

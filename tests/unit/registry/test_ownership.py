@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from components.registry.api import Harbor, Who
+from components.registry.connection import Answer
 from components.registry.errors import HarborError, Refused
-from components.registry.kinds.base import UNKNOWN
+from components.registry.kinds.base import UNKNOWN, HalfCreated
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
@@ -123,15 +126,21 @@ def test_a_project_that_is_named_is_deleted_with_its_repositories(
 
     assert registry.ask("GET", "/projects/apps") is None
     assert named.warnings == []
+    # Harbor's documentation wants a slash encoded twice; the fake takes it once, too.
+    paths = [call.path for call in fake.calls() if "/repositories/" in call.path]
+    assert any(path.endswith("/repositories/deep%252Fer") for path in paths)
 
 
 def test_an_endpoint_of_a_cache_stays_and_says_so(registry: Registry) -> None:
-    endpoint = registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
-    registry.create("Project", name="cache", endpoint="up")
-    registry.delete("Endpoint", endpoint)
-    (warning,) = registry.warnings
-    assert warning.startswith("endpoint up stays in Harbor")
-    assert registry.read("Endpoint", "up", endpoint) is not None
+    anonymous = {"name": "up", "type": "docker-registry", "url": "https://up.test"}
+    for login in ({}, {"username": "u", "password": "Secret12345"}):
+        endpoint = registry.create("Endpoint", **{**anonymous, **login, "name": f"up{len(login)}"})
+        registry.create("Project", name=f"cache{len(login)}", endpoint=endpoint["name"])
+        registry.delete("Endpoint", endpoint)
+        assert registry.read("Endpoint", endpoint["name"], endpoint) is not None
+    first, second = registry.warnings
+    assert first.startswith("endpoint up0 stays in Harbor, since a proxy cache")
+    assert second.startswith("endpoint up2 stays in Harbor with its password, since")
 
 
 def test_an_endpoint_of_a_persons_policy_is_not_deleted(registry: Registry) -> None:
@@ -182,6 +191,196 @@ def test_an_outage_that_ends_is_waited_for(fake: FakeHarbor, registry: Registry)
     outputs = registry.create("Endpoint", **inputs)
     fake.plan(Fault("502", method="PUT", path="/registries.*", times=2))
     assert registry.update("Endpoint", outputs, **inputs, description="ours")["description"]
+
+
+def test_an_endpoint_keeps_its_type_as_harbor_never_changes_it(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    """Its deletion is refused while a cache or a mirror uses it, so it cannot be made anew."""
+    inputs = {"name": "up", "type": "docker-registry", "url": "https://up.test"}
+    outputs = registry.create("Endpoint", **inputs)
+    other = {**inputs, "type": "harbor"}
+    with pytest.raises(Refused, match=r"type cannot change .*another name"):
+        registry.changed("Endpoint", outputs, **other)
+    taking = Registry(fake, adopt=True)
+    for attempt in (taking.preview, taking.create):
+        with pytest.raises(Refused, match="exists in Harbor with type docker-registry"):
+            attempt("Endpoint", **other)
+
+
+# ---- Answers that mean less than they seem -------------------------------------------------------
+
+
+def answers(registry: Registry, method: str, path: str, status: int, message: str) -> None:
+    """Lets Harbor answer so to a call from now on. `path`: a part of it."""
+    send = registry.connection.send
+
+    def answer(verb: str, target: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        if verb == method and path in target:
+            text = json.dumps({"errors": [{"code": "UNKNOWN", "message": message}]})
+            return Answer(status=status, headers={}, body=text.encode())
+        return send(verb, target, headers, body)
+
+    registry.connection.send = answer  # type: ignore[method-assign]
+
+
+def test_an_object_whose_name_is_a_part_of_another_is_another(registry: Registry) -> None:
+    """Lists of labels and members are asked for names that contain one."""
+    registry.create("Project", name="apps")
+    member = {"project": "apps", "kind": "group", "role": "guest"}
+    registry.ask("POST", "/usergroups", {"group_name": "devs", "group_type": 3})
+    registry.create("Member", **member, name="devs")
+    registry.create("Label", name="approved")
+    assert registry.read("Member", "apps/group/dev", {**member, "name": "dev"}) is None
+    assert registry.read("Label", "/approve", {"project": "", "name": "approve"}) is None
+
+
+def test_a_list_that_is_withheld_does_not_mean_gone(registry: Registry) -> None:
+    """Harbor answers 403 for a project that is missing, too."""
+    registry.create("Project", name="apps")
+    outputs = registry.create("ImmutableTags", project="apps", rules=[{"tags": "v*"}])
+    answers(registry, "GET", "/immutabletagrules", 403, "forbidden")
+    with pytest.raises(HarborError, match="403"):
+        registry.read("ImmutableTags", "apps", outputs)
+
+
+def test_a_project_that_is_not_deleted_for_another_reason_is_an_error(registry: Registry) -> None:
+    outputs = registry.create("Project", name="apps")
+    answers(registry, "DELETE", "/projects/apps", 403, "forbidden")
+    with pytest.raises(HarborError, match="403"):
+        registry.delete("Project", outputs)
+    assert registry.warnings == []
+
+
+def test_a_robot_whose_secret_is_refused_is_half_made_and_the_secret_not_told(
+    registry: Registry,
+) -> None:
+    registry.create("Project", name="apps")
+    answers(registry, "PATCH", "/robots/", 400, "the secret Secret12345 is weak")
+    with pytest.raises(HalfCreated, match="the secret <secret> is weak") as half:
+        registry.create("Robot", **CI)
+    assert half.value.id == "apps+ci"
+    assert half.value.outputs["name"] == "ci" and half.value.outputs["harborId"] > 0
+    assert "secretDigest" not in half.value.outputs
+
+
+# ---- Another object under the same number or name ------------------------------------------------
+
+CI: dict[str, Any] = {
+    "name": "ci",
+    "project": "apps",
+    "permissions": PULL,
+    "secret": "Secret12345",
+}
+UP: dict[str, Any] = {
+    "name": "up",
+    "type": "docker-registry",
+    "url": "https://up.test",
+    "username": "u",
+    "password": "Secret12345",
+}
+
+
+def test_a_robot_that_has_the_number_of_another_is_left_alone(registry: Registry) -> None:
+    """After a restore of an older backup Harbor gives numbers again."""
+    registry.create("Project", name="apps")
+    for name in ("other", "my-ci"):
+        other = registry.create("Robot", **{**CI, "name": name})
+        gone = {**other, "name": "ci", "fullName": "robot$apps+ci"}
+
+        assert registry.read("Robot", "apps+ci", gone) is None
+        registry.delete("Robot", gone)
+        made = registry.update("Robot", gone, **CI, description="ours")
+
+        assert made["harborId"] != other["harborId"]
+        assert registry.read("Robot", f"apps+{name}", other) == other
+        registry.delete("Robot", made)
+
+
+def test_an_endpoint_that_has_the_number_of_another_is_left_alone(registry: Registry) -> None:
+    other = registry.create("Endpoint", **{**UP, "name": "other", "url": "https://other.test"})
+    gone = {**other, "name": "up", "url": "https://up.test"}
+
+    assert registry.read("Endpoint", "up", gone) is None
+    registry.delete("Endpoint", gone)
+    made = registry.update("Endpoint", gone, **UP, description="ours")
+
+    assert made["harborId"] != other["harborId"]
+    assert registry.read("Endpoint", "other", other) == other
+
+
+def test_an_endpoint_without_a_login_keeps_no_password(registry: Registry) -> None:
+    """Harbor keeps the password unless it is emptied as well as the username."""
+    outputs = registry.create("Endpoint", **UP)
+    anonymous = {key: UP[key] for key in ("name", "type", "url")}
+    assert registry.changed("Endpoint", outputs, **anonymous) == ("username",)
+    registry.update("Endpoint", outputs, **anonymous)
+    assert registry.ask("GET", f"/registries/{outputs['harborId']}")["credential"] == {}
+
+
+def test_an_endpoint_that_a_person_renamed_gets_its_name_back(registry: Registry) -> None:
+    outputs = registry.create("Endpoint", **UP)
+    registry.ask("PUT", f"/registries/{outputs['harborId']}", {"name": "theirs"})
+    refreshed = registry.read("Endpoint", "up", outputs)
+    assert refreshed is not None
+    assert registry.changed("Endpoint", refreshed, **UP) == ("name",)
+    assert registry.update("Endpoint", refreshed, **UP)["harborId"] == outputs["harborId"]
+
+
+def test_a_robot_that_was_made_anew_by_hand_gets_the_declared_secret(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    outputs = registry.create("Robot", **CI)
+    path = f"/robots/{outputs['harborId']}"
+    robot = registry.ask("GET", path)
+    registry.ask("DELETE", path)
+    registry.ask("POST", "/robots", {**robot, "name": "ci"})
+
+    refreshed = registry.read("Robot", "apps+ci", outputs)
+    assert refreshed is not None
+    assert registry.changed("Robot", refreshed, **CI) == ("secret",)
+    registry.update("Robot", refreshed, **CI)
+    assert registry.api.accepts("robot$apps+ci", "Secret12345")
+
+
+def test_a_robot_that_an_update_makes_anew_has_its_secret_after_a_fault_too(
+    fake: FakeHarbor, registry: Registry
+) -> None:
+    """The state keeps the digest of the secret, and the new robot has one of Harbor's."""
+    registry.create("Project", name="apps")
+    outputs = registry.create("Robot", **CI)
+    registry.ask("DELETE", f"/robots/{outputs['harborId']}")
+    fake.plan(Fault("503", method="PATCH", path="/robots/.*", times=99))
+    with pytest.raises(Exception, match="503"):
+        Registry(fake, patience=0.1).update("Robot", outputs, **CI, description="ours")
+    fake.plan()
+
+    registry.update("Robot", outputs, **CI, description="ours")
+    assert registry.api.accepts("robot$apps+ci", "Secret12345")
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_an_object_that_somebody_makes_meanwhile_is_not_taken_for_ones_own(
+    fake: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch, *, adopt: bool
+) -> None:
+    """It is made after the look for it and before the POST, which is answered by 409."""
+    registry.create("Project", name="apps")
+    mine = Registry(fake, adopt=adopt)
+    post, rights = Harbor.post, [{"resource": "repository", "action": "pull"}]
+    permissions = [{"kind": "project", "namespace": "apps", "access": rights}]
+    theirs = {"name": "ci", "level": "project", "duration": -1, "permissions": permissions}
+
+    def late(self: Harbor, path: str, body: Any, *, who: Who = "account") -> Any:
+        post(self, path, theirs, who="admin")
+        return post(self, path, body, who=who)
+
+    monkeypatch.setattr(Harbor, "post", late)
+    if adopt:
+        mine.create("Robot", **CI)
+        assert registry.api.accepts("robot$apps+ci", "Secret12345")
+        return
+    with pytest.raises(Refused, match="somebody else made it"):
+        mine.create("Robot", **CI)
+    assert not registry.api.accepts("robot$apps+ci", "Secret12345")
 
 
 def test_a_value_that_harbor_ignores_is_told(registry: Registry) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +16,13 @@ import urllib3
 
 from components.registry import connection
 from components.registry.errors import HarborError, Refused
-from components.registry.kinds import KINDS
+from components.registry.kinds import KINDS, replication
 from components.registry.kinds.base import HalfCreated
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
 
-TRAPS = 55
+TRAPS = 57
 
 PULL = {"kind": "project", "namespace": "after", "access": ["repository:pull"]}
 
@@ -92,13 +93,15 @@ def test_trap_writes_of_schedules_at_once_fail_so_they_queue(
 def test_trap_a_schedule_that_somebody_else_writes_meanwhile_is_written_again(
     harbor: FakeHarbor, registry: Registry
 ) -> None:
-    harbor.settings.seconds_of_a_schedule_write = 0.5
+    mine = Registry(harbor, adopt=True)
+    mine.api.listed("/registries")  # it is logged in
+    harbor.settings.seconds_of_a_schedule_write = 2
     body = {"schedule": {"type": "Daily", "cron": "0 0 0 * * *"}, "parameters": GC["parameters"]}
     other = threading.Thread(target=lambda: registry.ask("PUT", "/system/gc/schedule", body))
     other.start()
     while "gc" not in harbor.settings.writing:
-        pass
-    Registry(harbor, adopt=True).create("Schedule", **GC)
+        time.sleep(0.01)
+    mine.create("Schedule", **GC)
     other.join()
     assert registry.ask("GET", "/system/gc/schedule")["schedule"]["cron"] == GC["cron"]
     assert 404 in {call.status for call in harbor.calls()}
@@ -215,6 +218,18 @@ def test_trap_an_immutable_rule_that_stays_is_not_written(
     assert writes(harbor, RULES) == ["DELETE"]
 
 
+def test_trap_immutable_tags_keep_a_project_that_is_named_for_deletion(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    outputs = registry.create("Project", name="apps")
+    registry.create("ImmutableTags", **immutable({"tags": "v*"}))
+    harbor.put_image("apps", "app", "sha256:0", ["v1"])
+    with pytest.raises(HarborError, match="configured as immutable"):
+        registry.ask("DELETE", "/projects/apps/repositories/app")
+    Registry(harbor, deleteContents='["apps"]').delete("Project", outputs)
+    assert registry.ask("GET", "/projects/apps") is None
+
+
 def test_trap_equal_immutable_rules_are_refused(registry: Registry) -> None:
     assert registry.refused("ImmutableTags", **immutable({"tags": "v*"}, {"tags": "v*"}))
     assert registry.refused("ImmutableTags", **immutable({}, {"tags": "**"}))
@@ -268,9 +283,11 @@ def test_trap_another_tools_trigger_without_settings_is_told(registry: Registry)
     registry.ask("POST", "/retentions", body)
     with pytest.raises(REFUSED, match="core ends when the project is deleted"):
         Registry(registry.harbor, adopt=True).create("Retention", **KEEP)
+    registry.harbor.put_image("apps", "app", "sha256:0", ["v1"])
     with pytest.raises(REFUSED, match="core ends when the project is deleted"):
-        registry.delete("Project", {"name": "apps"})
+        Registry(registry.harbor, deleteContents='["apps"]').delete("Project", {"name": "apps"})
     assert not registry.harbor.is_dead
+    assert registry.ask("GET", "/projects/apps/repositories")
 
 
 def test_trap_a_proxy_cache_has_a_policy_from_the_beginning(
@@ -431,6 +448,17 @@ def test_trap_a_policy_is_deleted_when_its_run_is_over_at_last(
     assert 412 in {call.status for call in harbor.calls() if call.method == "DELETE"}
 
 
+def test_trap_a_run_that_does_not_end_is_named_with_the_way_out(
+    harbor: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harbor.settings.seconds_until_final = 60
+    monkeypatch.setattr(replication, "_UNTIL_FINAL", 0)
+    with_endpoint(registry)
+    outputs = registry.create("ReplicationPolicy", **MIRROR, runNow=True)
+    with pytest.raises(Refused, match=r"replication mirror: .* Stop that run"):
+        registry.delete("ReplicationPolicy", outputs)
+
+
 def test_trap_run_now_starts_one_run_after_each_change(
     harbor: FakeHarbor, registry: Registry
 ) -> None:
@@ -478,10 +506,14 @@ def test_trap_what_never_runs_is_taken_by_harbor(registry: Registry) -> None:
 
 def test_trap_a_name_with_a_plus_or_a_comma_is_found(registry: Registry) -> None:
     with_endpoint(registry)
-    for name in ("a+b", "a,b", "a b/c"):
+    names = ("a+b", "a,b", "a b/c", "100%", "a%2Fb", "a_b%_", "\u00fc")
+    for name in names:
+        outputs = registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
         registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
-        registry.create("ReplicationPolicy", **{**MIRROR, "name": name})
-    assert len(registry.ask("GET", POLICIES)) == 3
+        assert registry.read("ReplicationPolicy", name, outputs) == outputs
+        label = registry.create("Label", name=name)
+        assert registry.read("Label", f"/{name}", label) == label
+    assert len(registry.ask("GET", POLICIES)) == len(names)
 
 
 # ---- settings of Harbor ---------------------------------------------------------------------

@@ -261,6 +261,17 @@ def test_what_goes_or_stays_with_its_project_is_told_once() -> None:
     assert "with images it stays, with its rules and members" in sentence
 
 
+def test_the_logins_of_a_project_that_stays_end_and_the_page_says_so() -> None:
+    """A login that no file declares any more must not go on: nobody would ever rotate it."""
+    steps = [
+        step("delete", f"{KIND}Project", "p", project()),
+        step("delete", f"{KIND}Robot", "ci", {**robot(PULL, PUSH), "project": "apps"}),
+    ]
+    ends, stays = registry.consequences(read(*steps))
+    assert ends == "**The login of robot `apps+ci` ends.** Whoever still uses it is refused."
+    assert "with images it stays" in stays and "without the robots that were declared" in stays
+
+
 def contents(before: str, after: str) -> dict[str, Any]:
     """The change of `registry.deleteContents`, both as JSON."""
     inputs = [{"deleteContents": names} for names in (before, after)]
