@@ -296,11 +296,12 @@ async def _landed() -> None:
     `wait_for_rpcs` would wait for the outputs again after each one that is done: with n outputs
     that is n² / 2.
     """
+    settings: Any = SETTINGS  # a decorator of the SDK's own makes its properties
     while True:
         await wait_for_rpcs(await_all_outstanding_tasks=False)
-        with SETTINGS.lock:
-            outputs = [*SETTINGS.outputs]
-            SETTINGS.outputs.clear()
+        with settings.lock:
+            outputs = [*settings.outputs]
+            settings.outputs.clear()
         if not outputs:
             return
         await asyncio.gather(*outputs)
