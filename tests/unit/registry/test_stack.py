@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import urllib3
 
-from components.registry import api
 from components.registry.errors import HarborError, Refused
 from components.registry.kinds.base import HalfCreated
 from sandbox.fake_harbor.faults import Fault
@@ -495,10 +494,8 @@ def test_a_new_stack_may_begin_with_a_later_rotation(program: Program) -> None:
 
 @pytest.mark.parametrize("fault", ["500", "401", "reset before", "reset after"])
 def test_a_rotation_that_is_interrupted_at_any_call_is_finished_by_the_next_run(
-    fault: str, program: Program, monkeypatch: pytest.MonkeyPatch
+    fault: str, program: Program
 ) -> None:
-    monkeypatch.setattr(api, "_WAITS", (0.001, 0.001, 0.001, 0.001))
-    monkeypatch.setattr(api, "_HEALTH_IS_LATE", 0.02)
     rotated = program({}, rotation={"adminPassword": 2})
     with FakeHarbor(admin_password=FIRST) as harbor:
         first = Stack(harbor, mints_admin=True)
