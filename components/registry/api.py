@@ -57,6 +57,10 @@ _ATTEMPTS: Final = 3
 """Of a call that a healthy Harbor answers with 5xx: most often it refuses what was sent."""
 
 _WAITS: Final = (0.3, 1.0, 2.0, 4.0)
+"""Seconds before each repetition of a call that Harbor answered."""
+
+_PAUSE: Final = 1.0
+"""Seconds before Harbor is asked again whether it works."""
 
 _PASSING: Final = frozenset({429, 502, 503, 504})
 
@@ -296,7 +300,7 @@ class Harbor:
         while not attempt():
             if time.monotonic() > end:
                 raise HarborError(what, 412, f"still refused after {seconds:.0f} s")
-            self._wait(what, 1.0)
+            self._wait(what, _PAUSE)
 
     def is_healthy(self) -> bool:
         """What Harbor says of itself: 200 in any case, so the text counts."""
@@ -365,7 +369,7 @@ class Harbor:
                 raise
             except HarborDown as error:
                 failure: HarborError = error
-                pause, is_sick = 1.0, True
+                pause, is_sick = _PAUSE, True
             else:
                 refusal = self._refused(call, answer, accepts)
                 if refusal is None:
@@ -434,7 +438,7 @@ class Harbor:
                     if self.is_preview or waited > min(_HEALTH_IS_LATE, self.patience):
                         self._shared.refused[who] = (time.monotonic(), error)
                         raise
-                    self._wait("the login", 1.0)
+                    self._wait("the login", _PAUSE)
                 else:
                     self._shared.headers[who] = header
                     return header
@@ -482,7 +486,7 @@ class Harbor:
                 return answer.status
             if time.monotonic() - began > self.patience:
                 raise self._why_sick("GET /users/current", self._refusal("", answer))
-            self._wait("GET /users/current", 1.0)
+            self._wait("GET /users/current", _PAUSE)
 
     def _wait(self, call: str, seconds: float) -> None:
         if self._shared.cancelled.wait(seconds):

@@ -180,10 +180,11 @@ def _ready_pod(client: ClusterClient, namespace: str) -> str | None:
 
 
 def _public_pool(url: str, authorities: str) -> Any:
-    trust = ssl.create_default_context()
-    if authorities:
-        trust.load_verify_locations(cadata=authorities)
-    options: dict[str, Any] = {"maxsize": _AT_ONCE, "block": True, "ssl_context": trust}
+    options: dict[str, Any] = {"maxsize": _AT_ONCE, "block": True}
+    if url.startswith("https:"):
+        options["ssl_context"] = trust = ssl.create_default_context()
+        if authorities:
+            trust.load_verify_locations(cadata=authorities)
     for proxy in proxies.proxies_for(url, os.environ).values():
         return urllib3.ProxyManager(proxy, **options)
     return urllib3.PoolManager(**options)

@@ -26,6 +26,8 @@ from sandbox.fake_harbor.world import World
 
 API = "/api/v2.0"
 SECONDS_BETWEEN_LOOKS = 2
+_SECONDS_BETWEEN_ROUNDS = 0.01
+"""How long `stop` waits for the server's thread at most."""
 Headers = Message
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -97,7 +99,7 @@ class FakeHarbor:
         self._register_trivy()
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), daemon=True
+            target=self._server.serve_forever, args=(_SECONDS_BETWEEN_ROUNDS,), daemon=True
         )
 
     @property

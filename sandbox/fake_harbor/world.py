@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -87,6 +88,16 @@ class World:
     def begin_anew(self) -> None:
         """Empties everything, as a Harbor has nothing in a new database."""
         self._document = _fresh()
+
+    def copy(self) -> Row:
+        """Everything as it is now, for `restore`."""
+        with self.lock:
+            return copy.deepcopy(self._document)
+
+    def restore(self, document: Row) -> None:
+        """Makes everything as it was when `document` was copied. Nobody may call meanwhile."""
+        with self.lock:
+            self._document = copy.deepcopy(document)
 
     def digest(self, secret: str) -> str:
         """What is kept in place of a secret."""

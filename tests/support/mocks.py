@@ -17,12 +17,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
+from unittest import mock
 
 import pulumi
 from google.protobuf.empty_pb2 import Empty
 from pulumi.output import Unknown
-from pulumi.runtime import mocks, rpc
-from pulumi.runtime.proto import provider_pb2, resource_pb2
+from pulumi.runtime import mocks, resource, rpc
+from pulumi.runtime.proto import provider_pb2, resource_pb2, source_pb2
 from pulumi.runtime.settings import SETTINGS, get_root_resource, reset_options
 from pulumi.runtime.stack import Stack, wait_for_rpcs
 
@@ -289,6 +290,23 @@ async def _resolved(output: Any) -> Resolved:
     return Resolved(value if known else None, known, await wrapped.is_secret())
 
 
+async def _landed() -> None:
+    """Waits for all registrations and outputs; raises what the first of them raised.
+
+    `wait_for_rpcs` would wait for the outputs again after each one that is done: with n outputs
+    that is n² / 2.
+    """
+    settings: Any = SETTINGS  # a decorator of the SDK's own makes its properties
+    while True:
+        await wait_for_rpcs(await_all_outstanding_tasks=False)
+        with settings.lock:
+            outputs = [*settings.outputs]
+            settings.outputs.clear()
+        if not outputs:
+            return
+        await asyncio.gather(*outputs)
+
+
 class Engine:
     """One run of program code under mocks, and what came of it."""
 
@@ -329,14 +347,18 @@ class Engine:
             setattr(SETTINGS, "callbacks", self.hooks)  # noqa: B010 - a property of the context
             pulumi.runtime.set_all_config(dict(config or {}), list(secret_keys))
             result = build()
-            await wait_for_rpcs()
+            await _landed()
             root = get_root_resource()
             exports = dict(root.outputs) if isinstance(root, Stack) else {}
             self.outputs = {key: await _resolved(value) for key, value in exports.items()}
             return result
 
+        # Where in the source each resource is made concerns the engine alone, and to find it out is
+        # a quarter of a run.
+        no_trace = mock.patch.object(resource, "_get_stack_trace", source_pb2.StackTrace)
         try:
-            return self._loop.run_until_complete(program())
+            with no_trace:
+                return self._loop.run_until_complete(program())
         finally:
             self.resources = sorted(recorder.registered, key=str)
             self.finished = recorder.finished

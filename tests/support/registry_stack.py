@@ -52,6 +52,14 @@ def in_order(engine: Engine) -> list[Registered]:
     return [each for each in done.values() if each.typ.startswith(KIND)]
 
 
+def ran(build: Callable[[], Any]) -> Engine:
+    """A run of a program."""
+    with fresh_engine() as engine:
+        engine.provider = NumberLike()  # the revision of a Secret stays the same
+        engine.run(build)
+    return engine
+
+
 @dataclass
 class Kept:
     """A resource in the state. `deleted_with`: logical name of the resource that takes it along."""
@@ -77,11 +85,9 @@ class Stack:
     warnings: list[str] = field(default_factory=list[str])
     told: list[str] = field(default_factory=list[str])
 
-    def up(self, build: Callable[[], Any]) -> Engine:
-        """Runs a program, and makes Harbor as it says. Raises what the plugin refuses."""
-        with fresh_engine() as engine:
-            engine.provider = NumberLike()  # the revision of a Secret stays the same
-            engine.run(build)
+    def up(self, engine: Engine) -> Engine:
+        """Makes Harbor as a run of a program says, and returns that run. Raises what the plugin
+        refuses."""
         given = inputs_of(engine.one(REGISTRY_PROVIDER))
         registry = Registry(
             self.harbor,

@@ -22,7 +22,7 @@ from tests.support.mocks import PROJECT
 from tests.support.project import ROOT
 from tests.support.raw_settings import GOOD
 from tests.support.registry import ADMIN_PASSWORD
-from tests.support.registry_stack import Stack
+from tests.support.registry_stack import Stack, ran
 from tests.unit.registry.test_component import registry
 
 PAGES = sorted((ROOT / "docs/howto").glob("registry*.md"))
@@ -115,8 +115,8 @@ def test_what_a_page_declares_is_applied_once(
     def program() -> None:
         registry(context_of(sealing_certificate), section, **sections)
 
-    stack.up(program)
-    stack.up(program)
+    stack.up(ran(program))
+    stack.up(ran(program))
     assert stack.did == []
 
 

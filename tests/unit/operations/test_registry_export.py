@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from components.registry.api import ADMIN_PASSWORD_KEY
-from components.registry.component import Registry as Component
 from components.registry.connection import ToCluster
 from components.registry.kinds import KINDS
 from components.settings.reading import refusals
@@ -22,7 +21,7 @@ from tests.support.builders import context_of
 from tests.support.mocks import MARK, Engine, minted
 from tests.support.raw_settings import GOOD
 from tests.support.registry import ADMIN_PASSWORD, Direct, Registry
-from tests.support.registry_stack import KIND, Stack, in_order, inputs_of
+from tests.support.registry_stack import KIND, Stack, in_order, inputs_of, ran
 from tests.unit.registry import test_component
 from tests.unit.registry.test_component import SMALL, WIDE, registry
 from tests.unit.settings.registry.test_estates import HARBOR_2_15, clinic, kestrel, prefecture
@@ -36,7 +35,7 @@ SECTIONS = {
     "nothing": {},
 }
 
-Program = Callable[[dict[str, Any]], Callable[[], Component | None]]
+Program = Callable[[dict[str, Any]], Engine]
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def harbor() -> Iterator[FakeHarbor]:
 
 @pytest.fixture
 def program(sealing_certificate: str) -> Program:
-    return lambda section: (
+    return lambda section: ran(
         lambda: registry(context_of(sealing_certificate), section, harbor=HARBOR_2_15)
     )
 

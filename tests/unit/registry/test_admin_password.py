@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from components.registry.api import ADMIN_PASSWORD_KEY, PREVIOUS_ADMIN_PASSWORD_KEY
@@ -14,17 +12,6 @@ from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ADMIN_PASSWORD, Registry
 
 NEW = "Rotated12345"
-
-
-@pytest.fixture
-def harbor() -> Iterator[FakeHarbor]:
-    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
-        yield harbor
-
-
-@pytest.fixture
-def registry(harbor: FakeHarbor) -> Registry:
-    return Registry(harbor).with_account()
 
 
 def with_secret(registry: Registry, password: str, previous: str = "") -> Registry:

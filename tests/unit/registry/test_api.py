@@ -33,12 +33,6 @@ def client(registry: Registry, *, patience: float = 20) -> Harbor:
     return replace(registry.api, patience=patience)
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_WAITS", (0.01, 0.02, 0.03, 0.05))
-    monkeypatch.setattr(api, "_HEALTH_IS_LATE", 0.3)
-
-
 @pytest.mark.parametrize("kind", ["429", "500", "empty 500", "502", "503", "reset before"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_a_call_that_may_be_sent_twice_is(

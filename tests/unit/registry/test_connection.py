@@ -189,3 +189,17 @@ def test_an_address_needs_no_port_forward(cluster: Cluster) -> None:
         assert ping(connection) == b"Pong"
         connection.close()
     assert cluster.forwards() == []
+
+
+def test_an_address_is_trusted_by_the_authorities_that_are_given_alone(cluster: Cluster) -> None:
+    kubernetes = cluster.kubernetes
+    kubernetes.put("/api/v2.0/ping", "Pong")
+    trusted, untrusted = (
+        ToCluster(namespace="harbor", api_url=kubernetes.url, api_ca=authorities)
+        for authorities in (kubernetes.authority.certificate, "")
+    )
+    assert ping(trusted) == b'"Pong"'
+    with pytest.raises(HarborDown, match="certificate"):
+        ping(untrusted)
+    for connection in (trusted, untrusted):
+        connection.close()

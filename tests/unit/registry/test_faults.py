@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from components.registry import api
-from sandbox.fake_harbor.faults import KINDS, Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
-from tests.support.registry_runs import Runs
+from tests.support.registry_runs import FAULTS, Undisturbed, assert_converges, undisturbed
 
 PULL = {"kind": "project", "namespace": "apps", "access": ["repository:pull"]}
 
@@ -50,22 +49,13 @@ DECLARED: list[tuple[str, dict[str, Any]]] = [
     ("Member", {"project": "apps", "kind": "group", "name": "devs", "role": "guest"}),
 ]
 
-FAULTS = [kind for kind in KINDS if kind != "delay"]
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_WAITS", (0.001, 0.001, 0.001, 0.001))
-    monkeypatch.setattr(api, "_HEALTH_IS_LATE", 0.02)
-
-
-def fresh() -> FakeHarbor:
-    harbor = FakeHarbor(admin_password=ADMIN_PASSWORD)
-    harbor.start()
-    group = {"group_name": "devs", "group_type": 3}
-    Registry(harbor).ask("POST", "/usergroups", group)
-    harbor.calls(forget=True)
-    return harbor
+@pytest.fixture(scope="module")
+def works() -> Iterator[Undisturbed]:
+    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
+        group = {"group_name": "devs", "group_type": 3}
+        Registry(harbor).ask("POST", "/usergroups", group)
+        yield undisturbed(harbor, DECLARED, described)
 
 
 def described(fake: FakeHarbor) -> dict[str, Any]:
@@ -86,28 +76,7 @@ def described(fake: FakeHarbor) -> dict[str, Any]:
 
 @pytest.mark.parametrize("times", [1, 40], ids=["once", "for-a-while"])
 @pytest.mark.parametrize("kind", FAULTS)
-def test_the_next_run_converges_after_a_fault_at_any_call(kind: str, times: int) -> None:
-    harbor = fresh()
-    assert Runs(DECLARED).up(harbor)
-    calls = len(harbor.calls())
-    expected = described(harbor)
-    harbor.stop()
-
-    # Each call is hit by one kind of fault or another.
-    for at in range(1 + FAULTS.index(kind), calls + 1, len(FAULTS)):
-        harbor = fresh()
-        try:
-            state = Runs(DECLARED)
-            harbor.plan(Fault(kind, at=at, times=times))
-            state.up(harbor)
-            harbor.plan()
-            runs = 1
-            while not state.up(harbor):
-                runs += 1
-                assert runs < 3, f"{kind} at call {at}: no run converges"
-            assert described(harbor) == expected, f"{kind} at call {at}"
-            harbor.calls(forget=True)
-            assert state.up(harbor)
-            assert harbor.calls() == [], f"{kind} at call {at}: the next run changes something"
-        finally:
-            harbor.stop()
+def test_the_next_run_converges_after_a_fault_at_any_call(
+    kind: str, times: int, works: Undisturbed
+) -> None:
+    assert_converges(works, kind, times=times)

@@ -3,19 +3,23 @@ converges, without a second object, and nobody is locked out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from components.registry import api
 from components.registry.kinds import schedule
-from sandbox.fake_harbor.faults import KINDS, Fault
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
-from tests.support.registry_runs import Runs
+from tests.support.registry_runs import (
+    FAULTS,
+    Runs,
+    Undisturbed,
+    assert_converges,
+    undisturbed,
+)
 
 ISSUER = "https://sso.test"
-FAULTS = [kind for kind in KINDS if kind != "delay"]
 
 BEFORE: list[tuple[str, dict[str, Any]]] = [
     ("Account", {"name": ACCOUNT}),
@@ -76,20 +80,17 @@ DECLARED: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "_WAITS", (0.001, 0.001, 0.001, 0.001))
-    monkeypatch.setattr(api, "_HEALTH_IS_LATE", 0.02)
+def quick_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "_SECONDS", 0.1)
 
 
-def fresh() -> FakeHarbor:
-    harbor = FakeHarbor(admin_password=ADMIN_PASSWORD)
-    harbor.settings.issuers.append(ISSUER)
-    harbor.settings.seconds_of_a_schedule_write = 0
-    harbor.start()
-    assert Runs(BEFORE).up(harbor)
-    harbor.calls(forget=True)
-    return harbor
+@pytest.fixture(scope="module")
+def works() -> Iterator[Undisturbed]:
+    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
+        harbor.settings.issuers.append(ISSUER)
+        harbor.settings.seconds_of_a_schedule_write = 0
+        assert Runs(BEFORE).up(harbor)
+        yield undisturbed(harbor, DECLARED, described)
 
 
 def described(harbor: FakeHarbor) -> dict[str, Any]:
@@ -122,28 +123,7 @@ def described(harbor: FakeHarbor) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("times", [1, 40], ids=["once", "for-a-while"])
-def test_the_next_run_converges_after_a_fault_at_any_call(kind: str, times: int) -> None:
-    harbor = fresh()
-    assert Runs(DECLARED).up(harbor)
-    calls = len(harbor.calls())
-    expected = described(harbor)
-    harbor.stop()
-
-    # Each call is hit by one kind of fault or another.
-    for at in range(1 + FAULTS.index(kind), calls + 1, len(FAULTS)):
-        harbor = fresh()
-        try:
-            runs = Runs(DECLARED)
-            harbor.plan(Fault(kind, at=at, times=times))
-            runs.up(harbor)
-            harbor.plan()
-            number = 1
-            while not runs.up(harbor):
-                number += 1
-                assert number < 3, f"{kind} at call {at}: no run converges"
-            assert described(harbor) == expected, f"{kind} at call {at}"
-            harbor.calls(forget=True)
-            assert runs.up(harbor)
-            assert harbor.calls() == [], f"{kind} at call {at}: the next run changes something"
-        finally:
-            harbor.stop()
+def test_the_next_run_converges_after_a_fault_at_any_call(
+    kind: str, times: int, works: Undisturbed
+) -> None:
+    assert_converges(works, kind, times=times)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from components.registry.kinds import KINDS
 from components.registry.kinds.base import UNKNOWN
 from sandbox.fake_harbor.server import FakeHarbor
-from tests.support.registry import ADMIN_PASSWORD, Registry
+from tests.support.registry import Registry
 
 PULL = {"kind": "project", "namespace": "apps", "access": ["repository:pull"]}
 PUSH = {**PULL, "access": ["repository:push", "repository:pull"]}
@@ -437,12 +436,6 @@ CASES = [
         always_exists=True,
     ),
 ]
-
-
-@pytest.fixture
-def harbor() -> Iterator[FakeHarbor]:
-    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
-        yield harbor
 
 
 @pytest.fixture

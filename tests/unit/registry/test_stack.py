@@ -13,16 +13,15 @@ from typing import Any
 import pytest
 import urllib3
 
-from components.registry import api, component
 from components.registry.errors import HarborError, Refused
 from components.registry.kinds.base import HalfCreated
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor, Settings
 from tests.support.builders import context_of
-from tests.support.mocks import minted
+from tests.support.mocks import Engine, minted
 from tests.support.registry import ADMIN_PASSWORD, Registry
-from tests.support.registry_stack import Stack
+from tests.support.registry_stack import Stack, ran
 from tests.unit.registry.test_component import SMALL, WIDE, logins, registry
 from tests.unit.settings.registry.test_estates import HARBOR_2_15, clinic, kestrel, prefecture
 
@@ -43,17 +42,31 @@ def stack(harbor: FakeHarbor) -> Stack:
     return Stack(harbor)
 
 
-@pytest.fixture
-def program(sealing_certificate: str) -> Callable[..., Callable[[], component.Registry | None]]:
-    """A program with that section `registry`."""
-
-    def build(section: dict[str, Any], **sections: Any) -> Callable[[], component.Registry | None]:
-        return lambda: registry(context_of(sealing_certificate), section, **sections)
-
-    return build
+Program = Callable[..., Engine]
+"""Runs a program with that section `registry`."""
 
 
-Program = Callable[..., Callable[[], component.Registry | None]]
+@pytest.fixture(scope="session")
+def new_run(sealing_certificate: str) -> Program:
+    def run(section: dict[str, Any], **sections: Any) -> Engine:
+        return ran(lambda: registry(context_of(sealing_certificate), section, **sections))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def program(new_run: Program) -> Program:
+    """Remembers the runs. That the same sections declare the same again is asserted of new runs, in
+    `test_a_second_up_changes_nothing`."""
+    runs: dict[str, Engine] = {}
+
+    def run(section: dict[str, Any], **sections: Any) -> Engine:
+        key = json.dumps([section, sections])
+        if key not in runs:
+            runs[key] = new_run(section, **sections)
+        return runs[key]
+
+    return run
 
 
 def logs_in(harbor: FakeHarbor, name: str, password: str) -> bool:
@@ -83,11 +96,11 @@ every_registry = pytest.mark.parametrize(
 
 @every_registry
 def test_a_second_up_changes_nothing(
-    section: dict[str, Any], stack: Stack, program: Program
+    section: dict[str, Any], stack: Stack, new_run: Program
 ) -> None:
-    stack.up(program(section, harbor=HARBOR_2_15))
+    stack.up(new_run(section, harbor=HARBOR_2_15))
     assert {act for act, _ in stack.did} == {"create"}
-    stack.up(program(section, harbor=HARBOR_2_15))
+    stack.up(new_run(section, harbor=HARBOR_2_15))
     assert stack.did == []
 
 
@@ -481,10 +494,8 @@ def test_a_new_stack_may_begin_with_a_later_rotation(program: Program) -> None:
 
 @pytest.mark.parametrize("fault", ["500", "401", "reset before", "reset after"])
 def test_a_rotation_that_is_interrupted_at_any_call_is_finished_by_the_next_run(
-    fault: str, program: Program, monkeypatch: pytest.MonkeyPatch
+    fault: str, program: Program
 ) -> None:
-    monkeypatch.setattr(api, "_WAITS", (0.001, 0.001, 0.001, 0.001))
-    monkeypatch.setattr(api, "_HEALTH_IS_LATE", 0.02)
     rotated = program({}, rotation={"adminPassword": 2})
     with FakeHarbor(admin_password=FIRST) as harbor:
         first = Stack(harbor, mints_admin=True)

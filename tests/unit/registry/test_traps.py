@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from components.registry.kinds import KINDS, replication
 from components.registry.kinds.base import HalfCreated
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
-from tests.support.registry import ADMIN_PASSWORD, Registry
+from tests.support.registry import Registry
 
 TRAPS = 57
 
@@ -32,17 +31,6 @@ REFUSED = (Refused, HarborError, HalfCreated)
 def test_the_traps_are_counted() -> None:
     names = [name for name in vars(sys.modules[__name__]) if name.startswith("test_trap_")]
     assert len(names) == TRAPS
-
-
-@pytest.fixture
-def harbor() -> Iterator[FakeHarbor]:
-    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
-        yield harbor
-
-
-@pytest.fixture
-def registry(harbor: FakeHarbor) -> Registry:
-    return Registry(harbor).with_account()
 
 
 def writes(harbor: FakeHarbor, path: str) -> list[str]:
