@@ -116,31 +116,25 @@ def role_id(role: Role) -> int:
     return _ROLES[role]
 
 
+_Roles = Annotated[
+    dict[str, _Role],
+    NamesRule(
+        allowed=f"an object of a name to its role: {', '.join(get_args(Role))}",
+        example="<role>",
+        names=names.ACCOUNT,
+    ),
+]
+
+
 class MembersSettings(Section):
     """Who may do what in a project."""
 
     called_here: ClassVar[Mapping[str, str]] = {"group": "groups", "user": "users"}
 
-    groups: Annotated[
-        dict[str, _Role],
-        NamesRule(
-            allowed="an object of a group's name to its role: admin, maintainer, developer, guest "
-            "or limitedGuest",
-            example="developer",
-            names=names.ACCOUNT,
-        ),
-    ] = Field(default_factory=dict)
+    groups: _Roles = Field(default_factory=dict)
     """Group of the login → role. A name is exact: Keycloak's begin with / where the mapper gives
     full paths, GitLab's have none."""
-    users: Annotated[
-        dict[str, _Role],
-        NamesRule(
-            allowed="an object of a user's name to its role: admin, maintainer, developer, guest "
-            "or limitedGuest",
-            example="developer",
-            names=names.ACCOUNT,
-        ),
-    ] = Field(default_factory=dict)
+    users: _Roles = Field(default_factory=dict)
     """User → role. With registry.login, users are known once they have logged in."""
 
 
