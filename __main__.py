@@ -2,7 +2,7 @@
 
 import gc
 
-from components import cluster, credentials, debug_log, outputs, stack_config
+from components import cluster, credentials, debug_log, exit_code, outputs, stack_config
 from components.data_services import cache, database
 from components.harbor import release
 from components.image_policy import component as image_policy
@@ -14,6 +14,7 @@ from components.registry import component as registry
 
 gc.freeze()  # Imported modules stay: without it the collector walks them for 0.4 s of a run.
 debug_log.keep_secrets_out()
+exit_code.of_refusals()
 config = stack_config.load()
 adopted = preflight.run(config)
 context = cluster.create(config, adopted)

@@ -23,6 +23,7 @@ from components.registry.kinds.configuration import DEFAULTS
 from components.registry.kinds.member import ROLES
 from components.settings.registry.endpoints import DEFAULT_URLS
 from components.settings.registry.patterns import ALL
+from components.settings.registry.projects import NO_QUOTA, UNLIMITED
 
 _UNITS: Final = (("Pi", 1024**5), ("Ti", 1024**4), ("Gi", 1024**3), ("Mi", 1024**2), ("Ki", 1024))
 
@@ -111,13 +112,13 @@ class _Reader:
     def __init__(self, session: Session, own_robot: str) -> None:
         self._session, self._harbor, self._own_robot = session, session.harbor, own_robot
         self._export = Export()
-        self._default_quota = -1
+        self._default_quota = UNLIMITED
 
     def read(self) -> Export:
         section = self._export.section
         items: Tree = self._harbor.get("/configurations", who="admin") or {}
         values = {item: row.get("value") for item, row in items.items()}
-        self._default_quota = int(values.get("storage_per_project", -1))
+        self._default_quota = int(values.get("storage_per_project", UNLIMITED))
         section["system"] = self._system(values)
         if login := self._login(values):
             section["login"] = login
@@ -182,10 +183,8 @@ class _Reader:
             )
             section["blockSeverity"] = "low"
         if project["quota"] != self._default_quota:
-            if project["quota"] == -1:
-                self._note(f"project {name} has no quota, while projects have one by default")
-            else:
-                section["quota"] = quantity(project["quota"])
+            has_none = project["quota"] == UNLIMITED
+            section["quota"] = NO_QUOTA if has_none else quantity(project["quota"])
         allowlist: Tree = project["allowlist"]
         if not (allowlist["useSystem"] and not allowlist["items"]):
             section["cveAllowlist"] = self._allowlist(
@@ -486,7 +485,7 @@ class _Reader:
         }
         # What Harbor gives a new one would become adminonly.
         system["projectCreation"] = values.get("project_creation_restriction", "everyone")
-        if self._default_quota != -1:
+        if self._default_quota != UNLIMITED:
             system["defaultQuota"] = quantity(self._default_quota)
         if values.get("read_only"):
             system["readOnly"] = True

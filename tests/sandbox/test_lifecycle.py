@@ -227,6 +227,7 @@ def test_all_refusals_of_a_bad_config_come_at_once_in_preview(
     ):
         assert part in refused.text
     assert "Traceback" not in refused.text
+    assert "unhandled error" not in refused.text, "the engine adds a line to the refusal"
 
 
 @pytest.mark.parametrize(
@@ -303,6 +304,7 @@ def test_an_unready_cluster_is_refused_with_what_is_missing(
     assert "reaches cluster kwok-sovereign" in refused.text
     assert "Service elsewhere in namespace kube-system" in refused.text
     assert "nothing was touched" in refused.text
+    assert "unhandled error" not in refused.text
 
 
 def test_destroy_leaves_the_bucket_and_what_it_holds(sandbox: Sandbox, sovereign: Stack) -> None:

@@ -29,8 +29,10 @@ from components.settings.reading.spec import (
     is_known,
     is_short_form,
     keys_at,
+    kind_by_keys,
     kinds_with,
     lookup,
+    names_rule_at,
     narrowed,
     spec_at,
     without_tags,
@@ -40,7 +42,7 @@ from components.settings.registry import stack_secrets
 from components.settings.rotation import RotationSettings
 from components.settings.schema import environment
 from components.settings.schema.problems import Path
-from components.settings.schema.rules import REMOVE, is_for_the_shell
+from components.settings.schema.rules import QUOTE, REMOVE, RENAME, is_for_the_shell
 from components.settings.schema.secret_rules import SecretRule
 
 EDITS = "SOVEREIGN_HARBOR_FIXES_ARE_EDITS"
@@ -95,6 +97,14 @@ class Fixes:
         if is_for_the_shell(text):
             return f"in {self._file} set {dotted(path)} to what this prints: echo {text}"
         return f"in {self._file} set {dotted(path)}: {_as_yaml(text)}"
+
+    def rename(self, path: Path, name: str = "") -> str:
+        """No command of the engine moves what stands below a key."""
+        return f"in {self._file} rename {dotted(path)}" + (f" to {name}" if name else "")
+
+    def quote(self, path: Path) -> str:
+        """`pulumi config set --path` writes digits without quotes."""
+        return f"in {self._file} put {dotted(path)} in quotes"
 
     def remove(self, path: Path) -> str:
         if self.edits:
@@ -245,7 +255,10 @@ class _Reader:
             case "union_tag_invalid" | "union_tag_not_found":
                 discriminator = str(context["discriminator"]).strip("'")
                 if isinstance(error["input"], Mapping):
-                    return self._at((*here, discriminator), raw)
+                    meant = None
+                    if error["type"] == "union_tag_not_found":
+                        meant = kind_by_keys(here, raw)
+                    return self._at((*here, discriminator), raw, example=meant)
                 return self._at(here, raw)
             case "refused":
                 below = cast("tuple[str, ...]", context["at"])
@@ -255,8 +268,23 @@ class _Reader:
                     reason=context["reason"],
                     example=context["example"],
                 )
+            case "refused_name":
+                return self._of_name(here, raw, reason=context["reason"])
             case _:
                 return self._at(here, raw)
+
+    def _of_name(self, path: Path, raw: Mapping[str, Any], *, reason: str) -> Refusal:
+        """A refusal of the name that a person chose for the entry at `path`."""
+        name, rule = str(path[-1]), names_rule_at(path[:-1], raw)
+        reason = reason or suggestions.oddity(name)
+        candidates = (*(rule.suggest(name) if rule.suggest else ()), *suggestions.names(name))
+        meant = (text for text in candidates if rule.fits(text))
+        return Refusal(
+            key=dotted(path),
+            value=f"(the name {_shown(name, hidden=False)})",
+            allowed=f"{rule.allowed} ({reason})" if reason else rule.allowed,
+            fix=self._fixes.rename(path, next(meant, "")),
+        )
 
     def _at(
         self,
@@ -274,10 +302,19 @@ class _Reader:
         hidden = spec.conceal or (spec.is_section and _looks_secret(str(path[-1])))
         shown = _NOT_SET if value is ABSENT else _shown(value, hidden=hidden)
         if not reason and value is not ABSENT:
-            reason = suggestions.reason_of(value, is_text=spec.is_text)
+            is_other = spec.is_text and isinstance(value, bool | int | float)
+            quotes_mend_it = is_other and self._accepts(path, _scalar(value), raw)
+            reason = suggestions.reason_of(
+                value, is_text=spec.is_text, quotes_mend_it=quotes_mend_it
+            )
+            example = QUOTE if quotes_mend_it else example
         allowed = f"{spec.allowed} ({reason})" if reason else spec.allowed
         if example == REMOVE:
             commands = [self._fixes.remove(path)]
+        elif example == QUOTE:
+            commands = [self._fixes.quote(path)]
+        elif example == RENAME:
+            commands = [self._fixes.rename(path)]
         elif example is not None:
             commands = [self._fixes.set(path, example)]
         elif (meant := self._meant(path, value, raw, spec, hidden=hidden)) is not None:
@@ -306,6 +343,8 @@ class _Reader:
         self, path: Path, value: Any, raw: Mapping[str, Any], spec: SettingSpec, *, hidden: bool
     ) -> str | None:
         """What a person meant by the refused text at `path`, if the settings accept that."""
+        if isinstance(value, int) and spec.is_text and not isinstance(value, bool):
+            value = str(value)
         if not self._suggests or hidden or not isinstance(value, str) or spec.is_section:
             return None
         if "PRIVATE KEY" in value or environment.references(value) or len(value) > _LONGEST_SHOWN:

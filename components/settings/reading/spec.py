@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from components.settings.model import Settings
 from components.settings.schema.problems import Path
-from components.settings.schema.rules import Section, SettingRule
+from components.settings.schema.rules import NamesRule, Section, SettingRule
 
 
 class Absent:
@@ -45,7 +45,7 @@ class SettingSpec:
 
     def fits(self, text: str) -> bool:
         """Whether the rule of a text accepts it."""
-        return self.rule is None or self.rule.check is None or self.rule.check(text) is None
+        return self.rule is None or self.rule.fits(text)
 
 
 def spec_at(path: Path, raw: Mapping[str, Any]) -> SettingSpec:
@@ -107,6 +107,19 @@ def kinds_with(path: Path, raw: Mapping[str, Any]) -> tuple[str, str, list[str]]
     return (tag, _tags([chosen], tag)[0], _tags(having, tag)) if having else None
 
 
+def kind_by_keys(path: Path, raw: Mapping[str, Any]) -> str | None:
+    """The only member of a union that has every key of the section at `path`; None if there are
+    several, or none."""
+    models, section = models_of(_hint(path, raw)), lookup(raw, path)
+    given = set(cast("dict[str, Any]", section)) if isinstance(section, dict) else set[str]()
+    having = [
+        model
+        for model in models
+        if given <= {key_of(field, name) for name, field in model.model_fields.items()}
+    ]
+    return _tags(having, discriminator_of(models))[0] if given and len(having) == 1 else None
+
+
 def _aliases(models: list[type[BaseModel]], tag: str) -> dict[str, str]:
     return {
         alias: _tags([model], tag)[0]
@@ -133,6 +146,12 @@ def elsewhere(path: Path, raw: Mapping[str, Any]) -> tuple[str, str]:
 def _folded(word: str) -> str:
     """Of max_upstream_conn and maxUpstreamConn the same text."""
     return word.replace("_", "").lower()
+
+
+def names_rule_at(path: Path, raw: Mapping[str, Any]) -> SettingRule:
+    """The rule of the names that people choose in the object at `path`."""
+    _, metadata = parts_of(_hint(path, raw))
+    return next(item.names for item in metadata if isinstance(item, NamesRule))
 
 
 def is_short_form(path: Path, raw: Mapping[str, Any]) -> bool:
@@ -256,7 +275,8 @@ def describe(hint: Any) -> SettingSpec:
             allowed=rule.allowed,
             examples=[(below, rule.example)],
             rule=rule,
-            is_text=bare is str,
+            is_text=bare is str or get_origin(bare) is Literal,
+            choices=tuple(map(str, get_args(bare))) if get_origin(bare) is Literal else (),
         )
     if models := models_of(hint):
         return _describe_section(models, default)
@@ -299,10 +319,16 @@ def _describe_section(models: list[type[BaseModel]], default: Any) -> SettingSpe
         examples.append(((tag,), _tags(models, tag)[0]))
     required = {key: field for key, field in fields.items() if field.is_required()}
     if not required and not examples:
-        required = dict(list(fields.items())[:1])
+        chosen = example_key_of(models[0]) or next(iter(fields))
+        required = {chosen: fields[chosen]}
     for key, field in required.items():
         examples += [((key, *path), text) for path, text in describe(hint_of(field)).examples]
     return SettingSpec(allowed=allowed, examples=examples, is_section=True)
+
+
+def example_key_of(model: type[BaseModel]) -> str:
+    """Section.example_key; "" where the first key is the example."""
+    return model.example_key if issubclass(model, Section) else ""
 
 
 def key_of(field: FieldInfo, name: str) -> str:

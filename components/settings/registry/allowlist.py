@@ -2,17 +2,33 @@
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
-from components.settings.schema.rules import REMOVE, Section, SettingRule, matching, refuse
+from components.settings.schema.rules import (
+    REMOVE,
+    Section,
+    SettingRule,
+    matching,
+    refuse,
+    refuse_repetition,
+)
+
+_has_the_form_of_an_id = matching(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9.:]+)+")
+
+
+def _cve(text: str) -> str | None:
+    if text.lower().startswith("cve-") and text != text.upper():
+        return "the scanner writes CVE in capital letters, and Harbor compares letter by letter"
+    return _has_the_form_of_an_id(text)
+
 
 _CVE = SettingRule(
     allowed="the id of a vulnerability as the scanner reports it, e.g. CVE-2024-3094",
-    example="CVE-2024-3094",
-    check=matching(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9.:]+)+"),
+    example="<CVE-…>",
+    check=_cve,
     suggest=lambda text: [text.upper().replace("_", "-"), f"CVE-{text}"],
 )
 
@@ -27,8 +43,18 @@ def _date(text: str) -> str | None:
     return None
 
 
+def _days(text: str) -> Iterator[str]:
+    match = re.match(r"([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})(?![0-9])", text)
+    if match is not None:
+        year, month, day = map(int, match.groups())
+        yield f"{year:04}-{month:02}-{day:02}"
+
+
 DATE = SettingRule(
-    allowed='a day YEAR-MONTH-DAY in quotes, e.g. "2027-01-31"', example="2027-01-31", check=_date
+    allowed='a day YEAR-MONTH-DAY in quotes, e.g. "2027-01-31"',
+    example="<year>-<month>-<day>",
+    check=_date,
+    suggest=_days,
 )
 
 
@@ -59,8 +85,9 @@ class CveAllowlistSettings(Section):
 
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
-        if len(set(self.items)) < len(self.items):
-            refuse("the same one twice, to which Harbor answers 500", at=("items",))
+        refuse_repetition(
+            self.items, at=("items",), reason="the same one twice, to which Harbor answers 500"
+        )
         if self.expires is not None and not self.items:
             refuse("left out with an empty list", at=("expires",), example=REMOVE)
         return self

@@ -7,7 +7,7 @@ jobservice runs in a loop until somebody restarts it.
 
 import calendar
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -66,6 +66,8 @@ def six_fields(text: str) -> str:
     fields = text.split(" ")
     if text != " ".join(text.split()):
         raise NoSchedule("one space between two fields, and none around them")
+    if len(fields) == 1:
+        raise NoSchedule(f"no schedule is called {text}")
     if len(fields) == 5:
         fields = ["0", *fields]
     if len(fields) != 6:
@@ -164,13 +166,45 @@ def _problem_of_replication(text: str) -> str | None:
     return reason
 
 
+_MEANT: Final[Mapping[str, str]] = {
+    "off": NEVER,
+    "never": NEVER,
+    "disabled": NEVER,
+    "manual": NEVER,
+    "monthly": "0 0 1 * *",
+    "yearly": "0 0 1 1 *",
+    "annually": "0 0 1 1 *",
+    "midnight": "daily",
+}
+"""Words of other tools → a schedule."""
+
+
+def _meant(text: str) -> Iterator[str]:
+    """Schedules that could be meant by a text that is none."""
+    words = " ".join(text.lower().split()).removeprefix("@")
+    yield _MEANT.get(words, words)
+    counted = re.fullmatch(r"(?:every ?)?([0-9]+) ?(m|h|d)(?:in|our|ay)?(?:ute)?s?", words)
+    if counted is not None:
+        yield f"every {counted[1]}{counted[2]}"
+    fields = text.split()
+    yield " ".join(fields)
+    if len(fields) == 7 and fields[6] in ("*", "?"):  # Quartz has years
+        fields = fields[:6]
+        yield " ".join(fields)
+    if len(fields) in (5, 6) and "=" not in fields[0]:
+        fields = fields[-5:]
+        yield " ".join((*fields[:4], fields[4].replace("7", "0")))
+        if fields[0] == "*":
+            yield " ".join(("*/1", *fields[1:]))
+
+
 _ALLOWED = (
     "none, hourly, daily, weekly, every 15m, every 6h, or cron in UTC: five fields, or Harbor's "
     "six with the seconds 0 first"
 )
-SCHEDULE: Final = SettingRule(allowed=_ALLOWED, example="daily", check=_problem)
+SCHEDULE: Final = SettingRule(allowed=_ALLOWED, example="daily", check=_problem, suggest=_meant)
 REPLICATION_SCHEDULE: Final = SettingRule(
-    allowed=_ALLOWED, example="every 6h", check=_problem_of_replication
+    allowed=_ALLOWED, example="every 6h", check=_problem_of_replication, suggest=_meant
 )
 Schedule = Annotated[str, SCHEDULE]
 ReplicationSchedule = Annotated[str, REPLICATION_SCHEDULE]

@@ -17,7 +17,7 @@ from components.settings.registry.robots import name_of
 from components.settings.registry.section import RegistrySettings
 from components.settings.rotation import RotationSettings
 from components.settings.schema.problems import Path, Problem
-from components.settings.schema.rules import OBJECT_NAME, REMOVE
+from components.settings.schema.rules import OBJECT_NAME, REMOVE, RENAME
 from components.settings.trivy import SEVERITIES, TrivySettings
 
 _Chart = tuple[int, int, int]
@@ -45,14 +45,14 @@ def names_are_unique(*, registry: RegistrySettings) -> Iterator[Problem]:
             yield Problem(
                 path=("registry", "proxyCaches", name),
                 reason=f"another name than the project {name} has: a cache is a project too",
-                example=REMOVE,
+                example=RENAME,
             )
     for name in registry.replications:
         if name in registry.mirrors:
             yield Problem(
                 path=("registry", "replications", name),
                 reason=f"another name than the mirror {name} has: Harbor keeps both in one list",
-                example=REMOVE,
+                example=RENAME,
             )
     for kind, name, source in _sources(registry):
         if source.endpoint is not None and name in registry.proxy_caches:
@@ -60,7 +60,7 @@ def names_are_unique(*, registry: RegistrySettings) -> Iterator[Problem]:
                 path=("registry", kind, name),
                 reason=f"another name than the proxy cache {name} has: both would make an upstream "
                 f"of that name. If it is the same registry, write {_key(kind)}: {name}",
-                example=REMOVE,
+                example=RENAME,
             )
 
 
@@ -82,10 +82,10 @@ def sources_are_declared(*, registry: RegistrySettings) -> Iterator[Problem]:
     endpoints = registry.endpoints
     for kind, name, source in _sources(registry):
         if source.same_as is not None and source.same_as not in endpoints:
-            known = ", ".join(sorted(endpoints)) or "none is declared"
+            known = f"one of {', '.join(sorted(endpoints))}" if endpoints else "none is declared"
             yield Problem(
                 path=("registry", kind, name, _key(kind), "sameAs"),
-                reason=f"a proxy cache, mirror or replication that declares its registry: {known}",
+                reason=f"{known}; a registry of its own is an object: {{type: …, url: …}}",
                 example=next(iter(sorted(endpoints)), "<name>"),
             )
 
@@ -196,21 +196,26 @@ def robots_have_projects(*, registry: RegistrySettings) -> Iterator[Problem]:
                     f"registry.proxyCaches has {project}",
                     example=REMOVE,
                 )
-        if name == names.OWN_ROBOT:
+
+
+def names_of_robots_fit(*, registry: RegistrySettings) -> Iterator[Problem]:
+    """A rotation makes a name longer, and a project's robot has the project's name in front."""
+    if names.OWN_ROBOT in registry.robots:
+        yield Problem(
+            path=("registry", "robots", names.OWN_ROBOT),
+            reason="another name: this is the program's own robot",
+            example=RENAME,
+        )
+    for robot in registry.all_robots:
+        short = name_of(robot.short_name, robot.settings.numbers[-1])
+        name = f"{robot.project}+{short}" if robot.project else short
+        if len(name) > names.LONGEST_ROBOT:
             yield Problem(
-                path=("registry", "robots", name),
-                reason="another name: this is the program's own robot",
-                example=REMOVE,
+                path=robot.path,
+                reason=f"a shorter name: in Harbor <project>+<robot>-<rotation> has at most "
+                f"{names.LONGEST_ROBOT} characters, and this has {len(name)}. Harbor answers 500",
+                example=RENAME,
             )
-    for kind, project, settings in _projects(registry):
-        for name in settings.robots:
-            if len(f"{project}+{name}") > 255:
-                yield Problem(
-                    path=("registry", kind, project, "robots", name),
-                    reason="a shorter name: <project>+<robot> has at most 255 characters in "
-                    "Harbor, which answers 500 to a longer one",
-                    example=REMOVE,
-                )
 
 
 def rotations_take_no_name(*, registry: RegistrySettings) -> Iterator[Problem]:
@@ -255,6 +260,22 @@ def pull_secrets_have_a_name_of_their_own(*, registry: RegistrySettings) -> Iter
                 )
 
 
+def pull_secrets_are_none_of_harbors(
+    *, registry: RegistrySettings, harbor: HarborSettings
+) -> Iterator[Problem]:
+    """A login under the name of Harbor's own Secret would take its password away."""
+    for robot in registry.all_robots:
+        secret = robot.settings.pull_secret
+        is_beside_harbor = secret is not None and harbor.namespace in secret.namespaces
+        if is_beside_harbor and robot.secret_name.startswith("harbor"):
+            yield Problem(
+                path=(*robot.path, "pullSecret", "name"),
+                reason=f"a name that does not begin with harbor in Harbor's namespace "
+                f"{harbor.namespace}, where such Secrets are Harbor's own",
+                example=f"registry-{robot.name}".replace("+", "-"),
+            )
+
+
 def groups_are_written_as_the_login_does(*, registry: RegistrySettings) -> Iterator[Problem]:
     """A name that differs by a slash is another group, silently without rights."""
     if registry.login is None or registry.login.preset != "gitlab":
@@ -266,7 +287,7 @@ def groups_are_written_as_the_login_does(*, registry: RegistrySettings) -> Itera
                     path=("registry", kind, project, "members", "groups", group),
                     reason=f"{group.lstrip('/')} as GitLab names it, without a slash at its "
                     "beginning",
-                    example=REMOVE,
+                    example=RENAME,
                 )
 
 
@@ -436,11 +457,9 @@ def _sources(registry: RegistrySettings) -> Iterator[tuple[str, str, SourceSetti
 def _pulling(
     registry: RegistrySettings,
 ) -> Iterator[tuple[Path, MirrorSettings | ReplicationSettings]]:
-    for name, mirror in registry.mirrors.items():
-        yield ("registry", "mirrors", name), mirror
-    for name, replication in registry.replications.items():
-        if replication.direction == "pull":
-            yield ("registry", "replications", name), replication
+    for name, replication in registry.pulling.items():
+        kind = "mirrors" if name in registry.mirrors else "replications"
+        yield ("registry", kind, name), replication
 
 
 def _projects(

@@ -5,7 +5,8 @@ The types are those of Harbor's adapters; the names of the vendors are Harbor's.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, model_validator
@@ -48,8 +49,11 @@ ALIASES: Final[Mapping[str, str]] = {
     "artifactory": "jfrog-artifactory",
     "tencent": "tencent-tcr",
     "volcengine": "volcengine-cr",
+    "ghcr.io": "github-ghcr",
+    "docker.io": "docker-hub",
+    "quay.io": "quay",
 }
-"""What other tools call a type → Harbor's word."""
+"""What people and other tools call a type → Harbor's word."""
 CACHED: Final = (
     *("docker-registry", "docker-hub", "github-ghcr", "harbor", "ali-acr", "aws-ecr"),
     *("azure-acr", "google-gcr", "jfrog-artifactory"),
@@ -69,7 +73,13 @@ _ECR = re.compile(r"https://(api|\d+\.dkr)\.ecr(-fips)?\.[\w-]+\.amazonaws\.com(
 _NEED_A_LOGIN: Final = ("google-gcr", "tencent-tcr")
 
 
-def _url(text: str) -> str | None:
+_LONGEST_URL: Final = 256
+"""Harbor's column; it answers 500 to a longer one (migration 0004_1.8.0)."""
+
+
+def url_problem(text: str) -> str | None:
+    """Why a text is no URL to which Harbor could send a request, "" where the rule says it all;
+    None if it is one."""
     try:
         url = urlsplit(text)
         is_url = bool(url.hostname) and (url.port is None or url.port > 0)
@@ -80,21 +90,32 @@ def _url(text: str) -> str | None:
     if not is_url or not re.fullmatch(r"[!-~]+", text) or re.search(r"[<>\\\"'`{}|^]", text):
         return ""
     if "@" in url.netloc:
-        return "credentials do not belong into a URL: username, and password: {secret: NAME}"
-    if url.netloc != url.netloc.lower():
-        return "upper-case letters are not allowed in the host"
+        return "credentials do not belong into a URL"
+    return None if url.netloc == url.netloc.lower() else "the host is written in lower case"
+
+
+def _address(text: str) -> str | None:
+    if (reason := url_problem(text)) is not None:
+        has_credentials = "credentials" in reason
+        return f"{reason}: username, and password: {{secret: NAME}}" if has_credentials else reason
+    url = urlsplit(text)
     if url.query or url.fragment or text.endswith(("?", "#", "/")):
         return "without query and trailing slash, which Harbor cuts off"
+    if len(text) > _LONGEST_URL:
+        return f"at most {_LONGEST_URL} characters, and it has {len(text)}: Harbor answers 500"
     return None
+
+
+def with_scheme(text: str) -> str:
+    """The URL that a person meant who left `https://` out."""
+    return text if "://" in text else f"https://{text}"
 
 
 URL: Final = SettingRule(
     allowed="a URL https://host[:port][/path]",
     example="https://<registry>",
-    check=_url,
-    suggest=lambda text: [
-        re.sub(r"[/?#]+$", "", text if "://" in text else f"https://{text}"),
-    ],
+    check=_address,
+    suggest=lambda text: [re.sub(r"[/?#]+$", "", with_scheme(text))],
 )
 
 
@@ -102,7 +123,11 @@ def _by_harbors_word(value: Any) -> Any:
     return ALIASES.get(value.lower(), value) if isinstance(value, str) else value
 
 
-_Type = Annotated[EndpointType, BeforeValidator(_by_harbors_word)]
+_Type = Annotated[
+    EndpointType,
+    BeforeValidator(_by_harbors_word),
+    SettingRule(allowed=f"one of {', '.join(get_args(EndpointType))}", example="<type>"),
+]
 
 
 class _Endpoint(Section):
@@ -112,7 +137,9 @@ class _Endpoint(Section):
         "access_id": "username",
         "access_key": "username",
         "access_secret": "password",
+        "access_token": "password",
         "credential": "password",
+        "token": "password",
     }
     not_here: ClassVar[Mapping[str, str]] = {
         "insecure": "tlsVerify says whether the certificate is checked, the other way round",
@@ -187,12 +214,28 @@ class EndpointSettings(_Endpoint):
         return self
 
 
+def _same_as(text: str) -> str | None:
+    is_registry = text.lower() in (*get_args(EndpointType), *ALIASES) or "://" in text
+    if is_registry or text.partition("/")[0] in _WELL_KNOWN:
+        return "a registry itself is an object: {type: …, url: …}"
+    return ENDPOINT_NAME.check(text) if ENDPOINT_NAME.check else None
+
+
+_WELL_KNOWN: Final = ("docker.io", "ghcr.io", "quay.io", "gcr.io", "registry.k8s.io")
+_SAME_AS: Final = replace(
+    ENDPOINT_NAME,
+    allowed="the name of a proxy cache, mirror or replication that declares its registry",
+    check=_same_as,
+)
+
+
 class SourceSettings(_Endpoint):
     """Another registry, or the name of a proxy cache, mirror or replication that declares it."""
 
     short_form: ClassVar[str] = "sameAs"
+    example_key: ClassVar[str] = "type"
 
-    same_as: Annotated[str, ENDPOINT_NAME] | None = None
+    same_as: Annotated[str, _SAME_AS] | None = None
     """Name of a proxy cache, mirror or replication whose registry this is. A text in the place of
     the object is this name."""
     type: _Type | None = None

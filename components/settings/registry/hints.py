@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator
 
+from components.settings.registry import patterns
 from components.settings.registry.section import RegistrySettings
 
 
@@ -25,6 +26,8 @@ def hints(registry: RegistrySettings, today: dt.date) -> Iterator[str]:
                 "production is deleted too once no other rule keeps it. A first rule keeps it: "
                 'keep: [{always: true, tags: ["v*"]}]'
             )
+    yield from _patterns_with_a_project(registry)
+    yield from _copies_that_may_meet(registry)
     for robot in registry.all_robots:
         if robot.settings.pull_secret is None and robot.settings.secret is None:
             yield (
@@ -46,6 +49,37 @@ def hints(registry: RegistrySettings, today: dt.date) -> Iterator[str]:
             f"registry.login.adminGroup is {login.admin_group}: where Keycloak's mapper gives full "
             f"paths the group is called /{login.admin_group}, and nobody would be administrator"
         )
+
+
+def _patterns_with_a_project(registry: RegistrySettings) -> Iterator[str]:
+    """Harbor compares repositories of a rule without the project's name."""
+    for name, project in registry.projects.items():
+        kept = () if project.retention is None else project.retention.keep
+        rules = [(f"retention.keep[{index}]", rule) for index, rule in enumerate(kept)]
+        rules += [(f"immutableTags[{n}]", rule) for n, rule in enumerate(project.immutable_tags)]
+        yield from (
+            f"registry.projects.{name}.{key} names {pattern}: a rule names repositories without "
+            f"their project, so this is {name}/{pattern}. For {pattern} write "
+            f"{pattern.removeprefix(f'{name}/')}"
+            for key, rule in rules
+            for pattern in (*rule.repositories, *rule.except_repositories)
+            if pattern.startswith(f"{name}/")
+        )
+
+
+def _copies_that_may_meet(registry: RegistrySettings) -> Iterator[str]:
+    """Patterns with one target. What is sure to meet is refused (registry.cross)."""
+    sources: dict[str, tuple[str, str]] = {}
+    for name, replication in registry.pulling.items():
+        for copy in replication.copies():
+            if patterns.is_literal(copy.target):
+                continue
+            other, source = sources.setdefault(copy.target, (name, copy.source))
+            if (other, source) != (name, copy.source):
+                yield (
+                    f"{name} copies {copy.source} to {copy.target}, as {other} does {source}: of "
+                    "two images with one name the later run replaces the earlier's"
+                )
 
 
 def _ends(registry: RegistrySettings) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from components.settings.registry import names, patterns
-from components.settings.registry.patterns import Glob
+from components.settings.registry.endpoints import with_scheme
+from components.settings.registry.patterns import GroupGlob
 from components.settings.registry.stack_secrets import StackSecret
 from components.settings.schema.rules import (
     NON_EMPTY,
@@ -23,6 +24,7 @@ from components.settings.schema.rules import (
     SettingRule,
     matching,
     refuse,
+    refuse_repetition,
 )
 
 OIDC_GROUP: Final = 3
@@ -51,7 +53,9 @@ ISSUER: Final = SettingRule(
     "without the slash at its end",
     example="https://<login>",
     check=_issuer,
-    suggest=lambda text: [re.sub(r"/\.well-known/.*", "", text.replace("http://", "https://"))],
+    suggest=lambda text: [
+        re.sub(r"/\.well-known/.*", "", with_scheme(text.replace("http://", "https://")))
+    ],
 )
 _SCOPE: Final = SettingRule(
     allowed="one scope, without spaces and commas",
@@ -60,8 +64,9 @@ _SCOPE: Final = SettingRule(
 )
 _CLAIM: Final = SettingRule(
     allowed="the name of a claim, without spaces",
-    example="groups",
+    example="<claim>",
     check=matching(r"[\w.:/-]{1,255}"),
+    suggest=lambda text: [text.replace(" ", "_")],
 )
 Scope = Annotated[str, _SCOPE]
 Claim = Annotated[str, _CLAIM]
@@ -148,7 +153,7 @@ class LoginSettings(Section):
     admin_group: Annotated[str, NON_EMPTY]
     """Whoever is in this group is an administrator. Exact: Keycloak's full paths begin with /,
     GitLab's have no slash at their beginning."""
-    group_filter: tuple[Glob, ...] = ()
+    group_filter: tuple[GroupGlob, ...] = ()
     """Groups that Harbor gets to know, by patterns; all when empty. It keeps nobody from logging
     in, and does not concern adminGroup."""
     auto_onboard: bool = True
@@ -208,10 +213,10 @@ class LoginSettings(Section):
         if "openid" not in scopes:
             refuse(
                 "openid among them: Harbor stores scopes without it, and nobody can log in",
-                at=("scopes",),
+                at=("scopes", len(scopes)),
+                example="openid",
             )
-        if len(set(scopes)) < len(scopes):
-            refuse("the same one twice", at=("scopes",))
+        refuse_repetition(scopes, at=("scopes",), reason="the same one twice")
         for index, scope in enumerate(scopes):
             if scope in self._preset.refused:
                 refuse(

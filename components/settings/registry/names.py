@@ -9,6 +9,8 @@ from typing import Annotated, Final
 from components.settings.schema.rules import NamesRule, SettingRule
 
 LONGEST_ENDPOINT: Final = 64
+LONGEST_ROBOT: Final = 255
+"""With the project's name and + in front of it."""
 OWN_ROBOT: Final = "sovereign-harbor"
 """Short name of the robot of the registry as which the program itself works."""
 _NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
@@ -49,7 +51,10 @@ def _robot(name: str) -> str | None:
 
 
 ROBOT: Final = SettingRule(
-    allowed=f"a robot: 1 to 255 characters, {_ALLOWED}", example="<robot>", check=_robot
+    allowed=f"a robot: 1 to 255 characters, {_ALLOWED}",
+    example="<robot>",
+    check=_robot,
+    suggest=lambda name: [re.split(r"[$+]", name)[-1]],
 )
 
 

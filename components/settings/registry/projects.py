@@ -1,7 +1,7 @@
 """Projects and proxy caches. Pure."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -22,13 +22,46 @@ from components.settings.schema.rules import (
     byte_quantity,
     matching,
     refuse,
+    refuse_repetition,
     whole_number,
 )
 from components.settings.trivy import TrivySettings
 
 LARGEST_QUOTA: Final = "1Pi"
-Quota = Annotated[str, byte_quantity("50Gi", largest=LARGEST_QUOTA)]
 UNLIMITED: Final = -1
+"""Harbor's number of no limit."""
+NO_QUOTA: Final = "unlimited"
+_BYTES: Final = byte_quantity("50Gi", largest=LARGEST_QUOTA)
+
+
+def _quota(text: str) -> str | None:
+    if text == NO_QUOTA:
+        return None
+    if text == str(UNLIMITED):
+        return f"Harbor's {UNLIMITED} is called {NO_QUOTA} here"
+    return _BYTES.check(text) if _BYTES.check else None
+
+
+def _quotas(text: str) -> Iterator[str]:
+    if text.lower() in (str(UNLIMITED), "none", "no", "infinity"):
+        yield NO_QUOTA
+    yield from _BYTES.suggest(text) if _BYTES.suggest else ()
+
+
+Quota = Annotated[
+    str,
+    SettingRule(
+        allowed=f"{_BYTES.allowed}, at most {LARGEST_QUOTA}, or {NO_QUOTA}",
+        example="50Gi",
+        check=_quota,
+        suggest=_quotas,
+    ),
+]
+
+
+def quota_in_bytes(quota: str) -> int:
+    """Bytes of a quota; -1 for no limit."""
+    return UNLIMITED if quota == NO_QUOTA else bytes_of(quota)
 
 
 def _severity(value: Any) -> Any:
@@ -48,7 +81,7 @@ BlockSeverity = Annotated[
 ]
 
 Role = Literal["admin", "maintainer", "developer", "guest", "limitedGuest"]
-_ROLES: Final[Mapping[str, int]] = {
+_ROLES: Final[Mapping[Role, int]] = {
     "admin": 1,
     "developer": 2,
     "guest": 3,
@@ -60,13 +93,22 @@ _ROLE_ALIASES: Final[Mapping[str, str]] = {
     "master": "maintainer",
     "limitedguest": "limitedGuest",
 }
+_ROLE_NUMBERS: Final[Mapping[str, Role]] = {str(number): role for role, number in _ROLES.items()}
 
 
 def _role(value: Any) -> Any:
     return _ROLE_ALIASES.get(value.lower(), value) if isinstance(value, str) else value
 
 
-_Role = Annotated[Role, BeforeValidator(_role)]
+_Role = Annotated[
+    Role,
+    BeforeValidator(_role),
+    SettingRule(
+        allowed=f"one of {', '.join(get_args(Role))}",
+        example="<role>",
+        suggest=lambda text: [_ROLE_NUMBERS.get(text, "")],
+    ),
+]
 
 
 def role_id(role: Role) -> int:
@@ -74,31 +116,25 @@ def role_id(role: Role) -> int:
     return _ROLES[role]
 
 
+_Roles = Annotated[
+    dict[str, _Role],
+    NamesRule(
+        allowed=f"an object of a name to its role: {', '.join(get_args(Role))}",
+        example="<role>",
+        names=names.ACCOUNT,
+    ),
+]
+
+
 class MembersSettings(Section):
     """Who may do what in a project."""
 
     called_here: ClassVar[Mapping[str, str]] = {"group": "groups", "user": "users"}
 
-    groups: Annotated[
-        dict[str, _Role],
-        NamesRule(
-            allowed="an object of a group's name to its role: admin, maintainer, developer, guest "
-            "or limitedGuest",
-            example="developer",
-            names=names.ACCOUNT,
-        ),
-    ] = Field(default_factory=dict)
+    groups: _Roles = Field(default_factory=dict)
     """Group of the login → role. A name is exact: Keycloak's begin with / where the mapper gives
     full paths, GitLab's have none."""
-    users: Annotated[
-        dict[str, _Role],
-        NamesRule(
-            allowed="an object of a user's name to its role: admin, maintainer, developer, guest "
-            "or limitedGuest",
-            example="developer",
-            names=names.ACCOUNT,
-        ),
-    ] = Field(default_factory=dict)
+    users: _Roles = Field(default_factory=dict)
     """User → role. With registry.login, users are known once they have logged in."""
 
 
@@ -111,7 +147,7 @@ class LabelSettings(Section):
             allowed="a colour #rrggbb",
             example="#0065ab",
             check=matching(r"#[0-9A-Fa-f]{6}"),
-            suggest=lambda text: [f"#{text}"],
+            suggest=lambda text: [f"#{text}", f"#{''.join(2 * digit for digit in text[-3:])}"],
         ),
     ] = "#0065ab"
     """Colour of the label."""
@@ -153,7 +189,7 @@ class _Project(Section):
     was not scanned cannot be pulled then either. Unset: trivy.blockSeverity where pushes are
     scanned, off for a proxy cache."""
     quota: Quota | None = None
-    """Most bytes of all images; registry.system.defaultQuota when unset."""
+    """Most bytes of all images, or unlimited; registry.system.defaultQuota when unset."""
     members: MembersSettings = MembersSettings()
     """Who may do what in the project."""
     robots: Annotated[
@@ -174,7 +210,7 @@ class _Project(Section):
 
     def quota_bytes(self, default: int = UNLIMITED) -> int:
         """Most bytes of all images; -1 for no limit."""
-        return default if self.quota is None else bytes_of(self.quota)
+        return default if self.quota is None else quota_in_bytes(self.quota)
 
     @property
     def uses_system_allowlist(self) -> bool:
@@ -216,20 +252,11 @@ class ProjectSettings(_Project):
 
     @model_validator(mode="after")
     def _has_each_rule_once(self) -> Self:
-        seen: list[tuple[str, ...]] = []
-        for index, rule in enumerate(self.immutable_tags):
-            selectors = (
-                rule.repositories_pattern,
-                rule.excluded_repositories_pattern,
-                rule.tags_pattern,
-                rule.excluded_tags_pattern,
-            )
-            if selectors in seen:
-                refuse(
-                    f"the same tags as rule {seen.index(selectors)}, to which Harbor answers 409",
-                    at=("immutableTags", index),
-                )
-            seen.append(selectors)
+        refuse_repetition(
+            [rule.selectors for rule in self.immutable_tags],
+            at=("immutableTags",),
+            reason="the same tags as rule {first}, to which Harbor answers 409",
+        )
         return self
 
 
@@ -261,7 +288,7 @@ class ProxyCacheSettings(_Project):
     """Connections to the upstream at a time; no limit when unset."""
     serve_stale: bool | None = None
     """Hand out what is cached although the upstream no longer has it. From Harbor 2.15.1."""
-    keep_days_since_pull: Annotated[int, whole_number(1, 36_500, example=7)] = 7
+    keep_days_since_pull: Annotated[int, whole_number(1, 36_500, example=7, unit="day")] = 7
     """Days without a pull after which a cached image is deleted. Harbor sets 7 by itself."""
 
     @property

@@ -1,20 +1,33 @@
 """Mirrors and other replications: images copied between this registry and another. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from components.settings.registry import names, patterns
 from components.settings.registry.cron import NEVER, ReplicationSchedule, six_fields
 from components.settings.registry.endpoints import EndpointType, SourceSettings
-from components.settings.registry.patterns import Glob
+from components.settings.registry.patterns import Glob, RepositoryGlob
 from components.settings.schema.rules import REMOVE, Section, SettingRule, refuse, whole_number
 
 Trigger = Literal["manual", "onPush", "scheduled"]
-"""Harbor's event_based is onPush."""
+_TRIGGERS: Final[Mapping[str, Trigger]] = {
+    "event_based": "onPush",
+    "event": "onPush",
+    "cron": "scheduled",
+}
+"""What other tools call a trigger, Harbor too."""
+_Trigger = Annotated[
+    Trigger,
+    SettingRule(
+        allowed=f"one of {', '.join(get_args(Trigger))}",
+        example="manual",
+        suggest=lambda text: [_TRIGGERS.get(text, "")],
+    ),
+]
 
 KEEP_PATH: Final = 0
 FLATTEN: Final = -1
@@ -74,7 +87,7 @@ class _Replication(Section):
         "its parts do not",
     }
 
-    repositories: tuple[Glob, ...] = ()
+    repositories: tuple[RepositoryGlob, ...] = ()
     """Repositories by patterns, without the host; all when empty."""
     tags: tuple[Glob, ...] = ()
     """Tags by patterns; all when empty."""
@@ -161,8 +174,21 @@ class _Replication(Section):
             for each in patterns.expanded(repository):
                 self._check_path(each, index)
 
+    def _dropped_of(self, parts: Sequence[str]) -> Sequence[str]:
+        """The parts of a repository's path that its copy has not. `**` may stand for several."""
+        if self.replace_count == FLATTEN:
+            return parts if "**" in parts else parts[:-1]
+        return parts[: self.replace_count]
+
     def _check_path(self, repository: str, index: int) -> None:
         parts = repository.split("/")
+        host = re.match(r"(?:[a-z]+://[^/]+|[^/:]+:[0-9]+)/(?=.)", repository)
+        if host is not None:
+            refuse(
+                "without scheme and host: they are those of the registry",
+                at=("repositories", index),
+                example=repository[host.end() :],
+            )
         name, mark, _ = repository.partition("@" if "@" in repository else ":")
         if mark:
             refuse(
@@ -171,12 +197,13 @@ class _Replication(Section):
                 at=("repositories", index),
                 example=name,
             )
-        if self.replace_count == FLATTEN and "**" in parts:
+        dropped = self._dropped_of(parts)
+        if (wildcard := next((p for p in dropped if not patterns.is_literal(p)), "")) != "":
             refuse(
-                "without ** where keepPath is false: images of two folders would get one name. "
-                "Name the folders",
+                f"without {wildcard} in the part of the path that is dropped: images of two "
+                "folders would get one name. Name the folders",
                 at=("repositories", index),
-                example=repository.replace("**", "*"),
+                example="/".join(("<folder>" if p in dropped else p) for p in parts),
             )
         if self.drop_parts is not None and self.drop_parts >= len(parts) and "**" not in parts:
             refuse(
@@ -264,7 +291,7 @@ class ReplicationSettings(_Replication):
     """The other registry, or the name of a proxy cache, mirror or replication that declares it."""
     direction: Literal["push", "pull"] = "push"
     """Copy to the other registry, or from it."""
-    trigger: Trigger | None = None
+    trigger: _Trigger | None = None
     """What starts a run; the schedule when one is given, else a person."""
     schedule: ReplicationSchedule = NEVER
     """When images are copied."""

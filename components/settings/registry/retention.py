@@ -10,12 +10,18 @@ from pydantic import model_validator
 
 from components.settings.registry import patterns
 from components.settings.registry.cron import Schedule, six_fields
-from components.settings.registry.patterns import Glob
-from components.settings.schema.rules import REMOVE, Section, refuse, whole_number
+from components.settings.registry.patterns import Glob, RepositoryGlob
+from components.settings.schema.rules import (
+    REMOVE,
+    Section,
+    refuse,
+    refuse_repetition,
+    whole_number,
+)
 
 MOST_RULES: Final = 15
 _COUNT = Annotated[int, whole_number(1, 100_000, example=10)]
-_DAYS = Annotated[int, whole_number(1, 36_500, example=90)]
+_DAYS = Annotated[int, whole_number(1, 36_500, example=90, unit="day")]
 
 
 class _Selectors(Section):
@@ -25,10 +31,11 @@ class _Selectors(Section):
         "tag_matching": "tags",
         "tag_excluding": "exceptTags",
     }
+    example_key: ClassVar[str] = "tags"
 
-    repositories: tuple[Glob, ...] = ()
+    repositories: tuple[RepositoryGlob, ...] = ()
     """Repositories of the project, by patterns without the project's name; all when empty."""
-    except_repositories: tuple[Glob, ...] = ()
+    except_repositories: tuple[RepositoryGlob, ...] = ()
     """All repositories but these."""
     tags: tuple[Glob, ...] = ()
     """Tags, by patterns; all when empty."""
@@ -55,6 +62,16 @@ class _Selectors(Section):
     def excluded_tags_pattern(self) -> str:
         """One pattern of the tags that are excluded; "" for none."""
         return patterns.joined(self.except_tags)
+
+    @property
+    def selectors(self) -> tuple[str, str, str, str]:
+        """The patterns that Harbor is sent: two of repositories, two of tags."""
+        return (
+            self.repositories_pattern,
+            self.excluded_repositories_pattern,
+            self.tags_pattern,
+            self.excluded_tags_pattern,
+        )
 
     @model_validator(mode="after")
     def _chooses_or_excludes(self) -> Self:
@@ -92,6 +109,7 @@ class KeepSettings(_Selectors):
     not_here: ClassVar[Mapping[str, str]] = {
         "disabled": "leave the rule out",
     }
+    example_key: ClassVar[str] = "lastPushed"
 
     last_pushed: _COUNT | None = None
     """Keep so many images of a repository, those pushed last."""
@@ -165,15 +183,11 @@ class RetentionSettings(Section):
             )
         if len(self.keep) > MOST_RULES:
             refuse(f"at most {MOST_RULES} rules, as Harbor allows", at=("keep",))
-        seen: list[KeepSettings] = []
-        for index, rule in enumerate(self.keep):
-            if rule in seen:
-                refuse(
-                    f"the same as rule {seen.index(rule)}, to which Harbor answers 409",
-                    at=("keep", index),
-                    example=REMOVE,
-                )
-            seen.append(rule)
+        refuse_repetition(
+            [(rule.template, rule.number, rule.untagged, rule.selectors) for rule in self.keep],
+            at=("keep",),
+            reason="the same as rule {first}, to which Harbor answers 409",
+        )
         return self
 
 

@@ -20,6 +20,7 @@ from components.settings.schema.rules import (
     Section,
     SettingRule,
     refuse,
+    refuse_repetition,
     whole_number,
 )
 
@@ -55,8 +56,7 @@ class PullSecretSettings(Section):
     def _goes_somewhere(self) -> Self:
         if not self.namespaces:
             refuse("at least one", at=("namespaces",))
-        if len(set(self.namespaces)) < len(self.namespaces):
-            refuse("the same one twice", at=("namespaces",))
+        refuse_repetition(self.namespaces, at=("namespaces",), reason="the same one twice")
         for namespace, accounts in self.service_accounts.items():
             if namespace not in self.namespaces:
                 refuse(
@@ -64,9 +64,12 @@ class PullSecretSettings(Section):
                     at=("serviceAccounts", namespace),
                     example=REMOVE,
                 )
-            if len(set(accounts)) < len(accounts):
-                refuse("the same one twice", at=("serviceAccounts", namespace))
+            at = ("serviceAccounts", namespace)
+            refuse_repetition(accounts, at=at, reason="the same one twice")
         return self
+
+
+_ENABLED: Final = "enabled says whether the robot may log in, the other way round"
 
 
 class _Robot(Section):
@@ -77,16 +80,20 @@ class _Robot(Section):
         "image_pull_secrets": "pullSecret",
     }
     not_here: ClassVar[Mapping[str, str]] = {
-        "disable": "enabled says whether the robot may log in, the other way round",
+        "disable": _ENABLED,
+        "disabled": _ENABLED,
+        "expires_at": "days says how long the robot lasts, from its creation",
         "level": "a robot below registry.projects.<project>.robots is the project's, one below "
         "registry.robots the registry's",
     }
 
     description: names.Description = ""
     """What people read about the robot in Harbor."""
-    days: Annotated[int, whole_number(1, 36500, example=180)] | None = None
+    days: Annotated[int, whole_number(1, 36_500, example=180, unit="day")] | None = None
     """Days after which the robot expires, counted from its creation; never when unset."""
-    rotate_before_days: Annotated[int, whole_number(1, 36499, example=30)] | None = None
+    rotate_before_days: Annotated[int, whole_number(1, 36_499, example=30, unit="day")] | None = (
+        None
+    )
     """Days before its login expires from which preview and `up` warn, with the line that rotates
     it; 14 when unset, or half of `days` if that is less."""
     enabled: bool = True
@@ -96,7 +103,7 @@ class _Robot(Section):
     rotation: Annotated[int, whole_number(1, 100_000, example=2)] = 1
     """Raising the number makes a new robot with a new secret, called <robot>-<number>; the one
     before it still works for graceDays. For a secret from the stack it means nothing."""
-    grace_days: Annotated[int, whole_number(0, 365, example=7)] = 7
+    grace_days: Annotated[int, whole_number(0, 365, example=7, unit="day")] = 7
     """Days after a rotation for which the login from before it still works; 0 for none. Raise
     `rotation` again only after them: then the older login is deleted."""
     pull_secret: PullSecretSettings | None = None
@@ -168,6 +175,8 @@ _PROJECT_OR_ALL = SettingRule(
 
 class RobotSettings(_Robot):
     """A robot of the registry, over several projects. Its login is <prefix><name>."""
+
+    example_key: ClassVar[str] = "permissions"
 
     not_here: ClassVar[Mapping[str, str]] = {
         **_Robot.not_here,

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 from pydantic import model_validator
 
 from components.settings.registry.cron import Schedule, six_fields
-from components.settings.schema.rules import Section, refuse, whole_number
+from components.settings.schema.rules import Section, refuse, refuse_repetition, whole_number
 from components.settings.trivy import TrivySettings
 
 AuditEvent = Literal[
@@ -76,7 +76,7 @@ class AuditPurgeSettings(Section):
 
     schedule: Schedule = "weekly"
     """When; none for never."""
-    keep_days: Annotated[int, whole_number(1, 9_999, example=365)] = 365
+    keep_days: Annotated[int, whole_number(1, 9_999, example=365, unit="day")] = 365
     """Days that an entry stays. Harbor takes less than 240000 hours."""
     events: tuple[AuditEvent, ...] = EVENTS
     """Which entries are deleted."""
@@ -111,8 +111,7 @@ class AuditPurgeSettings(Section):
     def _deletes_something(self) -> Self:
         if not self.events:
             refuse("at least one; schedule none deletes nothing", at=("events",))
-        if len(set(self.events)) < len(self.events):
-            refuse("the same one twice", at=("events",))
+        refuse_repetition(self.events, at=("events",), reason="the same one twice")
         return self
 
 

@@ -162,6 +162,12 @@ class RegistrySettings(AsksForSecrets):
                 declared[name] = source.endpoint
         return declared
 
+    @property
+    def pulling(self) -> Mapping[str, MirrorSettings | ReplicationSettings]:
+        """Mirrors, and replications that copy to this registry, by name."""
+        pulls = {name: r for name, r in self.replications.items() if r.direction == "pull"}
+        return {**self.mirrors, **pulls}
+
     def endpoint_name(self, name: str) -> str:
         """Harbor's name of the other registry of the mirror or replication `name`."""
         source = (

@@ -31,7 +31,7 @@ class StackSecret(Section):
 
 
 def _password(plain: str) -> str | None:
-    if not 1 <= len(plain) <= 8192:
+    if not 1 <= len(plain.encode()) <= _LONGEST_PASSWORD:
         return ""
     if not re.search(r"\s", plain):
         return None
@@ -51,10 +51,14 @@ def _robot(plain: str) -> str | None:
     return None if all(re.search(kind, plain) for kind in kinds) else ""
 
 
+_LONGEST_PASSWORD: Final = 3050
+"""Bytes. Harbor keeps `<enc-v1>` and base64 of 16 bytes more in 4096 characters, and answers 500
+to a longer one (migration 0004_1.8.0, src/common/utils/encrypt.go)."""
 _PASSWORD: Final = SecretRule(
     description="Password of an upstream registry, or secret of the login's client",
     shape=Shape(
-        allowed="1 to 8192 characters without spaces, or a key file in JSON", check=_password
+        allowed=f"1 to {_LONGEST_PASSWORD} characters without spaces, or a key file in JSON",
+        check=_password,
     ),
 )
 _AUTHORIZATION: Final = SecretRule(

@@ -7,14 +7,15 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
-from components.kubernetes.quantities import bytes_of
 from components.settings.registry.allowlist import DATE
 from components.settings.registry.names import one_line
-from components.settings.registry.projects import UNLIMITED, Quota
+from components.settings.registry.projects import UNLIMITED, Quota, quota_in_bytes
 from components.settings.registry.schedules import AuditEvent
 from components.settings.schema.rules import (
+    PORT_NUMBER,
     Section,
     SettingRule,
+    matching,
     refuse,
     whole_number,
 )
@@ -80,7 +81,7 @@ class BannerSettings(Section):
         return self
 
 
-_MINUTES = whole_number(1, 9_999_999, example=60)
+_MINUTES = whole_number(1, 9_999_999, example=60, unit="minute")
 
 
 class SystemSettings(Section):
@@ -126,7 +127,7 @@ class SystemSettings(Section):
     """Minutes without a click after which a session of the web interface ends."""
     token_minutes: Annotated[int, _MINUTES] | None = None
     """Minutes that a token for pulls and pushes is good for."""
-    robot_days: Annotated[int, whole_number(1, 36_500, example=30)] | None = None
+    robot_days: Annotated[int, whole_number(1, 36_500, example=30, unit="day")] | None = None
     """Days that a robot made in the web interface lasts. Robots of this file say `days`."""
     default_quota: Quota | None = None
     """Most bytes of a project that says no quota; no limit when unset."""
@@ -136,7 +137,8 @@ class SystemSettings(Section):
             SettingRule(
                 allowed="a syslog server HOST:PORT",
                 example="<host>:514",
-                check=lambda text: None if re.fullmatch(r"[a-z0-9.-]+:[0-9]{1,5}", text) else "",
+                check=matching(rf"([a-z0-9.-]+|\[[0-9a-f:]+\]):{PORT_NUMBER}"),
+                suggest=lambda text: [text.partition("://")[2], f"{text}:514"],
             ),
         ]
         | None
@@ -182,7 +184,7 @@ class SystemSettings(Section):
     @property
     def quota_bytes(self) -> int:
         """Most bytes of a project that says no quota; -1 for no limit."""
-        return UNLIMITED if self.default_quota is None else bytes_of(self.default_quota)
+        return UNLIMITED if self.default_quota is None else quota_in_bytes(self.default_quota)
 
     @property
     def prefix(self) -> str:

@@ -1,14 +1,20 @@
 """Webhooks: what Harbor tells others. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import model_validator
 
-from components.settings.registry.endpoints import URL
+from components.settings.registry.endpoints import url_problem, with_scheme
 from components.settings.registry.names import Description
 from components.settings.registry.stack_secrets import StackSecret
-from components.settings.schema.rules import REMOVE, Section, refuse
+from components.settings.schema.rules import (
+    REMOVE,
+    Section,
+    SettingRule,
+    refuse,
+    refuse_repetition,
+)
 
 Event = Literal[
     "PUSH_ARTIFACT",
@@ -22,6 +28,21 @@ Event = Literal[
     "REPLICATION",
     "TAG_RETENTION",
 ]
+
+
+def _hook(text: str) -> str | None:
+    reason = url_problem(text)
+    if reason is not None and "credentials" in reason:
+        return f"{reason}: authorization: {{secret: NAME}} is the header that Harbor sends"
+    return reason
+
+
+HOOK: Final = SettingRule(
+    allowed="a URL https://host[:port][/path][?query]",
+    example="https://<service>",
+    check=_hook,
+    suggest=lambda text: [with_scheme(text)],
+)
 
 
 class WebhookSettings(Section):
@@ -39,7 +60,7 @@ class WebhookSettings(Section):
         "skip_cert_verify": "tlsVerify says whether the certificate is checked, the other way round"
     }
 
-    url: Annotated[str, URL]
+    url: Annotated[str, HOOK]
     """Where Harbor sends the message."""
     kind: Literal["http", "slack"] = "http"
     """Harbor's own message, or one for Slack."""
@@ -65,8 +86,7 @@ class WebhookSettings(Section):
     def _is_one_that_harbor_takes(self) -> Self:
         if not self.events:
             refuse("at least one, which Harbor demands", at=("events",))
-        if len(set(self.events)) < len(self.events):
-            refuse("the same one twice", at=("events",))
+        refuse_repetition(self.events, at=("events",), reason="the same one twice")
         if self.kind == "slack" and self.format is not None:
             refuse(
                 "left out with kind slack, with which Harbor refuses a format",

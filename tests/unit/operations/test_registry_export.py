@@ -33,6 +33,10 @@ SECTIONS = {
     "prefecture": prefecture(),
     "clinic": clinic(),
     "nothing": {},
+    "unlimited": {
+        "system": {"defaultQuota": "10Gi"},
+        "projects": {"p": {"quota": "unlimited"}, "q": {}},
+    },
 }
 
 Program = Callable[[dict[str, Any]], Engine]

@@ -167,6 +167,7 @@ CONVERTED: list[tuple[str, Any, Any]] = [
     ("storage.tags", {"team": "platform", "cost": 5}, {"team": "platform", "cost": "5"}),
     ("storage.lockdown", {"projectId": 1234567}, {"projectId": "1234567"}),
     ("storage", {**AWS, "accountId": 111122223333}, {**AWS, "accountId": "111122223333"}),
+    ("exposure", {"host": "a.b"}, {"kind": "gateway", "host": "a.b"}),
 ]
 """Path, value as it was given, value as the settings hold it."""
 

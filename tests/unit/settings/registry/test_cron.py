@@ -30,8 +30,8 @@ TAKEN = [
     ("0-30/10 8,20 1 jan ?", "0 0-30/10 8,20 1 jan ?"),
 ]
 NOT_TAKEN = [
-    ("", "this has 1"),
-    ("yearly", "this has 1"),
+    ("", "no schedule is called"),
+    ("yearly", "no schedule is called"),
     ("0 0 * * * * *", "this has 7"),
     ("0  0 * * *", "one space"),
     (" 0 0 * * *", "one space"),

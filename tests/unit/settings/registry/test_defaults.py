@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.settings.registry import stack_secrets
 from components.settings.registry.hints import hints
 from components.settings.registry.section import RegistrySettings
 from tests.support.raw_settings import accepted
@@ -126,6 +127,25 @@ WARNED: list[tuple[dict[str, Any], str]] = [
         "registry.proxyCaches.c.cveAllowlist.expires was",
     ),
     (
+        {"projects": {"p": {"immutableTags": [{"exceptRepositories": ["p/app"]}]}}},
+        "immutableTags[0] names p/app: a rule names repositories without their project, so this is "
+        "p/p/app. For p/app write app",
+    ),
+    (
+        {
+            "projects": {"p": {}},
+            "mirrors": {
+                "hub": {
+                    "from": {"type": "docker-hub"},
+                    "repositories": ["library/*", "bitnami/*"],
+                    "into": "p",
+                    "keepPath": False,
+                }
+            },
+        },
+        "hub copies bitnami/* to p/*, as hub does library/*",
+    ),
+    (
         {
             "login": {
                 "preset": "keycloak",
@@ -165,6 +185,15 @@ WARNED: list[tuple[dict[str, Any], str]] = [
 def test_an_end_is_warned_of_so_many_days_before_it(settings: dict[str, Any], days: int) -> None:
     (robot,) = registry(**ci(**settings)).all_robots
     assert robot.settings.warns_before_days == days
+
+
+@pytest.mark.parametrize(
+    ("password", "fits"), [("x" * 3050, True), ("x" * 3051, False), ("ü" * 1526, False)]
+)
+def test_a_password_of_an_upstream_fits_into_harbors_column(password: str, fits: bool) -> None:
+    section = {"proxyCaches": {"c": {"upstream": {"password": {"secret": "token"}}}}}
+    refusal = stack_secrets.references(section)["token"].refusal(password, sandbox=False)
+    assert (refusal is None) is fits
 
 
 @pytest.mark.parametrize(("section", "words"), WARNED)

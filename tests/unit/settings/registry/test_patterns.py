@@ -31,7 +31,7 @@ def test_patterns_that_are_taken(pattern: str) -> None:
         ("{a,{b,c}}", "closed, and not nested"),
         ("{a,}", "is empty"),
         ("org/[a", "a bracket is not closed"),
-        ("/org", "without a slash"),
+        ("/org", "slashes stand between two parts"),
         ("***", ""),
         ("", ""),
         ("a b", ""),
