@@ -56,6 +56,10 @@ def _problem_of_repositories(text: str) -> str | None:
     return reason
 
 
+def _without_a_host(text: str) -> list[str]:
+    return [re.sub(r"^[a-z]+://[^/]+/", "", text).strip("/").lower()]
+
+
 GLOB: Final = SettingRule(
     allowed="a pattern of letters, digits and . _ - /, where * stands for a part of a name, ** for "
     "any path and {a,b} for alternatives",
@@ -68,7 +72,7 @@ REPOSITORIES: Final = replace(
     GLOB,
     allowed=GLOB.allowed.replace("letters", "lower-case letters"),
     check=_problem_of_repositories,
-    suggest=lambda text: [re.sub(r"^[a-z]+://[^/]+/", "", text).strip("/").lower()],
+    suggest=_without_a_host,
 )
 Glob = Annotated[str, GLOB]
 """Of tags."""
