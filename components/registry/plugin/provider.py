@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -101,6 +100,9 @@ class RegistryProvider:
         self.session: Session | None = None
         self._keeps_everything = False
         self._said: set[str] = set()
+        self._is_silent = False
+        """Whether Harbor did not answer to a preview, which asks it no more then: each object would
+        wait for it."""
         self._lock = threading.Lock()
 
     def set_up(self, inputs: Tree) -> None:
@@ -127,12 +129,15 @@ class RegistryProvider:
     def _previewed(self, urn: str, kind: Kind, inputs: Tree) -> Tree:
         session = self._for(urn)
         session = replace(session, harbor=session.harbor.hurried())
+        if self._is_silent:
+            return kind.planned(session, inputs)
         try:
             return kind.preview(session, inputs)
         except NoSecret:
             # Harbor was never installed, so nothing exists.
             return kind.planned(session, inputs)
         except (HarborDown, LoginRefused) as error:
+            self._is_silent |= isinstance(error, HarborDown)
             self._warn_once(
                 "no preview",
                 "Harbor cannot be asked, so this preview does not tell which objects exist already"
@@ -144,9 +149,12 @@ class RegistryProvider:
         of, session = _kind(kind), self._for(urn)
         if not preview:
             return of.update(session, outputs, inputs)
-        with suppress(HarborDown, LoginRefused):
+        if not self._is_silent:
             hurried = replace(session, harbor=session.harbor.hurried())
-            of.preview_update(hurried, outputs, inputs)
+            try:
+                of.preview_update(hurried, outputs, inputs)
+            except (HarborDown, LoginRefused) as error:
+                self._is_silent |= isinstance(error, HarborDown)
         return {**of.planned(session, inputs), **of.foreseen(session, outputs, inputs)}
 
     def read(self, urn: str, kind: str, id_: str, outputs: Tree, inputs: Tree) -> Read | None:
