@@ -116,7 +116,8 @@ def control(state: State, what: str, given: Any = None, *, method: str = "POST")
 
     `calls` is read by GET; DELETE answers with them and forgets them. The others are sent as JSON:
     `faults` (a list of the fields of Fault), `down` (names of components), `settings` (by name),
-    `registry` (the fields of Backend, null for none), `restart`.
+    `registry` (the fields of Backend, null for none), `image` (the arguments of `put_image`),
+    `restart`.
 
     Raises SandboxError when a real Harbor answers here, or none.
     """

@@ -35,6 +35,8 @@ def _clean_environment() -> None:
         )
         if is_users and name not in _READ_ON_PURPOSE:
             del os.environ[name]
+    # A run is many short processes: where this is set, each would compile all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # The temporary folder of `make env` is inside the project, where pulumi and git find it.
     if Path(os.environ.get("TMPDIR") or "/").is_relative_to(ROOT):
         del os.environ["TMPDIR"]

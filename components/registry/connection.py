@@ -18,7 +18,7 @@ from components import proxies
 from components.kubernetes import kubectl
 from components.kubernetes.client import ClusterClient, dig, secret_value
 from components.kubernetes.unreachable import ClusterUnreachable
-from components.registry.errors import HarborDown
+from components.registry.errors import HarborDown, OtherCluster
 
 CORE_PORT: Final = 8080
 """Where a pod of core listens (the chart's harbor-core Deployment)."""
@@ -41,7 +41,10 @@ class Answer:
 
 
 class Connection(Protocol):
-    """What carries requests to Harbor. All methods may be called by several threads at once."""
+    """What carries requests to Harbor. All methods may be called by several threads at once.
+
+    They raise OtherCluster where the kubeconfig leads to another cluster than the stack's.
+    """
 
     def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
         """The answer to a request below the root of Harbor. Raises HarborDown without one."""
@@ -151,7 +154,7 @@ class ToCluster:
         if self._client is None:
             client = ClusterClient(self.context or None)
             if self.cluster_name and client.cluster_name != self.cluster_name:
-                raise ClusterUnreachable(
+                raise OtherCluster(
                     f"the kubeconfig leads to cluster {client.cluster_name!r}, and this stack is "
                     f"for {self.cluster_name!r} (cluster.name)"
                 )

@@ -26,6 +26,14 @@ class HarborDown(HarborError):
         super().__init__(call, 0, message, may_pass=True)
 
 
+class OtherCluster(HarborError):
+    """The kubeconfig leads to another cluster than the stack's. To wait does not help."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("", 0, why)
+        self.args = (f"Harbor was not asked: {why}",)
+
+
 class LoginRefused(HarborError):
     """A healthy Harbor does not take the name and password."""
 

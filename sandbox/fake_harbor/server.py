@@ -523,11 +523,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             harbor.restart()
         elif what == "registry":
             harbor.backend = registry.Backend(**given) if given else None
+        elif what == "image":
+            harbor.put_image(**given)
         elif what == "calls":
             calls = harbor.calls(forget=self.command == "DELETE")
             return Answer(200, [vars(call) for call in calls])
         elif what != "hello":
-            return Answer(404, "faults, down, settings, restart, registry, calls, hello")
+            return Answer(404, "faults, down, settings, restart, registry, image, calls, hello")
         return Answer(200, {"this": "a fake of Harbor's API", "dead": harbor.is_dead})
 
 

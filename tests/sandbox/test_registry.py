@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from engine.stack import Stack
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.test_harbor_api import forwarded
@@ -30,12 +28,6 @@ def accepted(sandbox: Sandbox, *logins: Login) -> list[bool]:
     return [answer == 412 for answer in answers]
 
 
-@pytest.fixture(scope="module")
-def first(sandbox: Sandbox, sovereign: Stack) -> Login:
-    """The robot's login as `up` handed it out."""
-    return login_of_the_robot(sandbox)
-
-
 def test_the_outputs_name_projects_and_prefixes(sovereign: Stack) -> None:
     outputs = sovereign.outputs()
     host = "registry.local.harbor.test"
@@ -45,24 +37,8 @@ def test_the_outputs_name_projects_and_prefixes(sovereign: Stack) -> None:
 
 
 def test_the_login_of_a_robot_opens_harbor_where_it_was_sealed(
-    sandbox: Sandbox, first: Login
+    sandbox: Sandbox, sovereign: Stack
 ) -> None:
-    name, password = first
+    name, password = login_of_the_robot(sandbox)
     assert name == "robot$cluster"
-    assert accepted(sandbox, first, (name, password[::-1])) == [True, False]
-
-
-def test_a_rotation_leaves_the_old_login_valid_for_its_grace(
-    sandbox: Sandbox, sovereign: Stack, first: Login
-) -> None:
-    section = sandbox.section("registry")
-    section["robots"]["cluster"]["rotation"] = 2
-    with sandbox.configured(registry=section):
-        sovereign.up()
-        second = login_of_the_robot(sandbox)
-        assert second[0] == "robot$cluster-2"
-        assert accepted(sandbox, first, second) == [True, True]
-        sovereign.up(expect_no_changes=True)
-    sovereign.up()
-    assert login_of_the_robot(sandbox) == first
-    assert accepted(sandbox, first, second) == [True, False]
+    assert accepted(sandbox, (name, password), (name, password[::-1])) == [True, False]

@@ -638,22 +638,19 @@ def live(trial: Trial, place: Place) -> Life:
     stack.up()
     rows = _rows(person)
     life.back = {name: not is_gone(row, person) for name, row in rows.items()}
-    stack.up(expect_no_changes=True)
     life.texts["state"] = trial.state()
 
     _change(rows, person, without="account")
     stack.run("stack", "rm", STACK, "--yes", "--force", "--preserve-config")
     stack.ensure()
     life.refused = trial.preview()
-    trial.declare(everything, adopt=True)
+    trial.declare(everything, adopt=True, delete_contents=["held"])
     life.texts["adoption"] = stack.up().text
     after = {name: _constant(row.shown(person)) for name, row in rows.items()}
     life.adopted = {name: after[name] == before[name] for name in rows}
     life.after_adoption = stack.up(expect_no_changes=True)
     _refresh(trial, "--expect-no-changes")
 
-    trial.declare(everything, adopt=True, delete_contents=["held"])
-    stack.up()
     life.destroyed = stack.run("destroy", "-s", STACK, "--yes", "--skip-preview")
     life.left = {n: not is_gone(row, person) for n, row in rows.items() if n not in within}
     return life

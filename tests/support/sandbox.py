@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,6 +121,28 @@ def destroyed_wholly(sandbox: Sandbox, sovereign: Stack) -> None:
     destroy = ("destroy", "-s", sovereign.name, "--yes", "--skip-preview", "--continue-on-error")
     sovereign.run(*destroy, check=False)
     assert wait_until(lambda: unsealed(sandbox) == {}, seconds=60), [*unsealed(sandbox)]
+
+
+def edit_state(stack: Stack, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Gives each resource of the state to `edit`, which changes it in place."""
+    state = json.loads(stack.run("stack", "export", "-s", stack.name).text)
+    for resource in state["deployment"].get("resources", []):
+        edit(resource)
+    file = stack.folder / "edited-state.json"
+    file.write_text(json.dumps(state))
+    stack.run("stack", "import", "-s", stack.name, "--file", str(file))
+
+
+def remove(stack: Stack) -> None:
+    """As `destroyed_wholly`, without the `up` that lets the data go: the state is told instead."""
+
+    def let_go(resource: dict[str, Any]) -> None:
+        resource.pop("retainOnDelete", None)
+        resource.pop("protect", None)
+
+    edit_state(stack, let_go)
+    destroy = ("destroy", "-s", stack.name, "--yes", "--skip-preview", "--continue-on-error")
+    stack.run(*destroy, check=False)
 
 
 def begin_anew(sandbox: Sandbox, sovereign: Stack) -> None:

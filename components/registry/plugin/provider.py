@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -100,8 +99,10 @@ class RegistryProvider:
         self._connect = connect or _to_cluster
         self.session: Session | None = None
         self._keeps_everything = False
-        self._previews_without_harbor = False
         self._said: set[str] = set()
+        self._is_silent = False
+        """Whether Harbor did not answer to a preview, which asks it no more then: each object would
+        wait for it."""
         self._lock = threading.Lock()
 
     def set_up(self, inputs: Tree) -> None:
@@ -128,7 +129,7 @@ class RegistryProvider:
     def _previewed(self, urn: str, kind: Kind, inputs: Tree) -> Tree:
         session = self._for(urn)
         session = replace(session, harbor=session.harbor.hurried())
-        if self._previews_without_harbor:
+        if self._is_silent:
             return kind.planned(session, inputs)
         try:
             return kind.preview(session, inputs)
@@ -136,8 +137,7 @@ class RegistryProvider:
             # Harbor was never installed, so nothing exists.
             return kind.planned(session, inputs)
         except (HarborDown, LoginRefused) as error:
-            # Every object would wait as long again. A refused login is remembered, and is of one.
-            self._previews_without_harbor |= isinstance(error, HarborDown)
+            self._is_silent |= isinstance(error, HarborDown)
             self._warn_once(
                 "no preview",
                 "Harbor cannot be asked, so this preview does not tell which objects exist already"
@@ -149,10 +149,12 @@ class RegistryProvider:
         of, session = _kind(kind), self._for(urn)
         if not preview:
             return of.update(session, outputs, inputs)
-        if not self._previews_without_harbor:
-            with suppress(HarborDown, LoginRefused):
-                hurried = replace(session, harbor=session.harbor.hurried())
+        if not self._is_silent:
+            hurried = replace(session, harbor=session.harbor.hurried())
+            try:
                 of.preview_update(hurried, outputs, inputs)
+            except (HarborDown, LoginRefused) as error:
+                self._is_silent |= isinstance(error, HarborDown)
         return {**of.planned(session, inputs), **of.foreseen(session, outputs, inputs)}
 
     def read(self, urn: str, kind: str, id_: str, outputs: Tree, inputs: Tree) -> Read | None:

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from components.kubernetes import kubectl
+from components.registry.api import PATIENCE, Harbor, Logins
 from components.registry.connection import ToCluster
-from components.registry.errors import HarborDown
+from components.registry.errors import HarborDown, OtherCluster
 from engine.processes import born
 from sandbox.fake_harbor.server import FakeHarbor
 from sandbox.waiting import wait_until
@@ -162,11 +163,21 @@ def test_a_harbor_without_a_ready_pod_is_down(cluster: Cluster, connection: ToCl
 
 def test_a_kubeconfig_of_another_cluster_is_refused(cluster: Cluster) -> None:
     other = ToCluster(namespace="harbor", cluster_name="otech")
-    with pytest.raises(HarborDown, match=r"'omantel', .* 'otech' \(cluster.name\)"):
+    with pytest.raises(OtherCluster, match=r"'omantel', .* 'otech' \(cluster.name\)"):
         ping(other)
-    with pytest.raises(HarborDown, match="'otech'"):
+    with pytest.raises(OtherCluster, match="'otech'"):
         other.secret("admin", "p")
     assert cluster.forwards() == []
+
+
+def test_nothing_waits_for_a_harbor_in_another_cluster(cluster: Cluster) -> None:
+    """A refresh does not run the program, which refuses another cluster too."""
+    other = ToCluster(namespace="harbor", cluster_name="otech")
+    logins = Logins(admin_secret="admin", account="sovereign", account_secret="account")
+    began = time.monotonic()
+    with pytest.raises(OtherCluster, match="Harbor was not asked: the kubeconfig leads to"):
+        Harbor(connection=other, logins=logins).get("/projects/apps")
+    assert time.monotonic() - began < PATIENCE / 10
 
 
 def test_secrets_are_read_from_the_namespace(connection: ToCluster) -> None:

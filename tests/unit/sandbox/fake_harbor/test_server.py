@@ -147,6 +147,11 @@ def test_another_process_controls_it_by_its_own_paths(harbor: FakeHarbor, client
     control("down", [])
     control("registry", {"url": "http://127.0.0.1:1", "user": "u", "password": "p"})
     assert client.ask("GET", "//v2/library/app/manifests/v1").status == 502
+    control(
+        "image", {"project": "library", "repository": "app", "digest": "sha256:0", "tags": ["v1"]}
+    )
+    listed = client.ask("GET", "/projects/library/repositories/app/artifacts").body
+    assert [artifact["digest"] for artifact in listed] == ["sha256:0"]
     control("calls", method="DELETE")
     client.ask("GET", "/ping")
     assert [call["path"] for call in control("calls", method="GET")] == ["/api/v2.0/ping"]
