@@ -11,8 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
-.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit test-sandbox check fix \
-	reference lock
+.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit coverage test-sandbox \
+	test-harbor check fix reference lock
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,12 +63,14 @@ reference: $(VENV)/development ## Write the reference and the schema of the sett
 	@$(RUN) -m checks.settings_reference --write
 	@$(RUN) -m checks.stack_file_schema --write
 
-test-unit: $(VENV)/development ## Tests without the sandbox, and what they cover (COVERAGE= for none)
-	@COVERAGE_CORE=$$($(RUN) -c $(TRACER)) \
-		$(VENV)/bin/pytest --numprocesses auto --dist loadfile $(COVERAGE) tests/unit
-# The packages and the floor are in pyproject.toml. From Python 3.12 on sys.monitoring costs little;
-# the tracer of 3.11 doubles the processor time.
-COVERAGE ?= --cov --cov-report=term:skip-covered
+test-unit: $(VENV)/development ## Tests without the sandbox
+	@$(VENV)/bin/pytest --numprocesses auto --dist loadfile $(COVERAGE) tests/unit
+
+# A target of its own: the tracer of Python 3.11 doubles the processor time. From 3.12 on
+# sys.monitoring costs little. The packages and the floor are in pyproject.toml.
+coverage: COVERAGE := --cov --cov-report=term:skip-covered
+coverage: export COVERAGE_CORE = $(shell $(RUN) -c $(TRACER))
+coverage: test-unit ## The same with what they cover, and a floor
 TRACER := 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")'
 
 build: $(VENV)/development ## Build the tools that the machine lacks
@@ -80,6 +82,13 @@ test-sandbox: build ## Tests by the real engine
 # Each has a control plane of its own, about 2 GiB, and keeps most of a processor busy. Files are
 # begun in their order, each in the sandbox that is free: short ones last, so that both end at once.
 SANDBOXES ?= 2
+
+test-harbor: build ## Day 2 of the registry against a real, empty Harbor (SANDBOX_HARBOR_API=http://host:port)
+	@$(if $(and $(SANDBOX_HARBOR_API),$(SANDBOX_HARBOR_ADMIN_PASSWORD)),,$(info $(NO_HARBOR))exit 2)
+	@$(VENV)/bin/pytest tests/sandbox/test_registry_kinds.py -k "real"
+# Besides: SANDBOX_HARBOR_UPSTREAM=http://host, a registry that this Harbor reaches, if not ghcr.io.
+NO_HARBOR := nothing tested: no real Harbor is named. Set SANDBOX_HARBOR_API=http://host:port and \
+	SANDBOX_HARBOR_ADMIN_PASSWORD; the tests change its settings and schedules, so it has to be an empty one
 
 lock: ## Pin the requirements anew (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock
@@ -103,7 +112,7 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
 # the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	stacks sovereigns gitlab-sovereigns
+	registry-export stacks sovereigns gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
 	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
@@ -130,6 +139,11 @@ sovereign: $(VENV)/program ## Write the stack file of a new one (NAME=… FQDN=�
 		$(call PLACE,accountId,$(ACCOUNTID)) $(call PLACE,size,$(SIZE)) \
 		$(call PLACE,storageClass,$(STORAGECLASS))
 PLACE = $(if $(2),--set "$(1)=$(2)")
+
+# ADMIN_SECRET names another Secret with admin's password, in a Harbor of another tool's.
+registry-export: $(VENV)/program ## Write the running Harbor of STACK=… as its section registry
+	@$(RUN) -m operations registry-export "$(STACK)" \
+		$(if $(ADMIN_SECRET),--admin-secret "$(ADMIN_SECRET)")
 
 stacks: ## The stacks that exist as files, as JSON
 	@$(PYTHON) -m engine.stacks

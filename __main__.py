@@ -2,7 +2,7 @@
 
 import gc
 
-from components import cluster, credentials, debug_log, outputs, stack_config
+from components import cluster, credentials, debug_log, exit_code, outputs, stack_config
 from components.data_services import cache, database
 from components.harbor import release
 from components.image_policy import component as image_policy
@@ -10,9 +10,11 @@ from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
 from components.ownership import record as state_mark_record
 from components.preflight import run as preflight
+from components.registry import component as registry
 
 gc.freeze()  # Imported modules stay: without it the collector walks them for 0.4 s of a run.
 debug_log.keep_secrets_out()
+exit_code.of_refusals()
 config = stack_config.load()
 adopted = preflight.run(config)
 context = cluster.create(config, adopted)
@@ -28,5 +30,6 @@ valkey = cache.create(config, context, minted)
 harbor = release.create(
     config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
+configured = registry.create(config, context, harbor, minted)
 guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
-outputs.export(config, context, blobs, harbor, minted, guards)
+outputs.export(config, context, blobs, harbor, minted, configured, guards)

@@ -77,6 +77,10 @@ def manifests(
             # Not `create`, which no name can restrict: the namespace is made with this file.
             verbs = {"get", "list", "watch", "patch", "update"}
             named[""]["", "namespaces", namespace] |= verbs
+        elif each.kind.endswith("Patch"):
+            # It changes an object that somebody else made.
+            resource = plural(each.kind.removesuffix("Patch"))
+            named[home][each.group, resource, each.name] |= {"get", "patch"}
         elif home:
             spaces[home][each.group, resource] |= set(_WRITE)
             if each.kind == "SealedSecret":
@@ -89,6 +93,8 @@ def manifests(
         spaces[namespace][group, plural(kind)] |= set(_WRITE)
     for group, resource in _AWAITED:
         spaces[namespace][group, resource] |= {"get", "list", "watch"}
+    # Harbor's API is reached through the API server, as `kubectl port-forward` does.
+    spaces[namespace]["", "pods/portforward"].add("create")
     for path in paths:
         _read(path, cluster, spaces, named)
     documents: list[dict[str, Any]] = [

@@ -51,7 +51,9 @@ SECRETS_INTRODUCTION = """\
 ## Secrets
 
 Top-level keys, encrypted in the stack's file. The command asks for the value, so that no shell
-history keeps it. A sandbox may give `${SANDBOX_…}` instead of a value.
+history keeps it. A sandbox may give `${SANDBOX_…}` instead of a value. Besides these, the section
+`registry` refers to secrets by names that you choose, e.g. `password: {secret: hubToken}`; a key of
+that name holds the value.
 """
 
 _REQUIRED = object()
@@ -113,6 +115,7 @@ def _rows(
         key = f"{path}.{spec.key_of(field, name)}".lstrip(".")
         is_list = get_origin(bare) is tuple
         items = spec.models_of(get_args(bare)[0]) if is_list else []
+        named = spec.models_of(get_args(bare)[1]) if get_origin(bare) is dict else []
         yield _line(
             f"`{key}`",
             _type(bare),
@@ -128,8 +131,9 @@ def _rows(
                 only_with = f"With {tag} `{_tag_of(member, tag)}`: "
                 yield from _rows(member, key, given, but=tag, condition=only_with)
         else:
-            for member in (*models, *items):
-                yield from _rows(member, f"{key}[]" if is_list else key, given)
+            below = f"{key}[]" if is_list else f"{key}.<name>" if named else key
+            for member in (*models, *items, *named):
+                yield from _rows(member, below, given)
 
 
 def _tag_row(model: type[BaseModel], name: str, path: str, description: str) -> str:

@@ -24,6 +24,7 @@ from components.settings.model import Settings
 from components.settings.reading import spec
 from components.settings.reading.secrets import SECRETS
 from components.settings.reading.stack_file import PROJECT
+from components.settings.schema.rules import Section
 
 SCHEMA: Final = Path(__file__).parent.parent / "docs" / "reference" / "stack-file.schema.json"
 COMMAND: Final = "python -m checks.stack_file_schema --write"
@@ -75,7 +76,8 @@ def schema() -> Schema:
                 },
                 # Keys of other namespaces are the engine's and the providers'.
                 "patternProperties": {f"^(?!{PROJECT}:)[^:]+:.+$": {}},
-                "additionalProperties": False,
+                # Secrets that the section registry refers to, by a person's names.
+                "additionalProperties": {"anyOf": [_ENCRYPTED, _REFERENCE]},
             },
             **{key: {"type": "string"} for key in _ENGINES},
             "environment": {},
@@ -95,7 +97,9 @@ def _setting(hint: Any, description: str) -> Schema:
     allowed = spec.describe(hint).allowed
     if models:
         below: Schema = _section(models[0]) if len(models) == 1 else _kinds(models)
-        if _has_default(hint):
+        if any(issubclass(model, Section) and model.short_form for model in models):
+            below = {"anyOf": [dict(_TEXT), below]}
+        if "properties" in below and _has_default(hint):
             below.pop("required", None)  # `core: {cpu: 2}` keeps the default of memory
     elif bare is bool:
         below = dict(_BOOLEAN)
@@ -107,7 +111,9 @@ def _setting(hint: Any, description: str) -> Schema:
     elif get_origin(bare) is tuple:
         below = {"type": "array", "items": _setting(get_args(bare)[0], "")}
     elif get_origin(bare) is dict:
-        below = {"type": "object", "additionalProperties": _TEXT}
+        value = get_args(bare)[1]
+        each = dict(_TEXT) if value is str else _setting(value, "")
+        below = {"type": "object", "additionalProperties": each}
         said = f"{said} Allowed: {allowed}."
     else:
         below = dict(_TEXT)

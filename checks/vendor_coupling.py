@@ -34,6 +34,7 @@ SCANNED = (
     "engine",
     "fleet",
     "offline",
+    "operations",
     "policy",
     "review",
     "sandbox",
@@ -46,13 +47,20 @@ ROOMS = (
     "components/object_storage/",
     "components/network/dns",
     "components/settings/dns.py",
+    "components/settings/registry/endpoints.py",
     "components/settings/storage/",
 )
 SKIPPED = re.compile(
     r"(^|/)(node_modules|\.git|dist|build|__pycache__|infra/\w+|internal/\w+|core/pkg/\w+)/|\.md$"
 )
-# Stand-in plugins answer for vendors' providers; modules and charts carry names of their makers.
-NAMED_BY_OTHERS = ("offline/plugins/", "toolchain/modules/", "offline/harbor-chart/")
+# Stand-in plugins answer for vendors' providers; modules and charts carry names of their makers,
+# and Harbor's adapters those of the registries that they reach.
+NAMED_BY_OTHERS = (
+    "offline/plugins/",
+    "toolchain/modules/",
+    "offline/harbor-chart/",
+    "sandbox/fake_harbor/adapters.py",
+)
 ALLOWED_LINE = re.compile(r"crossplane-contrib/provider-|#\d+|pulumi[_-](aws|hcloud)|AWS_")
 """Names chosen elsewhere: upstream issues, packages, environment variables."""
 

@@ -6,7 +6,7 @@ Harbor's namespace. The chart itself would make new ones at each render, or take
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +27,13 @@ CSRF_KEY_LENGTH: Final = 32
 
 PASSWORD_LENGTH: Final = 32
 
+ADMIN: Final = "admin-password"
+
+PREVIOUS: Final = "previous"
+"""Key beside admin's password: the ones before it, a line each, the newest first."""
+
+REGISTRY_ACCOUNT: Final = "registry-account"
+
 TOKEN_CERTIFICATE_HOURS: Final = 10 * 365 * 24
 """Ten years. A renewal makes every issued token void, so it happens by rotation only."""
 
@@ -37,9 +44,10 @@ class Credential:
 
     `keys`: its keys in the Secret that Credentials seals; none where the component that uses it
     seals it (database, cache, object storage). `readers`: components of Harbor whose pods read it
-    and restart when it changes. `length`: characters of the random password; None where the
-    credential is no random password. `given_by`: config secret that, if set, gives the value
-    instead of its being minted. `can_rotate`: whether Harbor follows a new value.
+    and restart when it changes; none where the program itself reads it. `length`: characters of the
+    random password; None where the credential is no random password. `given_by`: config secret
+    that, if set, gives the value instead of its being minted. `can_rotate`: whether Harbor follows
+    a new value without the one before it.
     """
 
     keys: tuple[str, ...] = ()
@@ -50,10 +58,12 @@ class Credential:
 
 
 CREDENTIALS: Final[Mapping[str, Credential]] = {
-    "admin-password": Credential(
+    ADMIN: Credential(
         keys=("HARBOR_ADMIN_PASSWORD",),
         readers=("core", "exporter"),
         given_by="harborAdminPassword",
+        # Harbor follows a new value by its API, which takes the one before it: a value that the
+        # state has lost is not mended by a rotation.
         can_rotate=False,
     ),
     "secret-key": Credential(
@@ -79,6 +89,8 @@ CREDENTIALS: Final[Mapping[str, Credential]] = {
         given_by="databasePassword",
     ),
     "valkey-password": Credential(readers=("core", "jobservice", "registry", "trivy", "exporter")),
+    # Of the robot by which components/registry configures Harbor.
+    REGISTRY_ACCOUNT: Credential(keys=("password",), readers=()),
     # Of the store's vendor, so never minted here.
     "object-storage": Credential(readers=("registry",), length=None),
 }
@@ -89,9 +101,11 @@ configuration has an epoch for each that is minted; raising it mints a new value
 
 @dataclass(frozen=True, kw_only=True)
 class CredentialsArgs:
-    """`epochs`: credential → rotation epoch (`rotation` in the stack's configuration).
+    """`epochs`: credential → rotation epoch (`rotation` in the stack's configuration). One that has
+    none is not made.
 
-    `given`: credential → value that an adopted Harbor brought along; the others are minted.
+    `given`: credential → value that an adopted Harbor brought along; the others are minted. A
+    given password of admin is the one before the first rotation.
     """
 
     epochs: Mapping[str, int]
@@ -119,28 +133,35 @@ class Credentials(pulumi.ComponentResource):
     ) -> None:
         super().__init__("sovereign-harbor:index:Credentials", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        # Every password of admin is kept: Harbor has one until its API has taken the newest one,
+        # also where the number was raised by more than one, or a run never ended.
+        rotated = [
+            random_password(f"{name}-{ADMIN}-{epoch}", epoch=epoch, opts=child)
+            for epoch in range(2, args.epochs[ADMIN] + 1)
+        ]
         minted: dict[str, random.RandomPassword] = {}
         for what, credential in CREDENTIALS.items():
-            if credential.length is None or what in args.given:
+            if credential.length is None or what in args.given or what not in args.epochs:
                 continue
-            minted[what] = random.RandomPassword(
+            of_admin = [*rotated, *([minted[ADMIN]] if ADMIN in minted else [])]
+            minted[what] = random_password(
                 f"{name}-{what}",
                 length=credential.length,
-                # Letters and digits: the chart puts some of them into URLs and DSNs unescaped
-                # (harbor #20638, #18786).
-                special=False,
-                min_lower=1,
-                min_upper=1,
-                min_numeric=1,
-                keepers={"epoch": str(args.epochs[what])},
-                opts=_kept_like_data(args.context, self, minted) if what == "secret-key" else child,
+                # Those of admin from later rotations have names of their own.
+                epoch=1 if what == ADMIN else args.epochs[what],
+                opts=_kept_like_data(args.context, self, of_admin)
+                if what == "secret-key"
+                else child,
             )
         values = {**args.given, **{what: password.result for what, password in minted.items()}}
+        *before, values[ADMIN] = values[ADMIN], *(password.result for password in rotated)
+        before.reverse()
+        is_given = {what: what in args.given and not (what == ADMIN and before) for what in values}
         user = minted["registry-user"]
         self.minted = {
-            what: minted_credential(what, epoch)
+            what: minted_credential(what, epoch, first_is_given=what in args.given)
             for what, epoch in args.epochs.items()
-            if what not in args.given
+            if not is_given.get(what)
         }
         contents: dict[str, tuple[pulumi.Input[str], ...]] = {
             **{what: (value,) for what, value in values.items()},
@@ -154,20 +175,25 @@ class Credentials(pulumi.ComponentResource):
         secrets = {
             what: args.context.sealed(
                 f"{name}-{what}",
-                _secret_name(what, is_given=what in args.given),
-                dict(zip(credential.keys, contents[what], strict=True)),
+                secret_name(what, is_given=what in args.given),
+                dict(zip(credential.keys, contents[what], strict=True))
+                | ({PREVIOUS: _lines(before)} if what == ADMIN and before else {}),
                 parent=self,
                 minted=self.minted.get(what),
             )
             for what, credential in CREDENTIALS.items()
-            if credential.keys
+            if credential.keys and what in args.epochs
         }
-        self.admin_password = values["admin-password"]
+        self.admin_password = values[ADMIN]
         self.database_password = values["database-password"]
         self.valkey_password = values["valkey-password"]
         self.revisions = {what: secret.revision for what, secret in secrets.items()}
         self.secret_names = pulumi.Output.all(
-            **{what.replace("-", "_"): secret.secret_name for what, secret in secrets.items()}
+            **{
+                what.replace("-", "_"): secret.secret_name
+                for what, secret in secrets.items()
+                if CREDENTIALS[what].readers
+            }
         ).apply(lambda names: SecretNames(**names))
         self.register_outputs({})
 
@@ -179,11 +205,32 @@ def create(config: StackConfig, context: Context) -> Credentials:
         for what, credential in CREDENTIALS.items()
         if (key := credential.given_by) is not None and key in config.secrets
     }
-    args = CredentialsArgs(epochs=config.settings.rotation.epochs, context=context, given=given)
+    epochs = dict(config.settings.rotation.epochs)
+    if not config.settings.registry.enabled:
+        del epochs[REGISTRY_ACCOUNT]
+    args = CredentialsArgs(epochs=epochs, context=context, given=given)
     return Credentials("credentials", args, context.options)
 
 
-def minted_credential(what: str, epoch: int) -> Minted:
+def random_password(
+    name: str, *, length: int = PASSWORD_LENGTH, epoch: int, opts: pulumi.ResourceOptions
+) -> random.RandomPassword:
+    """A random password; another `epoch` makes another one."""
+    return random.RandomPassword(
+        name,
+        length=length,
+        # Letters and digits: the chart puts some of them into URLs and DSNs unescaped
+        # (harbor #20638, #18786).
+        special=False,
+        min_lower=1,
+        min_upper=1,
+        min_numeric=1,
+        keepers={"epoch": str(epoch)},
+        opts=opts,
+    )
+
+
+def minted_credential(what: str, epoch: int, *, first_is_given: bool = False) -> Minted:
     """What tells a rotation of that credential from a lost value."""
     credential = CREDENTIALS[what]
     first, *others = what.split("-")
@@ -195,36 +242,41 @@ def minted_credential(what: str, epoch: int) -> Minted:
         keys=credential.keys,
         rotation=rotation if credential.can_rotate else None,
         given_by=credential.given_by,
+        first_is_given=first_is_given,
     )
+
+
+def _lines(values: list[pulumi.Output[str]]) -> pulumi.Output[str]:
+    return pulumi.Output.secret(pulumi.Output.all(*values).apply("\n".join))
 
 
 def secret_names(given: Set[str]) -> list[str]:
     """Names of the Secrets that Credentials seals; `given`: the config secrets that are set."""
     return [
-        _secret_name(what, is_given=credential.given_by in given)
+        secret_name(what, is_given=credential.given_by in given)
         for what, credential in CREDENTIALS.items()
         if credential.keys
     ]
 
 
-def _secret_name(what: str, *, is_given: bool) -> str:
+def secret_name(what: str, *, is_given: bool = False) -> str:
+    """Name of the Secret that Credentials seals for a credential; `is_given`: see Credentials."""
     if what == "secret-key":
         return GIVEN_SECRET_KEY if is_given else MINTED_SECRET_KEY
     return f"harbor-minted-{what}"
 
 
 def _kept_like_data(
-    context: Context, parent: pulumi.Resource, minted: Mapping[str, random.RandomPassword]
+    context: Context, parent: pulumi.Resource, of_admin: Sequence[pulumi.Resource]
 ) -> pulumi.ResourceOptions:
     """Options of the secret key, with which Harbor encrypts credentials in its database.
 
     It is protected, and `pulumi destroy --exclude-protected` also keeps what a protected resource
-    depends on. So it depends on the admin password, which the database knows for ever, too. That
-    one cannot be protected itself: who gives harborAdminPassword takes it out of the state.
+    depends on. So it depends on the passwords of admin, one of which the database keeps, too. They
+    cannot be protected themselves: who gives harborAdminPassword takes them out of the state.
     """
-    needed = [minted[what] for what in ("admin-password",) if what in minted]
     return pulumi.ResourceOptions.merge(
-        context.data_options(parent), pulumi.ResourceOptions(depends_on=needed)
+        context.data_options(parent), pulumi.ResourceOptions(depends_on=of_admin)
     )
 
 

@@ -108,7 +108,7 @@ class Cache:
 @dataclass(frozen=True, kw_only=True)
 class SecretNames:
     """Names of the Secrets that pin what the chart would invent or default, one for each credential
-    of components/credentials.py that has a Secret of its own, under its name."""
+    of components/credentials.py that Harbor reads from a Secret of its own, under its name."""
 
     admin_password: str
     secret_key: str

@@ -9,6 +9,7 @@ from components.credentials import Credentials
 from components.harbor.release import HarborRegistry
 from components.image_policy.component import ImagePolicy
 from components.object_storage.component import ObjectStorage
+from components.registry.component import Registry
 from components.stack_config import StackConfig
 
 
@@ -18,6 +19,7 @@ def export(
     storage: ObjectStorage,
     harbor: HarborRegistry,
     credentials: Credentials,
+    registry: Registry | None,
     image_policy: ImagePolicy,
 ) -> None:
     """Exports the outputs. adminPassword is a secret: only --show-secrets shows it."""
@@ -31,4 +33,11 @@ def export(
     pulumi.export("namespace", harbor.namespace)
     pulumi.export("imagePolicyExcludedNamespaces", image_policy.excluded_namespaces)
     pulumi.export("scanPolicy", settings.trivy.scan_policy)
+    if registry is not None:
+        pulumi.export("registryProjects", list(registry.projects))
+        pulumi.export("pushPrefixes", dict(registry.push_prefixes))
+        pulumi.export("pullPrefixes", dict(registry.pull_prefixes))
+        if registry.login_urls is not None:
+            pulumi.export("oidcRedirectUrl", registry.login_urls.redirect)
+            pulumi.export("oidcLogoutUrl", registry.login_urls.logout)
     pulumi.export("adminPassword", pulumi.Output.secret(credentials.admin_password))

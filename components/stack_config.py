@@ -5,6 +5,7 @@ read the few keys they need by settings/provider_config.py (tests/unit/test_laye
 """
 
 import dataclasses
+import datetime as dt
 import hmac
 import json
 import os
@@ -21,7 +22,8 @@ from components.settings import cross
 from components.settings.model import Settings
 from components.settings.reading import refusals
 from components.settings.reading.refusals import Fixes, Refusal, SettingsRefused
-from components.settings.reading.secrets import SECRETS
+from components.settings.reading.secrets import secrets_of
+from components.settings.registry import hints
 from components.settings.schema.secret_rules import AsksForSecrets
 from components.unknown import unknown
 
@@ -55,13 +57,19 @@ def load() -> StackConfig:
     """
     stack = pulumi.get_stack()
     config, environ = _config(), dict(os.environ)
-    plain = {key: config.pop(key) for key in SECRETS if key in config}
+    rules = secrets_of(config)
+    plain = {key: config.pop(key) for key in rules if key in config}
     encrypted = frozenset(key for key in (*config, *plain) if _is_encrypted(key))
 
     is_overridden = _override_chart(config, environ)
     fixes = Fixes(stack=stack, edits=refusals.EDITS in environ)
     reading = refusals.read(
-        config, stack=stack, encrypted=encrypted, environ=environ, edits=fixes.edits
+        config,
+        stack=stack,
+        encrypted=encrypted,
+        missing=rules.keys() - plain.keys(),
+        environ=environ,
+        edits=fixes.edits,
     )
     refused = [
         _name_the_override(refusal) if is_overridden else refusal for refusal in reading.refusals
@@ -82,6 +90,7 @@ def load() -> StackConfig:
             sandbox=sandbox,
             environ=environ,
             fixes=fixes,
+            rules=rules,
         )
         if isinstance(value, Refusal):
             refused.append(value)
@@ -93,13 +102,21 @@ def load() -> StackConfig:
         refused += refusals.given_and_rotated(reading.sections["rotation"], fixes=fixes)
     missing = [key for key in _needed(reading.sections) if key not in plain]
     if not pulumi.runtime.is_dry_run():
-        refused += [refusals.missing_secret(key, fixes=fixes, sandbox=sandbox) for key in missing]
+        refused += [
+            refusals.missing_secret(key, fixes=fixes, sandbox=sandbox, rules=rules)
+            for key in missing
+            if key not in reading.misspelt
+        ]
     if refused or reading.settings is None:
         raise StackRefused(stack=stack, refusals=refused)
     if missing:
         _warn_of_missing(missing, stack)
         secrets.update((key, unknown(secret=True)) for key in missing)
-    for hint in cross.hints(reading.settings.database):
+    today = dt.datetime.now(dt.UTC).date()
+    for hint in (
+        *cross.hints(reading.settings.database),
+        *hints.hints(reading.settings.registry, today),
+    ):
         pulumi.log.warn(hint)
     return StackConfig(settings=reading.settings, secrets=secrets, is_secret=is_secret)
 
@@ -126,14 +143,16 @@ def _config() -> dict[str, Any]:
     the engine makes of a key with nothing behind its colon.
     """
     prefix = f"{pulumi.get_project()}:"
-    config: dict[str, Any] = {}
-    for full_key, value in CONFIG.get().items():
-        key = full_key.removeprefix(prefix)
-        if key == full_key or value in ("", "{}", "null"):
-            continue
-        is_object = value.startswith(("{", "[")) and key not in SECRETS
-        config[key] = _parsed(value) if is_object else value
-    return config
+    texts = {
+        full_key.removeprefix(prefix): value
+        for full_key, value in CONFIG.get().items()
+        if full_key.startswith(prefix) and value not in ("", "{}", "null")
+    }
+    secrets = secrets_of({"registry": _parsed(texts.get("registry", ""))})
+    return {
+        key: _parsed(value) if value.startswith(("{", "[")) and key not in secrets else value
+        for key, value in texts.items()
+    }
 
 
 def _parsed(value: str) -> Any:

@@ -18,6 +18,8 @@ from policy.resource import (
     leaves,
 )
 
+_OF_LOGINS: Final = frozenset({"SealedSecret", "ServiceAccountPatch"})
+"""Kinds that hand out a robot's login in the namespaces that its `pullSecret` names."""
 _CLUSTER_SCOPED: Final = frozenset(
     {
         "Namespace",
@@ -54,6 +56,8 @@ def objects_are_at_home(resource: Resource, sovereign: Sovereign) -> Problems:
     else:
         return
     if namespace is UNKNOWN or namespace in sovereign.namespaces:
+        return
+    if resource.kind in _OF_LOGINS and namespace in sovereign.login_namespaces:
         return
     allowed = ", ".join(sorted(sovereign.namespaces))
     what = f"namespace {namespace!r}" if namespace else "no namespace, so the context's default"

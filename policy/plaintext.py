@@ -12,8 +12,19 @@ _ENCRYPTED: Final = frozenset(
     {
         ("pulumi-python:dynamic/sealing:Seal", "data"),
         ("tls:index/selfSignedCert:SelfSignedCert", "privateKeyPem"),
+        ("sovereign-registry:index:Configuration", "secrets"),
+        ("sovereign-registry:index:Endpoint", "password"),
+        ("sovereign-registry:index:Robot", "secret"),
+        ("sovereign-registry:index:Webhook", "authorization"),
     }
 )
+_SECRET_NAMES: Final = frozenset(
+    {
+        ("pulumi:providers:sovereign-registry", "adminSecret"),
+        ("pulumi:providers:sovereign-registry", "accountSecret"),
+    }
+)
+"""Inputs that name a Secret of the cluster, as their own names do not say."""
 
 
 def is_encrypted(type_: str, key: str) -> bool:
@@ -22,6 +33,8 @@ def is_encrypted(type_: str, key: str) -> bool:
     The engine encrypts such inputs in the state but hands them to policies in plain text, so a
     policy cannot see whether they are secrets to the engine; review/rules.py checks that.
     """
+    if (type_, key) in _SECRET_NAMES:
+        return False
     is_provider = type_.startswith("pulumi:providers:")
     return (type_, key) in _ENCRYPTED or (is_provider and names_a_secret(key))
 
@@ -106,7 +119,7 @@ def no_plaintext_secret(resource: Resource, sovereign: Sovereign) -> Problems:
         shape = next((what for what, shape in _SHAPES.items() if shape.search(value)), None)
         if shape is not None:
             yield f"{where} holds {shape}"
-        elif _LABELS & set(path):
+        elif _LABELS & set(path) or (resource.type, path[0]) in _SECRET_NAMES:
             continue  # keys chosen by others, whose words say nothing about the value
         elif names_a_secret(_property(path, resource.props)) and not _is_reference(value):
             yield f"{where} holds a secret in plain text"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from components.kubernetes.naming import SEAM_NAMESPACE
 from components.public_passphrase import is_public_salt
@@ -80,6 +80,8 @@ class Sovereign:
 
     namespaces: frozenset[str] = frozenset({_HARBOR, SEAM_NAMESPACE})
     """The namespaces that this stack may write into."""
+    login_namespaces: frozenset[str] = frozenset()
+    """Those that it may write the logins of robots into, as its file says, and nothing else."""
     sandbox: bool = False
     salt: str = ""
     """`encryptionsalt` of its file: from it and a passphrase the key of its secrets is made."""
@@ -95,6 +97,7 @@ class Sovereign:
         seam = storage.get("seamNamespace") if isinstance(storage, Mapping) else None
         return cls(
             namespaces=frozenset({home or _HARBOR, seam or SEAM_NAMESPACE, *namespaces}),
+            login_namespaces=frozenset(_of_logins(config.get("sovereign-harbor:registry"))),
             sandbox=config.get("sovereign-harbor:sandbox") in (True, "true"),
             salt=str(salt),
         )
@@ -103,6 +106,17 @@ class Sovereign:
     def has_public_secrets(self) -> bool:
         """Whether everybody can decrypt the secrets of its file, and it is no sandbox."""
         return not self.sandbox and is_public_salt(self.salt)
+
+
+def _of_logins(registry: Any) -> Iterator[str]:
+    """The namespaces of each `pullSecret` in a section `registry`, wherever it stands."""
+    if isinstance(registry, Mapping):
+        for key, value in cast("Mapping[str, Any]", registry).items():
+            if key == "pullSecret" and isinstance(value, Mapping):
+                namespaces = cast("Mapping[str, Any]", value).get("namespaces")
+                yield from map(str, namespaces if isinstance(namespaces, list) else ())
+            else:
+                yield from _of_logins(value)
 
 
 Problems = Iterator[str]

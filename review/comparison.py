@@ -73,6 +73,7 @@ def _compared(old: Change | None, new: Change) -> Change:
     return replace(
         new,
         act=act,
+        had=old.inputs,
         differences=differences,
         replaced_by=replaced_by,
         was_protected=old.is_protected,
@@ -85,6 +86,7 @@ def _gone(change: Change) -> Change:
     return replace(
         change,
         act="delete",
+        had=change.inputs,
         was_protected=change.is_protected,
         is_protected=False,
         stays=change.will_stay,

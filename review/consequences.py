@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from policy.resource import DATABASE, RELEASE, UNKNOWN
+from review import registry
 from review.plan import SECRETS_ANNOTATION, Change, Difference, Plan
 
 COMPONENTS: Final = ("core", "jobservice", "portal", "registry", "trivy", "exporter")
@@ -51,7 +52,7 @@ def consequences(plan: Plan) -> tuple[str, ...]:
     for change in plan.changes:
         if change.kind in _POLICIES:
             said += _policy(change, plan)
-    return (*said, *_restarts(plan))
+    return (*said, *registry.consequences(plan), *_restarts(plan))
 
 
 # --- Harbor's release ---------------------------------------------------------------------------

@@ -76,6 +76,8 @@ class Change:
     parent: str
     custom: bool
     inputs: Mapping[str, Any]
+    had: Mapping[str, Any]
+    """The inputs that it had; empty for one that is new."""
     differences: tuple[Difference, ...]
     replaced_by: tuple[str, ...]
     """The properties that force a replacement."""
@@ -210,6 +212,7 @@ def _change(step: Mapping[str, Any]) -> Change:
         parent=state.get("parent") or "",
         custom=bool(state.get("custom")),
         inputs=_marked(state.get("inputs") or {}),
+        had=_marked(before),
         differences=differences,
         replaced_by=replaced_by,
         was_protected=bool(old.get("protect")),

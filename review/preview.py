@@ -17,7 +17,7 @@ from policy import rules as pack_rules
 from policy.plaintext import PUBLIC
 from policy.resource import Sovereign
 from review import comparison, plan, rules, summary
-from review.base import Base, base_of
+from review.base import Base, base_of, merge_base
 from review.digest import digest
 from review.plan import Plan, Violation
 
@@ -59,6 +59,8 @@ def preview(
     `base`: a branch or commit of git. Without a backend the preview is then of what differs from
     the commit where the two parted; with one it shows which settings differ, too.
     """
+    if base:
+        merge_base(base)  # A name that git does not know is told before the preview.
     events: list[Mapping[str, Any]] = []
 
     def keep(event: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -20,18 +21,27 @@ from toolchain.build import Toolbox
 
 MANIFESTS = ROOT / "sandbox" / "manifests"
 SPARE_VOLUMES = 12
+KINDS = ("Stage", "PortForward", "ClusterPortForward")
+"""What KWOK reads from objects: the stage of the CloudNativePG stand-in comes after its CRD, and
+the ports of Harbor's pods lead to where Harbor's API is (sandbox/harbor_api.py)."""
 
 
 def start(state: State, tools: Toolbox) -> None:
     """Creates or starts the cluster unless it runs. Raises SandboxError."""
     network.start(state)
     if is_running(state, tools):
+        _add_kinds(state, tools)
         return
     configuration = state.path("kwok", "sandbox.yaml")
     configuration.write_text(yaml.safe_dump(_configuration(state, tools)))
-    exists = state.path("kwok", "clusters", CLUSTER, "kwok.yaml").exists()
-    verb = "start" if exists else "create"
-    options = [] if exists else ["--config", str(configuration)]
+    if _file_of_cluster(state).exists():
+        _kwokctl(state, tools, "start")
+        _add_kinds(state, tools)
+    else:
+        _kwokctl(state, tools, "create", "--config", str(configuration))
+
+
+def _kwokctl(state: State, tools: Toolbox, verb: str, *options: str) -> None:
     log = state.path("logs", "kwokctl.log")
     with log.open("ab") as output:
         done = subprocess.run(
@@ -52,6 +62,36 @@ def start(state: State, tools: Toolbox) -> None:
         )
     if done.returncode != 0:
         raise SandboxError(f"the cluster did not {verb}:\n{tail(log)}\n  log: {log}")
+
+
+def _file_of_cluster(state: State) -> Path:
+    return state.path("kwok", "clusters", CLUSTER, "kwok.yaml")
+
+
+def _add_kinds(state: State, tools: Toolbox) -> None:
+    """Gives a cluster that was made before them the kinds it lacks, and starts it again."""
+    file = _file_of_cluster(state)
+    text = file.read_text()
+    changed = with_kinds(text)
+    if changed == text:
+        return
+    apply(state, tools, MANIFESTS / "port-forwards.yaml")
+    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    file.write_text(changed)
+    stop(state)
+    _kwokctl(state, tools, "start")
+
+
+def with_kinds(text: str) -> str:
+    """The configuration of a cluster (kwok.yaml), with all KINDS enabled. Pure."""
+    names = ",".join(KINDS)
+    text = re.sub(r"(?m)^( *- --enable-crds=).*$", rf"\g<1>{names}", text)
+
+    def listed(matched: re.Match[str]) -> str:
+        indent = matched["indent"]
+        return f"{indent}enableCRDs:\n" + "".join(f"{indent}- {kind}\n" for kind in KINDS)
+
+    return re.sub(r"(?m)^(?P<indent> *)enableCRDs:\n(?:(?P=indent)- .*\n)+", listed, text)
 
 
 def prepare(state: State, tools: Toolbox) -> None:
@@ -209,8 +249,7 @@ def _configuration(state: State, tools: Toolbox) -> dict[str, object]:
             "kubeSchedulerBinary": str(tools.path("kube-scheduler")),
             "kubectlBinary": str(tools.path("kubectl")),
             "kwokControllerBinary": str(tools.path("kwok")),
-            # Stages as objects: the one of the CloudNativePG stand-in is added after its CRD.
-            "enableCRDs": ["Stage"],
+            "enableCRDs": list(KINDS),
             "quietPull": True,
         },
         "componentsPatches": [

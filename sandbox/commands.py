@@ -14,7 +14,7 @@ from typing import Any
 from engine.project import ROOT
 from engine.stack import Stack
 from engine.terminal import Counter, Steps, as_text
-from sandbox import chart, cluster, kyverno, processes, sealing, smoke, storage
+from sandbox import chart, cluster, harbor_api, kyverno, processes, sealing, smoke, storage
 from sandbox.environment import as_shell, environment, guarded
 from sandbox.processes import SandboxError
 from sandbox.state import STACK, State
@@ -29,7 +29,7 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     """Brings the sandbox and the Sovereign in it up, and proves that images survive."""
     if arguments.stack != STACK:
         return _real_up(arguments.stack)
-    steps = Steps(7)
+    steps = Steps(8)
     with steps.step("Tools"):
         tools = ensure()
     chart_told = start(state, tools, steps, watch=arguments.until_exit_of)
@@ -44,7 +44,7 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     with steps.step(f"pulumi up -s {STACK} again") as told:
         sovereign.up(expect_no_changes=True)
         told.append("unchanged")
-    _show_result(sovereign, proof, chart_told)
+    _show_result(sovereign, proof, chart_told, harbor_api.told(state))
     steps.finish("A Sovereign runs in the sandbox")
     print(NEXT, end="")
     return 0
@@ -92,6 +92,8 @@ def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = Non
         sealing.start(state, tools)
         _, chart_told = chart.choose(state, tools)
         told.append(f"{endpoint}; {chart_told}")
+    with steps.step("Harbor's API") as told:
+        told.append(harbor_api.start(state, tools))
     if watch is not None:
         stop_when_gone(state, watch)
     return chart_told
@@ -118,7 +120,7 @@ def _real_up(stack: str) -> int:
     return subprocess.call(["pulumi", "up", "-s", stack], cwd=ROOT)
 
 
-def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str) -> None:
+def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str, api_told: str) -> None:
     outputs = sovereign.outputs()
     host = outputs["registryFqdn"]
     width = max(map(len, outputs))
@@ -132,6 +134,7 @@ def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str) -> None:
     print("\nSimulated or stand-in here")
     print("  kubelets (KWOK), PostgreSQL's operator (readiness only), the gateway in front")
     print(f"  {chart_told}")
+    print(f"  {api_told}")
     print("\nOn a Sovereign with a gateway in front")
     print(f"  docker login {host} -u admin      # break-glass password, next line")
     print(f"  pulumi stack output adminPassword --show-secrets -s {sovereign.name}")
@@ -175,6 +178,7 @@ def status(state: State, _: argparse.Namespace) -> int:
     for process in processes.started(state):
         word = f"running   pid {process.pid}" if process.alive else "ended"
         print(f"  {process.name:<26} {word}")
+    print(f"  {harbor_api.told(state)}")
     print(f"tools    {cache_dir()}")
     for tool in build.status():
         size = f"{tool.size / 2**20:.0f} MiB" if tool.size else ""

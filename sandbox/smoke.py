@@ -2,7 +2,8 @@
 
 The registry line of Harbor (distribution 2.8.3) runs here as a process, with the configuration that
 the release rendered and the Secrets that the controller unsealed, both read from the API server.
-Harbor's core, which would answer `docker login`, is not part of it: no pod runs in the sandbox.
+Harbor's core, which would answer `docker login`, is not part of it: no pod runs in the sandbox. A
+fake of its API stands in front of the registry for the proof of the robots' logins.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ import base64
 import hashlib
 import json
 import os
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ import yaml
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.client import S3Credentials, s3_client
-from sandbox import cluster, processes
+from components.registry.api import ADMIN_PASSWORD_KEY
+from sandbox import cluster, processes, robot_proof
+from sandbox.crane import Crane
 from sandbox.processes import SandboxError
 from sandbox.state import REGION, State
 from toolchain.build import Toolbox
@@ -33,16 +35,18 @@ IMAGE_BYTES = 24 * 1024 * 1024
 REPOSITORY = "library/smoke"
 STORAGE_SECRET = "harbor-objectstorage-credentials"
 USER_SECRET = "harbor-minted-registry-user"
+ADMIN_SECRET = "harbor-minted-admin-password"
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What the smoke test has shown."""
+    """What the smoke test has shown. `robots`: lines about projects and robots."""
 
     digest: str
     blobs: int
     image_bytes: int
     unsealed: tuple[str, ...]
+    robots: tuple[str, ...] = ()
 
     @property
     def told(self) -> str:
@@ -55,6 +59,7 @@ class Proof:
             f"pushed: {REPOSITORY} {self.digest} ({self.image_bytes / 2**20:.0f} MiB)",
             f"in the bucket under docker/registry/v2/: {self.blobs} blobs of it",
             "pulled: identical, byte for byte; then deleted",
+            *self.robots,
         ]
 
 
@@ -65,7 +70,21 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
     with tempfile.TemporaryDirectory(dir=state.directory("smoke")) as folder:
         work = Path(folder)
         with _registry(state, tools, namespace, work) as host:
-            return _push_and_pull(state, tools, outputs, work, host, unsealed)
+            proof = _push_and_pull(state, tools, outputs, work, host, unsealed)
+            user = _secret(state, tools, namespace, USER_SECRET)
+            robots = robot_proof.prove(
+                state,
+                tools,
+                outputs,
+                work,
+                admin_password=_secret(state, tools, namespace, ADMIN_SECRET)[ADMIN_PASSWORD_KEY],
+                backend={
+                    "url": f"http://{host}",
+                    "user": user["REGISTRY_HTPASSWD"].partition(":")[0],
+                    "password": user["REGISTRY_PASSWD"],
+                },
+            )
+            return replace(proof, robots=tuple(robots))
 
 
 def _unsealed(state: State, tools: Toolbox, namespace: str) -> tuple[str, ...]:
@@ -118,8 +137,7 @@ def _registry(state: State, tools: Toolbox, namespace: str, work: Path) -> Itera
     host = f"127.0.0.1:{port}"
     try:
         username = (work / "passwd").read_text().partition(":")[0]
-        _crane(tools, work, "auth", "login", host, "-u", username, "--password-stdin",
-               stdin=user["REGISTRY_PASSWD"])  # fmt: skip
+        Crane(tools, work).login(host, username, user["REGISTRY_PASSWD"])
         yield host
     finally:
         processes.stop(state, process)
@@ -141,23 +159,24 @@ def _push_and_pull(
     host: str,
     unsealed: tuple[str, ...],
 ) -> Proof:
+    crane = Crane(tools, work)
     tag = f"{host}/{REPOSITORY}:{os.urandom(4).hex()}"
     layer = _layer(work)
     digest = (
-        _crane(tools, work, "append", "--oci-empty-base", "-f", str(layer), "-t", tag)
+        crane.run("append", "--oci-empty-base", "-f", str(layer), "-t", tag)
         .rpartition("@")[2]
         .strip()
     )
-    manifest = json.loads(_crane(tools, work, "manifest", tag))
+    manifest = json.loads(crane.run("manifest", tag))
     digests = [part["digest"] for part in [manifest["config"], *manifest["layers"]]]
     root = root_directory((work / "config.yml").read_text())
     blobs = _blobs(state, outputs, root, [*digests, digest])
     pulled = work / "pulled.tar"
-    _crane(tools, work, "export", f"{host}/{REPOSITORY}@{digest}", str(pulled))
+    crane.run("export", f"{host}/{REPOSITORY}@{digest}", str(pulled))
     if _contents(pulled) != _contents(layer):
         raise SandboxError(f"the image pulled back as {digest} differs from the one pushed")
-    _crane(tools, work, "delete", f"{host}/{REPOSITORY}@{digest}")
-    if _exists(tools, work, f"{host}/{REPOSITORY}@{digest}"):
+    crane.run("delete", f"{host}/{REPOSITORY}@{digest}")
+    if crane.tried("manifest", f"{host}/{REPOSITORY}@{digest}").returncode == 0:
         raise SandboxError(f"{digest} can still be pulled after it was deleted")
     return Proof(digest=digest, blobs=blobs, image_bytes=IMAGE_BYTES, unsealed=unsealed)
 
@@ -205,27 +224,3 @@ def _blobs(state: State, outputs: Mapping[str, Any], root: str, digests: list[st
         if client.list_objects_v2(Bucket=location.bucket, Prefix=key).get("KeyCount", 0) != 1:
             raise SandboxError(f"{key} is not in bucket {location.bucket}")
     return len(digests)
-
-
-def _crane(tools: Toolbox, work: Path, *arguments: str, stdin: str | None = None) -> str:
-    done = _run_crane(tools, work, arguments, stdin)
-    if done.returncode != 0:
-        raise SandboxError(f"crane {arguments[0]}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def _exists(tools: Toolbox, work: Path, reference: str) -> bool:
-    return _run_crane(tools, work, ("manifest", reference), None).returncode == 0
-
-
-def _run_crane(
-    tools: Toolbox, work: Path, arguments: tuple[str, ...], stdin: str | None
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(tools.path("crane")), *arguments],
-        env={**os.environ, "DOCKER_CONFIG": str(work)},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )

@@ -14,8 +14,14 @@ from tests.support.project import ROOT
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-_READ_ON_PURPOSE = {"SANDBOX_KILL_SEED"}
-"""By tests/sandbox/test_interruptions.py, to repeat a run."""
+_READ_ON_PURPOSE = {
+    "SANDBOX_KILL_SEED",
+    "SANDBOX_HARBOR_API",
+    "SANDBOX_HARBOR_ADMIN_PASSWORD",
+    "SANDBOX_HARBOR_UPSTREAM",
+}
+"""By tests/sandbox/test_interruptions.py, to repeat a run, and by test_recorded.py, which compares
+a real Harbor with the recordings."""
 
 CHART = "TEST_HARBOR_CHART"
 """Names goharbor's chart for the tests: a folder or a .tgz."""
@@ -29,6 +35,8 @@ def _clean_environment() -> None:
         )
         if is_users and name not in _READ_ON_PURPOSE:
             del os.environ[name]
+    # A run is many short processes: where this is set, each would compile all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # The temporary folder of `make env` is inside the project, where pulumi and git find it.
     if Path(os.environ.get("TMPDIR") or "/").is_relative_to(ROOT):
         del os.environ["TMPDIR"]

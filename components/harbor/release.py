@@ -66,8 +66,12 @@ class HarborArgs:
 
 
 class HarborRegistry(pulumi.ComponentResource):
-    """The Release. `version` is the app version that runs; known once every pod is Ready."""
+    """The Release. `version` is the app version that runs; known once every pod is Ready.
 
+    `release`: with which all that Harbor holds is gone.
+    """
+
+    release: Release
     version: pulumi.Output[str]
     namespace: pulumi.Output[str]
 
@@ -79,7 +83,7 @@ class HarborRegistry(pulumi.ComponentResource):
         # The engine must not give up before Helm does: an upgrade cut off leaves a pending release.
         seconds = args.settings.harbor.timeout_seconds
         patience = f"{seconds + 60}s"
-        release = Release(
+        self.release = release = Release(
             f"{name}-release",
             name=RELEASE,
             namespace=args.context.namespace,

@@ -175,7 +175,7 @@ def image_policy_args(
     section = settings.image_policy
     prefixes, excluded = _prefixes(settings), _exclusions(settings, existing)
     rewritten = RewrittenImages(
-        settings=section.rewrite,
+        projects=settings.rewritten_hosts,
         registry=settings.registry_address,
         prefixes=prefixes,
         excluded_namespaces=excluded,

@@ -8,6 +8,7 @@ the tests compare them.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,7 +16,6 @@ from components.image_policy import unchanged
 from components.image_policy.cel import text
 from components.image_policy.require_harbor import TIMEOUT_SECONDS, match_constraints
 from components.registry_address import RegistryAddress
-from components.settings.image_policy import RewriteSettings
 from components.settings.proxy_projects import DOCKER_HUB
 from components.settings.unchanged_pods import UnchangedPodsSettings
 
@@ -32,13 +32,13 @@ _NAMES_A_REGISTRY: Final = "^([^/]*[.:A-Z][^/]*|localhost)/"
 
 @dataclass(frozen=True, kw_only=True)
 class RewrittenImages:
-    """`settings`: which upstream registries Harbor caches, and in which of its projects.
+    """`projects`: upstream registry → Harbor project that caches it.
 
     `registry`: Harbor's address. `prefixes`: what images that may run begin with; these stay.
     `unchanged`: pods whose images stay, whatever they begin with.
     """
 
-    settings: RewriteSettings
+    projects: Mapping[str, str]
     registry: RegistryAddress
     prefixes: tuple[str, ...]
     excluded_namespaces: tuple[str, ...]
@@ -54,11 +54,11 @@ def rewritten(image: str, images: RewrittenImages) -> str:
         host, repository = DOCKER_HUB, image
     elif host in _HUB_HOSTS:
         host = DOCKER_HUB
-    if host not in images.settings.projects:
+    if host not in images.projects:
         return image
     if host == DOCKER_HUB and "/" not in repository:
         repository = f"library/{repository}"  # where Docker Hub has its official images
-    return f"{images.registry.image_prefix}{images.settings.projects[host]}/{repository}"
+    return f"{images.registry.image_prefix}{images.projects[host]}/{repository}"
 
 
 def mutating_policy(images: RewrittenImages) -> dict[str, Any]:
@@ -109,12 +109,12 @@ def _expression(image: str, images: RewrittenImages) -> str:
 
     kept = " || ".join(f"{image}.startsWith({text(prefix)})" for prefix in images.prefixes)
     cases = [(kept, image)]
-    for host, project in images.settings.projects.items():
+    for host, project in images.projects.items():
         for alias in _HUB_HOSTS if host == DOCKER_HUB else (host,):
             rest = official(behind(alias)) if host == DOCKER_HUB else behind(alias)
             cases.append((f"{image}.startsWith({text(alias + '/')})", through(project, rest)))
     last = image
-    if DOCKER_HUB in images.settings.projects:
+    if DOCKER_HUB in images.projects:
         cases.append((f"{image}.matches({text(_NAMES_A_REGISTRY)})", image))
-        last = through(images.settings.projects[DOCKER_HUB], official(image))
+        last = through(images.projects[DOCKER_HUB], official(image))
     return "".join(f"({when}) ? ({then}) : " for when, then in cases) + f"({last})"

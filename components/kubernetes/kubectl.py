@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,8 @@ _START_SECONDS: Final = 20
 
 _SOCKET_PATH_BYTES: Final = 100
 """The longest path of a socket: 107 bytes on Linux, 103 on macOS."""
+
+_PRINTED_BYTES: Final = 4096
 
 _ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -48,54 +50,49 @@ rm -rf "$folder"
 """
 
 
-class Proxy:
-    """A running `kubectl proxy` for one context. Raises ClusterUnreachable.
+class Child:
+    """A running `kubectl …` that ends with the program. Raises ClusterUnreachable.
 
-    `cluster_name`: the cluster entry of the context; None for the account of a pod, which has none.
+    `arguments`: of kubectl, after the context. `{folder}` in one of them is the private folder of
+    the child, which is removed at its end.
     """
 
-    cluster_name: str | None
-
-    def __init__(self, context: str | None) -> None:
+    def __init__(self, context: str | None, arguments: Sequence[str]) -> None:
         kubectl = shutil.which("kubectl")
         if kubectl is None:
             raise ClusterUnreachable(
                 "kubectl is not on PATH. The program reads the kubeconfig and reaches the cluster "
                 "with it: https://kubernetes.io/docs/tasks/tools"
             )
-        arguments = [kubectl, *([] if context is None else [f"--context={context}"])]
-        # kuberc (kubectl 1.34) could set other defaults for the options of both commands.
-        environment = {**os.environ, "KUBERC": "off"}
+        self._kubectl = [kubectl, *([] if context is None else [f"--context={context}"])]
+        # kuberc (kubectl 1.34) could set other defaults for the options of every command.
+        self._environment = {**os.environ, "KUBERC": "off"}
+        self._name = f"kubectl {arguments[0]}"
         self._output = b""
         self._ended = False
         self._starting = threading.Lock()
         self.started = time.monotonic()
-        # Beside each other: each needs 0.1 s to start.
         try:
-            self._start(arguments, environment)
+            self._start(arguments)
         except OSError as error:
             raise ClusterUnreachable(f"kubectl did not start: {error}") from None
-        try:
-            self.cluster_name = (
-                None if _is_for_the_pod(context) else _cluster_name(arguments, environment)
-            )
-        except BaseException:
-            self.close()
-            raise
 
-    def _start(self, arguments: list[str], environment: Mapping[str, str]) -> None:
+    def _start(self, arguments: Sequence[str]) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="kubectl-"))
         if len(os.fsencode(self._folder / "socket")) > _SOCKET_PATH_BYTES:
             self._folder.rmdir()
             self._folder = Path(tempfile.mkdtemp(prefix="kubectl-", dir="/tmp"))
-        serve = ["proxy", f"--unix-socket={self._folder / 'socket'}"]
+        command = [part.replace("{folder}", str(self._folder)) for part in arguments]
         try:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _UNTIL_THE_PROGRAM_ENDS, "sh", self._folder, *arguments, *serve],
+                [
+                    *("/bin/sh", "-c", _UNTIL_THE_PROGRAM_ENDS, "sh", self._folder),
+                    *(*self._kubectl, *command),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env=environment,
+                env=self._environment,
                 # An interrupt from the terminal is for the program, which still needs the cluster
                 # to finish what it has begun.
                 start_new_session=True,
@@ -104,24 +101,24 @@ class Proxy:
             self._folder.rmdir()
             raise
 
-    def socket(self) -> str:
-        """The path of the socket, once kubectl listens there. Raises ClusterUnreachable."""
+    def first_line(self) -> str:
+        """What kubectl prints once it has begun to listen. Raises ClusterUnreachable."""
         with self._starting:
             deadline = time.monotonic() + _START_SECONDS
-            # kubectl prints one line after it has begun to listen: "Starting to serve on …".
-            while not self._output.endswith(b"\n") and not self._ended:
+            while b"\n" not in self._output and not self._ended:
                 if not self._read(max(0.0, deadline - time.monotonic())):
                     raise ClusterUnreachable(
-                        f"kubectl proxy did not listen within {_START_SECONDS} s{self.complaints()}"
+                        f"{self._name} did not listen within {_START_SECONDS} s{self.complaints()}"
                     )
             if self._ended:
                 raise ClusterUnreachable(self._why_it_ended())
-        return str(self._folder / "socket")
+            return self._output.partition(b"\n")[0].decode(errors="replace")
 
     def is_running(self) -> bool:
         """Whether kubectl has not ended: its end closes its output."""
         with self._starting:
-            self._read(0)
+            while not self._ended and self._read(0):
+                pass
             return not self._ended
 
     def complaints(self, *, besides: str = "") -> str:
@@ -132,7 +129,7 @@ class Proxy:
         return complaints(self._errors(), besides=besides)
 
     def close(self) -> None:
-        """Ends kubectl and removes its socket."""
+        """Ends kubectl and removes its folder."""
         self._ended = True
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -155,8 +152,10 @@ class Proxy:
         poll.register(output, select.POLLIN)
         if not poll.poll(seconds * 1000):
             return False
-        printed = os.read(output.fileno(), 4096)
-        self._output += printed
+        # A port-forward prints a line for each connection: they are read, so that the pipe never
+        # fills up, and only the first ones are kept.
+        printed = os.read(output.fileno(), _PRINTED_BYTES)
+        self._output = (self._output + printed)[:_PRINTED_BYTES]
         self._ended = not printed
         return True
 
@@ -172,7 +171,53 @@ class Proxy:
                 "kubeconfig: the context has no user with credentials, so a call would be anonymous"
                 "; kubectl config set-context <context> --user=<user> gives it one"
             )
-        return f"kubectl proxy ended{self.complaints()}"
+        return f"{self._name} ended{self.complaints()}"
+
+
+class Proxy(Child):
+    """A running `kubectl proxy` for one context. Raises ClusterUnreachable.
+
+    `cluster_name`: the cluster entry of the context; None for the account of a pod, which has none.
+    """
+
+    cluster_name: str | None
+
+    def __init__(self, context: str | None) -> None:
+        # Beside each other: each needs 0.1 s to start.
+        super().__init__(context, ["proxy", "--unix-socket={folder}/socket"])
+        try:
+            self.cluster_name = (
+                None
+                if _is_for_the_pod(context)
+                else _cluster_name(self._kubectl, self._environment)
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def socket(self) -> str:
+        """The path of the socket, once kubectl listens there. Raises ClusterUnreachable."""
+        self.first_line()
+        return str(self._folder / "socket")
+
+
+class PortForward(Child):
+    """A running `kubectl port-forward` to one pod. Raises ClusterUnreachable.
+
+    It ends when the connection to the pod is lost.
+    """
+
+    def __init__(self, context: str | None, *, namespace: str, pod: str, port: int) -> None:
+        forward = ["port-forward", f"--namespace={namespace}", "--address=127.0.0.1"]
+        super().__init__(context, [*forward, f"pod/{pod}", f":{port}"])
+
+    def local_port(self) -> int:
+        """The port of 127.0.0.1, once kubectl listens there. Raises ClusterUnreachable."""
+        line = self.first_line()
+        listens = re.match(r"Forwarding from 127\.0\.0\.1:(\d+) ", line)
+        if listens is None:
+            raise ClusterUnreachable(f"kubectl port-forward printed {line!r}, which names no port")
+        return int(listens.group(1))
 
 
 _PROXIES: dict[tuple[str | None, ...], Proxy] = {}

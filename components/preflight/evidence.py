@@ -73,7 +73,7 @@ def _require_problems(client: ClusterClient, kind: PolicyKind, settings: Setting
 def _narrowing_problems(
     client: ClusterClient, narrowing: Narrowing, declared: HarborImages, settings: Settings
 ) -> list[str]:
-    refused = narrowing.refused(_pods(client), declared)
+    refused = narrowing.refused(pods(client), declared)
     way = " && ".join(narrowing.ways_back(settings.image_policy))
     way = for_stack(way, pulumi.get_stack())
     if not refused:
@@ -86,7 +86,7 @@ def _narrowing_problems(
     return [
         "sovereign-harbor:imagePolicy.enforcement = Enforce, and require-harbor-images would no "
         f"longer allow {narrowing}; pods that run now and would be refused at their next start: "
-        f"{len(refused)}\n" + "\n".join(_listed(refused)) + "\n"
+        f"{len(refused)}\n" + "\n".join(listed(refused)) + "\n"
         f"  fix: {way}\n"
         f"  then {run('up')}; name these images anew, and remove that entry afterwards\n"
         "  or, with their owners' consent: "
@@ -94,7 +94,7 @@ def _narrowing_problems(
     ]
 
 
-def _pods(client: ClusterClient) -> Iterator[dict[str, Any]]:
+def pods(client: ClusterClient) -> Iterator[dict[str, Any]]:
     """All pods, in parts: a large cluster has more than one answer should hold."""
     more = ""
     while True:
@@ -239,13 +239,14 @@ def _refusals(judged: dict[str, str], *, setting: str, accept: str, remedy: str)
         return []
     return [
         f"sovereign-harbor:{setting} = Enforce would refuse what runs now; Audit's reports name "
-        f"{len(refused)} of {len(judged)} pods\n" + "\n".join(_listed(refused)) + "\n"
+        f"{len(refused)} of {len(judged)} pods\n" + "\n".join(listed(refused)) + "\n"
         f"  fix: {remedy}, or leave their namespaces out (imagePolicy.extraExcludedNamespaces)\n"
         f"  or, with their owners' consent: {set_value(accept, 'true')}"
     ]
 
 
-def _listed(refused: dict[str, str]) -> list[str]:
+def listed(refused: dict[str, str]) -> list[str]:
+    """A line for each pod and its reason, of the first pods at most."""
     lines = [f"  {pod}: {_short(reason)}" for pod, reason in list(refused.items())[:_MOST_PODS]]
     if len(refused) > _MOST_PODS:
         lines.append(f"  and {len(refused) - _MOST_PODS} more")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any, Final
 
-from components.credentials import secret_names
+from components.credentials import REGISTRY_ACCOUNT, secret_name, secret_names
 from components.data_services.cache import SHARED_SECRET as SHARED_CACHE
 from components.data_services.database import SHARED_SECRET as SHARED_DATABASE
 from components.data_services.postgres import SECRET as DATABASE
@@ -35,14 +35,22 @@ def problems(client: ClusterClient, config: StackConfig) -> list[str]:
 
 def names(settings: Settings, *, given: Set[str]) -> list[tuple[str, str]]:
     """Namespace and name of every Secret that the program makes; `given`: config secrets set."""
+    registry = settings.registry
+    account = secret_name(REGISTRY_ACCOUNT)
     own = [
-        *secret_names(given),
+        *(name for name in secret_names(given) if registry.enabled or name != account),
         DATABASE if isinstance(settings.database, DedicatedDatabase) else SHARED_DATABASE,
         CACHE if isinstance(settings.valkey, DedicatedValkey) else SHARED_CACHE,
         *([HARBOR_SECRET] if settings.storage.has_credentials else []),
     ]
     seam = [(SEAM_NAMESPACE, SEAM_SECRET)] if settings.storage.has_seam else []
-    return [*((settings.harbor.namespace, name) for name in own), *seam]
+    logins = [
+        (namespace, robot.secret_name)
+        for robot in (registry.all_robots if registry.enabled else ())
+        if robot.settings.pull_secret is not None
+        for namespace in robot.settings.pull_secret.namespaces
+    ]
+    return [*((settings.harbor.namespace, name) for name in own), *seam, *logins]
 
 
 def _is_in_the_way(secret: Any) -> bool:

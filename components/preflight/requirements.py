@@ -18,6 +18,8 @@ from components.settings.exposure import GatewayExposure, ParentRef
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.model import Settings
 from components.settings.network_policies import NamespaceGateway
+from components.settings.reading.refusals import dotted
+from components.settings.registry.section import RegistrySettings
 from components.settings.storage.base import BucketSettings
 
 
@@ -102,7 +104,32 @@ def requirements(settings: Settings) -> list[Requirement]:
                 "that exists",
             )
         )
-    return needed
+    return needed + _login_requirements(settings.registry)
+
+
+def _login_requirements(registry: RegistrySettings) -> list[Requirement]:
+    """Where the logins of robots go, and whose pods pull with them."""
+    needed: dict[str, Requirement] = {}
+    for robot in registry.all_robots if registry.enabled else ():
+        pull_secret = robot.settings.pull_secret
+        if pull_secret is None:
+            continue
+        key = dotted((*robot.path, "pullSecret"))
+        for namespace in pull_secret.namespaces:
+            path = f"/api/v1/namespaces/{namespace}"
+            needed[path] = Requirement(
+                path=path,
+                what=f"namespace {namespace}, where the login of robot {robot.name} goes",
+                remedy=f"kubectl create namespace {namespace}, or remove it from {key}.namespaces",
+            )
+            for account in pull_secret.service_accounts.get(namespace, ()):
+                path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}"
+                needed[path] = Requirement(
+                    path=path,
+                    what=f"ServiceAccount {account} in namespace {namespace}",
+                    remedy=f"make it, or remove it from {key}.serviceAccounts",
+                )
+    return list(needed.values())
 
 
 def policy_kinds(policy: ImagePolicySettings) -> list[tuple[str, str]]:

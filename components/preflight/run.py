@@ -18,6 +18,7 @@ from components.preflight import (
     identity,
     namespace,
     plain_secrets,
+    registry,
     requirements,
 )
 from components.preflight.adoption import check
@@ -25,6 +26,7 @@ from components.stack_config import StackConfig
 
 _IDENTITY: Final = "whether this is the stack's cluster"
 _POLICIES: Final = "whether image policies may refuse pods yet"
+_REGISTRY: Final = "what gates of the registry would do to images that pods run"
 _EXISTING: Final = "whether something exists that must not be touched"
 _REQUIREMENTS: Final = "whether the cluster has what the stack needs"
 _EXCLUSIONS: Final = "which namespaces without an image policy exist"
@@ -83,6 +85,7 @@ def _answers(
         _EXISTING: lambda client: _existing(client, config),
         _REQUIREMENTS: lambda client: requirements.problems(client, settings),
         _EXCLUSIONS: excluded,
+        _REGISTRY: lambda client: registry.problems(client, settings),
     }
     problems: list[str] = []
     unchecked: dict[str, str] = {}
@@ -93,7 +96,7 @@ def _answers(
         return [], dict.fromkeys(checks, str(error))
     is_another = False
     for name, problems_of in checks.items():
-        if name in (_POLICIES, _EXISTING, _EXCLUSIONS):
+        if name in (_POLICIES, _REGISTRY, _EXISTING, _EXCLUSIONS):
             # The contents of a cluster that is not the stack's are no evidence of anything.
             if is_another:
                 continue

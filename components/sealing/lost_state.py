@@ -79,6 +79,20 @@ def unknown_secret(where: str, stack: str | None) -> str:
     )
 
 
+def lowered(minted: Mapping[str, Any], before: int, stack: str | None) -> str:
+    """The message about a rotation that is taken back, where Harbor has the later value already.
+
+    `minted`: see components.sealing.seal.Minted. `before`: the number so far.
+    """
+    first, *others = str(minted["what"]).split("-")
+    key = "rotation." + first + "".join(word.capitalize() for word in others)
+    return (
+        f"{key} = {minted['epoch']:.0f}, and it was {before} already: Harbor has the value of that "
+        "rotation, from which the program would no longer reach it; nothing was touched\n"
+        f"  fix: {set_value(key, str(before), stack)}, or a higher number for a new value"
+    )
+
+
 def other_value(where: str, minted: Mapping[str, Any], stack: str | None) -> str:
     """The message about a credential that is missing from an otherwise whole state.
 
@@ -87,11 +101,16 @@ def other_value(where: str, minted: Mapping[str, Any], stack: str | None) -> str
     namespace, _, name = where.partition("/")
     ways = [f"  fix: bring the state back: {_import(stack)}"]
     if minted.get("given_by"):
-        ways.append(
+        keep = (
             f"  or keep the value: kubectl get secret {name} -n {namespace} "
             f"-o jsonpath='{{.data.{minted['keys'][0]}}}' | base64 -d | "
             f"{set_secret(minted['given_by'], stack)}"
         )
+        if minted["epoch"] > 1 and not minted.get("rotation"):
+            # The given value is the one before a rotation.
+            number = f"{minted['epoch'] + 1:.0f}"
+            keep += f" && {set_value('rotation.adminPassword', number, stack)}"
+        ways.append(keep)
     if minted.get("rotation"):
         ways.append(
             "  or rotate it: "

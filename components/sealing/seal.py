@@ -30,6 +30,7 @@ from components.sealing.crypto import (
 )
 from components.sealing.kept import earlier_names, has_values, may_be_another
 from components.sealing.lost_state import (
+    lowered,
     older_state,
     other_value,
     unknown_secret,
@@ -48,8 +49,9 @@ class Minted:
     """What tells a rotation from a lost state.
 
     `what`: the credential's name. `epoch`: its number in the section `rotation`. `keys`: those keys
-    of the Secret that hold the minted value. For the message: `rotation`: its key in the section
-    `rotation`, None where it cannot be rotated; `given_by`: the config secret that can give it.
+    of the Secret that hold the minted value. `rotation`: its key in the section `rotation`, None
+    where no value but a newly given one can take its place. `given_by`: the config secret that can
+    give it. `first_is_given`: whether the value before the first rotation is one that was given.
     """
 
     what: str
@@ -57,6 +59,7 @@ class Minted:
     keys: tuple[str, ...]
     rotation: str | None = None
     given_by: str | None = None
+    first_is_given: bool = False
 
 
 class StateIsOlder(Exception):
@@ -88,6 +91,8 @@ class SealProvider(ClusterProvider):
         seen = revision_of(secret)
         if _lost_value(_olds, news):
             return _refused(inputs, other_value(_where(news), news["minted"], news.get("stack")))
+        if (before := _lowered(_olds, news)) is not None:
+            return _refused(inputs, lowered(news["minted"], before, news.get("stack")))
         known: list[str | None] = [*(_olds.get("past") or []), _olds.get("revision")]
         # Who adopts, too: what the state has already is not left to be adopted.
         is_unknown = seen is not None and _olds.get("revision") is not None and seen not in known
@@ -194,16 +199,33 @@ def _next_revision(
 
 
 def _lost_value(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
-    """Whether a minted value is another one, or not known yet, without a rotation."""
+    """Whether a minted value is another one, or not known yet, without a rotation.
+
+    So it is, too, where one takes the place of a value that somebody gave, and its reader does not
+    follow: Harbor keeps the password of admin that its database was made with.
+    """
     before: Mapping[str, Any] | None = olds.get("minted")
     after: Mapping[str, Any] | None = news.get("minted")
-    if not before or not after or before["epoch"] != after["epoch"]:
+    if not after:
+        return False
+    if not before and (after.get("rotation") or after.get("first_is_given")):
+        return False
+    if before and before["epoch"] != after["epoch"]:
         return False
     old: dict[str, Any] = olds.get("data") or {}
     if not isinstance(news["data"], dict):
         return bool(old)
     new = cast("dict[str, Any]", news["data"])
     return any(old[key] != new.get(key) for key in after["keys"] if key in old)
+
+
+def _lowered(olds: Mapping[str, Any], news: Mapping[str, Any]) -> int | None:
+    """The epoch before, where it was higher and only a later value is of use; else None."""
+    before: Mapping[str, Any] | None = olds.get("minted")
+    after: Mapping[str, Any] | None = news.get("minted")
+    if not before or not after or after.get("rotation") or after["epoch"] >= before["epoch"]:
+        return None
+    return int(before["epoch"])
 
 
 def _kept(olds: dict[str, Any], news: dict[str, Any]) -> dict[str, str]:

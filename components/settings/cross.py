@@ -21,26 +21,17 @@ from components.settings.harbor import HarborReplicas, HarborSettings
 from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
 from components.settings.metrics import MetricsSettings
 from components.settings.network_policies import CiliumGateway, NetworkPoliciesSettings
+from components.settings.registry import cross as registry_rules
+from components.settings.schema.problems import Problem
 from components.settings.schema.rules import REMOVE
 from components.settings.sealing import SealingSettings
 from components.settings.storage.base import StorageKind
 from components.settings.trivy import TrivySettings
 from components.settings.valkey import SharedValkey, ValkeySettings
 
-Path = tuple[str | int, ...]
-
 MINIMAL_POOL = 10
 """Connections that each pod needs at least: with fewer, a few pushes at once make Harbor's core
 wait for connections that it holds itself."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """A setting that is valid by itself, but not together with the others."""
-
-    path: Path
-    reason: str
-    example: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +265,26 @@ RULES: tuple[CrossRule, ...] = (
         needs=("image_policy", "harbor", "sealing", "database", "valkey"),
         check=_harbor_can_come_back,
     ),
+    CrossRule(needs=("rotation", "registry"), check=registry_rules.admin_is_rotated_by_the_api),
+    CrossRule(needs=("registry",), check=registry_rules.names_are_unique),
+    CrossRule(
+        needs=("registry",), check=registry_rules.deleted_contents_are_of_no_declared_project
+    ),
+    CrossRule(needs=("registry",), check=registry_rules.sources_are_declared),
+    CrossRule(needs=("registry",), check=registry_rules.replications_fit_their_registry),
+    CrossRule(needs=("registry",), check=registry_rules.copies_have_a_project),
+    CrossRule(needs=("registry",), check=registry_rules.copies_have_a_name_of_their_own),
+    CrossRule(needs=("registry",), check=registry_rules.robots_have_projects),
+    CrossRule(needs=("registry",), check=registry_rules.names_of_robots_fit),
+    CrossRule(needs=("registry",), check=registry_rules.rotations_take_no_name),
+    CrossRule(needs=("registry",), check=registry_rules.pull_secrets_have_a_name_of_their_own),
+    CrossRule(needs=("registry", "harbor"), check=registry_rules.pull_secrets_are_none_of_harbors),
+    CrossRule(needs=("registry",), check=registry_rules.groups_are_written_as_the_login_does),
+    CrossRule(needs=("sandbox", "registry"), check=registry_rules.api_is_encrypted),
+    CrossRule(needs=("sandbox", "registry"), check=registry_rules.upstreams_are_encrypted),
+    CrossRule(needs=("registry", "harbor"), check=registry_rules.harbor_is_new_enough),
+    CrossRule(needs=("registry", "trivy"), check=registry_rules.scans_have_a_scanner),
+    CrossRule(needs=("image_policy", "registry"), check=registry_rules.rewritten_images_are_cached),
 )
 
 

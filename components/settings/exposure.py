@@ -1,9 +1,9 @@
 """The section `exposure`: how the registry's host reaches Harbor. Pure."""
 
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from components.settings.schema.labels import ANNOTATIONS, LABELS
 from components.settings.schema.rules import (
@@ -224,4 +224,18 @@ class IngressExposure(CommonExposure):
         return self
 
 
-ExposureSettings = Annotated[GatewayExposure | IngressExposure, Field(discriminator="kind")]
+def by_default_a_gateway(value: Any) -> Any:
+    """`exposure: {host: …}` means kind gateway, as the section left out does. With a key that only
+    an Ingress has, the kind has to be named."""
+    if not isinstance(value, dict):
+        return value
+    given = cast("dict[str, Any]", value)
+    known = {field.alias or name for name, field in GatewayExposure.model_fields.items()}
+    return {"kind": "gateway", **given} if given.keys() <= known else given
+
+
+ExposureSettings = Annotated[
+    GatewayExposure | IngressExposure,
+    Field(discriminator="kind"),
+    BeforeValidator(by_default_a_gateway),
+]

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from components.settings.database import DatabaseSettings, SharedDatabase
 from components.settings.exclusions import ESTATE, needed_for_harbor
-from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.schema.rules import DNS_LABEL, PORT_NUMBER, Section, SettingRule, refuse
 from components.settings.signatures import SignaturesSettings
 from components.settings.unchanged_pods import UnchangedPodsSettings
@@ -59,16 +58,20 @@ class RewriteSettings(Section):
     """Pull images of other registries through Harbor's proxy caches."""
 
     enabled: bool = False
-    """Rewrite the images of new pods. The proxy-cache projects must be there before."""
-    projects: Annotated[
-        dict[str, str],
-        SettingRule(
-            allowed="an object of upstream registry host to Harbor project",
-            example="<project>",
-            check=_proxied,
-        ),
-    ] = Field(default_factory=lambda: dict(PROXY_PROJECTS))
-    """Upstream registry → Harbor project that caches it; replaces the default."""
+    """Rewrite the images of new pods. registry.proxyCaches are what they are pulled through."""
+    projects: (
+        Annotated[
+            dict[str, str],
+            SettingRule(
+                allowed="an object of upstream registry host to Harbor project",
+                example="<project>",
+                check=_proxied,
+            ),
+        ]
+        | None
+    ) = None
+    """Upstream registry → Harbor project that caches it. Unset: those of registry.proxyCaches; the
+    estate's names where registry.enabled is false."""
 
 
 Namespace = Annotated[str, DNS_LABEL]

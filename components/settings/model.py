@@ -3,6 +3,7 @@
 Each section is one file and one field of Settings.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import model_validator
@@ -17,6 +18,8 @@ from components.settings.harbor import HarborSettings
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.metrics import MetricsSettings
 from components.settings.network_policies import NetworkPoliciesSettings
+from components.settings.proxy_projects import PROXY_PROJECTS
+from components.settings.registry.section import RegistrySettings
 from components.settings.rotation import RotationSettings
 from components.settings.schema.rules import FQDN, Section, refuse
 from components.settings.sealing import SealingSettings
@@ -59,6 +62,8 @@ class Settings(Section):
     """Whose images may run in the cluster."""
     trivy: TrivySettings = TrivySettings()
     """Harbor's vulnerability scanner."""
+    registry: RegistrySettings = RegistrySettings()
+    """What Harbor holds beside images: projects, caches, mirrors, robots, schedules, login."""
     metrics: MetricsSettings = MetricsSettings()
     """Metrics for Prometheus."""
     rotation: RotationSettings = RotationSettings()
@@ -68,6 +73,14 @@ class Settings(Section):
     def registry_address(self) -> RegistryAddress:
         """Where the registry answers."""
         return RegistryAddress(self.fqdn, self.exposure.host)
+
+    @property
+    def rewritten_hosts(self) -> Mapping[str, str]:
+        """Upstream registry → Harbor project through which new pods pull its images."""
+        given = self.image_policy.rewrite.projects
+        if given is not None:
+            return given
+        return self.registry.cached_hosts if self.registry.enabled else PROXY_PROJECTS
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

@@ -1,8 +1,11 @@
 """The section `rotation`: one number per minted credential; raising it mints a new value. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from components.settings.schema.rules import Section, SettingRule, whole_number
+
+MOST_OF_ADMIN: Final = 100
+"""Each password of admin before the last is kept, for a run that never ended."""
 
 Epoch = Annotated[int, whole_number(1, 1_000_000, example=2)]
 
@@ -33,6 +36,8 @@ class RotationSettings(Section):
     """Password of Harbor's role in PostgreSQL."""
     valkey_password: Epoch = 1
     """Password of Valkey."""
+    registry_account: Epoch = 1
+    """Password of the robot by which the program configures Harbor."""
     secret_key: Annotated[
         int,
         _never(
@@ -41,14 +46,9 @@ class RotationSettings(Section):
         ),
     ] = 1
     """Key of the credentials stored in the database; fixed for life."""
-    admin_password: Annotated[
-        int,
-        _never(
-            "Harbor reads it only at its first start; afterwards change it through Harbor's API "
-            "or web interface"
-        ),
-    ] = 1
-    """Initial password of admin; fixed for life."""
+    admin_password: Annotated[int, whole_number(1, MOST_OF_ADMIN, example=2)] = 1
+    """Password of admin, which is changed through Harbor's API. A lower number than before is
+    refused."""
 
     @property
     def epochs(self) -> dict[str, int]:

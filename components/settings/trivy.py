@@ -79,14 +79,14 @@ class TrivySettings(Section):
     StatefulSet."""
 
     scan_on_push: bool = True
-    """Scan images as they are pushed. The day-2 stack sets it on Harbor's projects."""
+    """Scan images as they are pushed: what projects of the section registry do by default."""
     block_severity: Blocked = "CRITICAL"
-    """Least severity of a vulnerability with which an image cannot be pulled. The day-2 stack sets
-    it on Harbor's projects."""
+    """Least severity of a vulnerability with which an image cannot be pulled: the default of
+    projects of the section registry."""
 
     @property
     def scan_policy(self) -> dict[str, bool | str] | None:
-        """Values that the day-2 stack sets on Harbor's projects; None without a scanner."""
+        """Defaults of projects, as an output for others; None without a scanner."""
         if not self.enabled:
             return None
         return {"scanOnPush": self.scan_on_push, "blockSeverity": self.block_severity.lower()}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,58 +11,16 @@ import pytest
 import yaml
 
 from engine import scratch
+from engine.project import ROOT
 from engine.stack import Stack
 from engine.terminal import Steps
 from sandbox import commands
 from sandbox.environment import environment
 from sandbox.state import STACK, State
-from toolchain.build import Toolbox, ensure
+from tests.support.sandbox import Sandbox, begin_anew, remove
+from toolchain.build import ensure
 
-
-@dataclass(frozen=True)
-class Sandbox:
-    """A running sandbox and a scratch copy of the project."""
-
-    state: State
-    tools: Toolbox
-    project: Path
-    variables: dict[str, str]
-
-    def stack(self, name: str = STACK, **variables: str) -> Stack:
-        """The engine for a stack, with more environment variables if given.
-
-        A stack that is no sandbox has a passphrase of its own, as the program demands.
-        """
-        own = {} if name == STACK else {"PULUMI_CONFIG_PASSPHRASE": "of the estate's own"}
-        return Stack(name, {**self.variables, **own, **variables}, self.project)
-
-    def section(self, section: str, name: str = STACK) -> Any:
-        """What a stack's scratch file says of a top-level section; None when nothing."""
-        document = yaml.safe_load((self.project / f"Pulumi.{name}.yaml").read_text())
-        return document["config"].get(f"sovereign-harbor:{section}")
-
-    def configure(self, name: str = STACK, **sections: object) -> None:
-        """Replaces top-level sections in a stack's scratch file; None removes one."""
-        file = self.project / f"Pulumi.{name}.yaml"
-        document = yaml.safe_load(file.read_text())
-        for section, value in sections.items():
-            key = f"sovereign-harbor:{section}"
-            if value is None:
-                document["config"].pop(key, None)
-            else:
-                document["config"][key] = value
-        file.write_text(yaml.safe_dump(document))
-
-    @contextmanager
-    def configured(self, name: str = STACK, **sections: object) -> Iterator[None]:
-        """As `configure`; afterwards the file is as before, whatever happened to it meanwhile."""
-        file = self.project / f"Pulumi.{name}.yaml"
-        before = file.read_text()
-        self.configure(name, **sections)
-        try:
-            yield
-        finally:
-            file.write_text(before)
+SOVEREIGN = pytest.StashKey[tuple[Sandbox, Stack]]()
 
 
 @pytest.fixture(scope="session")
@@ -84,9 +40,36 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def sovereign(sandbox: Sandbox) -> Stack:
+def sovereign(sandbox: Sandbox, pytestconfig: pytest.Config) -> Stack:
     """The local Sovereign, up."""
     stack = sandbox.stack()
     stack.ensure()
     stack.up()
+    pytestconfig.stash[SOVEREIGN] = sandbox, stack
     return stack
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_as_committed(pytestconfig: pytest.Config) -> Iterator[None]:
+    """The next file finds the Sovereign as its committed stack file describes it.
+
+    Which files share a sandbox, and in which order, differs from run to run.
+    """
+    yield
+    made = pytestconfig.stash.get(SOVEREIGN, None)
+    if made is None:
+        return
+    sandbox, stack = made
+    committed, file = ROOT / f"Pulumi.{STACK}.yaml", sandbox.project / f"Pulumi.{STACK}.yaml"
+    left = described(file)
+    if left == described(committed):
+        return
+    if any(isinstance(value, dict) and "secure" in value for value in left.values()):
+        # A secret that a test gave cannot be taken back from a Sovereign.
+        remove(stack)
+    begin_anew(sandbox, stack)
+
+
+def described(file: Path) -> dict[str, Any]:
+    """What a stack file sets; the engine adds its salt beside it."""
+    return yaml.safe_load(file.read_text())["config"]

@@ -212,6 +212,8 @@ def estate(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     own.configure(
         storage={"kind": "s3", "endpoint": endpoint, "region": "fsn1", "bucket": BUCKET},
         imagePolicy={"enabled": False},
+        # The fake of Harbor's API is the Harbor of another namespace.
+        registry={"enabled": False},
         # In this namespace from the beginning: without it the refusal is not reached.
         harbor={"namespace": NAMESPACE},
     )

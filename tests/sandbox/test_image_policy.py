@@ -25,7 +25,6 @@ from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase
 from components.settings.image_policy import (
     ImagePolicySettings,
-    RewriteSettings,
     namespaces_harbor_needs,
 )
 from components.settings.proxy_projects import PROXY_PROJECTS
@@ -347,9 +346,7 @@ def _results(cluster: PolicyCluster, name: str) -> set[str]:
 # --- Rewriting ---------------------------------------------------------------------------------
 
 REWRITTEN_IMAGES = RewrittenImages(
-    settings=RewriteSettings(
-        projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"}
-    ),
+    projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"},
     registry=RegistryAddress("omantel.omani.works"),
     prefixes=(f"{HOST}/", SECOND_FORM),
     excluded_namespaces=EXCLUDED,

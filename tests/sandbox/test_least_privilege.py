@@ -13,7 +13,7 @@ from engine.project import ROOT
 from engine.stack import Stack
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
-from tests.support.sandbox import empty_bucket
+from tests.support.sandbox import empty_bucket, remove
 
 FILE = ROOT / "docs/howto/deployer.yaml"
 
@@ -53,11 +53,9 @@ def alone(sandbox: Sandbox, deployer: Path) -> Stack:
     known = sandbox.stack()
     known.ensure()
     if "urn" in known.run("stack", "export", "-s", known.name).text:
-        with sandbox.configured(retainData="false"):
-            known.up()
-            # A bucket that holds anything is not deleted.
-            empty_bucket(sandbox, known.outputs())
-            known.run("destroy", "-s", known.name, "--yes", "--skip-preview")
+        # A bucket that holds anything is not deleted.
+        empty_bucket(sandbox, known.outputs())
+        remove(known)
         shutil.copyfile(
             ROOT / f"Pulumi.{known.name}.yaml", sandbox.project / f"Pulumi.{known.name}.yaml"
         )

@@ -5,44 +5,20 @@ The commands are those of docs/runbooks/take-down.md. Order matters.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-
-import pytest
-
-from engine.project import ROOT
 from engine.stack import Stack
 from sandbox.waiting import wait_until
 from tests.sandbox.conftest import Sandbox
 from tests.support import runbook
-from tests.support.sandbox import NAMESPACE, bucket_client, objects, unsealed
+from tests.support.sandbox import (
+    NAMESPACE,
+    bucket_client,
+    destroyed_wholly,
+    edit_state,
+    objects,
+    unsealed,
+)
 
 KEPT = ("harbor-minted-secret-key", "harbor-minted-admin-password", "harbor-pg-credentials")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def minted(sandbox: Sandbox, sovereign: Stack) -> Iterator[None]:
-    """A Sovereign that minted its credentials, whatever the files before this one left."""
-    if sandbox.section("harborSecretKey") is not None:
-        destroyed_wholly(sandbox, sovereign)
-        begin_anew(sandbox, sovereign)
-    yield
-    begin_anew(sandbox, sovereign)
-
-
-def destroyed_wholly(sandbox: Sandbox, sovereign: Stack) -> None:
-    sandbox.configure(retainData="false")
-    sovereign.up()
-    # Without a check: a bucket in which the files before this one left something is not deleted.
-    destroy = ("destroy", "-s", sovereign.name, "--yes", "--skip-preview", "--continue-on-error")
-    sovereign.run(*destroy, check=False)
-    assert wait_until(lambda: unsealed(sandbox) == {}, seconds=60), [*unsealed(sandbox)]
-
-
-def begin_anew(sandbox: Sandbox, sovereign: Stack) -> None:
-    file = f"Pulumi.{sovereign.name}.yaml"
-    shutil.copyfile(ROOT / file, sandbox.project / file)
-    sovereign.up()
 
 
 def test_what_the_protected_resources_need_comes_back_the_same(
@@ -58,7 +34,7 @@ def test_what_the_protected_resources_need_comes_back_the_same(
         sovereign.up()
     after = unsealed(sandbox)
     assert {name: after[name] for name in KEPT} == {name: before[name] for name in KEPT}
-    sovereign.up()
+    edit_state(sovereign, lambda resource: resource.pop("protect", None))
 
 
 def test_a_database_that_was_kept_gets_no_new_credentials(
@@ -72,18 +48,18 @@ def test_a_database_that_was_kept_gets_no_new_credentials(
     assert bucket_client(sandbox, outputs).list_objects_v2(Bucket=outputs["bucket"])
 
     command = ("-o", "jsonpath='{.data.secretKey}'", "|", "base64", "-d", "|")
-    for tried in (("preview",), ("up", "--yes", "--skip-preview")):
-        refused = sovereign.run(*tried, "-s", sovereign.name, check=False)
-        said = " ".join(refused.text.split())
-        assert refused.code != 0
-        assert f"namespace {NAMESPACE} keeps {', '.join(KEPT)}" in said
-        assert "pulumi stack import -s local --file <backup>" in said
-        for config in ("harborSecretKey", "harborAdminPassword", "databasePassword"):
-            assert f"pulumi config set --secret {config} -s local" in said
-        assert f"kubectl get secret {KEPT[0]} -n {NAMESPACE} {' '.join(command)}" in said
-        assert unsealed(sandbox) == kept
-        for data in kept.values():
-            assert not any(len(value) > 15 and value in refused.text for value in data.values())
+    # A preview is refused in test_lifecycle.py.
+    refused = sovereign.run("up", "-s", sovereign.name, "--yes", "--skip-preview", check=False)
+    said = " ".join(refused.text.split())
+    assert refused.code != 0
+    assert f"namespace {NAMESPACE} keeps {', '.join(KEPT)}" in said
+    assert "pulumi stack import -s local --file <backup>" in said
+    for config in ("harborSecretKey", "harborAdminPassword", "databasePassword"):
+        assert f"pulumi config set --secret {config} -s local" in said
+    assert f"kubectl get secret {KEPT[0]} -n {NAMESPACE} {' '.join(command)}" in said
+    assert unsealed(sandbox) == kept
+    for data in kept.values():
+        assert not any(len(value) > 15 and value in refused.text for value in data.values())
 
     commands = runbook.commands("take-down")["Go on with a database that was kept"]
     runbook.run(sovereign, commands, {"STACK": sovereign.name, "NAMESPACE": NAMESPACE})

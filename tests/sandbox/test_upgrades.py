@@ -36,15 +36,41 @@ POLICIES = [
     *(f"update network-policies-{component}" for component in ("core", "jobservice", "trivy")),
 ]
 
+ACCOUNT = [
+    # The password and the Secret that it is sealed into have one name.
+    *["create credentials-registry-account"] * 2,
+    *(f"create credentials-registry-account-{part}" for part in ("manifest", "seal", "unsealed")),
+]
+
+REGISTRY = [
+    # The component and its provider have one name.
+    *["create registry"] * 2,
+    "create registry-account",
+    "create registry-configuration-system",
+    *(
+        f"create registry-schedule-{job}"
+        for job in ("audit-purge", "garbage-collection", "scan-all")
+    ),
+]
+
 CHANGES: Mapping[str, list[str]] = {
     "v0.1.0": [
+        *ACCOUNT,
         "create harbor-route",
         "create object-storage-place",
+        *REGISTRY,
         *MARKS,
         "update cluster",
         *POLICIES,
     ],
-    "d8ee5dc": ["create harbor-route", *MARKS, "update cluster", *POLICIES],
+    "d8ee5dc": [
+        *ACCOUNT,
+        "create harbor-route",
+        *REGISTRY,
+        *MARKS,
+        "update cluster",
+        *POLICIES,
+    ],
 }
 """Version → all that an upgrade from it changes; nothing where no line is. A later feature that
 changes existing Sovereigns is added to each version."""

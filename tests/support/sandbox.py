@@ -1,20 +1,75 @@
-"""What the tests ask of a running sandbox: objects in its cluster, and its object storage."""
+"""A running sandbox as the tests use it: its stacks, its cluster's objects, its object storage."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.client import S3Credentials, s3_client
 from components.object_storage.s3.contents import delete_own
+from engine.project import ROOT
+from engine.stack import Stack
 from sandbox import cluster
-from sandbox.state import REGION
-from tests.sandbox.conftest import Sandbox
+from sandbox.state import REGION, STACK, State
+from sandbox.waiting import wait_until
+from toolchain.build import Toolbox
 
 NAMESPACE = "harbor"
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox and a scratch copy of the project."""
+
+    state: State
+    tools: Toolbox
+    project: Path
+    variables: dict[str, str]
+
+    def stack(self, name: str = STACK, **variables: str) -> Stack:
+        """The engine for a stack, with more environment variables if given.
+
+        A stack that is no sandbox has a passphrase of its own, as the program demands.
+        """
+        own = {} if name == STACK else {"PULUMI_CONFIG_PASSPHRASE": "of the estate's own"}
+        return Stack(name, {**self.variables, **own, **variables}, self.project)
+
+    def section(self, section: str, name: str = STACK) -> Any:
+        """What a stack's scratch file says of a top-level section; None when nothing."""
+        document = yaml.safe_load((self.project / f"Pulumi.{name}.yaml").read_text())
+        return document["config"].get(f"sovereign-harbor:{section}")
+
+    def configure(self, name: str = STACK, **sections: object) -> None:
+        """Replaces top-level sections in a stack's scratch file; None removes one."""
+        file = self.project / f"Pulumi.{name}.yaml"
+        document = yaml.safe_load(file.read_text())
+        for section, value in sections.items():
+            key = f"sovereign-harbor:{section}"
+            if value is None:
+                document["config"].pop(key, None)
+            else:
+                document["config"][key] = value
+        file.write_text(yaml.safe_dump(document))
+
+    @contextmanager
+    def configured(self, name: str = STACK, **sections: object) -> Iterator[None]:
+        """As `configure`; afterwards the file is as before, whatever happened to it meanwhile."""
+        file = self.project / f"Pulumi.{name}.yaml"
+        before = file.read_text()
+        self.configure(name, **sections)
+        try:
+            yield
+        finally:
+            file.write_text(before)
 
 
 def objects(sandbox: Sandbox, kinds: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
@@ -57,3 +112,41 @@ def bucket_client(sandbox: Sandbox, outputs: Mapping[str, Any]) -> Any:
 def empty_bucket(sandbox: Sandbox, outputs: Mapping[str, Any]) -> None:
     """Deletes all that lies in the bucket, with its versions."""
     delete_own(bucket_client(sandbox, outputs), outputs["bucket"], "")
+
+
+def destroyed_wholly(sandbox: Sandbox, sovereign: Stack) -> None:
+    """Nothing of the Sovereign is left, but a bucket that a test filled."""
+    sandbox.configure(retainData="false", protect="false")
+    sovereign.up()
+    destroy = ("destroy", "-s", sovereign.name, "--yes", "--skip-preview", "--continue-on-error")
+    sovereign.run(*destroy, check=False)
+    assert wait_until(lambda: unsealed(sandbox) == {}, seconds=60), [*unsealed(sandbox)]
+
+
+def edit_state(stack: Stack, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Gives each resource of the state to `edit`, which changes it in place."""
+    state = json.loads(stack.run("stack", "export", "-s", stack.name).text)
+    for resource in state["deployment"].get("resources", []):
+        edit(resource)
+    file = stack.folder / "edited-state.json"
+    file.write_text(json.dumps(state))
+    stack.run("stack", "import", "-s", stack.name, "--file", str(file))
+
+
+def remove(stack: Stack) -> None:
+    """As `destroyed_wholly`, without the `up` that lets the data go: the state is told instead."""
+
+    def let_go(resource: dict[str, Any]) -> None:
+        resource.pop("retainOnDelete", None)
+        resource.pop("protect", None)
+
+    edit_state(stack, let_go)
+    destroy = ("destroy", "-s", stack.name, "--yes", "--skip-preview", "--continue-on-error")
+    stack.run(*destroy, check=False)
+
+
+def begin_anew(sandbox: Sandbox, sovereign: Stack) -> None:
+    """The Sovereign as its committed stack file describes it."""
+    file = f"Pulumi.{sovereign.name}.yaml"
+    shutil.copyfile(ROOT / file, sandbox.project / file)
+    sovereign.up()

@@ -45,6 +45,8 @@ TEXTS: tuple[str, ...] = (
     "hetzner/fsn1/nizwa-harbor",
     "ghcr.io/cloudnative-pg/postgresql:17.5",
     "sealing-nizwa.pem",
+    *("robot$", "syslog.nizwa.test:514"),
+    *("pull", "scan:create", "project:list", "CVE-2024-3094", "2027-01-31", "#0065ab", "daily"),
     PEM,
     _PUBLIC_KEY,
 )
@@ -72,6 +74,9 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(get_args(bare))
     if get_origin(bare) is tuple:
         return st.lists(values(get_args(bare)[0]), max_size=3)
+    if get_origin(bare) is dict and get_args(bare)[1] is not str:
+        names = st.sampled_from(["nizwa", "a.b"])
+        return st.dictionaries(names, values(get_args(bare)[1]), max_size=1)
     if get_origin(bare) is dict:
         pair = st.sampled_from(["nizwa", "a.b", "quay.io"]), st.sampled_from(["nizwa", "proxy-1"])
         return st.dictionaries(*pair, max_size=2)
@@ -97,9 +102,14 @@ def sections(model: type[BaseModel], among: list[type[BaseModel]]) -> st.SearchS
     return st.fixed_dictionaries(required, optional=optional)
 
 
-def stack_files() -> st.SearchStrategy[dict[str, Any]]:
-    """Configs of a stack, by config key. Rules of several settings may refuse them."""
-    return sections(Settings, [Settings])
+_WHOLE = sections(Settings, [Settings])
+
+
+@st.composite
+def stack_files(draw: st.DrawFn) -> dict[str, Any]:
+    """Configs of a stack, by config key. Rules of several settings may refuse them. (A composite:
+    hypothesis would print the strategy of all settings at each failure, which takes it minutes.)"""
+    return draw(_WHOLE)
 
 
 def leaves(value: Any, path: spec.Path = ()) -> list[spec.Path]:
@@ -111,14 +121,31 @@ def leaves(value: Any, path: spec.Path = ()) -> list[spec.Path]:
     return [path]
 
 
-FREE = frozenset({"annotations", "labels", "nodeSelector", "podLabels", "projects", "tags"})
-"""Objects whose keys are a person's own."""
+FREE = frozenset(
+    {
+        "annotations",
+        "groups",
+        "nodeSelector",
+        "redirectParameters",
+        "permissions",
+        "podLabels",
+        "tags",
+        "users",
+    }
+)
+"""Objects of texts whose keys are a person's own."""
+NAMED = frozenset(
+    {"labels", "mirrors", "projects", "proxyCaches", "replications", "robots", "webhooks"}
+)
+"""Objects whose keys are a person's own, and whose values may have settings."""
 
 
 def objects(value: Any, path: spec.Path = ()) -> list[spec.Path]:
     """The paths of all objects whose keys are those of settings."""
     if path and path[-1] in FREE:
         return []
+    if path and path[-1] in NAMED and isinstance(value, Mapping):
+        return [each for key, item in value.items() for each in objects(item, (*path, key))]
     if isinstance(value, Mapping):
         below = [each for key, item in value.items() for each in objects(item, (*path, key))]
         return [path, *below]

@@ -18,6 +18,7 @@ from components.image_policy import component as image_policy
 from components.image_policy.component import ImagePolicy
 from components.network import dns, exposure, policies
 from components.network.policies import NetworkPolicies
+from components.registry import component as registry
 from tests.support import builders
 from tests.support.builders import FQDN, Cluster, context_of
 from tests.support.contract import (
@@ -57,11 +58,31 @@ def certificate(context: Context) -> Any:
 def image_policies(context: Context) -> ImagePolicy:
     section = {"rewrite": {"enabled": True}}
     harbor = pulumi.Output.from_input("2.14.3")
-    return image_policy.create(builders.config(imagePolicy=section), context, harbor)
+    config = builders.config(imagePolicy=section, registry=builders.CACHES)
+    return image_policy.create(config, context, harbor)
 
 
 def network_policies(context: Context) -> NetworkPolicies:
     return policies.create(builders.config(), context)
+
+
+REGISTRY: dict[str, Any] = {
+    "projects": {"apps": {"robots": {"ci": {"permissions": ["push"], "rotation": 2}}}},
+    "proxyCaches": {"proxy-ghcr": {"upstream": {"type": "github-ghcr"}}},
+    "robots": {
+        "cluster": {
+            "permissions": {"apps": ["pull"]},
+            "pullSecret": {"namespaces": ["web"], "serviceAccounts": {"web": ["default"]}},
+        }
+    },
+}
+
+
+def registry_of(context: Context) -> Any:
+    config = builders.config(registry=REGISTRY)
+    minted = builders.credentials(context)
+    harbor = builders.harbor_on(context, config, minted)
+    return registry.create(config, context, harbor, minted)
 
 
 def sealed_secret(context: Context) -> Any:
@@ -79,6 +100,7 @@ BUILDERS: dict[str, Callable[[Context], Any]] = {
     "NetworkPolicies": network_policies,
     "ObjectStorage": builders.object_storage,
     "Postgres": builders.postgres,
+    "Registry": registry_of,
     "RegistryCertificate": certificate,
     "SealedSecret": sealed_secret,
     "SharedCredentials": builders.shared_credentials,

@@ -7,6 +7,7 @@ import pytest
 from components.context import Context
 from components.credentials import (
     CREDENTIALS,
+    create,
     read_by_component,
     revision_by_component,
     secret_names,
@@ -51,6 +52,9 @@ def test_every_credential_is_minted_and_sealed_once(engine: Engine, build: Build
     assert engine.sealed(names.registry_http_secret) == {
         "REGISTRY_HTTP_SECRET": of["registry-http-secret"]
     }
+    assert engine.sealed("harbor-minted-registry-account") == {
+        "password": minted("credentials-registry-account")
+    }
     assert engine.sealed(names.registry_user) == {
         "REGISTRY_PASSWD": of["registry-user"],
         "REGISTRY_HTPASSWD": f"harbor_registry_user:$2a$10${MARK}credentials-registry-user",
@@ -73,10 +77,22 @@ def test_keys_have_the_length_that_harbor_demands(
 def test_passwords_fit_into_urls_unescaped(engine: Engine, build: Build) -> None:
     build(builders.credentials)
     passwords = engine.all(PASSWORD)
-    assert len(passwords) == 9
+    assert len(passwords) == 10
     for password in passwords:
         assert password["special"] is False
         assert "overrideSpecial" not in password.inputs
+
+
+def test_what_is_left_with_the_database_includes_the_password_that_it_keeps(
+    engine: Engine, build: Build
+) -> None:
+    """`destroy --exclude-protected` leaves what a protected resource stands on."""
+    build(builders.credentials)
+    key = engine.one(PASSWORD, "credentials-secret-key")
+    password = engine.one(PASSWORD, "credentials-admin-password")
+    assert key.protect
+    assert password.urn in key.dependencies
+    assert not password.protect  # a protected one could not be rotated
 
 
 def test_what_a_harbor_brought_along_is_sealed_and_not_minted(engine: Engine, build: Build) -> None:
@@ -99,6 +115,7 @@ def test_what_a_harbor_brought_along_is_sealed_and_not_minted(engine: Engine, bu
             "core-secret",
             "csrf-key",
             "jobservice-secret",
+            "registry-account",
             "registry-http-secret",
             "registry-user",
             "valkey-password",
@@ -111,6 +128,37 @@ def test_a_rotation_mints_one_credential_anew(engine: Engine, build: Build) -> N
     epochs = {password.name: password["keepers"]["epoch"] for password in engine.all(PASSWORD)}
     assert epochs.pop("credentials-valkey-password") == "2"
     assert set(epochs.values()) == {"1"}
+
+
+@pytest.mark.parametrize("given", [{}, {"admin-password": f"{MARK}-of-the-estate"}])
+def test_the_password_of_admin_is_rotated_with_those_before_it(
+    given: dict[str, str], engine: Engine, build: Build
+) -> None:
+    """Harbor has one of them, also if the number was raised by two."""
+    credentials = build(builders.credentials, given=given, admin_password=3)
+    names = engine.resolve(credentials.secret_names).value
+    first = given.get("admin-password") or minted("credentials-admin-password")
+    newest = minted("credentials-admin-password-3")
+    assert engine.sealed(names.admin_password) == {
+        "HARBOR_ADMIN_PASSWORD": newest,
+        "previous": "\n".join([minted("credentials-admin-password-2"), first]),
+    }
+    assert engine.resolve(credentials.admin_password) == (newest, True, True)
+    seal = next(s for s in engine.all(SEAL) if s["name"] == names.admin_password)
+    assert (seal["minted"]["epoch"], seal["minted"].get("rotation")) == (3, None)
+
+
+def test_what_a_rotation_of_admin_leaves_stays_as_it_was(engine: Engine, build: Build) -> None:
+    """A name or an epoch that changed would make a password anew that Harbor has."""
+    build(builders.credentials, admin_password=3)
+    epochs = {
+        p.name: p["keepers"]["epoch"] for p in engine.all(PASSWORD) if "admin-password" in p.name
+    }
+    assert epochs == {
+        "credentials-admin-password": "1",
+        "credentials-admin-password-2": "2",
+        "credentials-admin-password-3": "3",
+    }
 
 
 def test_a_rotation_of_the_token_certificate_makes_a_new_key(engine: Engine, build: Build) -> None:
@@ -139,7 +187,18 @@ ELSEWHERE = {"database-password", "valkey-password", "object-storage"}
 def test_every_credential_that_pods_read_has_a_revision(build: Build) -> None:
     credentials = build(builders.credentials)
     read = {what for read in read_by_component().values() for what in read}
-    assert read == {*credentials.revisions, *ELSEWHERE} == CREDENTIALS.keys()
+    of_the_program = {"registry-account"}
+    assert {*read, *of_the_program} == {*credentials.revisions, *ELSEWHERE} == CREDENTIALS.keys()
+
+
+def test_the_programs_own_account_has_a_password_only_where_it_is_used(
+    engine: Engine, build: Build
+) -> None:
+    config = builders.config(registry={"enabled": False})
+    build(lambda context: create(config, context))
+    assert "credentials-registry-account" not in {each.name for each in engine.all(PASSWORD)}
+    with pytest.raises(AssertionError):
+        engine.sealed("harbor-minted-registry-account")
 
 
 def test_every_credential_that_is_minted_has_an_epoch_and_no_other() -> None:
@@ -167,7 +226,7 @@ def test_a_rotation_restarts_the_pods_that_read_it_and_no_other(
     before, after = annotations(REVISIONS), annotations({**REVISIONS, rotated: "new-revision"})
     restarted = {component for component in before if before[component] != after[component]}
     assert restarted == {c for c, read in read_by_component().items() if rotated in read}
-    assert restarted
+    assert bool(restarted) == bool(CREDENTIALS[rotated].readers)
 
 
 def test_what_a_kept_database_cannot_do_without_is_what_a_person_can_give() -> None:

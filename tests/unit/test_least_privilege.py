@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from checks import deployer_role
 from components.image_policy.require_harbor import PolicyKind
 from policy.resource import RELEASE
-from tests.support.builders import Cluster
+from tests.support.builders import CACHES, Cluster
 from tests.support.mocks import Engine, plain
 from tests.support.project import ROOT
 from tests.unit import test_program
@@ -42,7 +42,8 @@ PUBLIC_KEY = (
 def images_of(kind: str) -> dict[str, Any]:
     """The image policies, all of them."""
     signatures = {"projects": ["platform"], "publicKey": PUBLIC_KEY}
-    return {"imagePolicy": {"kind": kind, "rewrite": {"enabled": True}, "signatures": signatures}}
+    policies = {"kind": kind, "rewrite": {"enabled": True}, "signatures": signatures}
+    return {"imagePolicy": policies, "registry": CACHES}
 
 
 AUDIT = {"spec": {"validationActions": ["Audit"]}}

@@ -93,6 +93,9 @@ POLICIES: dict[str, Any] = {
     "enforcement": "Enforce",
     "rewrite": {"enabled": True, "projects": {"docker.io": "dockerhub"}},
 }
+CACHES: dict[str, Any] = {
+    "proxyCaches": {"dockerhub": {"upstream": {"type": "docker-hub"}}},
+}
 KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
 AZURE: dict[str, Any] = {"storage": builders.AZURE}
@@ -265,11 +268,17 @@ CHECKS = (
     "whether something exists that must not be touched",
     "whether the cluster has what the stack needs",
     "which namespaces without an image policy exist",
+    "what gates of the registry would do to images that pods run",
 )
 
 
+def unchecked(log: list[str]) -> list[str]:
+    """The lines that say which checks were not made."""
+    return [line for line in log if "not checked" in line]
+
+
 def test_a_preview_without_its_cluster_says_which_checks_were_not_made(program: Program) -> None:
-    (line,) = [line for line in program.preview_offline("omantel").log if "not checked" in line]
+    (line,) = unchecked(program.preview_offline("omantel").log)
     assert line == (
         f"not checked in this preview: {', '.join(CHECKS)}. The next `up` checks it. "
         "connection refused"
@@ -280,7 +289,7 @@ RECORDS = "/api/v1/namespaces/harbor/secrets?labelSelector=owner%3Dhelm%2Cname%3
 
 
 def test_a_preview_that_may_not_ask_one_thing_makes_the_other_checks(program: Program) -> None:
-    (line,) = program.run("omantel", preview=True, refused={RECORDS: 403}).log
+    (line,) = unchecked(program.run("omantel", preview=True, refused={RECORDS: 403}).log)
     assert line == (
         f"not checked in this preview: {CHECKS[2]}. The next `up` checks it. {RECORDS}: forbidden"
     )
@@ -298,8 +307,8 @@ def test_a_check_that_could_not_be_made_ends_an_update(
 
 
 def test_without_an_answer_the_later_checks_do_not_wait_for_one(program: Program) -> None:
-    (line,) = program.run("omantel", preview=True, refused={RECORDS: None}).log
-    assert f"{CHECKS[2]}, {CHECKS[3]}, {CHECKS[4]}. The next `up`" in line
+    (line,) = unchecked(program.run("omantel", preview=True, refused={RECORDS: None}).log)
+    assert f"{', '.join(CHECKS[2:])}. The next `up`" in line
 
 
 def test_every_golden_file_is_of_a_stack() -> None:
@@ -450,6 +459,23 @@ def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: 
     assert outputs["harborVersion"].value == "2.14.3"
 
 
+def test_projects_and_prefixes_are_outputs(program: Program) -> None:
+    outputs = program.run("otech").outputs
+    host = f"registry.{FQDN['otech']}"
+    assert outputs["registryProjects"].value[0] == "openova-io"
+    assert outputs["pushPrefixes"].value == {"openova-io": f"{host}/openova-io/"}
+    assert outputs["pullPrefixes"].value["docker.io"] == f"{host}/proxy-dockerhub/"
+    assert "oidcRedirectUrl" not in outputs
+
+
+def test_a_harbor_that_others_configure_is_left_alone(program: Program) -> None:
+    engine = program.run("otech", registry={"enabled": False})
+    (provider,) = [each for each in engine.resources if "sovereign-registry" in each.typ]
+    assert provider.inputs["keepEverything"] == "true", "it deletes nothing of an earlier run"
+    assert not [each for each in engine.resources if "registry-account" in each.name]
+    assert "registryProjects" not in engine.outputs
+
+
 @pytest.mark.parametrize(
     ("trivy", "handed_over"),
     [
@@ -528,7 +554,7 @@ def test_a_preview_without_cluster_hides_nothing_that_the_settings_decide(
     sections: Sections, program: Program
 ) -> None:
     """Of objects in the cluster only ciphertexts, revisions and the state's mark are unknown."""
-    engine = program.preview_offline("omantel", imagePolicy=POLICIES, **sections)
+    engine = program.preview_offline("omantel", imagePolicy=POLICIES, registry=CACHES, **sections)
     hidden = {
         (resource.typ, ".".join(path))
         for resource in engine.resources

@@ -168,7 +168,7 @@ def test_every_target_that_ci_calls_exists() -> None:
     github = [script for file in WORKFLOWS for job in jobs(file).values() for script in runs(job)]
     on_gitlab = [line for job in gitlab_jobs().values() for line in job.get("script", [])]
     called = {target for script in [*github, *on_gitlab] for target in made(script)}
-    needed = {"check", "test-unit", "test-sandbox", "preview", "fleet-up", "fleet-drift", "stacks"}
+    needed = {"check", "coverage", "test-sandbox", "preview", "fleet-up", "fleet-drift", "stacks"}
     assert needed <= called
     assert called <= targets(), called - targets()
 

@@ -70,8 +70,9 @@ def _release_problems(client: ClusterClient, config: StackConfig) -> list[str]:
     key = release.key_problem(
         running, is_key=config.is_secret.get("harborSecretKey"), namespace=namespace, stack=stack
     )
+    lock = release.lock_problem(running, settings, stack)
     return [
-        *([key] if key else []),
+        *(problem for problem in (key, lock) if problem),
         *(release.release_problems(running, foreign, settings, stack) if foreign else []),
     ]
 

@@ -8,7 +8,7 @@ from components.commands import set_secret, set_value
 from components.data_services.postgres import CLUSTER, DATABASE
 from components.harbor.recovery import RUNBOOK, Record
 from components.harbor_inputs import MINTED_SECRET_KEY, RELEASE
-from components.preflight.adoption.running import RunningHarbor
+from components.preflight.adoption.running import OVERWRITE, RunningHarbor
 from components.settings.database import SharedDatabase
 from components.settings.model import Settings
 from components.settings.storage.base import BucketSettings
@@ -41,6 +41,22 @@ def key_problem(
         "they would be lost\n"
         f"  fix: kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.secretKey}}' | "
         f"base64 -d | {set_secret('harborSecretKey', stack)}"
+    )
+
+
+def lock_problem(running: RunningHarbor, settings: Settings, stack: str) -> str | None:
+    """Why Harbor would take no setting by its API; None when it would."""
+    if not running.locks_settings or not settings.registry.enabled:
+        return None
+    namespace = settings.harbor.namespace
+    return (
+        f"sovereign-harbor:registry: core of the Harbor in namespace {namespace} has {OVERWRITE} "
+        "in its environment (chart values core.configureUserSettings or core.extraEnvVars). It "
+        "locks every setting, those too that it does not name, and a typing error in it keeps core "
+        "from starting\n"
+        f"  fix: kubectl set env deployment/{RELEASE}-core -n {namespace} {OVERWRITE}- "
+        "(the values stay in Harbor's database), and declare them in the section registry\n"
+        f"  or leave Harbor's configuration alone: {set_value('registry.enabled', 'false', stack)}"
     )
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from components.harbor_inputs import RELEASE
 from components.kubernetes.client import ClusterClient, dig, secret_value
 
+OVERWRITE: Final = "CONFIG_OVERWRITE_JSON"
+"""Variable of core, which the chart's core.configureUserSettings and core.extraEnvVars set."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunningHarbor:
     """`key_secret`: Secret from which core reads its secretKey; `key`: that key, "" if missing.
 
-    `store`: where the registry keeps blobs: the options of its storage driver.
+    `store`: where the registry keeps blobs: the options of its storage driver. `locks_settings`:
+    whether core has CONFIG_OVERWRITE_JSON in its environment.
     """
 
     address: str
@@ -25,6 +29,7 @@ class RunningHarbor:
     database_host: str
     database_name: str
     store: Mapping[str, Any]
+    locks_settings: bool = False
 
 
 def running_harbor(client: ClusterClient, namespace: str) -> RunningHarbor | None:
@@ -46,7 +51,20 @@ def running_harbor(client: ClusterClient, namespace: str) -> RunningHarbor | Non
         database_host=settings.get("POSTGRESQL_HOST", ""),
         database_name=settings.get("POSTGRESQL_DATABASE", ""),
         store=_store(yaml.safe_load(registry or "") or {}),
+        locks_settings=OVERWRITE in settings or OVERWRITE in _environment(deployment),
     )
+
+
+def _environment(deployment: Mapping[str, Any]) -> set[str]:
+    """Names of the variables of a Deployment's containers."""
+    names: set[str] = set()
+    containers: list[dict[str, Any]] = (
+        dig(deployment, "spec", "template", "spec", "containers") or []
+    )
+    for container in containers:
+        variables: list[dict[str, Any]] = container.get("env") or []
+        names |= {str(variable["name"]) for variable in variables}
+    return names
 
 
 def _key(client: ClusterClient, namespace: str, secret: str | None) -> str:

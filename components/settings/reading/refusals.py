@@ -19,24 +19,31 @@ from pydantic_core import ErrorDetails
 from components import commands
 from components.public_passphrase import ALLOWED, NOT_EMPTY, way_out, way_out_of_empty
 from components.settings import cross
-from components.settings.cross import Path
 from components.settings.model import Settings
 from components.settings.reading import suggestions
-from components.settings.reading.secrets import SECRETS
+from components.settings.reading.secrets import SECRETS, is_taken
 from components.settings.reading.spec import (
     ABSENT,
     SettingSpec,
+    elsewhere,
     is_known,
+    is_short_form,
     keys_at,
+    kind_by_keys,
     kinds_with,
     lookup,
+    names_rule_at,
+    narrowed,
     spec_at,
     without_tags,
 )
 from components.settings.reading.stack_file import PROJECT, resolved
+from components.settings.registry import stack_secrets
 from components.settings.rotation import RotationSettings
 from components.settings.schema import environment
-from components.settings.schema.rules import REMOVE, is_for_the_shell
+from components.settings.schema.problems import Path
+from components.settings.schema.rules import QUOTE, REMOVE, RENAME, is_for_the_shell
+from components.settings.schema.secret_rules import SecretRule
 
 EDITS = "SOVEREIGN_HARBOR_FIXES_ARE_EDITS"
 """Environment variable of previews of a stack that is in no backend: `pulumi config` knows no such
@@ -91,6 +98,14 @@ class Fixes:
             return f"in {self._file} set {dotted(path)} to what this prints: echo {text}"
         return f"in {self._file} set {dotted(path)}: {_as_yaml(text)}"
 
+    def rename(self, path: Path, name: str = "") -> str:
+        """No command of the engine moves what stands below a key."""
+        return f"in {self._file} rename {dotted(path)}" + (f" to {name}" if name else "")
+
+    def quote(self, path: Path) -> str:
+        """`pulumi config set --path` writes digits without quotes."""
+        return f"in {self._file} put {dotted(path)} in quotes"
+
     def remove(self, path: Path) -> str:
         if self.edits:
             return f"in {self._file} remove {dotted(path)}"
@@ -113,6 +128,8 @@ class Reading:
     refusals: tuple[Refusal, ...]
     sections: Mapping[str, Any]
     """The valid sections, by attribute name."""
+    misspelt: frozenset[str] = frozenset()
+    """The missing secrets that a refused key was meant to be: that refusal names them."""
 
 
 def read(
@@ -120,16 +137,18 @@ def read(
     *,
     stack: str,
     encrypted: Iterable[str] = (),
+    missing: Iterable[str] = (),
     environ: Mapping[str, str] | None = None,
     edits: bool = False,
 ) -> Reading:
     """Validate a raw config (by config key, without the secrets of secrets.SECRETS).
 
-    `encrypted` names the keys that were given as secrets; `environ` is for ${SANDBOX_…}. With
-    `edits` refusals say what to write into the stack's file, as the stack is in no backend.
+    `encrypted` names the keys that were given as secrets, `missing` the secrets that are not set;
+    `environ` is for ${SANDBOX_…}. With `edits` refusals say what to write into the stack's file, as
+    the stack is in no backend.
     """
     fixes = Fixes(stack=stack, edits=edits)
-    return _Reader(fixes, environ or {}).read(dict(raw), frozenset(encrypted))
+    return _Reader(fixes, environ or {}).read(dict(raw), frozenset(encrypted), sorted(missing))
 
 
 @functools.cache
@@ -144,8 +163,13 @@ class _Reader:
         self._suggests = suggests
         self._names = {field.alias or name: name for name, field in Settings.model_fields.items()}
 
-    def read(self, raw: dict[str, Any], encrypted: frozenset[str]) -> Reading:
+    def read(
+        self, raw: dict[str, Any], encrypted: frozenset[str], missing: Sequence[str] = ()
+    ) -> Reading:
         refusals: list[Refusal] = []
+        named = {name: path for path, name in stack_secrets.places(raw.get("registry"))}
+        absent = [name for name in missing if name in named]
+        misspelt: set[str] = set()
         sections: dict[str, Any] = {}
         # First `sandbox`, on which references in the other sections depend.
         for key in sorted(self._names, key=lambda key: key != "sandbox"):
@@ -154,15 +178,31 @@ class _Reader:
             else:
                 refusals += self._section(key, raw, sections)
         for key in raw:
-            if key not in self._names:
+            if key in self._names:
+                continue
+            meant = suggestions.key(key, absent) if key in encrypted else None
+            if meant is None:
                 refusals.append(self._unknown((key,), raw, hidden=key in encrypted))
+            else:
+                misspelt.add(meant)
+                refusals.append(self._misspelt(key, raw[key], meant, named[meant]))
         refusals += [
             self._at(problem.path, raw, reason=problem.reason, example=problem.example)
             for problem in cross.problems(sections)
         ]
+        refusals += [
+            self._at(path, raw, reason=f"{name} is a setting or secret of the program's own")
+            for path, name in stack_secrets.places(raw.get("registry"))
+            if is_taken(name) and is_known(path, raw)
+        ]
         complete = not refusals
         settings = Settings(**sections) if complete else None
-        return Reading(settings=settings, refusals=tuple(refusals), sections=sections)
+        return Reading(
+            settings=settings,
+            refusals=tuple(refusals),
+            sections=sections,
+            misspelt=frozenset(misspelt),
+        )
 
     def refused_in(self, key: str, raw: Mapping[str, Any]) -> list[Refusal]:
         """The refusals of one section by itself."""
@@ -206,6 +246,8 @@ class _Reader:
 
     def _explain(self, error: ErrorDetails, key: str, raw: Mapping[str, Any]) -> Refusal:
         here = without_tags((key, *error["loc"]))
+        if here[-1] == "[key]":  # pydantic's place of the name of an entry
+            here = here[:-1]
         context = error.get("ctx") or {}
         match error["type"]:
             case "extra_forbidden":
@@ -213,7 +255,10 @@ class _Reader:
             case "union_tag_invalid" | "union_tag_not_found":
                 discriminator = str(context["discriminator"]).strip("'")
                 if isinstance(error["input"], Mapping):
-                    return self._at((*here, discriminator), raw)
+                    meant = None
+                    if error["type"] == "union_tag_not_found":
+                        meant = kind_by_keys(here, raw)
+                    return self._at((*here, discriminator), raw, example=meant)
                 return self._at(here, raw)
             case "refused":
                 below = cast("tuple[str, ...]", context["at"])
@@ -223,8 +268,23 @@ class _Reader:
                     reason=context["reason"],
                     example=context["example"],
                 )
+            case "refused_name":
+                return self._of_name(here, raw, reason=context["reason"])
             case _:
                 return self._at(here, raw)
+
+    def _of_name(self, path: Path, raw: Mapping[str, Any], *, reason: str) -> Refusal:
+        """A refusal of the name that a person chose for the entry at `path`."""
+        name, rule = str(path[-1]), names_rule_at(path[:-1], raw)
+        reason = reason or suggestions.oddity(name)
+        candidates = (*(rule.suggest(name) if rule.suggest else ()), *suggestions.names(name))
+        meant = (text for text in candidates if rule.fits(text))
+        return Refusal(
+            key=dotted(path),
+            value=f"(the name {_shown(name, hidden=False)})",
+            allowed=f"{rule.allowed} ({reason})" if reason else rule.allowed,
+            fix=self._fixes.rename(path, next(meant, "")),
+        )
 
     def _at(
         self,
@@ -236,14 +296,25 @@ class _Reader:
     ) -> Refusal:
         """A refusal of the known setting at `path`."""
         spec = spec_at(path, raw)
+        if is_short_form(path, raw):
+            path = path[:-1]
         value = lookup(raw, path)
         hidden = spec.conceal or (spec.is_section and _looks_secret(str(path[-1])))
         shown = _NOT_SET if value is ABSENT else _shown(value, hidden=hidden)
         if not reason and value is not ABSENT:
-            reason = suggestions.reason_of(value, is_text=spec.is_text)
+            is_other = spec.is_text and isinstance(value, bool | int | float)
+            quotes_mend_it = is_other and self._accepts(path, _scalar(value), raw)
+            reason = suggestions.reason_of(
+                value, is_text=spec.is_text, quotes_mend_it=quotes_mend_it
+            )
+            example = QUOTE if quotes_mend_it else example
         allowed = f"{spec.allowed} ({reason})" if reason else spec.allowed
         if example == REMOVE:
             commands = [self._fixes.remove(path)]
+        elif example == QUOTE:
+            commands = [self._fixes.quote(path)]
+        elif example == RENAME:
+            commands = [self._fixes.rename(path)]
         elif example is not None:
             commands = [self._fixes.set(path, example)]
         elif (meant := self._meant(path, value, raw, spec, hidden=hidden)) is not None:
@@ -272,6 +343,8 @@ class _Reader:
         self, path: Path, value: Any, raw: Mapping[str, Any], spec: SettingSpec, *, hidden: bool
     ) -> str | None:
         """What a person meant by the refused text at `path`, if the settings accept that."""
+        if isinstance(value, int) and spec.is_text and not isinstance(value, bool):
+            value = str(value)
         if not self._suggests or hidden or not isinstance(value, str) or spec.is_section:
             return None
         if "PRIVATE KEY" in value or environment.references(value) or len(value) > _LONGEST_SHOWN:
@@ -284,7 +357,7 @@ class _Reader:
 
     def _accepts(self, path: Path, value: Any, raw: Mapping[str, Any]) -> bool:
         """Whether the section at the first key accepts this value at `path`."""
-        trial = replaced(raw, path, value)
+        trial = replaced(narrowed(raw, path), path, value)
         reader = _Reader(self._fixes, self._environ, suggests=False)
         key, first = dotted(path), str(path[0])
         if first not in self._names:
@@ -309,11 +382,17 @@ class _Reader:
                 allowed=f"no such setting of {tag} {chosen}; {tag} {' or '.join(others)} has it",
                 fix=remove,
             )
+        called, reason = elsewhere(path, raw)
+        if reason or "." in called:
+            reason = reason or f"it is called {called} here"
+            return Refusal(
+                key=dotted(path), value=shown, allowed=f"no such setting: {reason}", fix=remove
+            )
         # People often write a key pair into the section of the bucket, a token into that of the
         # zone.
         secrets = list(SECRETS) if parent in ([], ["storage"], ["dns"]) else []
         near = suggestions.key(leaf, secrets, cutoff=0.6) if _looks_secret(leaf) else None
-        near = near or suggestions.key(leaf, known + secrets)
+        near = called or near or suggestions.key(leaf, known + secrets)
         if near is None:
             return Refusal(
                 key=dotted(path),
@@ -328,6 +407,7 @@ class _Reader:
                 allowed=f"no such setting; did you mean the top-level secret {near}?",
                 fix=f"{self._fixes.set_secret(near)}\n{remove}",
             )
+        hidden = hidden or (bool(called) and _looks_secret(near))
         meant: Path = (*parent, near)
         commands = [remove]
         spec = spec_at(meant, raw)
@@ -343,8 +423,20 @@ class _Reader:
         return Refusal(
             key=dotted(path),
             value=_shown(value, hidden=hidden),
-            allowed=f"no such setting; did you mean {dotted(meant)}?",
+            allowed=f"no such setting; it is called {dotted(meant)} here"
+            if called
+            else f"no such setting; did you mean {dotted(meant)}?",
             fix="\n".join(commands),
+        )
+
+    def _misspelt(self, key: str, value: Any, meant: str, path: Path) -> Refusal:
+        """An encrypted key with nearly the name of a secret that the file refers to."""
+        return Refusal(
+            key=key,
+            value=_shown(value, hidden=True),
+            allowed=f"no such secret; {dotted(path)} refers to {meant}, which is not set: did you "
+            "mean that?",
+            fix=f"{self._fixes.set_secret(meant)}\n{self._fixes.remove((key,))}",
         )
 
     def _encrypted(self, key: str, value: Any) -> Refusal:
@@ -380,13 +472,15 @@ def set_secret(key: str, stack: str) -> str:
 
     It asks for the value, or reads the file that the value comes in.
     """
-    file = SECRETS[key].file
+    file = SECRETS[key].file if key in SECRETS else None
     return commands.set_secret(key, stack) + (f" < {file}" if file else "")
 
 
-def missing_secret(key: str, *, fixes: Fixes, sandbox: bool) -> Refusal:
-    """A secret that is needed and not set."""
-    allowed = SECRETS[key].allowed(sandbox=sandbox)
+def missing_secret(
+    key: str, *, fixes: Fixes, sandbox: bool, rules: Mapping[str, SecretRule] = SECRETS
+) -> Refusal:
+    """A secret that is needed and not set. `rules`: all secrets of the stack, by config key."""
+    allowed = rules[key].allowed(sandbox=sandbox)
     return Refusal(key=key, value=_NOT_SET, allowed=allowed, fix=fixes.set_secret(key))
 
 
@@ -428,8 +522,10 @@ def read_secret(
     sandbox: bool,
     environ: Mapping[str, str],
     fixes: Fixes,
+    rules: Mapping[str, SecretRule] = SECRETS,
 ) -> str | Refusal:
-    """The secret's value, or a refusal that does not contain it."""
+    """The secret's value, or a refusal that does not contain it. `rules`: all secrets of the stack,
+    by config key."""
     reference, reason = environment.is_reference(text), None
     if reference and not sandbox:
         reason = _NO_REFERENCES
@@ -438,12 +534,12 @@ def read_secret(
     else:
         plain = environment.expand(text, environ) if reference else text
         if encrypted or reference:
-            reason = SECRETS[key].refusal(plain, sandbox=sandbox)
+            reason = rules[key].refusal(plain, sandbox=sandbox)
         else:
             reason = "it stands readable in the stack's file; if that was shared, replace the key"
         if reason is None:
             return plain
-    allowed = SECRETS[key].allowed(sandbox=sandbox)
+    allowed = rules[key].allowed(sandbox=sandbox)
     return Refusal(
         key=key,
         value=json.dumps(text) if reference else f"<secret, {len(text)} characters>",
@@ -467,7 +563,9 @@ def _unset_reference(path: Path, text: str, environ: Mapping[str, str]) -> Refus
 
 def _looks_secret(key: str) -> bool:
     return (
-        re.search(r"key|secret|password|passwd|token|credential|pin", key, re.IGNORECASE)
+        re.search(
+            r"key|secret|password|passwd|token|credential|pin|authorization", key, re.IGNORECASE
+        )
         is not None
     )
 

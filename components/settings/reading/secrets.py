@@ -1,4 +1,7 @@
-"""All secrets that a stack config may hold, collected from the sections that need them. Pure."""
+"""All secrets that a stack config may hold, collected from the sections that need them. Pure.
+
+Most have names of the program's. The section `registry` refers to secrets by names of a person's.
+"""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -6,6 +9,8 @@ from typing import Any, get_args
 from components.settings.database import DedicatedDatabase
 from components.settings.dns import DnsSettings
 from components.settings.harbor import HarborSettings
+from components.settings.model import Settings
+from components.settings.registry import stack_secrets
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule
 from components.settings.storage.section import StorageSettings
 
@@ -22,3 +27,18 @@ SECRETS: Mapping[str, SecretRule] = {
     **DedicatedDatabase.secrets,
 }
 """By config key."""
+
+
+def secrets_of(raw: Mapping[str, Any]) -> Mapping[str, SecretRule]:
+    """By config key: SECRETS, and those that the raw section `registry` refers to. A name that a
+    section has already stands for that section."""
+    named = stack_secrets.references(raw.get("registry"))
+    return {**{name: rule for name, rule in named.items() if name not in _TAKEN}, **SECRETS}
+
+
+def is_taken(name: str) -> bool:
+    """Whether a person cannot give this name to a secret."""
+    return name in _TAKEN or name in SECRETS
+
+
+_TAKEN = frozenset(field.alias or name for name, field in Settings.model_fields.items())

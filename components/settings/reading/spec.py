@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.settings.cross import Path
 from components.settings.model import Settings
-from components.settings.schema.rules import Section, SettingRule
+from components.settings.schema.problems import Path
+from components.settings.schema.rules import NamesRule, Section, SettingRule
 
 
 class Absent:
@@ -45,7 +45,7 @@ class SettingSpec:
 
     def fits(self, text: str) -> bool:
         """Whether the rule of a text accepts it."""
-        return self.rule is None or self.rule.check is None or self.rule.check(text) is None
+        return self.rule is None or self.rule.fits(text)
 
 
 def spec_at(path: Path, raw: Mapping[str, Any]) -> SettingSpec:
@@ -71,7 +71,11 @@ def default_at(path: Path, raw: Mapping[str, Any]) -> Any:
     for segment in path:
         models = models_of(hint)
         if not models:
-            return None
+            try:
+                hint, value, default = _child(hint, segment, value), _get(value, segment), None
+            except (KeyError, IndexError):
+                return None
+            continue
         if len(models) > 1:
             models = [_chosen(models, discriminator_of(models), value)]
         fields = {
@@ -103,6 +107,19 @@ def kinds_with(path: Path, raw: Mapping[str, Any]) -> tuple[str, str, list[str]]
     return (tag, _tags([chosen], tag)[0], _tags(having, tag)) if having else None
 
 
+def kind_by_keys(path: Path, raw: Mapping[str, Any]) -> str | None:
+    """The only member of a union that has every key of the section at `path`; None if there are
+    several, or none."""
+    models, section = models_of(_hint(path, raw)), lookup(raw, path)
+    given = set(cast("dict[str, Any]", section)) if isinstance(section, dict) else set[str]()
+    having = [
+        model
+        for model in models
+        if given <= {key_of(field, name) for name, field in model.model_fields.items()}
+    ]
+    return _tags(having, discriminator_of(models))[0] if given and len(having) == 1 else None
+
+
 def _aliases(models: list[type[BaseModel]], tag: str) -> dict[str, str]:
     return {
         alias: _tags([model], tag)[0]
@@ -110,6 +127,39 @@ def _aliases(models: list[type[BaseModel]], tag: str) -> dict[str, str]:
         if issubclass(model, Section)
         for alias in model.also_called
     }
+
+
+def elsewhere(path: Path, raw: Mapping[str, Any]) -> tuple[str, str]:
+    """For an unknown key that other tools have: what it is called here, or why it is not here; ""
+    for each that is not said."""
+    *parent, key = path
+    word = _folded(str(key))
+    called = reason = ""
+    for model in models_of(_hint(tuple(parent), raw)):
+        if issubclass(model, Section):
+            ours = {_folded(theirs): name for theirs, name in model.called_here.items()}
+            whys = {_folded(theirs): why for theirs, why in model.not_here.items()}
+            called, reason = called or ours.get(word, ""), reason or whys.get(word, "")
+    return called, reason
+
+
+def _folded(word: str) -> str:
+    """Of max_upstream_conn and maxUpstreamConn the same text."""
+    return word.replace("_", "").lower()
+
+
+def names_rule_at(path: Path, raw: Mapping[str, Any]) -> SettingRule:
+    """The rule of the names that people choose in the object at `path`."""
+    _, metadata = parts_of(_hint(path, raw))
+    return next(item.names for item in metadata if isinstance(item, NamesRule))
+
+
+def is_short_form(path: Path, raw: Mapping[str, Any]) -> bool:
+    """Whether a text stands for the section above `path`, and sets the key at `path`."""
+    if len(path) < 2 or not isinstance(lookup(raw, path[:-1]), str):
+        return False
+    models = models_of(_hint(path[:-1], raw))
+    return any(issubclass(m, Section) and m.short_form == path[-1] for m in models)
 
 
 def is_known(path: Path, raw: Mapping[str, Any]) -> bool:
@@ -134,6 +184,27 @@ def lookup(raw: Any, path: Path) -> Any:
     for segment in path:
         raw = _get(raw, segment)
     return raw
+
+
+def narrowed(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The raw config without the neighbours of named entries on the path, such as other projects.
+
+    An entry is valid or not by itself; rules between entries are in cross.py.
+    """
+    return _narrowed(dict(raw), Settings, path)
+
+
+def _narrowed(value: Any, hint: Any, path: Path) -> Any:
+    entries = cast("dict[str | int, Any]", value)
+    if not path or not isinstance(value, dict) or path[0] not in entries:
+        return entries
+    try:
+        child = _child(hint, path[0], entries)
+    except (KeyError, IndexError):
+        return entries
+    inner = {path[0]: _narrowed(entries[path[0]], child, path[1:])}
+    is_named = get_origin(parts_of(hint)[0]) is dict
+    return inner if is_named else {**entries, **inner}
 
 
 def without_tags(loc: Sequence[str | int]) -> Path:
@@ -175,6 +246,8 @@ def _child(hint: Any, segment: str | int, value: Any) -> Any:
                 return hint_of(field)
         raise KeyError(segment)
     bare, metadata = parts_of(hint)
+    if get_origin(bare) is dict and get_args(bare)[1] is not str:
+        return get_args(bare)[1]
     if get_origin(bare) is dict:
         example = next(
             (item.example for item in metadata if isinstance(item, SettingRule)), "<value>"
@@ -189,13 +262,21 @@ def describe(hint: Any) -> SettingSpec:
     rule = next((item for item in metadata if isinstance(item, SettingRule)), None)
     field = next((item for item in metadata if isinstance(item, FieldInfo)), None)
     default = None if field is None or field.is_required() else field.default
+    if get_origin(bare) is dict and get_args(bare)[1] is not str:
+        inner = describe(get_args(bare)[1])
+        return SettingSpec(
+            allowed=rule.allowed if rule is not None else f"an object, each {inner.allowed}",
+            examples=[(("<name>", *path), text) for path, text in inner.examples],
+            is_section=True,
+        )
     if rule is not None:
         below: Path = ("<key>",) if get_origin(bare) is dict else ()
         return SettingSpec(
             allowed=rule.allowed,
             examples=[(below, rule.example)],
             rule=rule,
-            is_text=bare is str,
+            is_text=bare is str or get_origin(bare) is Literal,
+            choices=tuple(map(str, get_args(bare))) if get_origin(bare) is Literal else (),
         )
     if models := models_of(hint):
         return _describe_section(models, default)
@@ -238,10 +319,16 @@ def _describe_section(models: list[type[BaseModel]], default: Any) -> SettingSpe
         examples.append(((tag,), _tags(models, tag)[0]))
     required = {key: field for key, field in fields.items() if field.is_required()}
     if not required and not examples:
-        required = dict(list(fields.items())[:1])
+        chosen = example_key_of(models[0]) or next(iter(fields))
+        required = {chosen: fields[chosen]}
     for key, field in required.items():
         examples += [((key, *path), text) for path, text in describe(hint_of(field)).examples]
     return SettingSpec(allowed=allowed, examples=examples, is_section=True)
+
+
+def example_key_of(model: type[BaseModel]) -> str:
+    """Section.example_key; "" where the first key is the example."""
+    return model.example_key if issubclass(model, Section) else ""
 
 
 def key_of(field: FieldInfo, name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -70,6 +71,8 @@ def values(
         given = clean.lower()
         if given in aliases:
             yield aliases[given]
+        if of_rule is not None:
+            yield from of_rule(given)
         near = difflib.get_close_matches(given, list(folded), n=1, cutoff=0.75)
         yield from (folded[match] for match in near)
         return
@@ -98,12 +101,20 @@ def _folded(word: str) -> str:
     return re.sub(r"[^a-z0-9]", "", word.lower())
 
 
-def reason_of(value: Any, *, is_text: bool) -> str:
+def names(refused: str) -> Iterator[str]:
+    """Names that could be meant by a refused one, the most likely first."""
+    clean = (
+        unicodedata.normalize("NFKD", cleaned(refused)).encode("ascii", "ignore").decode().lower()
+    )
+    yield clean
+    yield re.sub(r"[^a-z0-9]+", "-", clean).strip("-")
+
+
+def reason_of(value: Any, *, is_text: bool, quotes_mend_it: bool) -> str:
     """Why a value is refused that is of another type than it seems; "" if that is not it."""
     if value is None:
         return "nothing stands behind the colon"
-    if is_text and isinstance(value, bool):
-        return f"YAML reads it as {str(value).lower()}: put it in quotes"
-    if is_text and isinstance(value, int | float):
-        return "YAML reads it as a number: put it in quotes"
+    if is_text and isinstance(value, bool | int | float):
+        read = str(value).lower() if isinstance(value, bool) else "a number"
+        return f"YAML reads it as {read}" + (": put it in quotes" if quotes_mend_it else "")
     return oddity(value) if isinstance(value, str) else ""

@@ -6,13 +6,19 @@ settings take their words from the same rules, so that words and check cannot di
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Final, NoReturn
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -29,6 +35,15 @@ class Section(BaseModel):
 
     also_called: ClassVar[tuple[str, ...]] = ()
     """What people write for the kind or mode of this section, in lower case."""
+    called_here: ClassVar[Mapping[str, str]] = {}
+    """What other tools call a setting → its key in this section, or its path from the top."""
+    not_here: ClassVar[Mapping[str, str]] = {}
+    """What other tools call a setting that this section has not → why, and what to write."""
+    short_form: ClassVar[str] = ""
+    """The key that a text sets which stands in the place of the section."""
+    example_key: ClassVar[str] = ""
+    """The key that the command sets which makes a section without required keys; the first when
+    empty."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -39,17 +54,35 @@ class Section(BaseModel):
         coerce_numbers_to_str=True,  # `pulumi config set --path` turns 10485760 into a number
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_its_short_form(cls, value: Any) -> Any:
+        return {cls.short_form: value} if cls.short_form and isinstance(value, str) else value
+
 
 REMOVE: Final = ""
 """Instead of an example: the mending command removes the key."""
+QUOTE: Final = "\0quote"
+"""Instead of an example: a person puts the value in quotes."""
+RENAME: Final = "\0rename"
+"""Instead of an example: a person gives the entry another name."""
 
 
-def refuse(reason: str, *, at: tuple[str, ...] = (), example: str | None = None) -> NoReturn:
+def refuse(reason: str, *, at: tuple[str | int, ...] = (), example: str | None = None) -> NoReturn:
     """Refuse the value under validation, or the key `at` below it. `example`: a value to set
     instead."""
     raise PydanticCustomError(
         "refused", "{reason}", {"reason": reason, "at": at, "example": example}
     )
+
+
+def refuse_repetition(items: Sequence[Any], *, at: tuple[str | int, ...], reason: str) -> None:
+    """Refuse the first item of the list `at` that is equal to one before it. The mending command
+    removes that item. `reason`: {first} stands for the number of the other."""
+    for index, item in enumerate(items):
+        first = items.index(item)
+        if first < index:
+            refuse(reason.format(first=first), at=(*at, index), example=REMOVE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +99,23 @@ class SettingRule:
     suggest: Callable[[str], Iterable[str]] | None = None
     """What a person could have meant by a text that is refused, the most likely first. The settings
     are asked whether they accept it; it may be anything."""
+    in_quotes: bool = False
+    """Refuse a number in the place of a text. YAML reads 1.10 as 1.1 and 2.0 as 2."""
+
+    def fits(self, value: Any) -> bool:
+        """Whether the check allows a value of the field's type."""
+        return self.check is None or self.check(value) is None
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._apply, handler(source))
+        schema = handler(source)
+        checked = core_schema.no_info_after_validator_function(self._apply, schema)
+        if schema["type"] == "int":
+            return core_schema.no_info_before_validator_function(_no_boolean, checked)
+        if self.in_quotes:
+            return core_schema.no_info_before_validator_function(_no_number, checked)
+        return checked
 
     def _apply(self, value: Any) -> Any:
         if value is not None and self.check is not None:
@@ -78,6 +123,44 @@ class SettingRule:
             if reason is not None:
                 refuse(reason)
         return value
+
+
+def _no_boolean(value: Any) -> Any:
+    """pydantic takes true for 1: `lastPushed: true` would keep one image."""
+    if isinstance(value, bool):
+        refuse("true and false are no numbers")
+    return value
+
+
+def _no_number(value: Any) -> Any:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        refuse(
+            "YAML reads it as a number, 1.10 as 1.1 and 2.0 as 2: put it in quotes", example=QUOTE
+        )
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamesRule(SettingRule):
+    """Annotates an object whose keys are names that a person chooses, by the rule of the names."""
+
+    names: SettingRule
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        schema = handler(source)
+        assert schema["type"] == "dict", schema["type"]
+        checked = core_schema.no_info_after_validator_function(
+            self._check_name, core_schema.str_schema()
+        )
+        return core_schema.dict_schema(checked, schema.get("values_schema"))
+
+    def _check_name(self, name: str) -> str:
+        reason = None if self.names.check is None else self.names.check(name)
+        if reason is not None:
+            raise PydanticCustomError("refused_name", "{reason}", {"reason": reason})
+        return name
 
 
 def is_for_the_shell(example: str) -> bool:
@@ -95,11 +178,19 @@ def matching(pattern: str) -> Check:
     return lambda text: None if compiled.fullmatch(text) else ""
 
 
-def whole_number(low: int, high: int, *, example: int) -> SettingRule:
+def whole_number(low: int, high: int, *, example: int, unit: str = "") -> SettingRule:
+    """`unit`: that of the number, `day` or `minute`, which people write behind it."""
+    counted = re.compile(rf"([0-9]+) ?({unit[:1]}|{unit}s?)", re.IGNORECASE)
+
+    def suggest(text: str) -> Iterator[str]:
+        if unit and (match := counted.fullmatch(text)) is not None:
+            yield match[1]
+
     return SettingRule(
         allowed=f"a whole number from {low} to {high}",
         example=str(example),
         check=lambda number: None if low <= number <= high else "",
+        suggest=suggest,
     )
 
 
@@ -172,6 +263,8 @@ def last_part(text: str) -> Iterator[str]:
 def _quantities(text: str) -> Iterator[str]:
     bare = re.sub(r"\s", "", text)
     yield bare
+    if re.fullmatch(r"[0-9]{1,6}", bare):
+        yield f"{bare}Gi"  # as Terraform counts the storage of Harbor's projects
     yield bare.removesuffix("B")
     if match := re.fullmatch(r"(?i)([\d.]+)([kmgtp])(i?)b?", bare):
         unit = match[2].upper() + match[3].lower()
@@ -258,10 +351,15 @@ PORT_NUMBER = (
 """A pattern of the ports in a text."""
 
 
+_LONGEST_LINE: Final = 253
+
+
 def _one_line(text: str) -> str | None:
     if re.search(r"<.*>", text):
         return "a placeholder of a fix is still in it"
-    return None if text.isprintable() and text == text.strip() and 0 < len(text) < 254 else ""
+    if len(text) > _LONGEST_LINE:
+        return f"at most {_LONGEST_LINE} characters; it has {len(text)}"
+    return None if text.isprintable() and text == text.strip() != "" else ""
 
 
 CLUSTER_NAME = SettingRule(

@@ -17,12 +17,11 @@ from components.image_policy.rewrite import RewrittenImages, rewritten
 from components.preflight.exclusions import existing
 from components.registry_address import RegistryAddress
 from components.settings.exclusions import CLUSTER, ESTATE
-from components.settings.image_policy import RewriteSettings
 from components.settings.model import Settings
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.reading import refusals
 from components.settings.unchanged_pods import UnchangedPodsSettings
-from tests.support.builders import Cluster, context_of
+from tests.support.builders import CACHES, Cluster, context_of
 from tests.support.mocks import Engine, unknown_inputs
 
 HOST = "registry.omantel.omani.works"
@@ -223,9 +222,7 @@ def test_labels_that_are_refused(pods: dict[str, Any], key: str) -> None:
 # --- Rewriting ---------------------------------------------------------------------------------
 
 REWRITTEN_IMAGES = RewrittenImages(
-    settings=RewriteSettings(
-        projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"}
-    ),
+    projects={**PROXY_PROJECTS, "registry.example.com:5000": "proxy-example"},
     registry=RegistryAddress("omantel.omani.works"),
     prefixes=(f"{HOST}/", "harbor.mct1.omani.works/"),
     excluded_namespaces=(),
@@ -277,7 +274,7 @@ def test_rewriting_twice_is_rewriting_once(image: str) -> None:
 
 
 def test_docker_hub_stays_where_it_has_no_cache() -> None:
-    without = replace(REWRITTEN_IMAGES, settings=RewriteSettings(projects={"ghcr.io": "g"}))
+    without = replace(REWRITTEN_IMAGES, projects={"ghcr.io": "g"})
     assert rewritten("nginx", without) == "nginx"
     assert rewritten("ghcr.io/a", without) == f"{HOST}/g/a"
 
@@ -456,9 +453,11 @@ MUTATING = "kubernetes:policies.kyverno.io/v1:MutatingPolicy"
 CLUSTER_POLICY = "kubernetes:kyverno.io/v1:ClusterPolicy"
 
 
-def run(engine: Engine, policy: dict[str, Any], *, harbor_is_there: bool = True) -> ImagePolicy:
+def run(
+    engine: Engine, policy: dict[str, Any], *, harbor_is_there: bool = True, **sections: Any
+) -> ImagePolicy:
     def build() -> ImagePolicy:
-        args = args_of(policy)
+        args = args_of(policy, **sections)
         if not harbor_is_there:
             release = CustomResource("harbor", api_version="v1", kind="ConfigMap")
             args = replace(args, harbor=release.id)
@@ -503,7 +502,7 @@ def test_the_policy_is_of_the_kind_asked_for_and_awaited(
 
 
 def test_rewriting_is_a_policy_beside_it(engine: Engine) -> None:
-    run(engine, {"rewrite": {"enabled": True}})
+    run(engine, {"rewrite": {"enabled": True}}, registry=CACHES)
     assert engine.one(MUTATING)["metadata"]["name"] == "rewrite-harbor-images"
     assert engine.one(VALIDATING)
 

@@ -65,6 +65,8 @@ def problems(rule: str, resource: Resource, sovereign: Sovereign = SOVEREIGN) ->
     return list(named.check(resource, sovereign))
 
 
+REGISTRY = "pulumi:providers:sovereign-registry"
+
 GOOD: list[tuple[str, Resource]] = [
     ("no-plaintext-secret", release(core={"existingSecret": "harbor-minted-core-secret"})),
     ("no-plaintext-secret", release(existingSecretAdminPasswordKey="HARBOR_ADMIN_PASSWORD")),
@@ -81,6 +83,8 @@ GOOD: list[tuple[str, Resource]] = [
     ("no-plaintext-secret", one(SEAL, data={"password": "handed on in plain"})),
     ("no-plaintext-secret", one("pulumi:providers:hcloud", token="handed on in plain")),
     ("no-plaintext-secret", one("kubernetes:core/v1:Secret", metadata={"name": "empty"})),
+    ("no-plaintext-secret", one(REGISTRY, adminSecret="harbor-admin", accountSecret="account")),
+    ("no-plaintext-secret", one("sovereign-registry:index:Robot", secret="handed on in plain")),
     ("data-is-protected", one(BUCKET, protected=True)),
     ("data-is-protected", one(DATABASE, protected=True)),
     ("data-is-protected", one("kubernetes:core/v1:Service")),
@@ -280,6 +284,19 @@ def test_a_namespace_given_by_config_is_home() -> None:
     assert problems("objects-are-at-home", service, home) == []
 
 
+def test_a_namespace_that_pulls_with_a_robot_takes_its_login_and_nothing_else() -> None:
+    robot = {"permissions": ["pull"], "pullSecret": {"namespaces": ["shop"]}}
+    section = {"projects": {"shop": {"robots": {"ci": robot}}}}
+    sovereign = Sovereign.of({"sovereign-harbor:registry": section})
+    shop = {"namespace": "shop"}
+    for kind in (SEALED_SECRET, "kubernetes:core/v1:ServiceAccountPatch"):
+        assert problems("objects-are-at-home", one(kind, metadata=shop), sovereign) == []
+        assert problems("objects-are-at-home", one(kind, metadata=shop))
+    assert problems(
+        "objects-are-at-home", one("kubernetes:core/v1:Service", metadata=shop), sovereign
+    )
+
+
 @pytest.mark.parametrize(
     ("config", "namespaces", "is_sandbox"),
     [
@@ -452,7 +469,7 @@ def test_the_program_keeps_every_rule(
     stack: str, offline: bool, program: test_program.Program
 ) -> None:
     engine = program.preview_offline(stack) if offline else program.run(stack)
-    assert broken(engine, Sovereign(sandbox=stack == "local")) == []
+    assert broken(engine, Sovereign.of(test_program.config_of(stack))) == []
 
 
 @pytest.mark.parametrize(

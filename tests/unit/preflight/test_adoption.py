@@ -15,6 +15,7 @@ from components.preflight.adoption.release import (
     PUBLISHED_KEY,
     key_problem,
     key_warning,
+    lock_problem,
     release_problems,
 )
 from components.preflight.adoption.running import RunningHarbor, running_harbor
@@ -305,3 +306,37 @@ def test_what_an_adoption_does_not_write_is_named() -> None:
     assert unwritten(SPEC) == []
     parts = unwritten({**SPEC, "affinity": {}, "postgresql": postgresql})
     assert parts == ["affinity", "postgresql.pg_hba", "postgresql.parameters.shared_buffers"]
+
+
+# --- Settings that a variable locks ------------------------------------------------------------
+
+
+def overwritten(objects: dict[str, Any], *, in_the_config_map: bool) -> dict[str, Any]:
+    core = "/api/v1/namespaces/harbor/configmaps/harbor-core"
+    deployment = objects["/apis/apps/v1/namespaces/harbor/deployments/harbor-core"]
+    if in_the_config_map:
+        objects[core]["data"]["CONFIG_OVERWRITE_JSON"] = "{}"
+    else:
+        source = {"secretKeyRef": {"name": "harbor-core", "key": "CONFIG_OVERWRITE_JSON"}}
+        variable = {"name": "CONFIG_OVERWRITE_JSON", "valueFrom": source}
+        containers = [{"name": "core", "env": [{"name": "A", "value": "b"}, variable]}]
+        deployment["spec"]["template"]["spec"]["containers"] = containers
+    return objects
+
+
+@pytest.mark.parametrize("in_the_config_map", [False, True])
+def test_a_variable_that_locks_every_setting_is_refused(in_the_config_map: bool) -> None:
+    client: Any = Cluster(overwritten(chart_objects(), in_the_config_map=in_the_config_map))
+    running = running_harbor(client, "harbor")
+    assert running is not None
+    words = lock_problem(running, settings(), "omantel") or ""
+    assert "core.configureUserSettings or core.extraEnvVars" in words
+    assert "kubectl set env deployment/harbor-core -n harbor CONFIG_OVERWRITE_JSON-" in words
+    assert lock_problem(running, settings(registry={"enabled": False}), "omantel") is None
+
+
+def test_a_harbor_without_that_variable_is_not_refused() -> None:
+    client: Any = Cluster(chart_objects())
+    running = running_harbor(client, "harbor")
+    assert running is not None
+    assert lock_problem(running, settings(), "omantel") is None

@@ -29,6 +29,17 @@ SHARED = {
 }
 
 
+ROBOT: dict[str, Any] = {
+    "registry": {
+        "projects": {"p": {}},
+        "robots": {
+            "r": {
+                "permissions": {"p": ["pull"]},
+                "pullSecret": {"namespaces": ["apps"], "serviceAccounts": {"apps": ["default"]}},
+            }
+        },
+    }
+}
 GATEWAYS = "/apis/gateway.networking.k8s.io/v1/namespaces"
 CERTIFICATE = {
     "kind": "gateway",
@@ -86,6 +97,7 @@ def test_a_cluster_that_has_everything_is_accepted() -> None:
 
 
 ALL: dict[str, Any] = {
+    "registry": builders.CACHES,
     "imagePolicy": {
         "rewrite": {"enabled": True},
         "signatures": {"projects": ["platform"], "publicKey": KEY},
@@ -140,7 +152,9 @@ def test_a_kind_that_is_gone_is_missed_though_its_api_version_answers(path: str,
 def test_only_the_policies_that_are_asked_for_need_their_kind(
     policy: dict[str, Any], kinds: set[str]
 ) -> None:
-    needed = requirements.policy_kinds(settings(imagePolicy=policy).image_policy)
+    needed = requirements.policy_kinds(
+        settings(imagePolicy=policy, registry=builders.CACHES).image_policy
+    )
     assert {kind for _, kind in needed} == kinds
 
 
@@ -161,6 +175,9 @@ def test_all_that_is_missing_is_named_at_once_with_how_to_get_it() -> None:
         ({"storage": BUCKET}, "/api/v1/namespaces/flux-system", True),
         ({"storage": {**BUCKET, "seamNamespace": "argocd"}}, "/api/v1/namespaces/argocd", True),
         ({"storage": FILESYSTEM}, "/api/v1/namespaces/flux-system", False),
+        (ROBOT, "/api/v1/namespaces/apps", True),
+        (ROBOT, "/api/v1/namespaces/apps/serviceaccounts/default", True),
+        ({"registry": {**ROBOT["registry"], "enabled": False}}, "/api/v1/namespaces/apps", False),
         (
             {"sealing": {"controllerNamespace": "sealing", "controllerName": "ss"}},
             "/api/v1/namespaces/sealing/services/ss",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from policy.resource import UNKNOWN
-from review import comparison, rules, summary
+from review import comparison, registry, rules, summary
 from review.consequences import consequences
 from review.plan import Plan
 from tests.unit.review.test_summary import (
@@ -62,6 +62,18 @@ def test_what_differs_is_told_by_logical_name() -> None:
     )
     assert acts(plan) == {"changed": "update", "new": "create", "gone": "delete"}
     assert "`x`: `1` → `2`" in section(summary.markdown(plan), "Changed")
+
+
+def test_the_inputs_from_before_are_those_of_the_base() -> None:
+    """Else what leaves the file has no name, and what changes is told as new."""
+    kind = registry.PREFIX + "Project"
+    before = [made(kind, "a", {"name": "a", "public": False}), made(kind, "b", {"name": "b"})]
+    plan = compared(before, [made(kind, "a", {"name": "a", "public": True})])
+    changed, gone = (change for change in plan.changes if change.type == kind)
+    assert changed.had == {"name": "a", "public": False}
+    assert gone.had == {"name": "b"}
+    told = registry.consequences(plan)
+    assert [sentence.split("`")[1] for sentence in told] == ["a", "b"]
 
 
 def test_another_bucket_is_a_replacement_that_the_rules_refuse() -> None:

@@ -400,9 +400,16 @@ def test_what_policies_cannot_see_is_checked_to_be_encrypted(value: Any, is_fine
     steps = [
         step("create", SEAL, "seal", {"data": value}),
         step("create", "pulumi:providers:hcloud", "dns", {"token": value}),
+        step("create", "sovereign-registry:index:Robot", "robot", {"secret": value}),
     ]
-    reported = [] if is_fine else ["secrets-are-encrypted seal", "secrets-are-encrypted dns"]
+    names = ("seal", "dns", "robot")
+    reported = [] if is_fine else [f"secrets-are-encrypted {name}" for name in names]
     assert broken(*steps, sandbox=True) == reported
+
+
+def test_the_name_of_a_secret_need_not_be_encrypted() -> None:
+    names = {"adminSecret": "harbor-admin", "accountSecret": "harbor-account"}
+    assert broken(step("create", "pulumi:providers:sovereign-registry", "registry", names)) == []
 
 
 # --- Diagram ------------------------------------------------------------------------------------

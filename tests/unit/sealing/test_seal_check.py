@@ -170,6 +170,34 @@ def test_a_minted_value_does_not_change_without_a_rotation(
     assert "pulumi config set --path 'rotation.csrfKey' 2 -s omantel" in words
 
 
+ADMIN: State = {
+    **MINTED,
+    "what": "admin-password",
+    "epoch": 3,
+    "rotation": None,
+    "given_by": "harborAdminPassword",
+}
+
+
+def test_a_rotation_that_harbor_has_followed_is_not_taken_back(
+    cluster: Cluster, inputs: State
+) -> None:
+    olds = checked({}, {**inputs, "minted": ADMIN})
+    words = refusal(olds, {**inputs, "minted": {**ADMIN, "epoch": 2}, "data": UNKNOWN})
+    assert "rotation.adminPassword = 2, and it was 3 already" in words
+    assert "pulumi config set --path 'rotation.adminPassword' 3 -s omantel" in words
+
+
+def test_a_password_of_admin_that_is_lost_is_the_one_before_the_next_rotation(
+    cluster: Cluster, inputs: State
+) -> None:
+    olds = checked({}, {**inputs, "minted": ADMIN})
+    words = refusal(olds, {**inputs, "minted": ADMIN, "data": UNKNOWN})
+    assert "pulumi config set --secret harborAdminPassword -s omantel && " in words
+    assert "pulumi config set --path 'rotation.adminPassword' 4 -s omantel" in words
+    checked(olds, {**inputs, "minted": {**ADMIN, "epoch": 4}, "data": UNKNOWN})
+
+
 def test_a_value_that_cannot_be_rotated_can_be_given(cluster: Cluster, inputs: State) -> None:
     fixed = {**MINTED, "rotation": None, "given_by": "harborSecretKey"}
     olds = checked({}, {**inputs, "minted": fixed})
@@ -179,6 +207,20 @@ def test_a_value_that_cannot_be_rotated_can_be_given(cluster: Cluster, inputs: S
         "kubectl get secret harbor -n registry -o jsonpath='{.data.password}' | base64 -d | "
         "pulumi config set --secret harborSecretKey -s omantel" in words
     )
+
+
+@pytest.mark.parametrize("data", [UNKNOWN, {"password": "minted", "host": "valkey"}])
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_given_password_of_admin_is_not_left_out_for_a_minted_one(
+    data: State | str, epoch: int, cluster: Cluster, inputs: State
+) -> None:
+    """Harbor keeps the given one: no login of the program would be taken any more."""
+    given = checked({}, {**inputs, "minted": None})
+    minted = {**ADMIN, "keys": ["password"], "epoch": epoch}
+    words = refusal(given, {**inputs, "minted": minted, "data": data})
+    assert "the value of admin-password in Secret registry/harbor would change" in words
+    assert "pulumi config set --secret harborAdminPassword -s omantel" in words
+    checked(given, {**inputs, "minted": {**minted, "first_is_given": True}, "data": data})
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,12 @@ KEPT: list[tuple[str, Any]] = [
     ("harbor.ipFamily", {"policy": "PreferDualStack", "families": ["IPv6", "IPv4"]}),
     ("valkey.maxMemory", "128Mi"),
     ("rotation.valkeyPassword", 2),
+    ("rotation.adminPassword", 2),
     ("imagePolicy.kind", "ClusterPolicy"),
     ("imagePolicy.enforcement", "Enforce"),
     ("imagePolicy.extraPrefixes", ["harbor.mct1.omani.works/"]),
     ("imagePolicy.excludedNamespaces", []),
-    ("imagePolicy.rewrite", {"enabled": True, "projects": {"quay.io": "proxy-quay"}}),
+    ("imagePolicy.rewrite", {"enabled": False, "projects": {"quay.io": "proxy-quay"}}),
     ("database", SHARED_DATABASE),
     ("database", {**SHARED_DATABASE, "sslmode": "verify-full", "caBundle": PEM}),
     ("valkey", SHARED_VALKEY),
@@ -154,6 +155,8 @@ KEPT: list[tuple[str, Any]] = [
     ("trivy", {"enabled": False, "scanOnPush": False}),
     ("trivy", {"severity": ["HIGH", "CRITICAL"], "blockSeverity": "HIGH"}),
     ("imagePolicy.acceptRefusals", True),
+    ("registry.acceptRefusals", True),
+    ("registry.showUndeclared", True),
     ("metrics", {"enabled": True, "serviceMonitor": True}),
 ]
 """Path and value, which the settings hold as it was given."""
@@ -164,6 +167,7 @@ CONVERTED: list[tuple[str, Any, Any]] = [
     ("storage.tags", {"team": "platform", "cost": 5}, {"team": "platform", "cost": "5"}),
     ("storage.lockdown", {"projectId": 1234567}, {"projectId": "1234567"}),
     ("storage", {**AWS, "accountId": 111122223333}, {**AWS, "accountId": "111122223333"}),
+    ("exposure", {"host": "a.b"}, {"kind": "gateway", "host": "a.b"}),
 ]
 """Path, value as it was given, value as the settings hold it."""
 

@@ -183,8 +183,8 @@ REFUSED: list[Bad] = [
     ),
     bad("fqdn", "nizw\u0430.omani.works", "it has the letter \u0430 (U+0430)", "<fqdn>"),
     bad("fqdn", None, "nothing stands behind the colon", "<fqdn>"),
-    bad("fqdn", 12.5, "YAML reads it as a number: put it in quotes", "<fqdn>"),
-    bad("fqdn", True, "YAML reads it as true: put it in quotes", "<fqdn>"),
+    bad("fqdn", 12.5, "(YAML reads it as a number)", "<fqdn>"),
+    bad("fqdn", True, "(YAML reads it as true)", "<fqdn>"),
     bad(
         "fqdn",
         "a." * 122 + "works",
@@ -705,6 +705,22 @@ REFUSED: list[Bad] = [
     ),
     # exposure
     bad("exposure.kind", "nodePort", "one of gateway, ingress", "gateway"),
+    # The kind that has the keys which are given, where there is one.
+    bad("exposure", {"className": "nginx"}, "one of", "ingress", key="exposure.kind"),
+    bad("dns", {"zone": "omani.works"}, "one of", "hetzner", key="dns.kind"),
+    # Without a kind it is a gateway, as without the section.
+    bad(
+        "exposure",
+        {"parentRefs": []},
+        "without one the route belongs to no Gateway",
+        [
+            remove("exposure.parentRefs"),
+            set_path("exposure.parentRefs[0].name", "<name>"),
+            set_path("exposure.parentRefs[0].namespace", "<namespace>"),
+        ],
+        key="exposure.parentRefs",
+        shown="(a list)",
+    ),
     *each(
         "exposure.parentRefs",
         LISTENER,
@@ -1171,6 +1187,8 @@ REFUSED: list[Bad] = [
         "mirror.gcr.io/aquasec/trivy-db",
         key="trivy.dbRepositories[0]",
     ),
+    # registry; tests/unit/settings/registry/ has all of it
+    bad("registry.deleteContents", ["Abc"], "upper-case", "abc", key="registry.deleteContents[0]"),
     # metrics
     bad("metrics.serviceMonitor", True, "it needs metrics.enabled true", "false"),
     # rotation
@@ -1182,7 +1200,7 @@ REFUSED: list[Bad] = [
         [set_path("rotation.valkeyPassword", "2"), remove("rotation.redisPassword")],
     ),
     bad("rotation.secretKey", 2, "which a new key cannot decrypt", "1"),
-    bad("rotation.adminPassword", 2, "Harbor reads it only at its first start", "1"),
+    bad("rotation.adminPassword", 101, "a whole number from 1 to 100", "1"),
     # Ports, addresses and sizes that nothing has
     bad(
         "imagePolicy.extraPrefixes",

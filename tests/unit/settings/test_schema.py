@@ -92,3 +92,15 @@ def test_secrets_short_keys_and_keys_of_providers_pass() -> None:
     other = {**config, "aws:region": "eu-central-1", "pulumi:disable-default-providers": ["*"]}
     assert list(VALIDATOR.iter_errors({"config": other})) == []
     assert list(VALIDATOR.iter_errors({"cofig": other})) != []
+
+
+def test_a_secret_that_the_registry_names_passes_encrypted_only() -> None:
+    assert problems({**GOOD, "hubToken": {"secure": "v1:x"}}) == []
+    assert problems({**GOOD, "hubToken": "${SANDBOX_HUB_TOKEN}"}) == []
+    assert problems({**GOOD, "hubToken": "a token that everybody can read"})
+
+
+def test_a_registry_may_be_the_name_of_one_that_is_declared() -> None:
+    mirrors = {"m": {"from": "ghcr", "repositories": ["a/b"], "into": "p"}}
+    assert problems({**GOOD, "registry": {"mirrors": mirrors}}) == []
+    assert problems({**GOOD, "registry": {"mirrors": {"m": {"from": ["ghcr"]}}}})

@@ -1,26 +1,19 @@
 """The config of the running stack, and of the committed files: settings, secrets, warnings."""
 
-import asyncio
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pulumi
 import pytest
 import yaml
-from pulumi.runtime import mocks
-from pulumi.runtime.settings import reset_options
-from pulumi.runtime.stack import wait_for_rpcs
 
-from components import stack_config
 from components.settings.database import SharedDatabase
 from components.settings.reading import spec
 from components.settings.reading.refusals import Refusal, SettingsRefused
 from components.settings.reading.secrets import SECRETS
 from components.settings.storage.keyed import HetznerStorage
-from components.stack_config import StackConfig
+from tests.support.loading import PROJECT, Stack
 from tests.support.project import ROOT
 from tests.support.raw_settings import (
     ACCESS_KEY,
@@ -33,71 +26,6 @@ from tests.support.raw_settings import (
     merged,
     read,
 )
-
-PROJECT = "sovereign-harbor"
-
-
-class NoResources(mocks.Mocks):
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        raise AssertionError(f"{args.name} was registered")
-
-    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
-        raise AssertionError(f"{args.token} was called")
-
-
-class Stack:
-    """A stack under Pulumi's mocks, with the warnings it logged."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._monkeypatch = monkeypatch
-        self.warnings: list[str] = []
-        monkeypatch.setattr(pulumi.log, "warn", self.warnings.append)
-        for name in ("HARBOR_CHART", *SANDBOX_ENVIRONMENT):
-            monkeypatch.delenv(name, raising=False)
-
-    def load(
-        self,
-        config: dict[str, Any],
-        *,
-        secrets: dict[str, str] | None = None,
-        preview: bool = False,
-        stack: str = "omantel",
-        environ: dict[str, str] | None = None,
-    ) -> StackConfig:
-        for name, value in (environ or {}).items():
-            self._monkeypatch.setenv(name, value)
-        mocks.set_mocks(NoResources(), project=PROJECT, stack=stack, preview=preview)
-        texts = {
-            f"{PROJECT}:{key}": value if isinstance(value, str) else json.dumps(value)
-            for key, value in {**config, **(secrets or {})}.items()
-        }
-        encrypted = [f"{PROJECT}:{key}" for key in secrets or {}]
-        pulumi.runtime.set_all_config({**texts, "other:key": "x"}, encrypted)
-        return stack_config.load()
-
-    def resolve(self, output: pulumi.Output[str] | None) -> tuple[str | None, bool, bool]:
-        """Value (None if unknown), whether it is known, whether it is secret."""
-        assert output is not None
-
-        async def parts() -> tuple[str | None, bool, bool]:
-            known = await output.is_known()
-            return await output.future(), known, await output.is_secret()
-
-        return self._loop.run_until_complete(parts())
-
-
-@pytest.fixture
-def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    yield Stack(monkeypatch, loop)
-    loop.run_until_complete(wait_for_rpcs())
-    reset_options()
-    pulumi.runtime.set_all_config({}, [])
-    asyncio.set_event_loop(None)
-    loop.close()
-
 
 BOTH = {"s3AccessKey": ACCESS_KEY, "s3SecretKey": SECRET_KEY}
 
@@ -393,3 +321,91 @@ def test_the_project_file_declares_every_setting_and_requires_none_by_itself() -
         assert about["description"], key
         # Without a default the engine would refuse the stack itself, one key at a time.
         assert about["default"] in ("", {}), key
+
+
+# --- Secrets that the section registry names ------------------------------------------------------
+
+ROBOT_SECRET = "Robot-secret-1"
+NAMED: dict[str, Any] = {
+    **GOOD,
+    "registry": {
+        "robots": {"ci": {"system": ["project:list"], "secret": {"secret": "ciRobot"}}},
+        "proxyCaches": {
+            "ghcr": {
+                "upstream": {"type": "ghcr", "username": "u", "password": {"secret": "ghcrToken"}}
+            }
+        },
+    },
+}
+NAMED_SECRETS = {**BOTH, "ciRobot": ROBOT_SECRET, "ghcrToken": '{"a": "json"}'}
+
+
+def test_a_secret_that_the_registry_names_stays_a_secret_output(stack: Stack) -> None:
+    config = stack.load(NAMED, secrets=NAMED_SECRETS)
+    assert stack.resolve(config.secrets["ciRobot"]) == (ROBOT_SECRET, True, True)
+    assert stack.resolve(config.secrets["ghcrToken"]) == ('{"a": "json"}', True, True)
+    assert ROBOT_SECRET not in repr(config)
+
+
+def test_a_named_secret_that_is_missing_is_unknown_in_preview_and_refused_in_up(
+    stack: Stack,
+) -> None:
+    config = stack.load(NAMED, secrets=BOTH, preview=True)
+    _, known, secret = stack.resolve(config.secrets["ciRobot"])
+    assert (known, secret) == (False, True)
+    (warning,) = stack.warnings
+    assert "ciRobot" in warning and "pulumi config set --secret ghcrToken -s omantel" in warning
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(NAMED, secrets=BOTH)
+    assert {refusal.key for refusal in raised.value.refusals} == {"ciRobot", "ghcrToken"}
+
+
+def test_a_named_secret_in_plain_text_or_of_the_wrong_shape_is_refused(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused, match="it stands readable") as raised:
+        stack.load({**NAMED, "ciRobot": ROBOT_SECRET}, secrets={**BOTH, "ghcrToken": "x"})
+    assert ROBOT_SECRET not in str(raised.value)
+    with pytest.raises(SettingsRefused, match="as Harbor demands") as raised:
+        stack.load(NAMED, secrets={**NAMED_SECRETS, "ciRobot": "lower-case"})
+    assert "lower-case, " not in str(raised.value)
+
+
+def test_a_secret_that_nothing_names_is_refused(stack: Stack) -> None:
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(GOOD, secrets={**BOTH, "ciRobot": ROBOT_SECRET})
+    (refusal,) = raised.value.refusals
+    assert refusal.key == "ciRobot"
+    assert ROBOT_SECRET not in str(refusal)
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_misspelt_name_of_a_secret_is_one_refusal_that_names_both(
+    stack: Stack, *, preview: bool
+) -> None:
+    secrets = {**NAMED_SECRETS, "ciRobott": ROBOT_SECRET}
+    del secrets["ciRobot"]
+    with pytest.raises(SettingsRefused) as raised:
+        stack.load(NAMED, secrets=secrets, preview=preview)
+    (refusal,) = raised.value.refusals
+    assert refusal.key == "ciRobott"
+    assert "registry.robots.ci.secret.secret refers to ciRobot, which is not set" in refusal.allowed
+    assert refusal.fix == (
+        "pulumi config set --secret ciRobot -s omantel\npulumi config rm ciRobott -s omantel"
+    )
+    assert ROBOT_SECRET not in str(refusal)
+
+
+def test_a_registry_that_is_switched_off_needs_no_secret(stack: Stack) -> None:
+    registry = {**NAMED["registry"], "enabled": False}
+    assert set(stack.load({**NAMED, "registry": registry}, secrets=BOTH).secrets) == set(BOTH)
+    both = stack.load({**NAMED, "registry": registry}, secrets=NAMED_SECRETS)
+    assert set(both.secrets) == set(NAMED_SECRETS)
+
+
+def test_a_sandbox_may_refer_to_its_environment_for_a_named_secret(stack: Stack) -> None:
+    raw = {**NAMED, "sandbox": "true", "ciRobot": "${SANDBOX_S3_SECRET_KEY}"}
+    config = stack.load(
+        raw,
+        secrets={**BOTH, "ghcrToken": "x"},
+        environ={"SANDBOX_S3_SECRET_KEY": ROBOT_SECRET},
+    )
+    assert stack.resolve(config.secrets["ciRobot"]) == (ROBOT_SECRET, True, True)

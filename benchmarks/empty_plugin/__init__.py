@@ -1,0 +1,1 @@
+"""A plugin with the types of `sovereign-registry` that asks no Harbor."""

@@ -1,0 +1,198 @@
+"""How Harbor's API is reached: a port-forward to a pod of core, or an address.
+
+A port-forward needs neither DNS nor a certificate nor an open gateway, so it works in the first
+`up` too. The service proxy of the API server was tried: it takes the login off each request.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, cast
+
+import urllib3
+
+from components import proxies
+from components.kubernetes import kubectl
+from components.kubernetes.client import ClusterClient, dig, secret_value
+from components.kubernetes.unreachable import ClusterUnreachable
+from components.registry.errors import HarborDown, OtherCluster
+
+CORE_PORT: Final = 8080
+"""Where a pod of core listens (the chart's harbor-core Deployment)."""
+
+_CORE_LABELS: Final = "app%3Dharbor%2Ccomponent%3Dcore"
+
+_AT_ONCE: Final = 16
+"""Kept connections. The engine asks a provider for as many resources at once as it has workers."""
+
+_SECONDS: Final = urllib3.Timeout(connect=10, read=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """`headers` have lower-case names."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Connection(Protocol):
+    """What carries requests to Harbor. All methods may be called by several threads at once.
+
+    They raise OtherCluster where the kubeconfig leads to another cluster than the stack's.
+    """
+
+    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        """The answer to a request below the root of Harbor. Raises HarborDown without one."""
+        ...
+
+    def secret(self, name: str, key: str) -> str | None:
+        """The text of a Secret in Harbor's namespace; None when missing. Raises HarborDown."""
+        ...
+
+    def close(self) -> None:
+        """Ends what was started."""
+        ...
+
+
+@dataclass(kw_only=True)
+class ToCluster:
+    """A connection to the Harbor of a namespace.
+
+    `context`: of the kubeconfig; "" for the current one. `cluster_name`: the cluster entry that
+    the context must have; "" where any will do. `api_url`: https address of Harbor in place of a
+    port-forward; "" for none. `api_ca`: PEM of authorities that are trusted for it besides the
+    system's.
+    """
+
+    namespace: str
+    context: str = ""
+    cluster_name: str = ""
+    api_url: str = ""
+    api_ca: str = ""
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _client: ClusterClient | None = field(default=None, repr=False)
+    _forward: kubectl.PortForward | None = field(default=None, repr=False)
+    _pool: Any = field(default=None, repr=False)
+
+    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        call = f"{method} {path}"
+        pool, base = self._reached(call)
+        try:
+            response = pool.request(
+                method,
+                f"{base}{path}",
+                headers=headers,
+                body=body,
+                retries=False,
+                redirect=False,
+                timeout=_SECONDS,
+            )
+        except urllib3.exceptions.HTTPError as error:
+            reason = _reason(error) + self._complaints()
+            raise HarborDown(call, reason) from None
+        return Answer(
+            status=response.status,
+            headers={name.lower(): value for name, value in response.headers.items()},
+            body=response.data,
+        )
+
+    def secret(self, name: str, key: str) -> str | None:
+        try:
+            return secret_value(self._cluster(), namespace=self.namespace, name=name, key=key)
+        except ClusterUnreachable as error:
+            raise HarborDown(f"reading Secret {self.namespace}/{name}", str(error)) from None
+
+    def close(self) -> None:
+        self.disconnect()
+        kubectl.close_all()
+
+    def disconnect(self) -> None:
+        """Ends the port-forward alone; the next call starts another one."""
+        with self._lock:
+            self._drop()
+
+    def _reached(self, call: str) -> tuple[Any, str]:
+        """Kept connections, and what comes before the path."""
+        with self._lock:
+            if self.api_url:
+                if self._pool is None:
+                    self._pool = _public_pool(self.api_url, self.api_ca)
+                return self._pool, self.api_url.rstrip("/")
+            if self._forward is None or not self._forward.is_running():
+                self._drop()
+                try:
+                    self._forward_to_core(call)
+                except ClusterUnreachable as error:
+                    self._drop()
+                    raise HarborDown(call, str(error)) from None
+            return self._pool, ""
+
+    def _forward_to_core(self, call: str) -> None:
+        pod = _ready_pod(self._cluster(), self.namespace)
+        if pod is None:
+            raise HarborDown(call, f"no pod of harbor-core in namespace {self.namespace} is Ready")
+        self._forward = kubectl.PortForward(
+            self.context or None, namespace=self.namespace, pod=pod, port=CORE_PORT
+        )
+        port = self._forward.local_port()
+        # Requests beyond the kept connections wait for one.
+        self._pool = urllib3.HTTPConnectionPool("127.0.0.1", port, maxsize=_AT_ONCE, block=True)
+
+    def _drop(self) -> None:
+        if self._forward is not None:
+            self._forward.close()
+        if self._pool is not None:
+            self._pool.close() if hasattr(self._pool, "close") else self._pool.clear()
+        self._forward = self._pool = None
+
+    def _cluster(self) -> ClusterClient:
+        if self._client is None:
+            client = ClusterClient(self.context or None)
+            if self.cluster_name and client.cluster_name != self.cluster_name:
+                raise OtherCluster(
+                    f"the kubeconfig leads to cluster {client.cluster_name!r}, and this stack is "
+                    f"for {self.cluster_name!r} (cluster.name)"
+                )
+            self._client = client
+        return self._client
+
+    def _complaints(self) -> str:
+        forward = self._forward
+        return "" if forward is None else forward.complaints()
+
+
+def _ready_pod(client: ClusterClient, namespace: str) -> str | None:
+    """The name of the newest pod of core that is Ready and is not being deleted."""
+    listed = client.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={_CORE_LABELS}")
+    pods = cast("list[dict[str, Any]]", dig(listed, "items") or [])
+    ready = [
+        (str(pod["metadata"]["creationTimestamp"]), str(pod["metadata"]["name"]))
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+        and any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in cast("list[dict[str, Any]]", dig(pod, "status", "conditions") or [])
+        )
+    ]
+    return max(ready)[1] if ready else None
+
+
+def _public_pool(url: str, authorities: str) -> Any:
+    options: dict[str, Any] = {"maxsize": _AT_ONCE, "block": True}
+    if url.startswith("https:"):
+        options["ssl_context"] = trust = ssl.create_default_context()
+        if authorities:
+            trust.load_verify_locations(cadata=authorities)
+    for proxy in proxies.proxies_for(url, os.environ).values():
+        return urllib3.ProxyManager(proxy, **options)
+    return urllib3.PoolManager(**options)
+
+
+def _reason(error: Exception) -> str:
+    """Without urllib3's own objects, which its texts begin with."""
+    return str(error).rpartition("): ")[2] or type(error).__name__

@@ -1,0 +1,1 @@
+"""The section `registry`: what Harbor holds beside images. Pure."""

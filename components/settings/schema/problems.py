@@ -1,0 +1,15 @@
+"""A setting that is valid by itself, but not together with the others. Pure."""
+
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+"""Config keys and indexes from the top of the stack config."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """A setting that is valid by itself, but not together with the others."""
+
+    path: Path
+    reason: str
+    example: str | None = None

@@ -1,0 +1,1 @@
+"""What is done and not declared: commands that a person runs once."""

@@ -1,0 +1,82 @@
+"""`python -m operations registry-export STACK`: what `make registry-export` calls."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any
+
+from components.credentials import ADMIN, REGISTRY_ACCOUNT, secret_name
+from components.registry.api import Harbor, Logins
+from components.registry.connection import ToCluster
+from components.registry.errors import HarborError
+from components.settings.harbor import HarborSettings
+from components.settings.reading import stack_file
+from components.settings.reading.stack_file import StackFileRefused
+from components.settings.registry.names import OWN_ROBOT
+from components.settings.registry.system import ROBOT_PREFIX
+from components.settings.schema.environment import expand
+from engine import stacks
+from engine.terminal import fail
+from operations import registry_export
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the command; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m operations")
+    commands = parser.add_subparsers(dest="command", required=True)
+    export = commands.add_parser("registry-export")
+    export.add_argument("stack")
+    export.add_argument("--admin-secret", default=secret_name(ADMIN))
+    chosen = parser.parse_args(arguments)
+    if not chosen.stack.strip():
+        return fail("STACK not set. For example\n  make registry-export STACK=omantel")
+    try:
+        settings = stack_file.read(stacks.file_of(chosen.stack)).settings
+    except FileNotFoundError:
+        return fail(f"there is no Pulumi.{chosen.stack}.yaml: {', '.join(stacks.names())}")
+    except StackFileRefused as error:
+        return fail(str(error))
+    connection = connection_of(settings)
+    logins = Logins(
+        admin_secret=chosen.admin_secret,
+        account=OWN_ROBOT,
+        account_secret=secret_name(REGISTRY_ACCOUNT),
+        prefix=_section(_section(settings, "registry"), "system").get("robotPrefix", ROBOT_PREFIX),
+    )
+    harbor = Harbor(connection=connection, logins=logins).hurried()
+    try:
+        harbor.ask_prefix()
+        export_ = registry_export.export(harbor, own_robot=OWN_ROBOT)
+    except HarborError as error:
+        return fail(
+            f"{error}\n  nothing was written. For a Harbor that this program did not install, "
+            "ADMIN_SECRET names the Secret in its namespace whose key HARBOR_ADMIN_PASSWORD is "
+            "admin's password (harbor-core where the chart made it)"
+        )
+    finally:
+        connection.close()
+    sys.stdout.write(export_.text(chosen.stack))
+    return 0
+
+
+def connection_of(settings: dict[str, Any]) -> ToCluster:
+    """How the Harbor of a stack's file is reached; as the program reaches it."""
+    cluster, api = _section(settings, "cluster"), _section(_section(settings, "registry"), "api")
+    context = cluster.get("context")
+    return ToCluster(
+        namespace=_section(settings, "harbor").get("namespace") or HarborSettings().namespace,
+        context=expand(context, dict(os.environ)) if context else "",
+        cluster_name=cluster.get("name") or "",
+        api_url=api.get("url") or "",
+        api_ca=api.get("caBundle") or "",
+    )
+
+
+def _section(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    return settings.get(name) or {}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,41 @@
+"""What Harbor's API knows, one file a kind. Their handlers register themselves when imported."""
+
+from sandbox.fake_harbor.kinds import (
+    allowlist,
+    configurations,
+    immutable,
+    labels,
+    members,
+    projects,
+    quotas,
+    registries,
+    replication,
+    repositories,
+    retention,
+    robots,
+    scanners,
+    schedules,
+    system,
+    users,
+    webhooks,
+)
+
+__all__ = [
+    "allowlist",
+    "configurations",
+    "immutable",
+    "labels",
+    "members",
+    "projects",
+    "quotas",
+    "registries",
+    "replication",
+    "repositories",
+    "retention",
+    "robots",
+    "scanners",
+    "schedules",
+    "system",
+    "users",
+    "webhooks",
+]
