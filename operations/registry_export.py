@@ -182,6 +182,12 @@ class _Reader:
                 "everything that was not scanned; it is written as low"
             )
             section["blockSeverity"] = "low"
+        if section["blockSeverity"] != "off" and not section["scanOnPush"]:
+            self._note(
+                f"project {name} blocks by severity, and scans nothing as it is pushed: Harbor "
+                "then hands out no new image, and this section is refused. Set its scanOnPush to "
+                "true, or its blockSeverity to off"
+            )
         if project["quota"] != self._default_quota:
             has_none = project["quota"] == UNLIMITED
             section["quota"] = NO_QUOTA if has_none else quantity(project["quota"])

@@ -146,6 +146,8 @@ def test_what_the_section_cannot_say_is_told(harbor: FakeHarbor) -> None:
     )
     (number,) = [row["id"] for row in owner.ask("GET", "/registries")]
     owner.ask("POST", "/projects", {"project_name": "cache", "registry_id": number})
+    blocks = {"prevent_vul": "true", "severity": "high", "auto_scan": "false"}
+    owner.ask("POST", "/projects", {"project_name": "unscanned", "metadata": blocks})
     every = {"kind": "project", "namespace": "*", "access": [{"resource": "repository"}]}
     every["access"][0]["action"] = "pull"
     robot = {"name": "puller", "level": "system", "duration": -1, "permissions": [every]}
@@ -156,6 +158,7 @@ def test_what_the_section_cannot_say_is_told(harbor: FakeHarbor) -> None:
     notes = "\n".join(export.notes)
     assert "proxy cache cache reads from endpoint GHCR" in notes
     assert "call the endpoint cache in Harbor" in notes
+    assert "project unscanned blocks by severity, and scans nothing as it is pushed" in notes
     assert "robot puller has rights in all projects" in notes
 
 
