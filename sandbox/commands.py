@@ -80,6 +80,8 @@ def _folded_up(state: State, sovereign: Stack) -> str:
 
 def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = None) -> str:
     """Starts the parts of the sandbox that do not run; which chart it uses, in words."""
+    if watch is not None:  # First: a start can be interrupted, too.
+        stop_when_gone(state, watch)
     with steps.step("Cluster: real control plane, simulated kubelets") as told:
         cluster.start(state, tools)
         cluster.prepare(state, tools)
@@ -94,8 +96,6 @@ def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = Non
         told.append(f"{endpoint}; {chart_told}")
     with steps.step("Harbor's API") as told:
         told.append(harbor_api.start(state, tools))
-    if watch is not None:
-        stop_when_gone(state, watch)
     return chart_told
 
 
