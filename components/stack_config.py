@@ -115,6 +115,7 @@ def load() -> StackConfig:
     today = dt.datetime.now(dt.UTC).date()
     for hint in (
         *cross.hints(reading.settings.database),
+        *cross.chart_hints(reading.settings.harbor),
         *hints.hints(reading.settings.registry, today),
     ):
         pulumi.log.warn(hint)

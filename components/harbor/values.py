@@ -1,4 +1,4 @@
-"""Values of Harbor's chart 1.18.3, from typed inputs. Pure: no pulumi, no I/O, no secret.
+"""Values of Harbor's chart (components/harbor_lines.py), from typed inputs. Pure: no secret.
 
 Every secret is a reference to a Secret by name. Whatever the chart would make up at random is
 given, so two renders of the same input are the same bytes (goharbor/harbor-helm #2263, #2139).

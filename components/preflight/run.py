@@ -20,6 +20,7 @@ from components.preflight import (
     plain_secrets,
     registry,
     requirements,
+    upgrade,
 )
 from components.preflight.adoption import check
 from components.stack_config import StackConfig
@@ -125,5 +126,6 @@ def _existing(client: ClusterClient, config: StackConfig) -> list[str]:
     # A Harbor of somebody else says the same as its namespace, with the better advice.
     problems = problems or namespace.problems(client, settings, stack)
     if not problems or check.is_asked_for(settings):
+        problems += upgrade.problems(client, settings, stack)
         problems += fixed.problems(client, settings, stack)
     return problems + plain_secrets.problems(client, config)

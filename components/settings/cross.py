@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components import harbor_lines
 from components.registry_address import RegistryAddress
 from components.settings.cluster import ClusterSettings
 from components.settings.database import (
@@ -203,11 +204,10 @@ def _harbor_can_come_back(
 
 def _registry_knows_users(*, valkey: ValkeySettings, harbor: HarborSettings) -> Iterator[Problem]:
     version = harbor.chart.version
-    major, minor = map(int, version.split(".")[:2])
     if (
         isinstance(valkey, SharedValkey)
         and valkey.username is not None
-        and (major, minor) < (1, 19)
+        and harbor_lines.number(version) < harbor_lines.KNOWS_CACHE_USERS
     ):
         yield Problem(
             path=("valkey", "username"),
@@ -289,6 +289,18 @@ RULES: tuple[CrossRule, ...] = (
 def problems(sections: Mapping[str, Any]) -> list[Problem]:
     """The problems between the given sections (by attribute name)."""
     return [problem for rule in RULES for problem in rule.problems(sections)]
+
+
+def chart_hints(harbor: HarborSettings) -> list[str]:
+    """Warnings about the version of Harbor's chart."""
+    version = harbor.chart.version
+    if harbor_lines.line_of(version) is not None:
+        return []
+    tested = " and ".join(line.chart for line in harbor_lines.LINES)
+    return [
+        f"harbor.chart.version {version} is of a line of Harbor's chart that this program was not "
+        f"tested with; tested are {tested}, see docs/reference/versions.md"
+    ]
 
 
 def hints(database: CommonDatabaseSettings) -> list[str]:

@@ -1,7 +1,8 @@
 """The section `harbor`: chart, replicas, resources, placement. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -26,6 +27,11 @@ from components.settings.schema.rules import (
 )
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
 
+_ACCEPTED_VERSION: Final = replace(
+    EXACT_VERSION,
+    allowed="the exact version to which Harbor is upgraded, as in harbor.chart.version",
+    example="<version>",
+)
 Replicas = Annotated[int, whole_number(1, 50, example=2)]
 
 
@@ -36,7 +42,8 @@ class Chart(Section):
     """Chart repository, OCI reference, or path of a chart directory or .tgz.
     The environment variable HARBOR_CHART replaces it."""
     version: Annotated[str, EXACT_VERSION] = versions.HARBOR_CHART
-    """Exact version of the chart."""
+    """Exact version of the chart, which decides the version of Harbor. Raising it upgrades, and
+    goes one way: docs/runbooks/upgrade.md."""
     sha256: Annotated[str, SHA256] | None = None
     """Digest of the chart's package, compared before use. From a repository or an OCI registry
     without a login the program fetches the package itself, into the folder .charts."""
@@ -179,6 +186,9 @@ class HarborSettings(AsksForSecrets):
     """Adopt the Helm release `harbor` that exists in the namespace instead of refusing it."""
     chart: Chart = Chart()
     """Where the chart comes from."""
+    accept_upgrade_without_backup: Annotated[str, _ACCEPTED_VERSION] | None = None
+    """Version of the chart to which Harbor is upgraded although the database's last backup is older
+    than a day. It accepts no other version."""
     log_level: Literal["debug", "info", "warning", "error", "fatal"] = "info"
     """Verbosity of every component."""
     timeout_seconds: Annotated[int, whole_number(60, 7200, example=900)] = 900

@@ -81,6 +81,7 @@ KEPT: list[tuple[str, Any]] = [
     ("harbor.chart.sha256", "0" * 64),
     ("harbor.chart.source", "oci://registry.example.com/charts/harbor"),
     ("harbor.chart.source", "../charts/harbor-1.18.3.tgz"),
+    ("harbor.acceptUpgradeWithoutBackup", "1.19.1"),
     ("harbor.replicas.core", 3),
     ("harbor.tolerations", []),
     ("harbor.tolerations", [{"key": "a", "operator": "Exists"}]),

@@ -512,6 +512,11 @@ REFUSED: list[Bad] = [
         "1.18.3",
         {"one exact version": ["^1.18"], "a leading v": ["v1.18.3"]},
     ),
+    *each(
+        "harbor.acceptUpgradeWithoutBackup",
+        "<version>",
+        {"the exact version": ["yes", "1.19"], "YAML reads it as true": [True]},
+    ),
     bad(
         "harbor.chart.sha256",
         "abc",
