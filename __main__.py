@@ -4,7 +4,7 @@ import gc
 
 from components import cluster, credentials, debug_log, outputs, stack_config
 from components.data_services import cache, database
-from components.harbor import release
+from components.harbor import disruption, release
 from components.image_policy import component as image_policy
 from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
@@ -29,6 +29,7 @@ valkey = cache.create(config, context, minted)
 harbor = release.create(
     config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
+disruption.create(config, context)
 configured = registry.create(config, context, harbor, minted)
 guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
 outputs.export(config, context, blobs, harbor, minted, configured, guards)

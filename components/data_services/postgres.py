@@ -13,6 +13,7 @@ from components.context import Context
 from components.data_services.pods import nodes
 from components.kubernetes.naming import adopting
 from components.kubernetes.quantities import requests_and_limits
+from components.kubernetes.spread import spread
 from components.ordering import after
 from components.sealing.seal import Minted
 from components.settings.database import DedicatedDatabase
@@ -95,6 +96,10 @@ def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
     spec: dict[str, Any] = {"storage": _volume(section.storage_size, section.storage_class)}
     if affinity := nodes(section):
         spec["affinity"] = affinity
+    if section.spread_over and section.instances > 1:
+        spec["topologySpreadConstraints"] = spread(
+            section.spread_over, {"cnpg.io/cluster": CLUSTER, "cnpg.io/podRole": "instance"}
+        )
     if section.priority_class is not None:
         spec["priorityClassName"] = section.priority_class
     if section.wal_storage_size is not None:

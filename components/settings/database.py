@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from components.settings.harbor import SpreadOver
 from components.settings.placement import Placement
 from components.settings.schema.rules import (
     DNS_LABEL,
@@ -110,6 +111,9 @@ class DedicatedDatabase(CommonDatabaseSettings, Placement):
     """Adopt the Cluster `harbor-pg` that exists in the namespace instead of refusing it."""
     instances: Annotated[int, whole_number(1, 9, example=2)] = 1
     """PostgreSQL pods: one primary, the rest standbys."""
+    spread_over: SpreadOver = ()
+    """Labels of nodes over whose values the instances spread, if they can. The operator keeps them
+    on different nodes in any case, where there are enough."""
     storage_size: StorageSize = "10Gi"
     """Size of each instance's volume."""
     wal_storage_size: StorageSize | None = None

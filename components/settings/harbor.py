@@ -33,6 +33,9 @@ _ACCEPTED_VERSION: Final = replace(
     example="<version>",
 )
 Replicas = Annotated[int, whole_number(1, 50, example=2)]
+HOSTNAME: Final = "kubernetes.io/hostname"
+"""Label of a node with its own name."""
+SpreadOver = tuple[Annotated[str, LABEL_KEY], ...]
 
 
 class Chart(Section):
@@ -197,6 +200,11 @@ class HarborSettings(AsksForSecrets):
     """Number of pods of each component."""
     resources: HarborResources = HarborResources()
     """What each container requests."""
+    disruption_budgets: bool = False
+    """Whether a drain of nodes takes one pod of a component at a time: a PodDisruptionBudget for
+    each with more than one replica."""
+    spread_over: SpreadOver = (HOSTNAME,)
+    """Labels of nodes over whose values the replicas of each component spread, if they can."""
     # No arm64 images of Harbor 2.14 exist; estates with mixed nodes taint the amd64 ones.
     node_selector: Annotated[
         dict[str, str],

@@ -4,12 +4,12 @@ Each section is one file and one field of Settings.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import model_validator
 
 from components.registry_address import RegistryAddress
-from components.settings import cross
+from components.settings import cross, profiles
 from components.settings.cluster import ClusterSettings
 from components.settings.database import DatabaseSettings, DedicatedDatabase
 from components.settings.dns import DnsSettings, NoDns
@@ -18,6 +18,7 @@ from components.settings.harbor import HarborSettings
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.metrics import MetricsSettings
 from components.settings.network_policies import NetworkPoliciesSettings
+from components.settings.profiles import DEFAULT, Profile
 from components.settings.proxy_projects import PROXY_PROJECTS
 from components.settings.registry.section import RegistrySettings
 from components.settings.rotation import RotationSettings
@@ -34,6 +35,9 @@ class Settings(Section):
     fqdn: Annotated[str, FQDN]
     """The Sovereign's domain; its registry answers at registry.<fqdn>, unless exposure.host
     says another host."""
+    profile: Profile = DEFAULT
+    """How much Harbor, its database and its cache ask for, and what of them can fail: defaults of
+    replicas, disruption budgets, spread, instances and resources. Single settings win."""
     sandbox: bool = False
     """The local sandbox: http endpoints, short keys and ${SANDBOX_…} references are allowed."""
     protect: bool = True
@@ -81,6 +85,19 @@ class Settings(Section):
         if given is not None:
             return given
         return self.registry.cached_hosts if self.registry.enabled else PROXY_PROJECTS
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_its_profile_s_defaults(cls, value: Any) -> Any:
+        """For Python callers; refusals.py fills in each section that it reads."""
+        if not isinstance(value, dict):
+            return value
+        raw = cast("dict[str, Any]", value)
+        profile = profiles.of(raw)
+        sections = {
+            key: profiles.with_defaults(profile, key, raw.get(key)) for key in profiles.SECTIONS
+        }
+        return {**raw, **{key: section for key, section in sections.items() if section is not None}}
 
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:

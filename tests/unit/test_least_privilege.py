@@ -46,6 +46,8 @@ def images_of(kind: str) -> dict[str, Any]:
     return {"imagePolicy": policies, "registry": CACHES}
 
 
+HA = {"profile": "ha"}
+"""With disruption budgets."""
 AUDIT = {"spec": {"validationActions": ["Audit"]}}
 NOT_REACHED = (
     # Where the stack's file gives cluster.uid.
@@ -118,7 +120,7 @@ def made(program: Program, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
     with contextlib.suppress(pulumi.RunError):  # for want of reports, which it asked for
         program.run("otech", **refused, objects={REQUIRE_POLICY: AUDIT})
     images = [images_of(kind) for kind in get_args(PolicyKind)]
-    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in (*images, *kept))]
+    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in (*images, *kept, HA))]
     types: set[deployer_role.Object] = set()
     for index, (stack, changed) in enumerate(runs):
         # A run that was kept would ask for nothing: another label is another run.

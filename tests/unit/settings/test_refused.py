@@ -192,6 +192,9 @@ REFUSED: list[Bad] = [
         "<fqdn>",
         shown=f'"{"a." * 39}…',
     ),
+    # profile
+    bad("profile", "large", "one of dev, standard, ha", "standard"),
+    bad("profile", "HA", "one of dev, standard, ha", "ha"),
     # sandbox
     bad("sandbox", "maybe", "true or false", "false"),
     # cluster
@@ -516,6 +519,23 @@ REFUSED: list[Bad] = [
         "harbor.acceptUpgradeWithoutBackup",
         "<version>",
         {"the exact version": ["yes", "1.19"], "YAML reads it as true": [True]},
+    ),
+    bad("harbor.disruptionBudgets", "maybe", "true or false", "false"),
+    bad(
+        "harbor.spreadOver",
+        ["a b"],
+        "the name of a label",
+        "<key>",
+        key="harbor.spreadOver[0]",
+        shown='"a b"',
+    ),
+    bad(
+        "database.spreadOver",
+        ["a b"],
+        "the name of a label",
+        "<key>",
+        key="database.spreadOver[0]",
+        shown='"a b"',
     ),
     bad(
         "harbor.chart.sha256",
