@@ -93,6 +93,7 @@ def sealed_secret(context: Context) -> Any:
 
 
 BUILDERS: dict[str, Callable[[Context], Any]] = {
+    "Backup": builders.backup,
     "Credentials": builders.credentials,
     "DnsRecords": dns_records,
     "HarborRegistry": builders.harbor,
