@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -133,11 +134,11 @@ class Postgres(pulumi.ComponentResource):
                 ),
             )
         self.secret_name = secret.secret_name
-        self.revision = (
-            after(cluster.id, pulumi.Output.concat(secret.revision, "-", origin.server))
-            if origin.was_restored
-            else secret.revision
-        )
+        self.revision = secret.revision
+        if origin.was_restored:
+            self.revision = pulumi.Output.concat(secret.revision, "\n", origin.server).apply(
+                lambda both: hashlib.sha256(both.encode()).hexdigest()
+            )
         self.host = after(cluster.id, f"{CLUSTER}-rw")
         self.register_outputs({"host": self.host, "secretName": self.secret_name})
 

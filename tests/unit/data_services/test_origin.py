@@ -16,6 +16,7 @@ from tests.support.mocks import (
     DATABASE_RESTORE,
     POSTGRES_CLUSTER,
     SCHEDULED_BACKUP,
+    UNSEALED,
     Engine,
     Registered,
 )
@@ -172,8 +173,17 @@ def test_a_section_that_was_left_in_place_keeps_the_protection(
 
 def test_harbor_starts_anew_on_a_restored_database(engine: Engine, build: Build) -> None:
     database = build(builders.own_database, NOTHING, backup=BACKUP, **restored())
-    assert engine.resolve(database.revision).value.endswith(f"-{RESTORED}")
+    of_password = engine.one(UNSEALED, "database-credentials-unsealed")["revision"]
+    # A pod's annotation has the first 8 characters.
+    assert engine.resolve(database.revision).value[:8] != of_password[:8]
     assert database.server == RESTORED
+
+
+def test_harbor_does_not_start_anew_for_backups(engine: Engine, build: Build) -> None:
+    database = build(builders.own_database, FIRST, backup=BACKUP)
+    of_password = engine.one(UNSEALED, "database-credentials-unsealed")["revision"]
+    assert engine.resolve(database.revision).value == of_password
+    assert database.server == "harbor-pg"
 
 
 def test_a_restore_needs_no_backups(engine: Engine, build: Build) -> None:
