@@ -168,10 +168,13 @@ def _cluster_options(args: PostgresArgs) -> pulumi.ResourceOptions:
     if args.adopted_id is not None:
         return pulumi.ResourceOptions(import_=args.adopted_id)
     if args.origin.begins:
-        # The engine replaces nothing that it protects. It deletes nothing that it retains: that is
-        # what DatabaseRestore is for, whatever retainData says.
+        # The engine deletes nothing that it retains: that is what DatabaseRestore is for, whatever
+        # retainData says. It replaces nothing that it protects.
+        may_go = args.origin.restore is not None and args.origin.restore.replace
         return pulumi.ResourceOptions(
-            replace_on_changes=[*made_of, SERVER_PATH], delete_before_replace=True, protect=False
+            replace_on_changes=[*made_of, SERVER_PATH],
+            delete_before_replace=True,
+            protect=False if may_go else None,
         )
     if args.origin.was_restored:
         return pulumi.ResourceOptions(ignore_changes=made_of)

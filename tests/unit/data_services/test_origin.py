@@ -164,7 +164,11 @@ def test_the_cluster_waits_until_there_is_room(engine: Engine, build: Build) -> 
     assert not cluster.protect
 
 
-@pytest.mark.parametrize("live", [None, LiveDatabase(server=RESTORED)], ids=["offline", "restored"])
+@pytest.mark.parametrize(
+    "live",
+    [None, NOTHING, LiveDatabase(server=RESTORED)],
+    ids=["offline", "nothing lives", "restored"],
+)
 def test_a_section_that_was_left_in_place_keeps_the_protection(
     live: LiveDatabase | None, engine: Engine, build: Build
 ) -> None:
