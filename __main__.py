@@ -3,6 +3,7 @@
 import gc
 
 from components import cluster, credentials, debug_log, outputs, stack_config
+from components.backup import component as backup
 from components.data_services import cache, database
 from components.harbor import disruption, release
 from components.image_policy import component as image_policy
@@ -24,7 +25,8 @@ dns.create(config, context)
 exposure.create(config, context)
 minted = credentials.create(config, context)
 state_mark_record.create(context, after=minted)
-postgres = database.create(config, context, minted, adopted_id=adopted.database)
+archive = backup.create(config, context)
+postgres = database.create(config, context, minted, archive, adopted)
 valkey = cache.create(config, context, minted)
 harbor = release.create(
     config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
@@ -32,4 +34,4 @@ harbor = release.create(
 disruption.create(config, context)
 configured = registry.create(config, context, harbor, minted)
 guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
-outputs.export(config, context, blobs, harbor, minted, configured, guards)
+outputs.export(config, context, blobs, postgres, harbor, minted, configured, guards)

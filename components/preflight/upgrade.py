@@ -68,8 +68,7 @@ def problems(client: ClusterClient, settings: Settings, stack: str) -> list[str]
 
 def backups_are_on(settings: Settings) -> bool:
     """Whether the stack's section `backup` names a destination for its own database."""
-    section = getattr(settings, "backup", None)
-    return section is not None and isinstance(settings.database, DedicatedDatabase)
+    return settings.backup is not None and isinstance(settings.database, DedicatedDatabase)
 
 
 def _backups(client: ClusterClient, settings: Settings) -> Backups:

@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from components.registry_address import RegistryAddress
 from components.settings import cross, profiles
+from components.settings.backup import BackupSettings, DestinationSettings
 from components.settings.cluster import ClusterSettings
 from components.settings.database import DatabaseSettings, DedicatedDatabase
 from components.settings.dns import DnsSettings, NoDns
@@ -54,6 +55,8 @@ class Settings(Section):
     """Harbor's Helm release."""
     database: DatabaseSettings = DedicatedDatabase()
     """Harbor's PostgreSQL."""
+    backup: BackupSettings | None = None
+    """Backups of Harbor's database; none when left out."""
     valkey: ValkeySettings = DedicatedValkey()
     """Harbor's cache and job queue."""
     exposure: ExposureSettings = GatewayExposure()
@@ -77,6 +80,26 @@ class Settings(Section):
     def registry_address(self) -> RegistryAddress:
         """Where the registry answers."""
         return RegistryAddress(self.fqdn, self.exposure.host)
+
+    @property
+    def restore_source(self) -> DestinationSettings | None:
+        """Where the backups are from which the database is made; None without database.restore."""
+        return cross.restore_source(self.database, self.backup)
+
+    @property
+    def is_restored_from_elsewhere(self) -> bool:
+        """Whether the database is made from a backup in another place than it archives to."""
+        source, backup = self.restore_source, self.backup
+        is_destination = backup is not None and _is_same_place(source, backup.destination)
+        return source is not None and not is_destination
+
+    @property
+    def restored_server(self) -> str | None:
+        """Name under which the restored database archives; None without database.restore."""
+        source, database = self.restore_source, self.database
+        if source is None or not isinstance(database, DedicatedDatabase) or not database.restore:
+            return None
+        return database.restore.server_after(source)
 
     @property
     def rewritten_hosts(self) -> Mapping[str, str]:
@@ -105,6 +128,15 @@ class Settings(Section):
         for problem in cross.problems(sections):
             refuse(f"{'.'.join(map(str, problem.path))}: {problem.reason}")
         return self
+
+
+def _is_same_place(one: DestinationSettings | None, other: DestinationSettings) -> bool:
+    """Whether both name the same folder of the same bucket."""
+    return one is not None and (one.endpoint, one.bucket, one.prefix) == (
+        other.endpoint,
+        other.bucket,
+        other.prefix,
+    )
 
 
 def update_strategy(settings: Settings) -> str:

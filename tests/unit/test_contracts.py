@@ -98,6 +98,7 @@ def sealed_secret(context: Context) -> Any:
 
 
 BUILDERS: dict[str, Callable[[Context], Any]] = {
+    "Backup": builders.backup,
     "Credentials": builders.credentials,
     "DisruptionBudgets": disruption_budgets,
     "DnsRecords": dns_records,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pulumi
@@ -15,7 +14,7 @@ from components.harbor.recovery import Record
 from components.preflight import upgrade
 from components.preflight.upgrade import Backups
 from components.settings.model import Settings
-from tests.support.builders import Cluster, settings
+from tests.support.builders import BACKUP, LASTING, Cluster, settings
 from tests.unit.preflight.test_fixed import SHARED_DATABASE
 
 NOW = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
@@ -256,9 +255,6 @@ def test_without_a_change_of_the_chart_nothing_is_asked_or_said(
 
 
 def test_backups_are_on_by_the_section_and_for_a_database_of_ones_own() -> None:
-    own: Any = SimpleNamespace(backup=object(), database=settings().database)
-    shared = settings(database=SHARED_DATABASE).database
-    theirs: Any = SimpleNamespace(backup=object(), database=shared)
-    assert upgrade.backups_are_on(own)
-    assert not upgrade.backups_are_on(theirs)
+    assert upgrade.backups_are_on(settings(backup=BACKUP, storage=LASTING))
     assert not upgrade.backups_are_on(settings())
+    assert not upgrade.backups_are_on(settings(database=SHARED_DATABASE))
