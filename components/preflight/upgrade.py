@@ -8,6 +8,7 @@ backup where the stack has backups. What an upgrade means is said in each previe
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 import pulumi
 
 from components import harbor_lines
+from components.backup.objects import PLUGIN
 from components.commands import set_value
 from components.data_services.postgres import CLUSTER
 from components.harbor.recovery import Record, records
@@ -183,12 +185,17 @@ def backup_refusals(
 
 def take_a_backup(namespace: str) -> str:
     """The command that asks the operator for a backup now."""
-    return (
-        'echo \'{"apiVersion": "postgresql.cnpg.io/v1", "kind": "Backup", "metadata": '
-        f'{{"generateName": "{CLUSTER}-upgrade-"}}, "spec": {{"cluster": {{"name": "{CLUSTER}"}}, '
-        '"method": "plugin", "pluginConfiguration": {"name": "barman-cloud.cloudnative-pg.io"}}}\' '
-        f"| kubectl create -n {namespace} -f -"
-    )
+    manifest = {
+        "apiVersion": _API,
+        "kind": "Backup",
+        "metadata": {"generateName": f"{CLUSTER}-upgrade-"},
+        "spec": {
+            "cluster": {"name": CLUSTER},
+            "method": "plugin",
+            "pluginConfiguration": {"name": PLUGIN},
+        },
+    }
+    return f"echo '{json.dumps(manifest)}' | kubectl create -n {namespace} -f -"
 
 
 def meaning(

@@ -15,6 +15,7 @@ from components.preflight import upgrade
 from components.preflight.upgrade import Backups
 from components.settings.model import Settings
 from tests.support.builders import BACKUP, LASTING, Cluster, settings
+from tests.support.project import ROOT
 from tests.unit.preflight.test_fixed import SHARED_DATABASE
 
 NOW = dt.datetime(2026, 11, 26, 12, tzinfo=dt.UTC)
@@ -152,6 +153,7 @@ def test_the_printed_command_asks_the_operator_for_a_backup() -> None:
     manifest = json.loads(upgrade.take_a_backup("harbor").split("'")[1])
     assert (manifest["apiVersion"], manifest["kind"]) == ("postgresql.cnpg.io/v1", "Backup")
     assert manifest["spec"]["cluster"] == {"name": "harbor-pg"}
+    assert upgrade.take_a_backup("harbor") in (ROOT / upgrade.RUNBOOK).read_text()
 
 
 def backup(stopped: str | None, *, phase: str = "completed", cluster: str = "harbor-pg") -> Any:
