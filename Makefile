@@ -59,9 +59,10 @@ fix: $(VENV)/development ## Format, and mend what the linter can mend
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
-reference: $(VENV)/development ## Write the reference and the schema of the settings anew
+reference: $(VENV)/development ## Write the references of settings and versions, and the schema, anew
 	@$(RUN) -m checks.settings_reference --write
 	@$(RUN) -m checks.stack_file_schema --write
+	@$(RUN) -m checks.versions_table --write
 
 test-unit: $(VENV)/development ## Tests without the sandbox
 	@$(VENV)/bin/pytest --numprocesses auto --dist loadfile $(COVERAGE) tests/unit

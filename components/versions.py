@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-# renovate: datasource=helm depName=harbor registryUrl=https://helm.goharbor.io
 HARBOR_CHART: Final = "1.18.3"
-"""Version of the chart goharbor/harbor-helm, which decides the version of Harbor."""
+"""Version of the chart goharbor/harbor-helm of a stack that names none. It decides the version of
+Harbor, so raising it upgrades every such Sovereign: docs/decisions/0017-upgrades.md."""
+
+# renovate: datasource=helm depName=harbor registryUrl=https://helm.goharbor.io
+NEWEST_HARBOR_CHART: Final = "1.19.1"
+"""Version of the chart that is written into the file of a new Sovereign. components/harbor_lines.py
+says what is known of it."""
 
 # renovate: datasource=docker depName=docker.io/valkey/valkey
 VALKEY_IMAGE: Final = (

@@ -1,4 +1,4 @@
-"""Values of Harbor's chart 1.18.3, from typed inputs. Pure: no pulumi, no I/O, no secret.
+"""Values of Harbor's chart (components/harbor_lines.py), from typed inputs. Pure: no secret.
 
 Every secret is a reference to a Secret by name. Whatever the chart would make up at random is
 given, so two renders of the same input are the same bytes (goharbor/harbor-helm #2263, #2139).
@@ -23,6 +23,7 @@ from components.harbor_inputs import (
     VolumeStorage,
 )
 from components.kubernetes.quantities import requests_and_limits
+from components.kubernetes.spread import spread
 from components.settings.harbor import IpFamily
 from components.settings.model import Settings, update_strategy
 from components.settings.trivy import TrivySettings
@@ -69,14 +70,9 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         if name != "registry":  # two containers: resources stand one level deeper
             values["resources"] = resources[name]
         values |= _non_default(priorityClassName=(harbor.priority_class, None))
-        if replicas[name] > 1:
-            values["topologySpreadConstraints"] = [
-                {  # the chart adds the labelSelector
-                    "maxSkew": 1,
-                    "topologyKey": "kubernetes.io/hostname",
-                    "whenUnsatisfiable": "ScheduleAnyway",
-                }
-            ]
+        if replicas[name] > 1 and harbor.spread_over:
+            # The chart adds the labelSelector.
+            values["topologySpreadConstraints"] = spread(harbor.spread_over)
         return values
 
     return {

@@ -18,6 +18,9 @@ PART_OF: Final = ("app.kubernetes.io/part-of", "sovereign-harbor")
 """Label of every object that this program writes; a namespace with it is the program's own."""
 
 
+VELERO_EXCLUDES: Final = {"velero.io/exclude-from-backup": "true"}
+"""Label of what Velero leaves out of its backups."""
+
 FIELD_MANAGER: Final = {"pulumi.com/patchFieldManager": "sovereign-harbor"}
 """Annotation of every object that this program writes itself. By default each creation gets a field
 manager of a random name, and the second try of an interrupted creation conflicts with the first."""

@@ -183,6 +183,8 @@ def _surroundings(settings: Settings) -> dict[str, Party]:
         parties["mesh"] = Pods(labels={}, namespace=section.mesh.namespace)
     if (endpoint := _bucket_endpoint(settings)) is not None:
         parties["object-storage"] = _host(endpoint[0], settings)
+    for name, (host, _) in _backup_endpoints(settings).items():
+        parties[name] = _host(host, settings)
     for address, _ in settings.storage.identity_servers:
         parties[f"identity-{address}"] = Addresses(ranges=(f"{address}/32",))
     return parties
@@ -232,6 +234,8 @@ def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
         # With redirects on, whoever pulls is sent to the bucket, Harbor's own parts too.
         followers = [*workers, "trivy"] if settings.storage.redirects else []
         yield from to(["registry", *followers], "object-storage", endpoint[1])
+    for name, (_, port) in _backup_endpoints(settings).items():
+        yield from to(["database"], name, port)
     for address, port in settings.storage.identity_servers:
         yield from to(["registry"], f"identity-{address}", port)
     if "database" in guarded:
@@ -324,7 +328,20 @@ def _bucket_endpoint(settings: Settings) -> tuple[str | None, int] | None:
     """Host and port of the bucket; host None where the vendor's client derives it."""
     if not settings.storage.is_remote:
         return None
-    url = urlsplit(settings.storage.endpoint_url or "https:")
+    return _host_and_port(settings.storage.endpoint_url or "https:")
+
+
+def _backup_endpoints(settings: Settings) -> dict[str, tuple[str | None, int]]:
+    """Host and port of the buckets to which the database archives and from which it is restored."""
+    places = {
+        "backup-storage": settings.backup and settings.backup.destination,
+        "restore-storage": settings.restore_source,
+    }
+    return {name: _host_and_port(place.endpoint) for name, place in places.items() if place}
+
+
+def _host_and_port(endpoint: str) -> tuple[str | None, int]:
+    url = urlsplit(endpoint)
     return url.hostname, url.port or {"http": 80, "https": HTTPS}[url.scheme]
 
 

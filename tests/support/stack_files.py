@@ -47,6 +47,7 @@ TEXTS: tuple[str, ...] = (
     "sealing-nizwa.pem",
     *("robot$", "syslog.nizwa.test:514"),
     *("pull", "scan:create", "project:list", "CVE-2024-3094", "2027-01-31", "#0065ab", "daily"),
+    *("30d", "2026-11-26T02:00:00Z"),
     PEM,
     _PUBLIC_KEY,
 )

@@ -14,6 +14,7 @@ import pytest
 
 import components
 from components.context import Context
+from components.harbor import disruption
 from components.image_policy import component as image_policy
 from components.image_policy.component import ImagePolicy
 from components.network import dns, exposure, policies
@@ -62,6 +63,10 @@ def image_policies(context: Context) -> ImagePolicy:
     return image_policy.create(config, context, harbor)
 
 
+def disruption_budgets(context: Context) -> Any:
+    return disruption.create(builders.config(profile="ha"), context)
+
+
 def network_policies(context: Context) -> NetworkPolicies:
     return policies.create(builders.config(), context)
 
@@ -93,7 +98,9 @@ def sealed_secret(context: Context) -> Any:
 
 
 BUILDERS: dict[str, Callable[[Context], Any]] = {
+    "Backup": builders.backup,
     "Credentials": builders.credentials,
+    "DisruptionBudgets": disruption_budgets,
     "DnsRecords": dns_records,
     "HarborRegistry": builders.harbor,
     "ImagePolicy": image_policies,

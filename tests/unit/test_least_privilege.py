@@ -25,7 +25,7 @@ from tests.support.mocks import Engine, plain
 from tests.support.project import ROOT
 from tests.unit import test_program
 from tests.unit.test_examples import EXAMPLES, sections
-from tests.unit.test_program import CERTIFICATE_PATH, REQUIRE_POLICY, Program
+from tests.unit.test_program import BACKUP, CERTIFICATE_PATH, REQUIRE_POLICY, Program
 
 FILE = ROOT / "docs/howto/deployer.yaml"
 NAMESPACE = "harbor"
@@ -46,6 +46,8 @@ def images_of(kind: str) -> dict[str, Any]:
     return {"imagePolicy": policies, "registry": CACHES}
 
 
+HA = {"profile": "ha"}
+"""With disruption budgets."""
 AUDIT = {"spec": {"validationActions": ["Audit"]}}
 NOT_REACHED = (
     # Where the stack's file gives cluster.uid.
@@ -54,6 +56,10 @@ NOT_REACHED = (
     "/apis/storage.k8s.io/v1/storageclasses/standard",
     "/api/v1/pods?limit=500",
     "/api/v1/namespaces/harbor/persistentvolumeclaims/data",
+    # When the last backup ended, where an upgrade waits for a fresh one.
+    "/apis/postgresql.cnpg.io/v1/namespaces/harbor/backups",
+    # Whether the volumes of a database are gone that a restore replaces.
+    "/api/v1/namespaces/harbor/persistentvolumeclaims",
 )
 """Paths that the program reads only in a cluster with a Harbor in it."""
 
@@ -115,8 +121,9 @@ def made(program: Program, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
     refused = {"imagePolicy": {"enforcement": "Enforce"}}
     with contextlib.suppress(pulumi.RunError):  # for want of reports, which it asked for
         program.run("otech", **refused, objects={REQUIRE_POLICY: AUDIT})
+    kept.append(BACKUP)
     images = [images_of(kind) for kind in get_args(PolicyKind)]
-    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in (*images, *kept))]
+    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in (*images, *kept, HA))]
     types: set[deployer_role.Object] = set()
     for index, (stack, changed) in enumerate(runs):
         # A run that was kept would ask for nothing: another label is another run.

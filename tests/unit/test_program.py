@@ -316,7 +316,25 @@ def test_every_golden_file_is_of_a_stack() -> None:
     assert "local" in STACKS
 
 
+BACKUP: Sections = {
+    "backup": {
+        "destination": {
+            "bucket": "otech-backup",
+            "endpoint": "https://nbg1.your-objectstorage.com",
+            "region": "nbg1",
+        }
+    },
+    "storage": {
+        "kind": "hetzner",
+        "region": "fsn1",
+        "bucket": "otech-harbor",
+        "versioning": {"noncurrentDays": 30},
+    },
+}
+RESTORED: Sections = {**BACKUP, "database": {"restore": {}}}
 VARIANTS: list[tuple[str, Sections]] = [
+    ("backups", BACKUP),
+    ("a restored database", RESTORED),
     ("filesystem", FILESYSTEM),
     ("a locked bucket", LOCKED),
     ("aws", {"storage": AWS}),

@@ -192,6 +192,9 @@ REFUSED: list[Bad] = [
         "<fqdn>",
         shown=f'"{"a." * 39}…',
     ),
+    # profile
+    bad("profile", "large", "one of dev, standard, ha", "standard"),
+    bad("profile", "HA", "one of dev, standard, ha", "ha"),
     # sandbox
     bad("sandbox", "maybe", "true or false", "false"),
     # cluster
@@ -511,6 +514,28 @@ REFUSED: list[Bad] = [
         "harbor.chart.version",
         "1.18.3",
         {"one exact version": ["^1.18"], "a leading v": ["v1.18.3"]},
+    ),
+    *each(
+        "harbor.acceptUpgradeWithoutBackup",
+        "<version>",
+        {"the exact version": ["yes", "1.19"], "YAML reads it as true": [True]},
+    ),
+    bad("harbor.disruptionBudgets", "maybe", "true or false", "false"),
+    bad(
+        "harbor.spreadOver",
+        ["a b"],
+        "the name of a label",
+        "<key>",
+        key="harbor.spreadOver[0]",
+        shown='"a b"',
+    ),
+    bad(
+        "database.spreadOver",
+        ["a b"],
+        "the name of a label",
+        "<key>",
+        key="database.spreadOver[0]",
+        shown='"a b"',
     ),
     bad(
         "harbor.chart.sha256",
