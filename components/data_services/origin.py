@@ -72,7 +72,7 @@ def recovery(
     The operator sets the owner's password to that of the Secret at the end.
     """
     assert origin.restore is not None
-    target = origin.restore.target_time
+    target = origin.restore.moment
     return {
         "bootstrap": {
             "recovery": {

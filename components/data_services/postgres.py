@@ -150,7 +150,7 @@ class Postgres(pulumi.ComponentResource):
         restore, source = args.origin.restore, args.restored_from
         of_source = None
         if restore is not None and source is not None:
-            of_source = place(source, server=restore.server, targetTime=restore.target_time)
+            of_source = place(source, server=restore.server, targetTime=restore.moment)
         return ArchiveProof(
             f"{name}-archive-proof",
             # The bucket may be made in this run, before its store.

@@ -104,9 +104,7 @@ FIRST_SERVER: Final = "harbor-pg"
 
 
 def _moment(text: str) -> str | None:
-    if not re.fullmatch(
-        r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?", text, re.ASCII
-    ):
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?", text, re.ASCII):
         return ""
     try:
         moment = dt.datetime.fromisoformat(text)
@@ -159,6 +157,15 @@ class RestoreSettings(Section):
     """Delete the database that lives, with all that it holds, and put the restored one in its
     place. Without it the restore is refused as long as a database lives."""
 
+    @property
+    def moment(self) -> str | None:
+        """`target_time` in UTC, as RFC 3339 writes it: the one form that the operator's
+        documentation and its parser agree on."""
+        if self.target_time is None:
+            return None
+        moment = dt.datetime.fromisoformat(self.target_time).astimezone(dt.UTC)
+        return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
     def server_after(self, source: DestinationSettings) -> str:
         """Name under which the restored database archives: another one for another restore.
 
@@ -166,7 +173,7 @@ class RestoreSettings(Section):
         """
         what = (
             *(source.endpoint, source.bucket, source.prefix, self.server),
-            *(self.target_time or "", str(self.attempt)),
+            *(self.moment or "", str(self.attempt)),
         )
         digest = hashlib.sha256("\n".join(what).encode()).hexdigest()
         return f"{FIRST_SERVER}-{digest[:8]}"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from components.settings import cross
-from components.settings.backup import days_of
-from components.settings.database import DedicatedDatabase
+from components.settings.backup import DestinationSettings, days_of
+from components.settings.database import DedicatedDatabase, RestoreSettings
 from tests.support.raw_settings import (
     AWS,
     GOOD,
@@ -53,7 +53,7 @@ KEPT: list[tuple[str, Any]] = [
     ("backup.velero", {"namespace": "backups", "ttl": "1m", "storageLocation": "eu"}),
     ("database.restore", {}),
     ("database.restore", {"server": "harbor-pg-1a2b3c4d", "targetTime": "2026-11-25T03:00:00Z"}),
-    ("database.restore", {"targetTime": "2026-11-25 03:00:00.5+02:00", "replace": True}),
+    ("database.restore", {"targetTime": "2026-11-25 03:00:00+02:00", "replace": True}),
     ("database.restore", {"from": {**DESTINATION, "bucket": "old-backup"}, "attempt": 3}),
     ("registry.schedules.garbageCollection.schedule", "none"),
     ("registry.schedules.garbageCollection.schedule", "0 3 * * *"),
@@ -207,6 +207,23 @@ def test_what_is_refused_and_how_it_is_mended(
     assert words in refusal[1]
     if meant:
         assert refusal[2] == f"pulumi config set --path '{key}' {meant} -s omantel"
+
+
+@pytest.mark.parametrize(
+    ("given", "moment"),
+    [
+        ("2026-11-25T03:00:00Z", "2026-11-25T03:00:00Z"),
+        ("2026-11-25 05:00+02:00", "2026-11-25T03:00:00Z"),
+        ("2026-11-24T22:00:00-05:00", "2026-11-25T03:00:00Z"),
+        (None, None),
+    ],
+)
+def test_a_moment_is_one_however_it_is_written(given: str | None, moment: str | None) -> None:
+    restore = RestoreSettings(target_time=given)
+    assert restore.moment == moment
+    place = DestinationSettings.model_validate(DESTINATION)
+    same = RestoreSettings(target_time=moment)
+    assert restore.server_after(place) == same.server_after(place)
 
 
 def test_a_section_without_a_destination_asks_for_one() -> None:
