@@ -6,6 +6,7 @@ from components import cluster, credentials, debug_log, outputs, stack_config
 from components.data_services import cache, database
 from components.harbor import release
 from components.image_policy import component as image_policy
+from components.monitoring import component as monitoring
 from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
 from components.ownership import record as state_mark_record
@@ -30,5 +31,6 @@ harbor = release.create(
     config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
 configured = registry.create(config, context, harbor, minted)
+monitoring.create(config, context)
 guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
 outputs.export(config, context, blobs, harbor, minted, configured, guards)

@@ -11,13 +11,13 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from components import versions
 from components.context import Context
 from components.data_services.pods import nodes
-from components.kubernetes.naming import adopting
+from components.kubernetes.naming import DATABASE_CLUSTER, adopting
 from components.kubernetes.quantities import requests_and_limits
 from components.ordering import after
 from components.sealing.seal import Minted
 from components.settings.database import DedicatedDatabase
 
-CLUSTER: Final = "harbor-pg"
+CLUSTER: Final = DATABASE_CLUSTER
 SECRET: Final = "harbor-pg-credentials"
 """Secret with the owner's password; a Cluster that names it is one of this program's."""
 AUTHORITY_SECRET: Final = "harbor-pg-ca"

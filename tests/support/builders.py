@@ -86,6 +86,8 @@ KINDS = (
     "HTTPRoute",
     "ImageValidatingPolicy",
     "MutatingPolicy",
+    "PodMonitor",
+    "PrometheusRule",
     "SealedSecret",
     "ServiceMonitor",
     "ValidatingPolicy",

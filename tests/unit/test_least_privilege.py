@@ -22,6 +22,7 @@ from components.image_policy.require_harbor import PolicyKind
 from policy.resource import RELEASE
 from tests.support.builders import CACHES, Cluster
 from tests.support.mocks import Engine, plain
+from tests.support.monitoring import WIDE
 from tests.support.project import ROOT
 from tests.unit import test_program
 from tests.unit.test_examples import EXAMPLES, sections
@@ -102,21 +103,23 @@ def made(program: Program, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
 
     monkeypatch.setattr(Cluster, "get", recorded_get)
     monkeypatch.setattr(Cluster, "text", recorded_text)
-    variants = [sections(file.read_text()) for file in EXAMPLES]
+    examples = [sections(file.read_text()) for file in EXAMPLES]
     # `cluster`, `fqdn` and the services stay those of the stack that runs.
     kept = [
         {
             **{key: each[key] for key in ("exposure", "networkPolicies") if key in each},
             "database": {"mode": "dedicated"},
         }
-        for each in variants
+        for each in examples
         if "apiServer" in each.get("networkPolicies", {})
     ]
     refused = {"imagePolicy": {"enforcement": "Enforce"}}
     with contextlib.suppress(pulumi.RunError):  # for want of reports, which it asked for
         program.run("otech", **refused, objects={REQUIRE_POLICY: AUDIT})
     images = [images_of(kind) for kind in get_args(PolicyKind)]
-    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in (*images, *kept))]
+    watched = {key: WIDE[key] for key in ("metrics", "monitoring")}
+    variants = (*images, *kept, watched)
+    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in variants)]
     types: set[deployer_role.Object] = set()
     for index, (stack, changed) in enumerate(runs):
         # A run that was kept would ask for nothing: another label is another run.
