@@ -90,7 +90,7 @@ def rows(settings: Settings) -> list[Row]:
     present = sources(settings)
     kept = (
         Row(title=row.title, panels=tuple(each for each in row.panels if each.source in present))
-        for row in _all_rows(settings.harbor.namespace)
+        for row in _all_rows(settings)
     )
     return [row for row in kept if row.panels]
 
@@ -154,8 +154,12 @@ def _panel(number: int, panel: Panel, left: int, top: int) -> dict[str, Any]:
     }
 
 
-_RED_BELOW_ONE: Final = ((None, "red"), (1, "green"))
-_NEARLY_FULL: Final = ((None, "green"), (80, "orange"), (90, "red"))
+_Steps = tuple[tuple[float | None, str], ...]
+_RED_BELOW_ONE: Final[_Steps] = ((None, "red"), (1, "green"))
+
+
+def _red_from(limit: float) -> _Steps:
+    return ((None, "green"), (limit, "red"))
 
 
 def _days_left(metric: own_metrics.OwnMetric, namespace: str, legend: str) -> Query:
@@ -164,7 +168,8 @@ def _days_left(metric: own_metrics.OwnMetric, namespace: str, legend: str) -> Qu
     return Query(expr=f"({by} ({series}) - time()) / 86400", legend=legend)
 
 
-def _all_rows(namespace: str) -> Iterator[Row]:
+def _all_rows(settings: Settings) -> Iterator[Row]:
+    namespace, thresholds = settings.harbor.namespace, settings.monitoring.thresholds
     here = f'namespace="{namespace}"'
     yield Row(
         title="Is it well?",
@@ -289,7 +294,7 @@ def _all_rows(namespace: str) -> Iterator[Row]:
                 ),
                 shape="bargauge",
                 unit="percent",
-                steps=_NEARLY_FULL,
+                steps=_red_from(thresholds.quota_percent),
             ),
             Panel(
                 title="The bucket, counted",
@@ -320,7 +325,7 @@ def _all_rows(namespace: str) -> Iterator[Row]:
                 shape="bargauge",
                 unit="percent",
                 width=12,
-                steps=_NEARLY_FULL,
+                steps=_red_from(thresholds.volume_percent),
             ),
         ),
     )
@@ -363,10 +368,11 @@ def _all_rows(namespace: str) -> Iterator[Row]:
             ),
         ),
     )
-    yield from _data_rows(here, namespace)
+    yield from _data_rows(here, settings)
 
 
-def _data_rows(here: str, namespace: str) -> Iterator[Row]:
+def _data_rows(here: str, settings: Settings) -> Iterator[Row]:
+    namespace, thresholds = settings.harbor.namespace, settings.monitoring.thresholds
     pods = f'{here}, pod=~"{DATABASE_CLUSTER}-[0-9]+"'
     yield Row(
         title="Database and backup",
@@ -408,7 +414,7 @@ def _data_rows(here: str, namespace: str) -> Iterator[Row]:
                 ),
                 shape="stat",
                 unit="s",
-                steps=((None, "green"), (93600, "red")),
+                steps=_red_from(thresholds.backup_hours * 3600),
             ),
         ),
     )
@@ -427,7 +433,7 @@ def _data_rows(here: str, namespace: str) -> Iterator[Row]:
                 ),
                 shape="bargauge",
                 width=12,
-                steps=((None, "red"), (3, "orange"), (14, "green")),
+                steps=((None, "red"), (thresholds.certificate_days, "green")),
             ),
             Panel(
                 title="The last restore drill",
@@ -455,7 +461,7 @@ def _data_rows(here: str, namespace: str) -> Iterator[Row]:
                 shape="stat",
                 unit="s",
                 width=6,
-                steps=((None, "green"), (93600, "red")),
+                steps=_red_from(thresholds.recorded_hours * 3600),
             ),
         ),
     )

@@ -59,7 +59,12 @@ def _rule(alert: Alert, settings: Settings) -> dict[str, Any]:
 
 def labels(alert: Alert, settings: Settings) -> dict[str, str]:
     """The labels that the alert gets beside those of its expression."""
-    return {"severity": alert.severity, "sovereign": settings.fqdn}
+    return {
+        "severity": alert.severity,
+        "sovereign": settings.fqdn,
+        # `absent` over a comparison has no labels, and Alertmanager routes by the namespace.
+        "namespace": settings.harbor.namespace,
+    }
 
 
 def runbook_url(alert: Alert, settings: Settings) -> str:

@@ -29,7 +29,6 @@ def alerts(settings: Settings) -> Iterator[Alert]:
                 f'pod="{CLUSTER}-1"}}': "1 1 0x20"
             },
             at="15m",
-            labels={"namespace": namespace, "cluster": CLUSTER},
             says=f"For 5 minutes no pod of the Cluster {CLUSTER} in {namespace} has reported a "
             "running PostgreSQL: Harbor answers nothing without it.",
         ),

@@ -30,7 +30,6 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         fires=Example(
             series={up(core): "1 1 0x20"},
             at="15m",
-            labels={"namespace": namespace, "service": core},
             says=f"For 5 minutes Prometheus has reached no pod of {core} in {namespace}: nobody "
             "can push, pull or log in.",
         ),
@@ -82,7 +81,6 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         fires=Example(
             series={up(core): "1x30"},
             at="15m",
-            labels={"namespace": namespace, "service": exporter},
             says=f"For 10 minutes Prometheus has reached no pod of {exporter} in {namespace}. "
             "The alerts on health, queues and quotas see nothing meanwhile.",
         ),

@@ -141,14 +141,14 @@ def _certificate_not_renewed(name: str, days: int, severity: Severity) -> Alert:
         expr=f'(min by (name) ({ends}{{name="{REGISTRY_CERTIFICATE}"}}) - time()) / 86400 < {days}',
         for_="1h",
         summary="The registry's certificate is not renewed",
-        description="Certificate {{ $labels.name }} ends in {{ $value | humanize }} days, fewer "
+        description='Certificate {{ $labels.name }} ends in {{ printf "%.1f" $value }} days, fewer '
         f"than {days}; cert-manager should have renewed it. Then no client trusts the registry.",
         runbook="certificate-expiry",
         fires=Example(
             series={certificate: "176400x120"},
             at="60m",
             labels={"name": REGISTRY_CERTIFICATE},
-            says=f"Certificate {REGISTRY_CERTIFICATE} ends in 2 days, fewer than {days}; "
+            says=f"Certificate {REGISTRY_CERTIFICATE} ends in 2.0 days, fewer than {days}; "
             "cert-manager should have renewed it. Then no client trusts the registry.",
         ),
         quiet=Example(series={certificate: f"{(days + 1) * 86400}x120"}, at="60m"),

@@ -56,14 +56,14 @@ def alerts(settings: Settings) -> Iterator[Alert]:
             f"/ 86400 < {days}",
             for_="15m",
             summary="A certificate of the registry ends",
-            description="Certificate {{ $labels.certificate }} ends in {{ $value | humanize }} "
+            description='Certificate {{ $labels.certificate }} ends in {{ printf "%.1f" $value }} '
             f"days, fewer than {days}.",
             runbook="certificate-expiry",
             fires=Example(
                 series={series: "174600x60"},
                 at="30m",
                 labels={"certificate": "tls"},
-                says=f"Certificate tls ends in 2 days, fewer than {days}.",
+                says=f"Certificate tls ends in 2.0 days, fewer than {days}.",
             ),
             quiet=Example(series={series: f"{(days + 1) * 86400}x60"}, at="30m"),
         )
@@ -76,14 +76,14 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         expr=f"(min({series}) - time()) / 86400 < {days}",
         for_="15m",
         summary="The certificate ends with which Secrets are sealed",
-        description="The sealing certificate ends in {{ $value | humanize }} days, fewer than "
+        description='The sealing certificate ends in {{ printf "%.1f" $value }} days, fewer than '
         f"{days}. Then `pulumi up` is refused until it has another one.",
         runbook="sealing-key",
         fires=Example(
             series={series: "174600x60"},
             at="30m",
-            says=f"The sealing certificate ends in 2 days, fewer than {days}. Then `pulumi up` is "
-            "refused until it has another one.",
+            says=f"The sealing certificate ends in 2.0 days, fewer than {days}. Then `pulumi up` "
+            "is refused until it has another one.",
         ),
         quiet=Example(series={series: f"{(days + 1) * 86400}x60"}, at="30m"),
     )
@@ -96,7 +96,7 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         expr=f"(min by (robot) ({ROBOT_EXPIRY.name}{{{scraped}}}) - time()) / 86400 < {days}",
         for_="15m",
         summary="The login of a robot ends",
-        description="Robot {{ $labels.robot }} ends in {{ $value | humanize }} days, fewer than "
+        description='Robot {{ $labels.robot }} ends in {{ printf "%.1f" $value }} days, fewer than '
         f"{days}. Then whoever pushes or pulls with it is refused.",
         runbook="robot-expired",
         fires=Example(
@@ -161,13 +161,13 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         expr=f"(time() - max({last})) / 86400 > {days}",
         for_="15m",
         summary="No restore drill has passed for long",
-        description="The last restore drill that passed was {{ $value | humanize }} days ago, "
+        description='The last restore drill that passed was {{ printf "%.1f" $value }} days ago, '
         f"more than {days}.",
         runbook="drill-failed",
         fires=Example(
             series={last: f"{-(days + 1) * 86400 + 1800}x60"},
             at="30m",
-            says=f"The last restore drill that passed was {days + 1} days ago, more than {days}.",
+            says=f"The last restore drill that passed was {days + 1}.0 days ago, more than {days}.",
         ),
         quiet=Example(series={last: "0x60"}, at="30m"),
     )

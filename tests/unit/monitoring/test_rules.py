@@ -145,5 +145,9 @@ def test_the_rule_s_groups_are_named_after_their_sources() -> None:
     groups = rules.prometheus_rule_spec(wide())["groups"]
     assert [group["name"] for group in groups][:2] == ["harbor-harbor", "harbor-database"]
     first = groups[0]["rules"][0]
-    assert first["labels"] == {"severity": "critical", "sovereign": "omantel.omani.works"}
+    assert first["labels"] == {
+        "severity": "critical",
+        "sovereign": "omantel.omani.works",
+        "namespace": "harbor",
+    }
     assert set(first["annotations"]) == {"summary", "description", "runbook_url"}
