@@ -88,7 +88,12 @@ def _name(item: dict[str, Any]) -> str:
 
 
 def test_monitoring_that_is_switched_off_takes_its_objects_along(
-    sandbox: Sandbox, sovereign: Stack
+    sandbox: Sandbox, monitored: Stack
 ) -> None:
-    sovereign.up()  # the file is as committed again
-    assert names(sandbox, KINDS) == set()
+    with sandbox.configured(metrics=None, monitoring=None):
+        monitored.up()
+        assert names(sandbox, KINDS) == set()
+    # What commands recorded is theirs, and stays.
+    cluster.kubectl(
+        sandbox.state, sandbox.tools, "delete", "configmap", CONFIG_MAP, "-n", NAMESPACE
+    )
