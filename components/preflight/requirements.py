@@ -217,6 +217,17 @@ def _monitoring_requirements(settings: Settings) -> list[Requirement]:
             remedy="install the operator with its CRDs (https://prometheus-operator.dev), or go "
             f"without monitoring: {off}",
         )
+    policies = settings.network_policies
+    if policies.enabled:
+        needed.append(
+            Requirement(
+                path=f"/api/v1/namespaces/{policies.monitoring_namespace}",
+                what=f"namespace {policies.monitoring_namespace}, from which alone the policies "
+                "let Prometheus through to Harbor's metrics",
+                remedy="set networkPolicies.monitoringNamespace to where Prometheus runs "
+                "(kubectl get prometheus -A)",
+            )
+        )
     if section.dashboard and section.dashboard_namespace is not None:
         namespace = section.dashboard_namespace
         needed.append(

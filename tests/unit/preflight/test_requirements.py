@@ -328,7 +328,7 @@ MONITORED: dict[str, Any] = {
 def missing_monitoring(**sections: Any) -> str:
     """What a stack misses of monitoring in a cluster with nothing."""
     lines = requirements.problems(cluster_with({}), settings(**{**MONITORED, **sections}))
-    return "\n".join(line for line in lines if "monitoring." in line)
+    return "\n".join(line for line in lines if "onitoring" in line)
 
 
 def test_monitoring_without_the_operator_is_refused_with_the_way_out() -> None:
@@ -338,6 +338,8 @@ def test_monitoring_without_the_operator_is_refused_with_the_way_out() -> None:
     assert "kind PodMonitor (monitoring.coreos.com/v1)" in said
     assert re.search(r"pulumi config set --path 'monitoring.enabled' false -s (?!None)\S+", said)
     assert "namespace grafana, where the dashboard goes (monitoring.dashboardNamespace)" in said
+    assert "namespace monitoring, from which alone the policies let Prometheus through" in said
+    assert "set networkPolicies.monitoringNamespace to where Prometheus runs" in said
 
 
 @pytest.mark.parametrize(
@@ -350,6 +352,8 @@ def test_monitoring_without_the_operator_is_refused_with_the_way_out() -> None:
             "namespace grafana",
         ),
         ({"monitoring": {"enabled": False}}, "PrometheusRule"),
+        ({"monitoring": {"enabled": False}}, "namespace monitoring"),
+        ({"networkPolicies": {"enabled": False}}, "namespace monitoring"),
     ],
     ids=str,
 )
