@@ -107,7 +107,7 @@ class Monitoring(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _metadata(self, part: str, name: str) -> dict[str, Any]:
+    def _metadata(self, part: str, name: str) -> Any:
         context = self._args.context
         labels = self._args.settings.monitoring.object_labels
         return {
