@@ -7,6 +7,7 @@ from components.backup import component as backup
 from components.data_services import cache, database
 from components.harbor import disruption, release
 from components.image_policy import component as image_policy
+from components.monitoring import component as monitoring
 from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
 from components.ownership import record as state_mark_record
@@ -34,5 +35,6 @@ harbor = release.create(
 )
 disruption.create(config, context)
 configured = registry.create(config, context, harbor, minted)
+monitoring.create(config, context)
 guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
 outputs.export(config, context, blobs, postgres, harbor, minted, configured, guards)

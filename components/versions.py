@@ -22,3 +22,7 @@ VALKEY_IMAGE: Final = (
 
 # renovate: datasource=docker depName=ghcr.io/cloudnative-pg/postgresql
 POSTGRES_IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:17.6-standard-bookworm"
+
+# renovate: datasource=docker depName=docker.io/goharbor/harbor-portal
+RECORDED_METRICS_IMAGE: Final = "docker.io/goharbor/harbor-portal:v2.14.3"
+"""Whose nginx serves the recorded metrics (components/monitoring/recorded.py). Any version does."""

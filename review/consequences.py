@@ -33,6 +33,7 @@ RESTARTS: Final[Mapping[str, frozenset[str]]] = {
     "existingSecretAdminPassword": frozenset({"core", "exporter"}),
     "existingSecretSecretKey": frozenset({"core"}),
     "metrics": frozenset({"core", "jobservice", "registry"}),
+    "metrics.serviceMonitor": frozenset(),
     "updateStrategy": frozenset(),
     "expose": frozenset(),
 }

@@ -104,8 +104,8 @@ def prepare(state: State, tools: Toolbox) -> None:
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
-    own = [MANIFESTS / f"{name}.yaml" for name in ("cnpg-standin", "backup-standin", "nodes")]
-    apply(state, tools, *files, *crds, *own)
+    standins = [MANIFESTS / f"{name}-standin.yaml" for name in ("cnpg", "backup", "monitoring")]
+    apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     after_kinds = ("cnpg-stage", "gateway", "velero-location")
     apply(state, tools, *(MANIFESTS / f"{name}.yaml" for name in after_kinds))

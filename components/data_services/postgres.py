@@ -16,7 +16,7 @@ from components.context import Context
 from components.data_services.origin import SERVER_ANNOTATION, Origin, recovery
 from components.data_services.pods import nodes
 from components.data_services.restore import DatabaseRestore
-from components.kubernetes.naming import FIELD_MANAGER, adopting
+from components.kubernetes.naming import DATABASE_CLUSTER, FIELD_MANAGER, adopting
 from components.kubernetes.quantities import requests_and_limits
 from components.kubernetes.spread import spread
 from components.ordering import after
@@ -24,7 +24,7 @@ from components.sealing.seal import Minted
 from components.settings.backup import BackupSettings, DestinationSettings
 from components.settings.database import FIRST_SERVER, DedicatedDatabase
 
-CLUSTER: Final = "harbor-pg"
+CLUSTER: Final = DATABASE_CLUSTER
 SECRET: Final = "harbor-pg-credentials"
 """Secret with the owner's password; a Cluster that names it is one of this program's."""
 AUTHORITY_SECRET: Final = "harbor-pg-ca"

@@ -148,7 +148,10 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         },
         "metrics": {
             "enabled": settings.metrics.enabled,
-            "serviceMonitor": {"enabled": settings.metrics.service_monitor},
+            "serviceMonitor": {
+                "enabled": settings.metrics.service_monitor,
+                **_non_default(additionalLabels=(settings.monitoring.object_labels, {})),
+            },
         },
         "exporter": {
             **component("exporter"),

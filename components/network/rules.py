@@ -38,6 +38,8 @@ METRICS: Final = 8001
 POSTGRES: Final = 5432
 POSTGRES_STATUS: Final = 8000
 """Status port of CloudNativePG's instance manager, which the operator and other instances ask."""
+POSTGRES_METRICS: Final = 9187
+"""Port on which CloudNativePG's instance manager serves the database's metrics."""
 HTTPS: Final = 443
 DNS: Final = 53
 VALKEY: Final = 6379
@@ -99,10 +101,12 @@ Party = Pods | Addresses | Entity
 
 @dataclass(frozen=True, kw_only=True)
 class DataServices:
-    """Labels of the pods of a dedicated PostgreSQL and Valkey."""
+    """Labels of the pods of a dedicated PostgreSQL and Valkey, and of the one that serves the
+    recorded metrics."""
 
     database: Mapping[str, str]
     cache: Mapping[str, str]
+    recorded_metrics: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +148,9 @@ def perimeter(settings: Settings, own: DataServices) -> Perimeter:
     else:
         parties["cache"] = Pods(labels=own.cache)
         guarded.append("cache")
+    if settings.monitoring.enabled and settings.monitoring.recorded_metrics:
+        parties["recorded-metrics"] = Pods(labels=own.recorded_metrics)
+        guarded.append("recorded-metrics")
     parties |= _surroundings(settings)
     extra = settings.network_policies.extra_rules
     parties |= {_extra(number): _other_end(rule) for number, rule in enumerate(extra)}
@@ -248,8 +255,13 @@ def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
     yield from to(["monitoring"], "jobservice", METRICS)
     yield from to(["monitoring"], "registry", METRICS)
     yield from to(["monitoring"], "exporter", METRICS)
-    # Portal and cache open no connections, so they ask for no names.
-    for source in (name for name in guarded if name not in ("portal", "cache")):
+    if settings.monitoring.enabled:
+        yield from to(["monitoring"], "recorded-metrics", METRICS)
+        if "database" in guarded:
+            yield from to(["monitoring"], "database", POSTGRES_METRICS)
+    # These open no connections, so they ask for no names.
+    silent = ("portal", "cache", "recorded-metrics")
+    for source in (name for name in guarded if name not in silent):
         at = settings.network_policies.dns.port
         yield Edge(source=source, target="dns", port=at)
         yield Edge(source=source, target="dns", port=at, protocol="UDP")

@@ -248,6 +248,54 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
             of="the Prometheus operator",
             remedy="install it, or set metrics.serviceMonitor false",
         )
+    return needed + _monitoring_requirements(settings)
+
+
+def _monitoring_requirements(settings: Settings) -> list[Requirement]:
+    """What the section `monitoring` needs: kinds of the Prometheus operator, and a namespace."""
+    section = settings.monitoring
+    if not section.enabled:
+        return []
+    off = set_value("monitoring.enabled", "false")
+    needed: list[Requirement] = []
+    if section.rules:
+        needed += kinds(
+            "monitoring.coreos.com/v1",
+            "PrometheusRule",
+            of="the Prometheus operator",
+            remedy="install the operator with its CRDs (https://prometheus-operator.dev), or go "
+            f"without alerts: {set_value('monitoring.rules', 'false')}",
+        )
+    if isinstance(settings.database, DedicatedDatabase):
+        needed += kinds(
+            "monitoring.coreos.com/v1",
+            "PodMonitor",
+            of="the Prometheus operator",
+            remedy="install the operator with its CRDs (https://prometheus-operator.dev), or go "
+            f"without monitoring: {off}",
+        )
+    policies = settings.network_policies
+    if policies.enabled:
+        needed.append(
+            Requirement(
+                path=f"/api/v1/namespaces/{policies.monitoring_namespace}",
+                what=f"namespace {policies.monitoring_namespace}, from which alone the policies "
+                "let Prometheus through to Harbor's metrics",
+                remedy="set networkPolicies.monitoringNamespace to where Prometheus runs "
+                "(kubectl get prometheus -A)",
+            )
+        )
+    if section.dashboard and section.dashboard_namespace is not None:
+        namespace = section.dashboard_namespace
+        needed.append(
+            Requirement(
+                path=f"/api/v1/namespaces/{namespace}",
+                what=f"namespace {namespace}, where the dashboard goes "
+                "(monitoring.dashboardNamespace)",
+                remedy="set it to the namespace of Grafana, or remove it, where Grafana's sidecar "
+                "looks in all namespaces",
+            )
+        )
     return needed
 
 

@@ -22,6 +22,7 @@ from components.settings.exposure import CommonExposure, GatewayExposure, Ingres
 from components.settings.harbor import HarborReplicas, HarborSettings
 from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
 from components.settings.metrics import MetricsSettings
+from components.settings.monitoring import MonitoringSettings
 from components.settings.network_policies import CiliumGateway, NetworkPoliciesSettings
 from components.settings.registry import cron
 from components.settings.registry import cross as registry_rules
@@ -379,6 +380,22 @@ def _garbage_is_collected_apart_from_backups(
         )
 
 
+def _alerts_have_metrics(
+    *, monitoring: MonitoringSettings, metrics: MetricsSettings
+) -> Iterator[Problem]:
+    if not monitoring.enabled:
+        return
+    needed = (("enabled", metrics.enabled), ("serviceMonitor", metrics.service_monitor))
+    for key, is_on in needed:
+        if not is_on:
+            yield Problem(
+                path=("metrics", key),
+                reason="true with monitoring.enabled: its alerts and its dashboard read what "
+                "Harbor serves",
+                example="true",
+            )
+
+
 RULES: tuple[CrossRule, ...] = (
     CrossRule(needs=("sandbox", "cluster"), check=_cluster_is_named),
     CrossRule(needs=("sandbox", "storage"), check=_endpoint_is_encrypted),
@@ -390,6 +407,7 @@ RULES: tuple[CrossRule, ...] = (
         needs=("network_policies", "database", "valkey", "trivy", "metrics"),
         check=_extra_rules_have_pods,
     ),
+    CrossRule(needs=("monitoring", "metrics"), check=_alerts_have_metrics),
     CrossRule(needs=("dns", "fqdn", "exposure"), check=_zone_holds_the_registry),
     CrossRule(needs=("valkey", "harbor"), check=_registry_knows_users),
     CrossRule(needs=("database", "valkey"), check=_one_authority_beside_the_public_ones),

@@ -18,6 +18,7 @@ from components.settings.exposure import ExposureSettings, GatewayExposure
 from components.settings.harbor import HarborSettings
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.metrics import MetricsSettings
+from components.settings.monitoring import MonitoringSettings
 from components.settings.network_policies import NetworkPoliciesSettings
 from components.settings.profiles import DEFAULT, Profile
 from components.settings.proxy_projects import PROXY_PROJECTS
@@ -73,6 +74,8 @@ class Settings(Section):
     """What Harbor holds beside images: projects, caches, mirrors, robots, schedules, login."""
     metrics: MetricsSettings = MetricsSettings()
     """Metrics for Prometheus."""
+    monitoring: MonitoringSettings = MonitoringSettings()
+    """Alerts and a dashboard."""
     rotation: RotationSettings = RotationSettings()
     """One number per minted credential; raising it mints a new value."""
 

@@ -104,6 +104,8 @@ KINDS = (
     "ObjectStore",
     "Schedule",
     "ScheduledBackup",
+    "PodMonitor",
+    "PrometheusRule",
     "SealedSecret",
     "ServiceMonitor",
     "ValidatingPolicy",

@@ -17,6 +17,8 @@ from components.context import Context
 from components.harbor import disruption
 from components.image_policy import component as image_policy
 from components.image_policy.component import ImagePolicy
+from components.monitoring import component as monitoring
+from components.monitoring.component import Monitoring
 from components.network import dns, exposure, policies
 from components.network.policies import NetworkPolicies
 from components.registry import component as registry
@@ -42,6 +44,7 @@ from tests.support.mocks import (
     fresh_engine,
     text,
 )
+from tests.support.monitoring import WIDE
 
 DNS = {"kind": "hetzner", "zone": "omani.works", "loadBalancer": {"name": "ingress"}}
 INGRESS = {"kind": "ingress", "className": "cilium", "clusterIssuer": "letsencrypt"}
@@ -65,6 +68,10 @@ def image_policies(context: Context) -> ImagePolicy:
 
 def disruption_budgets(context: Context) -> Any:
     return disruption.create(builders.config(profile="ha"), context)
+
+
+def monitored(context: Context) -> Monitoring | None:
+    return monitoring.create(builders.config(**WIDE), context)
 
 
 def network_policies(context: Context) -> NetworkPolicies:
@@ -104,6 +111,7 @@ BUILDERS: dict[str, Callable[[Context], Any]] = {
     "DnsRecords": dns_records,
     "HarborRegistry": builders.harbor,
     "ImagePolicy": image_policies,
+    "Monitoring": monitored,
     "NetworkPolicies": network_policies,
     "ObjectStorage": builders.object_storage,
     "Postgres": builders.postgres,

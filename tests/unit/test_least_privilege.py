@@ -22,6 +22,7 @@ from components.image_policy.require_harbor import PolicyKind
 from policy.resource import RELEASE
 from tests.support.builders import CACHES, Cluster
 from tests.support.mocks import Engine, plain
+from tests.support.monitoring import WIDE
 from tests.support.project import ROOT
 from tests.unit import test_program
 from tests.unit.test_examples import EXAMPLES, sections
@@ -108,14 +109,14 @@ def made(program: Program, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
 
     monkeypatch.setattr(Cluster, "get", recorded_get)
     monkeypatch.setattr(Cluster, "text", recorded_text)
-    variants = [sections(file.read_text()) for file in EXAMPLES]
+    examples = [sections(file.read_text()) for file in EXAMPLES]
     # `cluster`, `fqdn` and the services stay those of the stack that runs.
     kept = [
         {
             **{key: each[key] for key in ("exposure", "networkPolicies") if key in each},
             "database": {"mode": "dedicated"},
         }
-        for each in variants
+        for each in examples
         if "apiServer" in each.get("networkPolicies", {})
     ]
     refused = {"imagePolicy": {"enforcement": "Enforce"}}
@@ -123,7 +124,11 @@ def made(program: Program, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
         program.run("otech", **refused, objects={REQUIRE_POLICY: AUDIT})
     kept.append(BACKUP)
     images = [images_of(kind) for kind in get_args(PolicyKind)]
-    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in (*images, *kept, HA))]
+    # Without a namespace of Grafana's own, in which few estates want a Role.
+    monitoring = {**WIDE["monitoring"], "dashboardNamespace": None}
+    watched = {"metrics": WIDE["metrics"], "monitoring": monitoring}
+    variants = (*images, *kept, watched, HA)
+    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in variants)]
     types: set[deployer_role.Object] = set()
     for index, (stack, changed) in enumerate(runs):
         # A run that was kept would ask for nothing: another label is another run.

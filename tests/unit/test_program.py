@@ -52,6 +52,7 @@ from tests.support.mocks import (
     unknown_inputs,
     unknown_paths,
 )
+from tests.support.monitoring import WIDE as MONITORED
 from tests.support.project import ROOT
 from tests.unit.harbor.test_recovery import helm_record
 from tests.unit.preflight.test_adoption import chart_objects
@@ -346,6 +347,7 @@ VARIANTS: list[tuple[str, Sections]] = [
     ("shared database", {"database": SHARED["database"]}),
     ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
     ("another namespace", REGISTRY_NAMESPACE),
+    ("monitoring", {**MONITORED, "exposure": {"kind": "gateway"}}),
     ("many replicas", {"harbor": {"replicas": {"core": 3, "registry": 3}}}),
 ]
 

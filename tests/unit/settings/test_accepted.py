@@ -163,6 +163,12 @@ KEPT: list[tuple[str, Any]] = [
     ("registry.acceptRefusals", True),
     ("registry.showUndeclared", True),
     ("metrics", {"enabled": True, "serviceMonitor": True}),
+    ("monitoring.labels", {"release": "kube-prometheus-stack"}),
+    ("monitoring.runbookUrl", "https://git.example.com/harbor/-/blob/main/docs/runbooks"),
+    ("monitoring.dashboardNamespace", "grafana"),
+    ("monitoring.platformSources", ["cert-manager", "sealed-secrets"]),
+    ("monitoring.platformSources", []),
+    ("monitoring.thresholds", {"bucketSize": "100T", "quotaPercent": 75}),
 ]
 """Path and value, which the settings hold as it was given."""
 

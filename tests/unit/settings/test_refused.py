@@ -1216,6 +1216,45 @@ REFUSED: list[Bad] = [
     bad("registry.deleteContents", ["Abc"], "upper-case", "abc", key="registry.deleteContents[0]"),
     # metrics
     bad("metrics.serviceMonitor", True, "it needs metrics.enabled true", "false"),
+    # monitoring
+    bad(
+        "monitoring.enabled",
+        True,
+        "true with monitoring.enabled: its alerts and its dashboard read what Harbor serves",
+        "true",
+        key="metrics.serviceMonitor",
+        shown="(not set)",
+        metrics={"enabled": True},
+    ),
+    bad(
+        "monitoring.labels",
+        {"release": "a b"},
+        "an object of labels",
+        [remove("monitoring.labels"), set_path('monitoring.labels["<key>"]', "<value>")],
+    ),
+    bad(
+        "monitoring.runbookUrl",
+        "https://git.example.com/runbooks/",
+        "without a slash at its end",
+        "https://git.example.com/runbooks",
+    ),
+    bad(
+        "monitoring.runbookUrl",
+        "http://git.example.com",
+        "https://",
+        "https://<host>/docs/runbooks",
+    ),
+    bad("monitoring.dashboardNamespace", "Grafana", "a Kubernetes name", "grafana"),
+    bad(
+        "monitoring.platformSources",
+        ["prometheus"],
+        "one of kube-state-metrics, kubelet, cert-manager, sealed-secrets",
+        "kube-state-metrics",
+        key="monitoring.platformSources[0]",
+    ),
+    bad("monitoring.thresholds.bucketSize", "100TB", "a Kubernetes quantity of bytes", "100T"),
+    bad("monitoring.thresholds.quotaPercent", 100, "a whole number from 10 to 99", "90"),
+    bad("monitoring.thresholds.certificateDays", 3, "a whole number from 4 to 365", "14"),
     # rotation
     bad("rotation.valkeyPassword", 0, "a whole number from 1", "1"),
     bad(
