@@ -17,3 +17,13 @@ VALKEY_IMAGE: Final = (
 
 # renovate: datasource=docker depName=ghcr.io/cloudnative-pg/postgresql
 POSTGRES_IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:17.6-standard-bookworm"
+
+# renovate: datasource=docker depName=ghcr.io/cloudnative-pg/cloudnative-pg
+POSTGRES_OPERATOR_IMAGE: Final = "ghcr.io/cloudnative-pg/cloudnative-pg:1.30.0"
+"""The operator's own image, an init container of each database pod. The estate installs the
+operator, so another version may run."""
+
+# renovate: datasource=docker depName=ghcr.io/cloudnative-pg/plugin-barman-cloud-sidecar
+BACKUP_SIDECAR_IMAGE: Final = "ghcr.io/cloudnative-pg/plugin-barman-cloud-sidecar:v0.14.0"
+"""The container that the operator's backup plugin adds to database pods. As for the operator,
+another version may run."""

@@ -58,6 +58,7 @@ def create(
             context=context,
             adopted_id=adopted_id,
             minted=credentials.minted.get("database-password"),
+            image_registry=settings.image_registry,
         )
         own = Postgres("database", args, context.options)
         host, secret_name, revision = own.host, own.secret_name, own.revision

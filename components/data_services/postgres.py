@@ -8,9 +8,9 @@ from typing import Any, Final
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from components import versions
 from components.context import Context
 from components.data_services.pods import nodes
+from components.images import postgres_image
 from components.kubernetes.naming import adopting
 from components.kubernetes.quantities import requests_and_limits
 from components.ordering import after
@@ -30,13 +30,14 @@ PORT: Final = 5432
 @dataclass(frozen=True, kw_only=True)
 class PostgresArgs:
     """`password` is a secret output. `adopted_id`: ID of an existing Cluster that is adopted.
-    `minted`: of the password; None where somebody gave it."""
+    `minted`: of the password; None where somebody gave it. `image_registry`: the setting."""
 
     settings: DedicatedDatabase
     password: pulumi.Input[str]
     context: Context
     adopted_id: str | None = None
     minted: Minted | None = None
+    image_registry: str | None = None
 
 
 class Postgres(pulumi.ComponentResource):
@@ -102,7 +103,7 @@ def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
     return {
         **spec,
         "instances": section.instances,
-        "imageName": section.image or versions.POSTGRES_IMAGE,
+        "imageName": postgres_image(section, args.image_registry),
         "resources": requests_and_limits(section.cpu, section.memory),
         "bootstrap": {
             "initdb": {"database": DATABASE, "owner": OWNER, "secret": {"name": secret_name}}
