@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 NAME: Final = "org.opencontainers.image.ref.name"
+_CONTAINERD: Final = "io.containerd.image.name"
+"""Under this name containerd imports an image."""
 _INDEXES: Final = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -57,7 +59,10 @@ class OciFolder:
             for entry in entries
             if _name(entry) != name and (entry["digest"] != digest or _name(entry) is not None)
         ]
-        named = {**own, "annotations": {**(own.get("annotations") or {}), NAME: name}}
+        named = {
+            **own,
+            "annotations": {**(own.get("annotations") or {}), NAME: name, _CONTAINERD: name},
+        }
         _write(self.path / "index.json", {**index, "manifests": [*others, named]})
 
     def damage(self, name: str, digest: str) -> str | None:
