@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from components import images, versions
-from components.commands import for_stack
+from components.commands import for_stack, set_value
 from components.harbor import chart, chart_download
 from components.harbor.chart import ChartError
 from components.harbor.chart_download import ChartUnreachable
@@ -21,6 +21,7 @@ from components.kubernetes.client import ClusterClient, dig, secret_value
 from components.kubernetes.unreachable import ClusterUnreachable
 from components.preflight import identity
 from components.settings.database import DedicatedDatabase
+from components.settings.harbor import Chart as ChartSettings
 from components.settings.model import Settings
 from engine.crane import Crane, CraneError
 
@@ -153,6 +154,9 @@ def _chart(
     """Harbor's chart, and the images that its own values name; None where it was not read."""
     section = settings.harbor.chart
     source, version = section.source, section.version
+    if source.startswith(f"oci://{settings.image_registry}/"):
+        # In the mirror, which an earlier bundle filled: a new version is not there yet.
+        source = ChartSettings().source
     unread = Chart(version=version, source=source, url=None, sha256=section.sha256)
     try:
         if chart_download.is_remote(source):
@@ -172,7 +176,8 @@ def _chart(
     if section.sha256 is not None and section.sha256 != sha256:
         raise ChartError(
             f"sovereign-harbor:harbor.chart.sha256 = {section.sha256}, but {url} has {sha256}: "
-            "this is not the chart that was reviewed"
+            "this is not the chart that was reviewed\n"
+            f"  fix: review it, then {set_value('harbor.chart.sha256', sha256)}"
         )
     return replace(unread, url=url, sha256=sha256, content=content), _images_of(content)
 

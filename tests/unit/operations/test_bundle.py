@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components import versions
-from components.harbor import chart_download
+from components.harbor import chart, chart_download
 from components.harbor.chart_download import ChartUnreachable, Package
 from components.images import PLATFORM
 from engine import crane as cranes
@@ -199,6 +199,39 @@ def test_a_chart_that_is_not_reached_leaves_its_images_to_its_version(
     assert json.loads(out)["charts"][0]["url"] is None
     assert entries(out)["core"]["source"] == "docker.io/goharbor/harbor-core:v2.14.3"
     assert "the chart was not read, so its images are those of its version" in err
+
+
+def test_a_new_version_of_a_chart_in_the_mirror_is_read_where_it_is_published(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HARBOR_CHART")
+    content = chart.packaged(Path(CHART))
+    asked: list[str] = []
+
+    def published(source: str, version: str) -> Package:
+        asked.append(source)
+        return Package(content=content, url=f"{source}/harbor-{version}.tgz")
+
+    monkeypatch.setattr(chart_download, "package", published)
+    file = tmp_path / "Pulumi.omantel.yaml"
+    text = stacks.file_of(STACK).read_text()
+    mirrored = (
+        f"{text}  sovereign-harbor:imageRegistry: mirror.internal/a\n"
+        "  sovereign-harbor:harbor:\n    chart:\n"
+        "      source: oci://mirror.internal/a/charts/harbor\n"
+    )
+    file.write_text(mirrored)
+    monkeypatch.setattr(stacks, "file_of", lambda stack: file)
+    code, out, _ = run(capsys)
+    assert (code, asked) == (0, ["https://helm.goharbor.io"])
+    assert entries(out)["core"]["reference"] == "mirror.internal/a/goharbor/harbor-core:v2.14.3"
+    assert entries(out)["core"]["source"] == "docker.io/goharbor/harbor-core:v2.14.3"
+
+    file.write_text(f"{mirrored}      sha256: '{'0' * 64}'\n")
+    code, _, err = run(capsys)
+    sha256 = json.loads(out)["charts"][0]["sha256"]
+    assert code == 1
+    assert f"'harbor.chart.sha256' {sha256} -s {STACK}" in err
 
 
 @pytest.mark.parametrize(
