@@ -113,7 +113,7 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
 # the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	registry-export stacks sovereigns gitlab-sovereigns
+	registry-export bundle stacks sovereigns gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
 	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
@@ -145,6 +145,12 @@ PLACE = $(if $(2),--set "$(1)=$(2)")
 registry-export: $(VENV)/program ## Write the running Harbor of STACK=… as its section registry
 	@$(RUN) -m operations registry-export "$(STACK)" \
 		$(if $(ADMIN_SECRET),--admin-secret "$(ADMIN_SECRET)")
+
+# TO=folder or TO=host/path copies all of it there, FROM=folder out of a folder that TO wrote.
+# OUTPUT=file for the list, FORMAT=yaml for YAML.
+bundle: $(VENV)/program ## List all that STACK=… pulls, and copy it (TO=folder or registry, FROM=folder)
+	@$(RUN) -m operations bundle "$(STACK)" $(if $(TO),--to "$(TO)") $(if $(FROM),--from "$(FROM)") \
+		$(if $(OUTPUT),--output "$(OUTPUT)") $(if $(FORMAT),--format "$(FORMAT)")
 
 stacks: ## The stacks that exist as files, as JSON
 	@$(PYTHON) -m engine.stacks

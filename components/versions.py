@@ -26,3 +26,13 @@ POSTGRES_IMAGE: Final = "ghcr.io/cloudnative-pg/postgresql:17.6-standard-bookwor
 # renovate: datasource=docker depName=docker.io/goharbor/harbor-portal
 RECORDED_METRICS_IMAGE: Final = "docker.io/goharbor/harbor-portal:v2.14.3"
 """Whose nginx serves the recorded metrics (components/monitoring/recorded.py). Any version does."""
+
+# renovate: datasource=docker depName=ghcr.io/cloudnative-pg/cloudnative-pg
+POSTGRES_OPERATOR_IMAGE: Final = "ghcr.io/cloudnative-pg/cloudnative-pg:1.30.0"
+"""The operator's own image, an init container of each database pod. The estate installs the
+operator, so another version may run."""
+
+# renovate: datasource=docker depName=ghcr.io/cloudnative-pg/plugin-barman-cloud-sidecar
+BACKUP_SIDECAR_IMAGE: Final = "ghcr.io/cloudnative-pg/plugin-barman-cloud-sidecar:v0.14.0"
+"""The container that the operator's backup plugin adds to database pods. As for the operator,
+another version may run."""

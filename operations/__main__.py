@@ -1,4 +1,4 @@
-"""`python -m operations registry-export STACK`: what `make registry-export` calls."""
+"""`python -m operations registry-export STACK` and the other verbs: what `make` calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from components.settings.registry.system import ROBOT_PREFIX
 from components.settings.schema.environment import expand
 from engine import stacks
 from engine.terminal import fail
-from operations import registry_export
+from operations import bundle, registry_export
 
 
 def main(arguments: list[str]) -> int:
@@ -29,9 +29,24 @@ def main(arguments: list[str]) -> int:
     export = commands.add_parser("registry-export")
     export.add_argument("stack")
     export.add_argument("--admin-secret", default=secret_name(ADMIN))
+    bundled = commands.add_parser("bundle")
+    bundled.add_argument("stack")
+    for option in ("--to", "--from", "--output"):
+        bundled.add_argument(option, default="")
+    bundled.add_argument("--format", choices=("json", "yaml"), default="json")
     chosen = parser.parse_args(arguments)
     if not chosen.stack.strip():
-        return fail("STACK not set. For example\n  make registry-export STACK=omantel")
+        return fail(f"STACK not set. For example\n  make {chosen.command} STACK=omantel")
+    if chosen.command == "bundle":
+        return bundle.run(
+            bundle.Request(
+                stack=chosen.stack,
+                to=chosen.to,
+                from_=getattr(chosen, "from"),
+                output=chosen.output,
+                form=chosen.format,
+            )
+        )
     try:
         settings = stack_file.read(stacks.file_of(chosen.stack)).settings
     except FileNotFoundError:

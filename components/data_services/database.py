@@ -73,6 +73,7 @@ def create(
             restored_from=settings.restore_source,
             adopted_id=existing.database,
             minted=credentials.minted.get("database-password"),
+            image_registry=settings.image_registry,
         )
         own = Postgres("database", args, context.options)
         host, secret_name, revision = own.host, own.secret_name, own.revision

@@ -9,13 +9,13 @@ from typing import Any, Final
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
-from components import versions
 from components.backup.archive import ArchiveProof, place
 from components.backup.objects import SOURCE, STORE, archiver, scheduled_backup_spec
 from components.context import Context
 from components.data_services.origin import SERVER_ANNOTATION, Origin, recovery
 from components.data_services.pods import nodes
 from components.data_services.restore import DatabaseRestore
+from components.images import postgres_image
 from components.kubernetes.naming import DATABASE_CLUSTER, FIELD_MANAGER, adopting
 from components.kubernetes.quantities import requests_and_limits
 from components.kubernetes.spread import spread
@@ -40,7 +40,7 @@ class PostgresArgs:
     """`password` is a secret output. `adopted_id`: ID of an existing Cluster that is adopted.
     `minted`: of the password; None where somebody gave it. `backup`: None without backups.
     `store`, `source`: names of ObjectStores, see components/backup/component.py; `restored_from`:
-    the bucket behind `source`, or that of the backups."""
+    the bucket behind `source`, or that of the backups. `image_registry`: the setting."""
 
     settings: DedicatedDatabase
     password: pulumi.Input[str]
@@ -52,6 +52,7 @@ class PostgresArgs:
     restored_from: DestinationSettings | None = None
     adopted_id: str | None = None
     minted: Minted | None = None
+    image_registry: str | None = None
 
 
 class Postgres(pulumi.ComponentResource):
@@ -215,7 +216,7 @@ def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
         **spec,
         **made_of,
         "instances": section.instances,
-        "imageName": section.image or versions.POSTGRES_IMAGE,
+        "imageName": postgres_image(section, args.image_registry),
         "resources": requests_and_limits(section.cpu, section.memory),
         "postgresql": {"parameters": {"max_connections": str(section.max_connections)}},
         # A disruption budget over a single instance would block every drain of its node.

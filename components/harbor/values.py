@@ -22,11 +22,11 @@ from components.harbor_inputs import (
     SecretNames,
     VolumeStorage,
 )
+from components.images import chart_image, java_scanner_repositories, scanner_repositories
 from components.kubernetes.quantities import requests_and_limits
 from components.kubernetes.spread import spread
 from components.settings.harbor import IpFamily
 from components.settings.model import Settings, update_strategy
-from components.settings.trivy import TrivySettings
 
 VALKEY_SECRET_ANNOTATION: Final = "sovereign-harbor/valkey-secret"
 """Tells the post-renderer which Secret Trivy's pods read."""
@@ -67,8 +67,9 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
             "tolerations": [t.model_dump(exclude_none=True) for t in harbor.tolerations],
             "podAnnotations": annotate.get(name, {}),
         }
-        if name != "registry":  # two containers: resources stand one level deeper
+        if name != "registry":  # two containers: resources and images stand one level deeper
             values["resources"] = resources[name]
+            values |= chart_image(settings, f"{name}.image")
         values |= _non_default(priorityClassName=(harbor.priority_class, None))
         if replicas[name] > 1 and harbor.spread_over:
             # The chart adds the labelSelector.
@@ -129,16 +130,18 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
                 "existingSecret": spec.secrets.registry_user,
             },
             "registry": {
+                **chart_image(settings, "registry.registry.image"),
                 "resources": resources["registry"],
                 "extraEnvVars": _registry_login(spec.cache),
             },
             "controller": {
+                **chart_image(settings, "registry.controller.image"),
                 "resources": resources["registryctl"],
                 "extraEnvVars": _registry_login(spec.cache),
             },
         },
         "trivy": {
-            **_trivy(settings.trivy),
+            **_trivy(settings),
             **component("trivy"),
             "resources": _beyond_the_charts_limit(resources["trivy"]),
             "podAnnotations": {
@@ -210,7 +213,8 @@ def _non_default(**values: tuple[Any, Any]) -> Values:
     return {key: value for key, (value, default) in values.items() if value != default}
 
 
-def _trivy(trivy: TrivySettings) -> Values:
+def _trivy(settings: Settings) -> Values:
+    trivy = settings.trivy
     values: Values = {
         "enabled": trivy.enabled,
         "severity": ",".join(trivy.severity),
@@ -223,9 +227,9 @@ def _trivy(trivy: TrivySettings) -> Values:
         "offlineScan": trivy.offline,
     }
     if trivy.db_repositories:
-        values["dbRepository"] = list(trivy.db_repositories)
+        values["dbRepository"] = list(scanner_repositories(settings))
     if trivy.java_db_repositories:
-        values["javaDBRepository"] = list(trivy.java_db_repositories)
+        values["javaDBRepository"] = list(java_scanner_repositories(settings))
     return values
 
 

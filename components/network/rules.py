@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from components.harbor_inputs import RELEASE
+from components.images import java_scanner_repositories, scanner_repositories
 from components.settings.database import SharedDatabase
 from components.settings.model import Settings
 from components.settings.network_policies import (
@@ -329,7 +330,7 @@ def _api_server_ports(settings: Settings) -> tuple[int, ...]:
 def _scanner_databases(settings: Settings) -> Iterator[Edge]:
     if settings.trivy.offline:
         return
-    for repository in (*settings.trivy.db_repositories, *settings.trivy.java_db_repositories):
+    for repository in (*scanner_repositories(settings), *java_scanner_repositories(settings)):
         host, _, port = repository.partition("/")[0].partition(":")
         if host == settings.registry_address.host:  # a mirror in this registry: see above
             yield Edge(source="trivy", target="gateway", port=_gateway_port(settings))

@@ -21,6 +21,7 @@ from components.settings.dns import DnsKind
 from components.settings.exposure import CommonExposure, GatewayExposure, IngressExposure
 from components.settings.harbor import HarborReplicas, HarborSettings
 from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
+from components.settings.image_registry import host_of
 from components.settings.metrics import MetricsSettings
 from components.settings.monitoring import MonitoringSettings
 from components.settings.network_policies import CiliumGateway, NetworkPoliciesSettings
@@ -189,8 +190,14 @@ def _harbor_can_come_back(
     database: DatabaseSettings,
     valkey: ValkeySettings,
 ) -> Iterator[Problem]:
-    """Under Enforce, the policy may not cover a namespace whose pods Harbor waits for."""
-    if not image_policy.enabled or image_policy.enforcement != "Enforce":
+    """No policy that refuses or rewrites images covers a namespace whose pods Harbor waits for."""
+    if not image_policy.enabled:
+        return
+    if image_policy.enforcement == "Enforce":
+        what, images = "Enforce", "refused while Harbor is down"
+    elif image_policy.rewrite.enabled:
+        what, images = "rewrite.enabled", "pulled through Harbor itself"
+    else:
         return
     needed = namespaces_harbor_needs(
         harbor.namespace, sealing.controller_namespace, database, valkey
@@ -200,8 +207,8 @@ def _harbor_can_come_back(
     for index, name in enumerate(forgotten, len(image_policy.extra_excluded_namespaces)):
         yield Problem(
             path=("imagePolicy", "extraExcludedNamespaces", index),
-            reason=f"Enforce needs {name} among the excluded namespaces ({needed[name]}): its "
-            "images would be refused while Harbor is down, and Harbor would stay down",
+            reason=f"{what} needs {name} among the excluded namespaces ({needed[name]}): its "
+            f"images would be {images}, and Harbor would stay down",
             example=name,
         )
 
@@ -396,6 +403,43 @@ def _alerts_have_metrics(
             )
 
 
+def _harbor_is_not_pulled_from_itself(
+    *,
+    fqdn: str,
+    exposure: CommonExposure,
+    image_registry: str | None,
+    database: DatabaseSettings,
+    harbor: HarborSettings,
+    registry: RegistrySettings,
+) -> Iterator[Problem]:
+    """What starts Harbor comes from elsewhere (docs/decisions/0019-air-gap.md)."""
+    own = RegistryAddress(fqdn, exposure.host).host
+    why = f"elsewhere than in this Sovereign's own registry {own}: while Harbor is down, nobody"
+    if image_registry is not None and host_of(f"{image_registry}/") == own:
+        project = image_registry.partition("/")[2].partition("/")[0]
+        is_cache = project in registry.proxy_caches
+        what = f"; {project} is a proxy cache in it" if is_cache else ""
+        yield Problem(
+            path=("imageRegistry",),
+            reason=f"{why} could pull the images that start it{what}. Name a mirror that runs "
+            "without this Harbor. Where nodes reach the upstream registries, or have the images "
+            "already, leave imageRegistry out",
+            example=REMOVE if is_cache else "<registry>",
+        )
+    image = database.image if isinstance(database, DedicatedDatabase) else None
+    if image is not None and host_of(image) == own:
+        yield Problem(
+            path=("database", "image"),
+            reason=f"{why} could pull the image of its database",
+        )
+    source = harbor.chart.source
+    if "://" in source and host_of(f"{source.partition('://')[2]}/") == own:
+        yield Problem(
+            path=("harbor", "chart", "source"),
+            reason=f"{why} could read the chart that repairs it",
+        )
+
+
 RULES: tuple[CrossRule, ...] = (
     CrossRule(needs=("sandbox", "cluster"), check=_cluster_is_named),
     CrossRule(needs=("sandbox", "storage"), check=_endpoint_is_encrypted),
@@ -422,6 +466,10 @@ RULES: tuple[CrossRule, ...] = (
     CrossRule(needs=("sandbox", "database", "backup"), check=_backups_are_encrypted_on_their_way),
     CrossRule(needs=("storage", "backup"), check=_deleted_blobs_stay_as_long_as_backups),
     CrossRule(needs=("registry", "backup"), check=_garbage_is_collected_apart_from_backups),
+    CrossRule(
+        needs=("fqdn", "exposure", "image_registry", "database", "harbor", "registry"),
+        check=_harbor_is_not_pulled_from_itself,
+    ),
     CrossRule(needs=("rotation", "registry"), check=registry_rules.admin_is_rotated_by_the_api),
     CrossRule(needs=("registry",), check=registry_rules.names_are_unique),
     CrossRule(

@@ -42,8 +42,8 @@ class Chart(Section):
     """Where the Harbor chart comes from."""
 
     source: Annotated[str, CHART_SOURCE] = "https://helm.goharbor.io"
-    """Chart repository, OCI reference, or path of a chart directory or .tgz.
-    The environment variable HARBOR_CHART replaces it."""
+    """Chart repository, OCI reference, or path of a chart directory or .tgz, or of a folder that
+    has the package harbor-VERSION.tgz. The environment variable HARBOR_CHART replaces it."""
     version: Annotated[str, EXACT_VERSION] = versions.HARBOR_CHART
     """Exact version of the chart, which decides the version of Harbor. Raising it upgrades, and
     goes one way: docs/runbooks/upgrade.md."""

@@ -17,6 +17,7 @@ from components.settings.dns import DnsSettings, NoDns
 from components.settings.exposure import ExposureSettings, GatewayExposure
 from components.settings.harbor import HarborSettings
 from components.settings.image_policy import ImagePolicySettings
+from components.settings.image_registry import IMAGE_REGISTRY
 from components.settings.metrics import MetricsSettings
 from components.settings.monitoring import MonitoringSettings
 from components.settings.network_policies import NetworkPoliciesSettings
@@ -46,6 +47,9 @@ class Settings(Section):
     """Refuse to delete or replace what holds data: bucket, database, namespace, stored keys."""
     retain_data: bool = True
     """Leave bucket, database and namespace in place when the stack is destroyed."""
+    image_registry: Annotated[str, IMAGE_REGISTRY] | None = None
+    """Registry, or a place in one, from which all images of Harbor, its database and its cache are
+    pulled: it replaces the host in each name. Each image's own registry when unset."""
     cluster: ClusterSettings = ClusterSettings()
     """Which cluster this stack may touch."""
     storage: StorageSettings

@@ -48,6 +48,7 @@ from tests.support.mocks import (
     STATEFUL_SET,
     Engine,
     fresh_engine,
+    plain,
     text,
     unknown_inputs,
     unknown_paths,
@@ -637,6 +638,36 @@ def test_shared_services_replace_our_own(program: Program) -> None:
     assert values["redis"]["external"]["coreDatabaseIndex"] == "3"
     copy = engine.sealed(values["database"]["external"]["existingSecret"])
     assert copy == {"password": f"{MARK}-database"}
+
+
+def images_in(tree: Any) -> set[str]:
+    """The names of images anywhere in an object: in pods, in a Cluster, in the chart's values."""
+    if isinstance(tree, list):
+        return {name for item in tree for name in images_in(item)}
+    if not isinstance(tree, dict):
+        return set()
+    names = {tree[key] for key in ("image", "imageName") if isinstance(tree.get(key), str)}
+    if isinstance(tree.get("image"), dict):
+        names.add(tree["image"]["repository"])
+    return names.union(*map(images_in, tree.values()))
+
+
+def test_with_image_registry_every_image_comes_from_there(program: Program) -> None:
+    mirror = "mirror.internal:5000/harbor"
+    metrics = {"enabled": True}
+    engine = program.run("otech", imageRegistry=mirror, metrics=metrics)
+    values = values_of(engine)
+    names = images_in(values) | {
+        name
+        for kind in (POSTGRES_CLUSTER, STATEFUL_SET)
+        for resource in engine.all(kind)
+        for name in images_in(plain(resource.inputs))
+    }
+    assert len(names) == 9, "seven of Harbor's, the database's and the cache's"
+    assert {name for name in names if not name.startswith(f"{mirror}/")} == set()
+    assert values["trivy"]["dbRepository"] == [f"{mirror}/aquasec/trivy-db"]
+    # Without it the chart's values name no image.
+    assert images_in(values_of(program.run("otech", metrics=metrics))) == set()
 
 
 def test_the_largest_pool_fits_into_the_database(program: Program) -> None:

@@ -38,6 +38,13 @@ def test_the_smallest_config_gets_secure_defaults() -> None:
 KEPT: list[tuple[str, Any]] = [
     ("harbor.adopt", True),
     ("database.adopt", True),
+    ("imageRegistry", "mirror.internal"),
+    ("imageRegistry", "mirror:5000"),
+    ("imageRegistry", "mirror.internal:5000/platform/harbor_v2"),
+    # The nodes' own cache, such as Spegel.
+    ("imageRegistry", "localhost:30020"),
+    # Another Sovereign's registry, whose name begins alike.
+    ("imageRegistry", "registry.omantel.omani.works.example/harbor"),
     ("fqdn", "a.b"),
     ("fqdn", "x-1.omani.works"),
     ("fqdn", "3cx.omani.works"),
