@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from components import versions
+from components import harbor_lines, versions
 from components.settings.database import DedicatedDatabase
 from components.settings.image_registry import host_of
 from components.settings.model import Settings
@@ -142,6 +142,7 @@ def images(settings: Settings, chart: ChartImages | None = None) -> tuple[Image,
     return (
         *_of_harbor(settings, chart or known_chart_images(settings.harbor.chart.version)),
         *_of_data_services(settings),
+        *_of_recorded_metrics(settings),
         *_of_the_scanner(settings),
     )
 
@@ -177,12 +178,8 @@ def chart_images(values: Mapping[str, Any]) -> ChartImages:
 
 
 def known_chart_images(version: str) -> ChartImages:
-    """The images of that version of Harbor's chart.
-
-    Chart 1.N.P has been Harbor 2.(N-4).P since chart 1.14, and the tags are Harbor's version.
-    """
-    _, minor, patch = version.partition("+")[0].split(".", 2)
-    tag = f"v2.{int(minor) - 4}.{patch}"
+    """The images of that version of Harbor's chart: their tags are Harbor's version."""
+    tag = f"v{harbor_lines.harbor_of(version)}"
     return {image.key: f"{DOCKER_HUB}/{image.repository}:{tag}" for image in HARBOR}
 
 
@@ -194,6 +191,11 @@ def postgres_image(database: DedicatedDatabase, registry: str | None) -> str:
 def valkey_image(registry: str | None) -> str:
     """The image of a dedicated Valkey. `registry`: imageRegistry."""
     return placed(versions.VALKEY_IMAGE, registry)
+
+
+def recorded_metrics_image(registry: str | None) -> str:
+    """The image that serves recorded metrics. `registry`: imageRegistry."""
+    return placed(versions.RECORDED_METRICS_IMAGE, registry)
 
 
 def scanner_repositories(settings: Settings) -> tuple[str, ...]:
@@ -258,6 +260,17 @@ def _of_data_services(settings: Settings) -> Iterator[Image]:
         )
 
 
+def _of_recorded_metrics(settings: Settings) -> Iterator[Image]:
+    if settings.monitoring.enabled and settings.monitoring.recorded_metrics:
+        yield Image(
+            component="recorded-metrics",
+            role="program",
+            source=published(versions.RECORDED_METRICS_IMAGE),
+            reference=recorded_metrics_image(settings.image_registry),
+            platform=PLATFORM,
+        )
+
+
 def operator_image(component: str, source: str, settings: Settings) -> Image:
     """An image that an operator adds to pods. The operator's own settings decide its name."""
     return Image(
@@ -270,8 +283,7 @@ def operator_image(component: str, source: str, settings: Settings) -> Image:
 
 def backs_up(settings: Settings) -> bool:
     """Whether the database's pods have the container of the operator's backup plugin."""
-    backup = getattr(settings, "backup", None)
-    return getattr(backup, "destination", None) is not None
+    return settings.backup is not None
 
 
 def _of_the_scanner(settings: Settings) -> Iterator[Image]:

@@ -70,7 +70,8 @@ class Monitoring(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _recorded(self) -> None:
-        harbor = self._args.settings.harbor
+        settings = self._args.settings
+        harbor = settings.harbor
         part, name = "recorded-metrics", recorded.NAME
         config = ConfigMap(
             f"{self._name}-recorded-config",
@@ -78,7 +79,9 @@ class Monitoring(pulumi.ComponentResource):
             data={recorded.CONFIG_KEY: recorded.nginx_conf(harbor.ip_family)},
             opts=self._child,
         )
-        spec: Any = recorded.deployment_spec(harbor, self._args.context.labels(part))
+        spec: Any = recorded.deployment_spec(
+            harbor, self._args.context.labels(part), image_registry=settings.image_registry
+        )
         Deployment(
             f"{self._name}-recorded-server",
             metadata=self._metadata(part, name),

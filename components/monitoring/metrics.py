@@ -38,8 +38,7 @@ def sources(settings: Settings) -> frozenset[Source]:
     present: set[Source] = {"harbor", *monitoring.platform_sources}
     if isinstance(settings.database, DedicatedDatabase):
         present.add("database")
-        # The section belongs to another part of the program: absent, it is off.
-        if getattr(settings, "backup", None) is not None:
+        if settings.backup is not None:
             present.add("backup")
     if monitoring.recorded_metrics:
         present.add("recorded")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from components import versions
+from components.images import recorded_metrics_image
 from components.kubernetes.quantities import requests_and_limits
 from components.monitoring.own_metrics import CONFIG_MAP, WRITERS
 from components.settings.harbor import HarborSettings, IpFamily
@@ -74,8 +74,11 @@ def nginx_conf(
     )
 
 
-def deployment_spec(harbor: HarborSettings, labels: dict[str, str]) -> dict[str, Any]:
-    """`spec` of the Deployment. `labels`: of the pod, beside those of `selector`."""
+def deployment_spec(
+    harbor: HarborSettings, labels: dict[str, str], *, image_registry: str | None = None
+) -> dict[str, Any]:
+    """`spec` of the Deployment. `labels`: of the pod, beside those of `selector`.
+    `image_registry`: the setting."""
     conf = nginx_conf(harbor.ip_family)
     placed: dict[str, Any] = {
         "nodeSelector": dict(harbor.node_selector),
@@ -105,7 +108,7 @@ def deployment_spec(harbor: HarborSettings, labels: dict[str, str]) -> dict[str,
                     "seccompProfile": {"type": "RuntimeDefault"},
                 },
                 **placed,
-                "containers": [_container()],
+                "containers": [_container(recorded_metrics_image(image_registry))],
                 "volumes": [
                     # Optional: the pod starts before any command has recorded anything.
                     {"name": "figures", "configMap": {"name": CONFIG_MAP, "optional": True}},
@@ -117,10 +120,10 @@ def deployment_spec(harbor: HarborSettings, labels: dict[str, str]) -> dict[str,
     }
 
 
-def _container() -> dict[str, Any]:
+def _container(image: str) -> dict[str, Any]:
     return {
         "name": "nginx",
-        "image": versions.RECORDED_METRICS_IMAGE,
+        "image": image,
         "command": ["nginx", "-e", "stderr", "-c", f"{_SETTINGS}/{CONFIG_KEY}"],
         "args": ["-g", "daemon off;"],
         "ports": [{"name": "metrics", "containerPort": PORT}],

@@ -180,7 +180,7 @@ def test_the_data_services_are_pulled_from_image_registry() -> None:
 
 
 def test_the_scanner_may_connect_to_the_port_of_image_registry() -> None:
-    own = DataServices(database={"a": "b"}, cache={"c": "d"})
+    own = DataServices(database={"a": "b"}, cache={"c": "d"}, recorded_metrics={"e": "f"})
     edges = perimeter(builders.settings(imageRegistry=MIRROR), own).edges
     assert {edge.port for edge in edges if edge.source == "trivy" and edge.target == "outside"} == {
         5000
