@@ -2,7 +2,8 @@
 
 They are in a namespace of their own, not in Harbor's:
 
-- its deletion takes all of them along, volumes and copied keys too;
+- its deletion takes all of them along, volumes and copied keys too. An estate may prepare the
+  namespace, so that whoever drills needs no right to make one: then it stays, empty;
 - Harbor asks for `harbor-pg-rw` in its own namespace, so it cannot meet this database; and where
   network policies are on, none lets a pod of Harbor through to it;
 - alerts and backups look at Harbor's namespace.
@@ -34,8 +35,11 @@ PURPOSE: Final = {
     "app.kubernetes.io/managed-by": "restore-drill",
 }
 """Labels of every object of a drill."""
+SELECTOR: Final = "app.kubernetes.io/managed-by=restore-drill"
 RUN_ANNOTATION: Final = "sovereign-harbor/restore-drill"
-"""Annotation of the namespace: the drill that made it, and that may delete it."""
+"""Annotation of the namespace: the drill that made it, and that may delete it; or PREPARED."""
+PREPARED: Final = "prepared"
+"""Of a namespace that somebody made for drills, and that stays (docs/howto/restore-drill.yaml)."""
 _SUFFIX: Final = "-drill"
 _LONGEST: Final = 63
 """Of a namespace's name, in characters (RFC 1123)."""
@@ -61,9 +65,9 @@ class Manifest:
     body: Mapping[str, Any]
 
     @property
-    def what(self) -> str:
-        """Kind and name, for a message."""
-        return f"{self.body['kind']} {self.body['metadata']['name']}"
+    def path(self) -> str:
+        """The object's own API path."""
+        return f"{self.collection}/{self.body['metadata']['name']}"
 
 
 def namespace_of(harbor: str) -> str:

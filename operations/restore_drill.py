@@ -50,7 +50,15 @@ from components.settings.reading.stack_file import StackFileRefused
 from engine import stacks
 from engine.terminal import Steps, fail
 from operations.bundle import settings_of
-from operations.drill_objects import CLUSTER, RUN_ANNOTATION, manifests, namespace_of
+from operations.drill_objects import (
+    CLUSTER,
+    PREPARED,
+    RUN_ANNOTATION,
+    SELECTOR,
+    Manifest,
+    manifests,
+    namespace_of,
+)
 from operations.drill_report import (
     SQL,
     DrillFailed,
@@ -161,6 +169,9 @@ class Drill:
     seconds: float
     left: list[str] = field(default_factory=list[str])
     pause: float = 2.0
+    _is_prepared: bool = False
+    _made: list[str] = field(default_factory=list[str])
+    """API paths of the objects that this drill has made, or has begun to make."""
     _run: str = field(default_factory=lambda: secrets.token_hex(8))
 
     # --- Before -----------------------------------------------------------------------------------
@@ -187,11 +198,18 @@ class Drill:
                 f"namespace {self._namespace} of an earlier drill is still being deleted: try "
                 "again in a minute"
             )
-        if left is not None:
+        self._is_prepared = dig(left, "metadata", "annotations", RUN_ANNOTATION) == PREPARED
+        if left is not None and not self._is_prepared:
             raise DrillRefused(
                 f"namespace {self._namespace} is there already: an earlier drill left it, or "
                 f"another one runs now. If none runs:\n  {self._kubectl_delete()}"
             )
+        for path in self._paths() if self._is_prepared else ():
+            if self.client.get(path) is not None:
+                raise DrillRefused(
+                    f"{path} is there already: an earlier drill left it, or another one runs now. "
+                    f"If none runs:\n  {self._kubectl_delete()}"
+                )
         self._refuse_under_an_enforced_policy()
 
     def _refuse_under_an_enforced_policy(self) -> None:
@@ -254,17 +272,38 @@ class Drill:
                 )
             told.append(f"server {outcome.server}")
         with steps.step(f"restoring it in namespace {self._namespace}"):
-            for manifest in manifests(
-                self.settings,
-                self.database,
-                self.backup,
-                server=outcome.server,
-                credentials=self._credentials(),
-                image=dig(living, "spec", "imageName"),
-                run=self._run,
+            image = dig(living, "spec", "imageName")
+            credentials = self._credentials()
+            for manifest in self._manifests(
+                server=outcome.server, credentials=credentials, image=image
             ):
-                self.client.post(manifest.collection, manifest.body)
+                self._post(manifest)
             self._await_ready()
+
+    def _manifests(
+        self, *, server: str, credentials: Mapping[str, str], image: str | None
+    ) -> list[Manifest]:
+        """The objects of the drill, without the namespace where that is prepared."""
+        whole = manifests(
+            self.settings,
+            self.database,
+            self.backup,
+            server=server,
+            credentials=credentials,
+            image=image,
+            run=self._run,
+        )
+        return [*whole][1 if self._is_prepared else 0 :]
+
+    def _post(self, manifest: Manifest) -> None:
+        # Before: an interruption may come after the API server made it, and before it says so.
+        self._made.append(manifest.path)
+        try:
+            self.client.post(manifest.collection, manifest.body)
+        except ClusterUnreachable as error:
+            if error.status == 409:
+                self._made.remove(manifest.path)  # somebody else's
+            raise
 
     def _credentials(self) -> dict[str, str]:
         secret = self.client.get(f"/api/v1/namespaces/{self._harbor}/secrets/{SECRET}")
@@ -366,25 +405,32 @@ class Drill:
     # --- After ------------------------------------------------------------------------------------
 
     def _delete(self, steps: Steps) -> list[str]:
-        """Deletes the namespace that this drill made; what is left, in words."""
+        """Deletes what this drill made: the namespace, or all in it; what is left, in words."""
+        # The last one first: the Cluster, which reads the others.
+        doomed = self._made[::-1] if self._is_prepared else self._made[:1]
+        if not doomed:
+            return []
         left = (
             f"namespace {self._namespace} is left, with a copy of the keys of the backups: "
             f"{self._kubectl_delete()}"
         )
         try:
             namespace = self.client.get(self._namespace_path)
-            if dig(namespace, "metadata", "annotations", RUN_ANNOTATION) != self._run:
-                return []
-            with steps.step(f"deleting namespace {self._namespace}"):
+            made_by = dig(namespace, "metadata", "annotations", RUN_ANNOTATION)
+            if not self._is_prepared and made_by != self._run:
+                return []  # somebody else's of the same name
+            with steps.step(f"deleting what was made in namespace {self._namespace}"):
                 volumes = self._volumes_that_stay()
-                self.client.delete(self._namespace_path)
+                for path in doomed:
+                    # The Cluster stays until its pods and claims are gone.
+                    self.client.delete(f"{path}?propagationPolicy=Foreground")
                 deadline = time.monotonic() + _LEAVING_SECONDS
-                while self.client.get(self._namespace_path) is not None:
+                while any(self.client.get(path) is not None for path in doomed):
                     if time.monotonic() > deadline:
                         return [
-                            f"namespace {self._namespace} is still being deleted after "
-                            f"{_LEAVING_SECONDS} s: kubectl get namespace {self._namespace} -o "
-                            "yaml says what it waits for",
+                            f"namespace {self._namespace} is not empty {_LEAVING_SECONDS} s after "
+                            "all in it was deleted; kubectl get -o yaml says what each object "
+                            f"waits for\n  {left}",
                             *volumes,
                         ]
                     time.sleep(min(self.pause, 1.0))
@@ -436,7 +482,24 @@ class Drill:
     def _kubectl_delete(self) -> str:
         context = self.settings.cluster.context
         chosen = f" --context {context}" if context else ""
-        return f"kubectl{chosen} delete namespace {self._namespace}"
+        if not self._is_prepared:
+            return f"kubectl{chosen} delete namespace {self._namespace}"
+        kinds = ",".join(sorted({_kind(path) for path in self._paths()}))
+        return f"kubectl{chosen} delete {kinds} -n {self._namespace} -l {SELECTOR}"
+
+    def _paths(self) -> list[str]:
+        """API paths of the objects that a drill makes."""
+        whole = self._manifests(server=FIRST_SERVER, credentials={}, image=None)
+        return [each.path for each in whole]
+
+
+def _kind(path: str) -> str:
+    """The kind of an object's API path as kubectl is told it: others have Clusters, too."""
+    match path.split("/"):
+        case ["", "apis", group, _, "namespaces", _, resource, _]:
+            return f"{resource}.{group}"
+        case parts:
+            return parts[-2]
 
 
 def _has(pool: Any, sample: Sample) -> bool:

@@ -59,7 +59,7 @@ def test_everything_is_in_the_drill_s_namespace_and_the_cluster_comes_last() -> 
     assert (first.body["kind"], first.body["metadata"]["name"]) == ("Namespace", "harbor-drill")
     assert {each.body["metadata"]["namespace"] for each in rest} == {"harbor-drill"}
     assert all("/namespaces/harbor-drill/" in each.collection for each in rest)
-    assert rest[-1].what == "Cluster harbor-pg-drill"
+    assert rest[-1].path.endswith("/clusters/harbor-pg-drill")
 
 
 def test_the_database_is_restored_to_the_last_moment_and_archives_nowhere() -> None:

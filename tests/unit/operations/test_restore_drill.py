@@ -69,6 +69,8 @@ class Cluster:
     applied: list[tuple[str, str]] = field(default_factory=list)
     refused: dict[str, int] = field(default_factory=dict)
     """Method and path → the status that it is refused with."""
+    calls: list[str] = field(default_factory=list)
+    """Method and path of each call."""
     becomes: dict[str, Any] = field(default_factory=lambda: dict(READY))
     """Status of the drill's Cluster."""
     goes: bool = True
@@ -78,6 +80,7 @@ class Cluster:
         return self
 
     def _check(self, call: str) -> None:
+        self.calls.append(call)
         if call in self.refused:
             raise ClusterUnreachable(f"{call}: forbidden", self.refused[call])
 
@@ -92,6 +95,8 @@ class Cluster:
         self.objects[f"{path}/{body['metadata']['name']}"] = kept
 
     def delete(self, path: str) -> None:
+        path, _, how = path.partition("?")
+        assert how == "propagationPolicy=Foreground"
         self._check(f"DELETE {path}")
         self.deleted.append(path)
         if self.goes:
@@ -394,7 +399,7 @@ def test_a_namespace_that_does_not_go_is_named(
     monkeypatch.setattr(restore_drill, "_LEAVING_SECONDS", 0)
     world.cluster.goes = False
     assert world.drill() == 1
-    assert "namespace harbor-drill is still being deleted after 0 s" in capsys.readouterr().err
+    assert "namespace harbor-drill is not empty 0 s after" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("policy", "is_told"), [("Retain", True), ("Delete", False)])
@@ -533,3 +538,45 @@ def test_without_a_cluster_nothing_is_made(
 def test_a_stack_without_a_file_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["restore-drill", "nowhere"]) == 1
     assert "there is no Pulumi.nowhere.yaml" in capsys.readouterr().err
+
+
+# --- In a namespace that somebody prepared ------------------------------------------------------
+
+
+@pytest.fixture
+def prepared(world: World) -> World:
+    annotations = {"sovereign-harbor/restore-drill": "prepared"}
+    world.cluster.objects[DRILL] = {"metadata": {"annotations": annotations}}
+    return world
+
+
+def test_a_prepared_namespace_stays_and_is_empty_again(prepared: World) -> None:
+    before = dict(prepared.cluster.objects)
+    assert prepared.drill() == 0
+    assert not [body for _, body in prepared.cluster.posted if body["kind"] == "Namespace"]
+    assert prepared.cluster.deleted[0] == CLUSTER
+    after = {path: each for path, each in prepared.cluster.objects.items() if path != RECORD}
+    assert after == before
+
+
+def test_what_an_earlier_drill_left_in_a_prepared_namespace_is_named(
+    prepared: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared.cluster.objects[CLUSTER] = {}
+    assert prepared.drill() == 1
+    assert (
+        "kubectl delete ciliumnetworkpolicies.cilium.io,clusters.postgresql.cnpg.io,"
+        "networkpolicies.networking.k8s.io,objectstores.barmancloud.cnpg.io,secrets "
+        "-n harbor-drill -l app.kubernetes.io/managed-by=restore-drill"
+    ) in capsys.readouterr().err
+    assert prepared.cluster.posted == []
+
+
+def test_an_object_of_somebody_else_s_in_a_prepared_namespace_is_not_deleted(
+    prepared: World,
+) -> None:
+    path = "/apis/postgresql.cnpg.io/v1/namespaces/harbor-drill/clusters"
+    prepared.cluster.refused[f"POST {path}"] = 409
+    assert prepared.drill() == 1
+    assert CLUSTER not in prepared.cluster.deleted
+    assert len(prepared.cluster.deleted) == len(prepared.cluster.posted)
