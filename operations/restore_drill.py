@@ -376,7 +376,7 @@ class Drill:
             return
         with self._registry() as pool:
             for sample in asked:
-                yield sample, _has(pool, sample)
+                yield sample, has(pool, sample)
 
     @contextmanager
     def _registry(self) -> Generator[Any]:
@@ -502,7 +502,7 @@ def _kind(path: str) -> str:
             return parts[-2]
 
 
-def _has(pool: Any, sample: Sample) -> bool:
+def has(pool: Any, sample: Sample) -> bool:
     """Whether the registry has the manifest. Raises DrillFailed where it does not say."""
     repository = urllib.parse.quote(str(sample.repository))
     what = f"HEAD {sample.path}"
