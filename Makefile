@@ -113,7 +113,7 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
 # the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	registry-export bundle stacks sovereigns gitlab-sovereigns
+	registry-export bundle restore-drill stacks sovereigns gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
 	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
@@ -151,6 +151,10 @@ registry-export: $(VENV)/program ## Write the running Harbor of STACK=… as its
 bundle: $(VENV)/program ## List all that STACK=… pulls, and copy it (TO=folder or registry, FROM=folder)
 	@$(RUN) -m operations bundle "$(STACK)" $(if $(TO),--to "$(TO)") $(if $(FROM),--from "$(FROM)") \
 		$(if $(OUTPUT),--output "$(OUTPUT)") $(if $(FORMAT),--format "$(FORMAT)")
+
+# MINUTES: how long the restored database may take to be ready, 30 unless set.
+restore-drill: $(VENV)/program ## Restore the backup of STACK=… beside the database, ask it, delete it
+	@$(RUN) -m operations restore-drill "$(STACK)" $(if $(MINUTES),--minutes "$(MINUTES)")
 
 stacks: ## The stacks that exist as files, as JSON
 	@$(PYTHON) -m engine.stacks

@@ -19,7 +19,7 @@ from components.settings.registry.system import ROBOT_PREFIX
 from components.settings.schema.environment import expand
 from engine import stacks
 from engine.terminal import fail
-from operations import bundle, registry_export
+from operations import bundle, registry_export, restore_drill
 
 
 def main(arguments: list[str]) -> int:
@@ -34,6 +34,9 @@ def main(arguments: list[str]) -> int:
     for option in ("--to", "--from", "--output"):
         bundled.add_argument(option, default="")
     bundled.add_argument("--format", choices=("json", "yaml"), default="json")
+    drill = commands.add_parser("restore-drill")
+    drill.add_argument("stack")
+    drill.add_argument("--minutes", type=int, default=restore_drill.MINUTES)
     chosen = parser.parse_args(arguments)
     if not chosen.stack.strip():
         return fail(f"STACK not set. For example\n  make {chosen.command} STACK=omantel")
@@ -47,6 +50,8 @@ def main(arguments: list[str]) -> int:
                 form=chosen.format,
             )
         )
+    if chosen.command == "restore-drill":
+        return restore_drill.run(restore_drill.Request(stack=chosen.stack, minutes=chosen.minutes))
     try:
         settings = stack_file.read(stacks.file_of(chosen.stack)).settings
     except FileNotFoundError:

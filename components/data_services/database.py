@@ -12,15 +12,9 @@ from components.adopted import Adopted
 from components.backup.component import Backup
 from components.context import Context
 from components.credentials import Credentials
+from components.data_services.instance import DATABASE, OWNER, PORT
 from components.data_services.origin import origin_of
-from components.data_services.postgres import (
-    AUTHORITY_SECRET,
-    DATABASE,
-    OWNER,
-    PORT,
-    Postgres,
-    PostgresArgs,
-)
+from components.data_services.postgres import AUTHORITY_SECRET, Postgres, PostgresArgs
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.harbor_inputs import Database
 from components.settings.database import DedicatedDatabase

@@ -65,11 +65,12 @@ def server_of(cluster: Mapping[str, Any] | None) -> str | None:
 
 
 def recovery(
-    origin: Origin, source_store: str, *, database: str, owner: str, secret_name: str
+    origin: Origin, source_store: str, *, database: str, owner: str, secret_name: str | None
 ) -> dict[str, Any]:
     """The parts of a Cluster's spec that make it from the backup in an ObjectStore.
 
-    The operator sets the owner's password to that of the Secret at the end.
+    The operator sets the owner's password to that of the Secret at the end, or without one to a
+    random password.
     """
     assert origin.restore is not None
     target = origin.restore.moment
@@ -79,7 +80,7 @@ def recovery(
                 "source": SOURCE,
                 "database": database,
                 "owner": owner,
-                "secret": {"name": secret_name},
+                **({} if secret_name is None else {"secret": {"name": secret_name}}),
                 **({} if target is None else {"recoveryTarget": {"targetTime": target}}),
             }
         },

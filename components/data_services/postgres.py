@@ -12,12 +12,11 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from components.backup.archive import ArchiveProof, place
 from components.backup.objects import SOURCE, STORE, archiver, scheduled_backup_spec
 from components.context import Context
+from components.data_services.instance import DATABASE, OWNER, instance_spec
 from components.data_services.origin import SERVER_ANNOTATION, Origin, recovery
-from components.data_services.pods import nodes
 from components.data_services.restore import DatabaseRestore
 from components.images import postgres_image
 from components.kubernetes.naming import DATABASE_CLUSTER, FIELD_MANAGER, adopting
-from components.kubernetes.quantities import requests_and_limits
 from components.kubernetes.spread import spread
 from components.ordering import after
 from components.sealing.seal import Minted
@@ -29,9 +28,6 @@ SECRET: Final = "harbor-pg-credentials"
 """Secret with the owner's password; a Cluster that names it is one of this program's."""
 AUTHORITY_SECRET: Final = "harbor-pg-ca"
 """Secret in which the operator keeps its authority for this Cluster; key ca.crt, PEM."""
-DATABASE: Final = "registry"
-OWNER: Final = "harbor"
-PORT: Final = 5432
 SERVER_PATH: Final = f'metadata.annotations["{SERVER_ANNOTATION}"]'
 
 
@@ -186,17 +182,13 @@ def _cluster_options(args: PostgresArgs) -> pulumi.ResourceOptions:
 def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
     """`spec` of the Cluster (postgresql.cnpg.io/v1)."""
     section = args.settings
-    spec: dict[str, Any] = {"storage": _volume(section.storage_size, section.storage_class)}
-    if affinity := nodes(section):
-        spec["affinity"] = affinity
+    spec = instance_spec(section)
     if section.spread_over and section.instances > 1:
         spec["topologySpreadConstraints"] = spread(
             section.spread_over, {"cnpg.io/cluster": CLUSTER, "cnpg.io/podRole": "instance"}
         )
     if section.priority_class is not None:
         spec["priorityClassName"] = section.priority_class
-    if section.wal_storage_size is not None:
-        spec["walStorage"] = _volume(section.wal_storage_size, section.storage_class)
     made_of: dict[str, Any] = {
         "bootstrap": {
             "initdb": {"database": DATABASE, "owner": OWNER, "secret": {"name": secret_name}}
@@ -217,17 +209,9 @@ def cluster_spec(args: PostgresArgs, secret_name: str) -> dict[str, Any]:
         **made_of,
         "instances": section.instances,
         "imageName": postgres_image(section, args.image_registry),
-        "resources": requests_and_limits(section.cpu, section.memory),
-        "postgresql": {"parameters": {"max_connections": str(section.max_connections)}},
         # A disruption budget over a single instance would block every drain of its node.
         "enablePDB": section.instances > 1,
         "primaryUpdateStrategy": "unsupervised",
         "primaryUpdateMethod": "switchover" if section.instances > 1 else "restart",
         "inheritedMetadata": {"labels": args.context.labels("database")},
     }
-
-
-def _volume(size: str, storage_class: str | None) -> dict[str, str]:
-    return (
-        {"size": size} if storage_class is None else {"size": size, "storageClass": storage_class}
-    )

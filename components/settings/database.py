@@ -159,12 +159,16 @@ class RestoreSettings(Section):
 
     @property
     def moment(self) -> str | None:
-        """`target_time` in UTC, as RFC 3339 writes it: the one form that the operator's
-        documentation and its parser agree on."""
+        """`target_time` in UTC, as PostgreSQL writes it.
+
+        Operators hand this form on as it is. A `Z` stops PostgreSQL when it starts (seen with 15),
+        and operators before machinery e7b9b57, CloudNativePG 1.27 for one, write it for any moment
+        in UTC that is given as RFC 3339 (cloudnative-pg #10819).
+        """
         if self.target_time is None:
             return None
         moment = dt.datetime.fromisoformat(self.target_time).astimezone(dt.UTC)
-        return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{moment:%Y-%m-%d %H:%M:%S}+00:00"
 
     def server_after(self, source: DestinationSettings) -> str:
         """Name under which the restored database archives: another one for another restore.

@@ -13,7 +13,11 @@ from typing import Any
 import pytest
 
 from components.data_services.origin import SERVER_ANNOTATION
+from components.kubernetes.naming import RECORDED_METRICS
+from engine import stacks
 from engine.stack import Stack
+from operations import restore_drill
+from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 from tests.support import runbook
 from tests.support.sandbox import NAMESPACE, bucket_client, generations, objects, unsealed
@@ -73,6 +77,39 @@ def test_operators_are_told_to_back_up(sandbox: Sandbox, backed_up: Stack) -> No
 def test_a_second_run_changes_nothing(backed_up: Stack) -> None:
     backed_up.up(expect_no_changes=True)
     assert backed_up.outputs()["databaseServerName"] == "harbor-pg"
+
+
+def test_a_drill_touches_nothing_that_lives_and_leaves_nothing(
+    sandbox: Sandbox,
+    backed_up: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The stand-in makes the drill's Cluster Ready without a pod, so that psql is as far as a
+    drill gets here; tests/sandbox/test_restore_real.py has a real database."""
+
+    def kubectl(*arguments: str) -> str:
+        return cluster.kubectl(sandbox.state, sandbox.tools, *arguments)
+
+    ended = {"harbor-pg": {"lastSuccessfulBackupTime": "2026-11-01T02:00:31Z"}}
+    status = json.dumps({"status": {"serverRecoveryWindow": ended}})
+    told = ("patch", "objectstore", "harbor-pg", "-n", NAMESPACE, "--subresource=status")
+    kubectl(*told, "--type=merge", "-p", status)
+    before = only(sandbox, CLUSTERS)
+    for name, value in sandbox.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(stacks, "file_of", lambda name: sandbox.project / f"Pulumi.{name}.yaml")
+    assert restore_drill.run(restore_drill.Request(stack=backed_up.name, minutes=2)) == 1
+    said = capsys.readouterr()
+    assert "psql in pod harbor-drill/harbor-pg-drill-1 failed" in said.out
+    assert said.err == ""
+    assert "harbor-drill" not in kubectl("get", "namespaces", "-o", "name")
+    after = only(sandbox, CLUSTERS)
+    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    recorded = kubectl("get", "configmap", RECORDED_METRICS, "-n", NAMESPACE, "-o", "yaml")
+    assert "sovereign_harbor_restore_drill_passed 0" in recorded
+    backed_up.up(expect_no_changes=True)
+    kubectl("delete", "configmap", RECORDED_METRICS, "-n", NAMESPACE)
 
 
 def test_a_restore_is_refused_while_a_database_lives(sandbox: Sandbox, backed_up: Stack) -> None:

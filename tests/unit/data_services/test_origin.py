@@ -129,7 +129,7 @@ def test_a_restored_database_is_made_from_the_backup(engine: Engine, build: Buil
     spec = cluster["spec"]
     assert list(spec["bootstrap"]) == ["recovery"]
     recovery = spec["bootstrap"]["recovery"]
-    assert recovery["recoveryTarget"] == {"targetTime": MOMENT}
+    assert recovery["recoveryTarget"] == {"targetTime": "2026-11-25 03:00:00+00:00"}
     assert (recovery["database"], recovery["owner"]) == ("registry", "harbor")
     # The operator sets this password at the end: that of the backup is nobody's any more.
     assert recovery["secret"] == {"name": "harbor-pg-credentials"}
