@@ -113,7 +113,7 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
 # the previews' Markdown, BASE=origin/main to preview what differs from a branch.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	registry-export bundle stacks sovereigns gitlab-sovereigns
+	registry-export bundle doctor stacks sovereigns gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
 	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
@@ -145,6 +145,11 @@ PLACE = $(if $(2),--set "$(1)=$(2)")
 registry-export: $(VENV)/program ## Write the running Harbor of STACK=… as its section registry
 	@$(RUN) -m operations registry-export "$(STACK)" \
 		$(if $(ADMIN_SECRET),--admin-secret "$(ADMIN_SECRET)")
+
+# JSON=1 for machines, RECORD=1 to record figures for Prometheus (monitoring.recordedMetrics). Ends
+# with 0 where nothing is ill, 1 where something is, 2 where nothing was looked at.
+doctor: $(VENV)/program ## Say what is ill with STACK=…, changing nothing (JSON=1 RECORD=1)
+	@$(RUN) -m operations doctor "$(STACK)" $(if $(JSON),--json) $(if $(RECORD),--record)
 
 # TO=folder or TO=host/path copies all of it there, FROM=folder out of a folder that TO wrote.
 # OUTPUT=file for the list, FORMAT=yaml for YAML.

@@ -1,11 +1,13 @@
-"""`python -m operations registry-export STACK` and the other verbs: what `make` calls."""
+"""`python -m operations VERB STACK`: what `make` calls. One table has all verbs."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from components.credentials import ADMIN, REGISTRY_ACCOUNT, secret_name
 from components.registry.api import Harbor, Logins
@@ -20,33 +22,69 @@ from components.settings.schema.environment import expand
 from engine import stacks
 from engine.terminal import fail
 from operations import bundle, registry_export
+from operations.doctor import command as doctor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """A command on one stack. `options`: adds those besides `stack`; `run`: with what was chosen,
+    the exit code."""
+
+    options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m operations")
     commands = parser.add_subparsers(dest="command", required=True)
-    export = commands.add_parser("registry-export")
-    export.add_argument("stack")
-    export.add_argument("--admin-secret", default=secret_name(ADMIN))
-    bundled = commands.add_parser("bundle")
-    bundled.add_argument("stack")
-    for option in ("--to", "--from", "--output"):
-        bundled.add_argument(option, default="")
-    bundled.add_argument("--format", choices=("json", "yaml"), default="json")
+    for name, verb in VERBS.items():
+        options = commands.add_parser(name)
+        options.add_argument("stack")
+        verb.options(options)
     chosen = parser.parse_args(arguments)
     if not chosen.stack.strip():
         return fail(f"STACK not set. For example\n  make {chosen.command} STACK=omantel")
-    if chosen.command == "bundle":
-        return bundle.run(
-            bundle.Request(
-                stack=chosen.stack,
-                to=chosen.to,
-                from_=getattr(chosen, "from"),
-                output=chosen.output,
-                form=chosen.format,
-            )
+    return VERBS[chosen.command].run(chosen)
+
+
+# --- The verbs ----------------------------------------------------------------------------------
+
+
+def _bundle_options(options: argparse.ArgumentParser) -> None:
+    for option in ("--to", "--from", "--output"):
+        options.add_argument(option, default="")
+    options.add_argument("--format", choices=("json", "yaml"), default="json")
+
+
+def _bundle(chosen: argparse.Namespace) -> int:
+    return bundle.run(
+        bundle.Request(
+            stack=chosen.stack,
+            to=chosen.to,
+            from_=getattr(chosen, "from"),
+            output=chosen.output,
+            form=chosen.format,
         )
+    )
+
+
+def _doctor_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--json", action="store_true", help="for machines")
+    options.add_argument("--record", action="store_true", help="write the figures for Prometheus")
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    return doctor.run(
+        doctor.Request(stack=chosen.stack, as_json=chosen.json, records=chosen.record)
+    )
+
+
+def _export_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--admin-secret", default=secret_name(ADMIN))
+
+
+def _export(chosen: argparse.Namespace) -> int:
     try:
         settings = stack_file.read(stacks.file_of(chosen.stack)).settings
     except FileNotFoundError:
@@ -91,6 +129,13 @@ def connection_of(settings: dict[str, Any]) -> ToCluster:
 
 def _section(settings: dict[str, Any], name: str) -> dict[str, Any]:
     return settings.get(name) or {}
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "bundle": Verb(options=_bundle_options, run=_bundle),
+    "doctor": Verb(options=_doctor_options, run=_doctor),
+    "registry-export": Verb(options=_export_options, run=_export),
+}
 
 
 if __name__ == "__main__":
