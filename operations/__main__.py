@@ -22,6 +22,7 @@ from components.settings.schema.environment import expand
 from engine import stacks
 from engine.terminal import fail
 from operations import bundle, registry_export
+from operations.bucket_truth import command as bucket_truth
 from operations.doctor import command as doctor
 
 
@@ -66,6 +67,31 @@ def _bundle(chosen: argparse.Namespace) -> int:
             output=chosen.output,
             form=chosen.format,
         )
+    )
+
+
+def _truth_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--json", action="store_true", help="for machines")
+    options.add_argument("--record", action="store_true", help="keep it where the doctor finds it")
+    options.add_argument("--price", default="", help="of a TB and month, such as 4.99 EUR")
+
+
+def _truth(chosen: argparse.Namespace) -> int:
+    return bucket_truth.truth(
+        bucket_truth.Request(
+            stack=chosen.stack, as_json=chosen.json, records=chosen.record, price=chosen.price
+        )
+    )
+
+
+def _sweep_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--plan", required=True, help="file of the plan")
+    options.add_argument("--confirm", type=int, help="how many blobs the plan has")
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    return bucket_truth.swept(
+        bucket_truth.Request(stack=chosen.stack, plan=chosen.plan, confirmed=chosen.confirm)
     )
 
 
@@ -132,6 +158,8 @@ def _section(settings: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 VERBS: Final[Mapping[str, Verb]] = {
+    "bucket-sweep": Verb(options=_sweep_options, run=_sweep),
+    "bucket-truth": Verb(options=_truth_options, run=_truth),
     "bundle": Verb(options=_bundle_options, run=_bundle),
     "doctor": Verb(options=_doctor_options, run=_doctor),
     "registry-export": Verb(options=_export_options, run=_export),
