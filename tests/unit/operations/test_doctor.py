@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import gzip
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from components.monitoring.own_metrics import exposition, figure
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY
 from components.settings.registry.names import OWN_ROBOT
 from engine import workplace
+from engine.project import ROOT
 from engine.pulumi import Ran
 from operations import __main__ as command
 from operations.doctor import command as doctor
@@ -700,3 +702,14 @@ def test_a_schedule_that_is_new_or_ran_is_not_late() -> None:
     assert overdue(weekly, long_ago, SUNDAY - dt.timedelta(days=7), now) == SUNDAY
     # A queue that is full begins later.
     assert overdue(weekly, long_ago, None, SUNDAY + dt.timedelta(hours=1)) != SUNDAY
+
+
+def test_every_page_that_a_finding_names_is_there() -> None:
+    sources = [*(ROOT / "operations" / "doctor").rglob("*.py")]
+    named = {
+        page
+        for source in sources
+        for page in re.findall(r"docs/(?:runbooks|howto)/[\w-]+\.md", source.read_text())
+    }
+    assert len(named) > 10
+    assert [page for page in sorted(named) if not (ROOT / page).is_file()] == []
