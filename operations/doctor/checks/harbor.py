@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from components.commands import run
 from components.kubernetes.client import dig
 from components.registry import gates
 from components.settings.registry.cron import NoSchedule, starts
@@ -84,7 +85,7 @@ def _job(read: Reading, check: str, what: str, declared: str, runbook: str) -> F
     job = read.of(check)
     schedule, runs = job["schedule"], job["runs"]
     cron = dig(schedule, "schedule", "cron") or ""
-    ended = [run for run in runs if run.get("job_status") not in ("Running", "Pending")]
+    ended = [each for each in runs if each.get("job_status") not in ("Running", "Pending")]
     if ended and ended[0].get("job_status") in _BAD:
         return Finding(
             check=check, state="ill", what=f"the last {what} failed{_when(read, ended[0])}",
@@ -95,7 +96,7 @@ def _job(read: Reading, check: str, what: str, declared: str, runbook: str) -> F
             check=check,
             state="ill",
             what=f"Harbor has no schedule of the {what}, and the stack's file has one",
-            command=f"pulumi up --refresh -s {read.stack}",
+            command=run("up --refresh", read.stack),
         )
     since = moment_of(schedule.get("update_time")) or moment_of(schedule.get("creation_time"))
     begun = moment_of(runs[0].get("creation_time")) if runs else None
@@ -115,8 +116,8 @@ def _job(read: Reading, check: str, what: str, declared: str, runbook: str) -> F
     )
 
 
-def _when(read: Reading, run: Mapping[str, Any]) -> str:
-    moment = moment_of(run.get("update_time") or run.get("start_time"))
+def _when(read: Reading, job: Mapping[str, Any]) -> str:
+    moment = moment_of(job.get("update_time") or job.get("start_time"))
     return "" if moment is None else f" {read.age.of(moment)} ago"
 
 
