@@ -86,6 +86,11 @@ class StorageKind(AsksForSecrets):
     """Whether blobs are kept outside the cluster, on a host that pods must reach."""
     has_seam: ClassVar[bool] = False
     """Whether the store speaks S3, so that the estate's seam can announce the bucket to others."""
+    most_bytes: ClassVar[int | None] = None
+    """What the vendor allows in a bucket; None where no limit is known
+    (docs/reference/bucket-limits.md)."""
+    most_objects: ClassVar[int | None] = None
+    """The same of objects, old versions included."""
     provider: ClassVar[str | None] = None
     """Pulumi's package besides kubernetes whose default provider the stack's file switches off."""
     sample: ClassVar[Mapping[str, str]] = {}
