@@ -101,16 +101,12 @@ def test_a_secret_that_a_command_asks_for_is_one_of_the_stack(page: Path) -> Non
     assert {name for name in named if name != "ghcrToken"} <= set(SECRETS)
 
 
-UNDER_WAY = {"doctor", "restore-drill"}
-"""Targets that pages name before their parts are merged."""
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_target_of_make_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+)(?: [a-z-]+)*:", (ROOT / "Makefile").read_text(), re.M))
     targets |= set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.M))
     called = re.findall(r"\bmake ([a-z-]+) STACK=", page.read_text())
-    assert set(called) <= targets | UNDER_WAY
+    assert set(called) <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
