@@ -21,8 +21,16 @@ _BAD: Final = ("Error", "Failed", "error", "failed")
 
 
 def health(read: Reading) -> Iterator[Finding]:
-    """What Harbor says of each of its parts."""
-    told = read.of("health")
+    """What Harbor says of each of its parts. One that does not answer is ill, where the cluster
+    does: else a Harbor that hangs would be a check that was not made."""
+    command = f"kubectl get pods -n {read.namespace} ({_DOWN})"
+    read.of("version")
+    try:
+        told = read.of("health")
+    except NotRead as error:
+        what = f"Harbor does not answer: {error}"
+        yield Finding(check="health", state="ill", what=what, command=command)
+        return
     parts: list[Mapping[str, str]] = told.get("components") or []
     sick = [f"{p['name']} ({p.get('error', p['status'])})" for p in parts if _is_sick(p)]
     if sick or told.get("status") != "healthy":
@@ -30,7 +38,7 @@ def health(read: Reading) -> Iterator[Finding]:
             check="health",
             state="ill",
             what=f"Harbor says that it does not work: {few(sick) or told.get('status')}",
-            command=f"kubectl get pods -n {read.namespace} ({_DOWN})",
+            command=command,
         )
         return
     yield Finding(check="health", state="ok", what=f"all {len(parts)} parts of Harbor work")

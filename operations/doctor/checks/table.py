@@ -43,14 +43,27 @@ CHECKS: Final[Mapping[str, Check]] = {
 def findings(read: Reading) -> list[Finding]:
     """What all checks say; of one that could not be made, why."""
     found = [each for name, check in CHECKS.items() for each in _of(name, check, read)]
-    # Why the cluster does not answer is said once.
-    down = read.answers["version"].reason if "version" in read.answers else ""
-    short = "not checked: the cluster does not answer"
+    return [_shortened(each, read) for each in found]
 
-    def is_of_it(each: Finding) -> bool:
-        return bool(down) and each.state == "unknown" and down in each.what
 
-    return [replace(each, what=short) if is_of_it(each) else each for each in found]
+_HARBOR = ("Harbor did not answer", "no answer within")
+
+
+def _shortened(each: Finding, read: Reading) -> Finding:
+    """Why the cluster, or Harbor, does not answer is said once."""
+    cluster, harbor = (
+        read.answers[name].reason if name in read.answers else "" for name in ("version", "health")
+    )
+    if each.state != "unknown":
+        return each
+    if cluster and cluster in each.what:
+        return replace(each, what="not checked: the cluster does not answer")
+    if harbor and each.check in _OF_HARBOR and any(words in each.what for words in _HARBOR):
+        return replace(each, what="not checked: Harbor does not answer")
+    return each
+
+
+_OF_HARBOR = ("login", "robots", "gc", "purge", "scan", "replication", "quotas", "images")
 
 
 def _of(name: str, check: Check, read: Reading) -> Iterator[Finding]:

@@ -553,6 +553,15 @@ def test_of_a_cluster_that_does_not_answer_one_illness_is_told(ward: Ward) -> No
     assert "Traceback" not in report.page()
 
 
+def test_a_harbor_that_does_not_answer_is_one_illness(ward: Ward) -> None:
+    ward.connection = Direct(namespace=NS, api_url="http://127.0.0.1:9")
+    ward.connection.secrets = {(ADMIN, ADMIN_PASSWORD_KEY): ADMIN_PASSWORD}
+    ill, *others = sorted(ward.findings(), key=lambda each: each.state)
+    assert (ill.check, ill.state) == ("health", "ill")
+    assert "Harbor does not answer: " in ill.what
+    assert {each.what for each in others} == {"not checked: Harbor does not answer"}
+
+
 def test_another_cluster_than_the_stacks_is_not_looked_at(ward: Ward) -> None:
     ward.cluster.cluster_name = "otech"
     report, _ = doctor.examined(ward.sovereign())
