@@ -18,6 +18,12 @@ def harbor() -> Iterator[FakeHarbor]:
 
 
 @pytest.fixture
+def fake(harbor: FakeHarbor) -> FakeHarbor:
+    """The same, for tests that call the plugin's client `harbor`."""
+    return harbor
+
+
+@pytest.fixture
 def registry(harbor: FakeHarbor) -> Registry:
     return Registry(harbor).with_account()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,18 +14,7 @@ from components.registry.connection import Answer
 from components.registry.errors import HarborDown, HarborError, LoginRefused, Refused, last_line
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
-from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeHarbor]:
-    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
-        yield harbor
-
-
-@pytest.fixture
-def registry(fake: FakeHarbor) -> Registry:
-    return Registry(fake).with_account()
+from tests.support.registry import ACCOUNT, Registry
 
 
 def client(registry: Registry, *, patience: float = 20) -> Harbor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,20 +14,9 @@ from components.registry.kinds.base import UNKNOWN, HalfCreated
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.kinds import repositories
 from sandbox.fake_harbor.server import FakeHarbor
-from tests.support.registry import ACCOUNT, ADMIN_PASSWORD, Registry
+from tests.support.registry import ACCOUNT, Registry
 
 PULL = [{"kind": "project", "namespace": "apps", "access": ["repository:pull"]}]
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeHarbor]:
-    with FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor:
-        yield harbor
-
-
-@pytest.fixture
-def registry(fake: FakeHarbor) -> Registry:
-    return Registry(fake).with_account()
 
 
 def project(registry: Registry, name: str = "apps", **metadata: str) -> None:
