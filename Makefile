@@ -59,9 +59,10 @@ fix: $(VENV)/development ## Format, and mend what the linter can mend
 	@$(VENV)/bin/ruff format .
 	@$(VENV)/bin/ruff check --fix .
 
-reference: $(VENV)/development ## Write the reference and the schema of the settings anew
+reference: $(VENV)/development ## Write the references of settings and versions, and the schema, anew
 	@$(RUN) -m checks.settings_reference --write
 	@$(RUN) -m checks.stack_file_schema --write
+	@$(RUN) -m checks.versions_table --write
 
 test-unit: $(VENV)/development ## Tests without the sandbox
 	@$(VENV)/bin/pytest --numprocesses auto --dist loadfile $(COVERAGE) tests/unit
@@ -110,9 +111,11 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 
 # --- Reviewed before it runs, and many at once ---------------------------------------------------
 # STACKS="omantel otech" for some, PARALLEL=n at a time, REPORT=file for JSON, OUTPUT=folder for
-# the previews' Markdown, BASE=origin/main to preview what differs from a branch.
+# the previews' Markdown, BASE=origin/main to preview what differs from a branch. DOCTOR=1 for what
+# the doctor finds on each, with the status.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	registry-export stacks sovereigns gitlab-sovereigns
+	registry-export bundle restore-drill doctor bucket-truth bucket-sweep stacks sovereigns \
+	gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
 	@$(RUN) -m review $(STACK) $(if $(OUTPUT),--output $(OUTPUT)) $(if $(BASE),--base "$$BASE")
@@ -124,7 +127,7 @@ fleet-status: ## Show what the backend knows of every Sovereign
 fleet-preview fleet-up fleet-drift fleet-status: $(VENV)/development
 	@$(RUN) -m fleet $(@:fleet-%=%) $(STACKS) $(if $(PARALLEL),--parallel $(PARALLEL)) \
 		$(if $(REPORT),--report $(REPORT)) $(if $(OUTPUT),--output $(OUTPUT)) \
-		$(if $(BASE),--base "$$BASE")
+		$(if $(BASE),--base "$$BASE") $(if $(DOCTOR),--doctor)
 
 fleet-operator: $(VENV)/program ## Stacks for the Kubernetes Operator (REPOSITORY=… BACKEND=…)
 	@$(RUN) -m fleet operator --repository "$(REPOSITORY)" --backend "$(BACKEND)" \
@@ -144,6 +147,31 @@ PLACE = $(if $(2),--set "$(1)=$(2)")
 registry-export: $(VENV)/program ## Write the running Harbor of STACK=… as its section registry
 	@$(RUN) -m operations registry-export "$(STACK)" \
 		$(if $(ADMIN_SECRET),--admin-secret "$(ADMIN_SECRET)")
+
+# JSON=1 for machines, RECORD=1 to record figures for Prometheus (monitoring.recordedMetrics). Ends
+# with 0 where nothing is ill, 1 where something is, 2 where nothing was looked at.
+doctor: $(VENV)/program ## Say what is ill with STACK=…, changing nothing (JSON=1 RECORD=1)
+	@$(RUN) -m operations doctor "$(STACK)" $(if $(JSON),--json) $(if $(RECORD),--record)
+
+# PRICE="4.99 EUR" of a TB and month; RECORD=1 keeps the result where the doctor finds it.
+bucket-truth: $(VENV)/program ## Compare the bucket of STACK=… with its manifests (PRICE=… RECORD=1)
+	@$(RUN) -m operations bucket-truth "$(STACK)" $(if $(JSON),--json) $(if $(RECORD),--record) \
+		$(if $(PRICE),--price "$(PRICE)")
+
+# A dry run into the file PLAN; with CONFIRM=number of blobs in it they are deleted.
+bucket-sweep: $(VENV)/program ## Delete blobs that no image of STACK=… refers to (PLAN=file CONFIRM=n)
+	@$(RUN) -m operations bucket-sweep "$(STACK)" --plan "$(or $(PLAN),sweep-$(STACK).json)" \
+		$(if $(CONFIRM),--confirm "$(CONFIRM)")
+
+# TO=folder or TO=host/path copies all of it there, FROM=folder out of a folder that TO wrote.
+# OUTPUT=file for the list, FORMAT=yaml for YAML.
+bundle: $(VENV)/program ## List all that STACK=… pulls, and copy it (TO=folder or registry, FROM=folder)
+	@$(RUN) -m operations bundle "$(STACK)" $(if $(TO),--to "$(TO)") $(if $(FROM),--from "$(FROM)") \
+		$(if $(OUTPUT),--output "$(OUTPUT)") $(if $(FORMAT),--format "$(FORMAT)")
+
+# MINUTES: how long the restored database may take to be ready, 30 unless set.
+restore-drill: $(VENV)/program ## Restore the backup of STACK=… beside the database, ask it, delete it
+	@$(RUN) -m operations restore-drill "$(STACK)" $(if $(MINUTES),--minutes "$(MINUTES)")
 
 stacks: ## The stacks that exist as files, as JSON
 	@$(PYTHON) -m engine.stacks

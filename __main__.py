@@ -3,9 +3,11 @@
 import gc
 
 from components import cluster, credentials, debug_log, exit_code, outputs, stack_config
+from components.backup import component as backup
 from components.data_services import cache, database
-from components.harbor import release
+from components.harbor import disruption, release
 from components.image_policy import component as image_policy
+from components.monitoring import component as monitoring
 from components.network import dns, exposure, policies
 from components.object_storage import component as object_storage
 from components.ownership import record as state_mark_record
@@ -25,11 +27,14 @@ dns.create(config, context)
 exposure.create(config, context)
 minted = credentials.create(config, context)
 state_mark_record.create(context, after=minted)
-postgres = database.create(config, context, minted, adopted_id=adopted.database)
+archive = backup.create(config, context)
+postgres = database.create(config, context, minted, archive, adopted)
 valkey = cache.create(config, context, minted)
 harbor = release.create(
     config, context, blobs, minted, postgres, valkey, adopted_id=adopted.release
 )
+disruption.create(config, context)
 configured = registry.create(config, context, harbor, minted)
+monitoring.create(config, context)
 guards = image_policy.create(config, context, harbor.version, existing=adopted.namespaces)
-outputs.export(config, context, blobs, harbor, minted, configured, guards)
+outputs.export(config, context, blobs, postgres, harbor, minted, configured, guards)

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from checks import generated
+from components.settings import profiles
 from components.settings.model import Settings
 from components.settings.reading import spec
 from components.settings.reading.refusals import set_secret
@@ -56,6 +57,13 @@ history keeps it. A sandbox may give `${SANDBOX_…}` instead of a value. Beside
 that name holds the value.
 """
 
+PROFILES_INTRODUCTION = """\
+## Profiles
+
+The defaults that `profile` changes. A stack without a profile has those of `standard`. Each is
+filled in where the file says nothing; every other default is the same in all profiles.
+"""
+
 _REQUIRED = object()
 """In place of a default."""
 
@@ -66,6 +74,7 @@ def reference() -> str:
     sections = {name: spec.models_of(spec.hint_of(field)) for name, field in fields.items()}
     plain = [name for name, models in sections.items() if not models]
     parts = [INTRODUCTION, "## Top level\n", _table(_rows(Settings, "", _REQUIRED, only=plain))]
+    parts += [PROFILES_INTRODUCTION, _profiles()]
     for name, models in sections.items():
         if models:
             parts += _section(name, models)
@@ -134,6 +143,18 @@ def _rows(
             below = f"{key}[]" if is_list else f"{key}.<name>" if named else key
             for member in (*models, *items, *named):
                 yield from _rows(member, below, given)
+
+
+def _profiles() -> str:
+    """The table of the settings that a profile sets, by profile."""
+    lines = [
+        f"| Key | {' | '.join(profiles.PROFILES)} |",
+        f"|{'---|' * (len(profiles.PROFILES) + 1)}",
+    ]
+    for path in profiles.paths():
+        defaults = [spec.default_at(path, {"profile": profile}) for profile in profiles.PROFILES]
+        lines.append(_line(f"`{'.'.join(path)}`", *map(_shown, defaults)))
+    return "\n".join([*lines, ""])
 
 
 def _tag_row(model: type[BaseModel], name: str, path: str, description: str) -> str:

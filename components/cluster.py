@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +68,12 @@ def create(config: StackConfig, adopted: Adopted) -> Context:
     """
     settings = config.settings
     adopting = adopts_sovereign(settings)
-    mark = StateMark("state-mark", namespace=settings.harbor.namespace, adopting=adopting)
+    mark = StateMark(
+        "state-mark",
+        namespace=settings.harbor.namespace,
+        adopting=adopting,
+        restores=settings.restore_source is not None,
+    )
     after_mark = pulumi.ResourceOptions(depends_on=[mark])
     trust = _trust(settings, after_mark)
     # Whatever this stack makes depends on these two, so that their refusals come before it.
@@ -83,7 +89,14 @@ def create(config: StackConfig, adopted: Adopted) -> Context:
         protect=settings.protect,
         retain=settings.retain_data,
         options=options,
+        secret_labels=_secret_labels(settings),
     )
+
+
+def _secret_labels(settings: Settings) -> Mapping[str, str]:
+    """Velero leaves out the Secrets that are sealed: their SealedSecrets are in its backup."""
+    backup = settings.backup
+    return naming.VELERO_EXCLUDES if backup is not None and backup.velero.enabled else {}
 
 
 def _harbor_namespace(

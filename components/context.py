@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 
@@ -23,7 +24,8 @@ class Context:
     `mark`: that of the state (components/ownership).
     `unseal_seconds`: how long the controller may take to unseal a Secret. `protect`: refuse to
     delete resources that hold data. `retain`: leave them in place on destroy. `options`: resource
-    options of every component, with the one provider of the stack's cluster.
+    options of every component, with the one provider of the stack's cluster. `secret_labels`: of
+    every Secret that is sealed, and not of its SealedSecret.
     """
 
     registry: RegistryAddress
@@ -36,6 +38,7 @@ class Context:
     protect: bool
     retain: bool
     options: pulumi.ResourceOptions
+    secret_labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def labels(self, component: str) -> dict[str, str]:
         """The labels of every object that the program writes itself."""
@@ -74,6 +77,7 @@ class Context:
                 type=kind,
                 timeout_seconds=self.unseal_seconds,
                 labels={**self.labels("secret"), **(labels or {})},
+                secret_labels=self.secret_labels,
                 minted=minted,
                 adopting=self.adopting,
                 retain=self.retain and secret_name in KEPT,

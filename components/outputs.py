@@ -6,6 +6,7 @@ import pulumi
 
 from components.context import Context
 from components.credentials import Credentials
+from components.data_services.database import DatabaseAccess
 from components.harbor.release import HarborRegistry
 from components.image_policy.component import ImagePolicy
 from components.object_storage.component import ObjectStorage
@@ -17,6 +18,7 @@ def export(
     config: StackConfig,
     context: Context,
     storage: ObjectStorage,
+    database: DatabaseAccess,
     harbor: HarborRegistry,
     credentials: Credentials,
     registry: Registry | None,
@@ -29,6 +31,8 @@ def export(
     pulumi.export("imagePrefix", context.registry.image_prefix)
     pulumi.export("bucket", storage.bucket)
     pulumi.export("bucketEndpoint", storage.endpoint)
+    if database.server is not None:
+        pulumi.export("databaseServerName", database.server)
     pulumi.export("harborVersion", harbor.version)
     pulumi.export("namespace", harbor.namespace)
     pulumi.export("imagePolicyExcludedNamespaces", image_policy.excluded_namespaces)

@@ -9,7 +9,7 @@ import datetime as dt
 import hmac
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -100,7 +100,7 @@ def load() -> StackConfig:
 
     if "databasePassword" in plain and "rotation" in reading.sections:
         refused += refusals.given_and_rotated(reading.sections["rotation"], fixes=fixes)
-    missing = [key for key in _needed(reading.sections) if key not in plain]
+    missing = [key for key in dict.fromkeys(_needed(reading.sections)) if key not in plain]
     if not pulumi.runtime.is_dry_run():
         refused += [
             refusals.missing_secret(key, fixes=fixes, sandbox=sandbox, rules=rules)
@@ -115,7 +115,9 @@ def load() -> StackConfig:
     today = dt.datetime.now(dt.UTC).date()
     for hint in (
         *cross.hints(reading.settings.database),
+        *cross.chart_hints(reading.settings.harbor),
         *hints.hints(reading.settings.registry, today),
+        *_backup_hints(reading.settings),
     ):
         pulumi.log.warn(hint)
     return StackConfig(settings=reading.settings, secrets=secrets, is_secret=is_secret)
@@ -128,6 +130,12 @@ def _file(stack: str) -> Path:
 
 def _equals(value: str) -> Callable[[str], bool]:
     return lambda text: hmac.compare_digest(text.encode(), value.encode())
+
+
+def _backup_hints(settings: Settings) -> Iterator[str]:
+    """Of previews, in which people decide; a sandbox is thrown away as a whole."""
+    if pulumi.runtime.is_dry_run() and not settings.sandbox:
+        yield from cross.backup_hints(settings.database, settings.storage, settings.backup)
 
 
 def _needed(sections: Mapping[str, Any]) -> list[str]:

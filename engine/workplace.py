@@ -153,7 +153,7 @@ def _scratch(
         folder=project,
         environment={
             **environment,
-            **(_SANDBOX_VALUES if file.is_sandbox else {}),
+            **(SANDBOX_VALUES if file.is_sandbox else {}),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": _PASSPHRASE,
             refusals.EDITS: "1",
@@ -170,7 +170,7 @@ def _scratch(
 
 
 # For a preview of the sandbox's stack while no sandbox runs: values that only a running one knows.
-_SANDBOX_VALUES: Mapping[str, str] = {
+SANDBOX_VALUES: Mapping[str, str] = {
     "SANDBOX_KUBE_CONTEXT": "sandbox-not-running",
     "SANDBOX_S3_ENDPOINT": "http://127.0.0.1:9",
     "SANDBOX_S3_ACCESS_KEY": "SANDBOXACCESSKEY",

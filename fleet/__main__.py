@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> int:
             report=chosen.report,
             output=chosen.output,
             base=chosen.base,
+            doctor=chosen.doctor,
         )
     except (ToolchainError, EngineError) as error:
         return fail(str(error))
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         many.add_argument("--parallel", type=int, help="how many at a time (as many as processors)")
         many.add_argument("--report", type=Path, help="file for a JSON report")
         many.add_argument("--base", help="preview: branch or commit to compare with (git)")
+        many.add_argument("--doctor", action="store_true", help="status: what the doctor finds too")
         many.add_argument("--output", type=Path, help="folder for the previews' Markdown")
     new = commands.add_parser("sovereign", help="write the stack file of a new one")
     for argument in ("name", "fqdn"):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ from components.settings.harbor import HarborSettings
 from components.settings.schema.environment import expand
 from engine import pulumi, stacks, tools
 from engine import workplace as engine
+from engine.project import ROOT
 from engine.pulumi import EngineError, Ran
 from fleet import release_drift
 from fleet.board import DONE, FAILED, Board
@@ -60,6 +63,8 @@ class Job:
     board: Board
     base: str | None = None
     """Branch or commit that a preview compares with."""
+    doctor: bool = False
+    """Whether a status has the doctor's findings too."""
 
     def watch(self, event: Mapping[str, Any]) -> None:
         self.board.receive(self.stack, event)
@@ -73,6 +78,7 @@ def run(
     board: Board,
     environment: Mapping[str, str] | None = None,
     base: str | None = None,
+    doctor: bool = False,
 ) -> list[Outcome]:
     """The outcomes in the order of the names.
 
@@ -86,7 +92,7 @@ def run(
     compared = base if verb == "preview" else None
 
     def turn(stack: str) -> Outcome:
-        job = Job(stack=stack, environment=environment, board=board, base=compared)
+        job = Job(stack=stack, environment=environment, board=board, base=compared, doctor=doctor)
         begun = time.monotonic()
         try:
             if verb != "status":
@@ -207,6 +213,44 @@ NEVER_APPLIED = "in the backend, but never applied: no `up` has run yet"
 
 
 def _status(job: Job) -> Outcome:
+    known = _known(job)
+    if not job.doctor or known.error in (NEVER_INITIALISED, NEVER_APPLIED):
+        return known
+    job.board.phase(job.stack, "doctor")
+    return replace(known, facts={**known.facts, "doctor": examined(job.stack, job.environment)})
+
+
+_DOCTOR_SECONDS = 60
+
+
+def examined(stack: str, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What `make doctor` says of a stack: `state`, and for each state the checks that have it.
+
+    A process of its own: it ends in ten seconds, and many of them may run at once.
+    """
+    command = [sys.executable, "-m", "operations", "doctor", stack, "--json"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**environment, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=_DOCTOR_SECONDS,
+            check=False,
+        )
+        told = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        return {"state": "unknown", "error": type(error).__name__}
+    found = {
+        state: sorted({each["check"] for each in told["checks"] if each["state"] == state})
+        for state in ("ill", "warning", "unknown")
+    }
+    return {"state": told["state"], **found}
+
+
+def _known(job: Job) -> Outcome:
+    """What the backend knows."""
     job.board.phase(job.stack, "status")
     known = {entry["name"]: entry for entry in engine.listed(job.environment)}
     if job.stack not in known:
@@ -253,6 +297,7 @@ def main(
     report: Path | None,
     output: Path | None,
     base: str | None = None,
+    doctor: bool = False,
 ) -> int:
     """Runs a verb, writes the report and the previews; the exit code."""
     known = engine.sovereigns()
@@ -264,8 +309,8 @@ def main(
     begun = time.monotonic()
     title = f"{verb} of {len(names)}, {parallel} at a time"
     with Board(title, names, quiet=verb == "status") as board:
-        outcomes = run(verb, names, parallel=parallel, board=board, base=base)
-    failed = [outcome for outcome in outcomes if not outcome.ok]
+        outcomes = run(verb, names, parallel=parallel, board=board, base=base, doctor=doctor)
+    failed = [outcome for outcome in outcomes if not outcome.ok or _is_ill(outcome)]
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         for outcome in outcomes:
@@ -290,6 +335,10 @@ def main(
     return int(bool(failed))
 
 
+def _is_ill(outcome: Outcome) -> bool:
+    return dict(outcome.facts.get("doctor") or {}).get("state") == "ill"
+
+
 def _reported(outcome: Outcome) -> dict[str, Any]:
     return {key: value for key, value in asdict(outcome).items() if key != "markdown"}
 
@@ -311,12 +360,16 @@ def _tell(verb: str, outcomes: Sequence[Outcome]) -> None:
 
 
 _COLUMNS = ("stack", "state", "last update", "resources", "Harbor", "registry")
+_DOCTOR = "doctor"
 
 
 def status_table(outcomes: Sequence[Outcome], *, now: datetime) -> str:
-    """One line for each stack, in columns."""
+    """One line for each stack, in columns; the last one where the doctor was asked."""
     rows = [_COLUMNS, *(_status_row(outcome, now) for outcome in outcomes)]
-    widths = [max(len(row[index]) for row in rows) for index in range(len(_COLUMNS))]
+    if any(_DOCTOR in outcome.facts for outcome in outcomes):
+        says = [_DOCTOR, *(_doctor_cell(outcome) for outcome in outcomes)]
+        rows = [(*row, cell) for row, cell in zip(rows, says, strict=True)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     return "".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         + "\n"
@@ -339,6 +392,18 @@ def _status_row(outcome: Outcome, now: datetime) -> tuple[str, ...]:
         str(facts.get("harborVersion") or "-"),
         str(facts.get("registryFqdn") or "-"),
     )
+
+
+def _doctor_cell(outcome: Outcome) -> str:
+    """The worst that the doctor found, by the names of its checks."""
+    told: Mapping[str, Any] = outcome.facts.get(_DOCTOR) or {}
+    parts = [
+        f"{state}: {', '.join(told[state])}" for state in ("ill", "warning") if told.get(state)
+    ]
+    unknown = len(told.get("unknown") or [])
+    if unknown:
+        parts.append(f"{unknown} not checked")
+    return "; ".join(parts) or str(told.get("error") or told.get("state") or "-")
 
 
 def age(moment: str, now: datetime) -> str:

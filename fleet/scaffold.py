@@ -12,6 +12,7 @@ from typing import Any, Final, get_args
 
 import yaml
 
+from components import versions
 from components.settings.reading import refusals, stack_file
 from components.settings.reading.refusals import Refusal
 from components.settings.reading.secrets import SECRETS
@@ -50,6 +51,10 @@ config:
   # Never change the place afterwards: another one holds no images.
   sovereign-harbor:storage:
 {storage}
+  # It decides the version of Harbor. Raising it upgrades, one way: docs/runbooks/upgrade.md
+  sovereign-harbor:harbor:
+    chart:
+      version: {chart}
   # Who writes the registry's address records. none: the estate's external-dns does.
   sovereign-harbor:dns:
     kind: none
@@ -174,6 +179,7 @@ def text(request: Request) -> str:
     return _TEMPLATE.format(
         name=request.name,
         fqdn=request.fqdn,
+        chart=versions.NEWEST_HARBOR_CHART,
         providers="\n".join(f"    - {name}" for name in providers),
         # Quotes only where YAML needs them, as for an account of digits.
         storage="\n".join(

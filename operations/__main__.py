@@ -1,11 +1,13 @@
-"""`python -m operations registry-export STACK`: what `make registry-export` calls."""
+"""`python -m operations VERB STACK`: what `make` calls. One table has all verbs."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from components.credentials import ADMIN, REGISTRY_ACCOUNT, secret_name
 from components.registry.api import Harbor, Logins
@@ -19,19 +21,104 @@ from components.settings.registry.system import ROBOT_PREFIX
 from components.settings.schema.environment import expand
 from engine import stacks
 from engine.terminal import fail
-from operations import registry_export
+from operations import bundle, registry_export, restore_drill
+from operations.bucket_truth import command as bucket_truth
+from operations.doctor import command as doctor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """A command on one stack. `options`: adds those besides `stack`; `run`: with what was chosen,
+    the exit code."""
+
+    options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m operations")
     commands = parser.add_subparsers(dest="command", required=True)
-    export = commands.add_parser("registry-export")
-    export.add_argument("stack")
-    export.add_argument("--admin-secret", default=secret_name(ADMIN))
+    for name, verb in VERBS.items():
+        options = commands.add_parser(name)
+        options.add_argument("stack")
+        verb.options(options)
     chosen = parser.parse_args(arguments)
     if not chosen.stack.strip():
-        return fail("STACK not set. For example\n  make registry-export STACK=omantel")
+        return fail(f"STACK not set. For example\n  make {chosen.command} STACK=omantel")
+    return VERBS[chosen.command].run(chosen)
+
+
+# --- The verbs ----------------------------------------------------------------------------------
+
+
+def _bundle_options(options: argparse.ArgumentParser) -> None:
+    for option in ("--to", "--from", "--output"):
+        options.add_argument(option, default="")
+    options.add_argument("--format", choices=("json", "yaml"), default="json")
+
+
+def _bundle(chosen: argparse.Namespace) -> int:
+    return bundle.run(
+        bundle.Request(
+            stack=chosen.stack,
+            to=chosen.to,
+            from_=getattr(chosen, "from"),
+            output=chosen.output,
+            form=chosen.format,
+        )
+    )
+
+
+def _truth_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--json", action="store_true", help="for machines")
+    options.add_argument("--record", action="store_true", help="keep it where the doctor finds it")
+    options.add_argument("--price", default="", help="of a TB and month, such as 4.99 EUR")
+
+
+def _truth(chosen: argparse.Namespace) -> int:
+    return bucket_truth.truth(
+        bucket_truth.Request(
+            stack=chosen.stack, as_json=chosen.json, records=chosen.record, price=chosen.price
+        )
+    )
+
+
+def _sweep_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--plan", required=True, help="file of the plan")
+    options.add_argument("--confirm", type=int, help="how many blobs the plan has")
+
+
+def _sweep(chosen: argparse.Namespace) -> int:
+    return bucket_truth.swept(
+        bucket_truth.Request(stack=chosen.stack, plan=chosen.plan, confirmed=chosen.confirm)
+    )
+
+
+def _doctor_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--json", action="store_true", help="for machines")
+    options.add_argument("--record", action="store_true", help="write the figures for Prometheus")
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    return doctor.run(
+        doctor.Request(stack=chosen.stack, as_json=chosen.json, records=chosen.record)
+    )
+
+
+def _drill_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--minutes", type=int, default=restore_drill.MINUTES)
+
+
+def _drill(chosen: argparse.Namespace) -> int:
+    return restore_drill.run(restore_drill.Request(stack=chosen.stack, minutes=chosen.minutes))
+
+
+def _export_options(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--admin-secret", default=secret_name(ADMIN))
+
+
+def _export(chosen: argparse.Namespace) -> int:
     try:
         settings = stack_file.read(stacks.file_of(chosen.stack)).settings
     except FileNotFoundError:
@@ -76,6 +163,16 @@ def connection_of(settings: dict[str, Any]) -> ToCluster:
 
 def _section(settings: dict[str, Any], name: str) -> dict[str, Any]:
     return settings.get(name) or {}
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "bucket-sweep": Verb(options=_sweep_options, run=_sweep),
+    "bucket-truth": Verb(options=_truth_options, run=_truth),
+    "bundle": Verb(options=_bundle_options, run=_bundle),
+    "doctor": Verb(options=_doctor_options, run=_doctor),
+    "registry-export": Verb(options=_export_options, run=_export),
+    "restore-drill": Verb(options=_drill_options, run=_drill),
+}
 
 
 if __name__ == "__main__":

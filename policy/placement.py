@@ -20,6 +20,8 @@ from policy.resource import (
 
 _OF_LOGINS: Final = frozenset({"SealedSecret", "ServiceAccountPatch"})
 """Kinds that hand out a robot's login in the namespaces that its `pullSecret` names."""
+_SCHEDULE: Final = "kubernetes:velero.io/v1:Schedule"
+"""Velero reads it in its own namespace alone."""
 _CLUSTER_SCOPED: Final = frozenset(
     {
         "Namespace",
@@ -58,6 +60,8 @@ def objects_are_at_home(resource: Resource, sovereign: Sovereign) -> Problems:
     if namespace is UNKNOWN or namespace in sovereign.namespaces:
         return
     if resource.kind in _OF_LOGINS and namespace in sovereign.login_namespaces:
+        return
+    if resource.type == _SCHEDULE and namespace in sovereign.schedule_namespaces:
         return
     allowed = ", ".join(sorted(sovereign.namespaces))
     what = f"namespace {namespace!r}" if namespace else "no namespace, so the context's default"

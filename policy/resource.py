@@ -23,6 +23,9 @@ UNKNOWN: Final = Unknown()
 _HARBOR: Final = "harbor"
 """Harbor's namespace where the stack's file names none."""
 
+_VELERO: Final = "velero"
+"""Velero's namespace where the stack's file names none."""
+
 RELEASE: Final = "kubernetes:helm.sh/v3:Release"
 NAMESPACE: Final = "kubernetes:core/v1:Namespace"
 DATABASE: Final = "kubernetes:postgresql.cnpg.io/v1:Cluster"
@@ -82,6 +85,8 @@ class Sovereign:
     """The namespaces that this stack may write into."""
     login_namespaces: frozenset[str] = frozenset()
     """Those that it may write the logins of robots into, as its file says, and nothing else."""
+    schedule_namespaces: frozenset[str] = frozenset()
+    """Velero's, where its file has the section backup: for a Schedule, and nothing else."""
     sandbox: bool = False
     salt: str = ""
     """`encryptionsalt` of its file: from it and a passphrase the key of its secrets is made."""
@@ -98,6 +103,7 @@ class Sovereign:
         return cls(
             namespaces=frozenset({home or _HARBOR, seam or SEAM_NAMESPACE, *namespaces}),
             login_namespaces=frozenset(_of_logins(config.get("sovereign-harbor:registry"))),
+            schedule_namespaces=frozenset(_of_schedules(config.get("sovereign-harbor:backup"))),
             sandbox=config.get("sovereign-harbor:sandbox") in (True, "true"),
             salt=str(salt),
         )
@@ -106,6 +112,15 @@ class Sovereign:
     def has_public_secrets(self) -> bool:
         """Whether everybody can decrypt the secrets of its file, and it is no sandbox."""
         return not self.sandbox and is_public_salt(self.salt)
+
+
+def _of_schedules(backup: Any) -> Iterator[str]:
+    """Velero's namespace, as a section `backup` says it."""
+    if isinstance(backup, Mapping):
+        velero = cast("Mapping[str, Any]", backup).get("velero")
+        given = cast("Mapping[str, Any]", velero) if isinstance(velero, Mapping) else {}
+        if given.get("enabled") not in (False, "false"):
+            yield str(given.get("namespace") or _VELERO)
 
 
 def _of_logins(registry: Any) -> Iterator[str]:

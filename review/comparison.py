@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from components.settings import profiles
+from components.settings.reading import spec
 from policy.resource import RELEASE, UNKNOWN, leaves
 from review.plan import SECRET, SECRETS_ANNOTATION, Change, Difference, Plan, dotted, flat
 
@@ -60,8 +62,11 @@ def rotated(changes: Sequence[Change], readers: Readers) -> tuple[str, ...]:
 
 
 def settings(base: Mapping[str, Any], head: Mapping[str, Any]) -> tuple[Difference, ...]:
-    """What differs between the `config` of two stack files, by key; no secret in it."""
-    return tuple(_settings(_shown(base), _shown(head)))
+    """What differs between the `config` of two stack files, by key; no secret in it.
+
+    After the keys themselves: the defaults that another profile changes.
+    """
+    return (*_settings(_shown(base), _shown(head)), *_by_profile(_raw(base), _raw(head)))
 
 
 def _compared(old: Change | None, new: Change) -> Change:
@@ -182,7 +187,7 @@ def _credential(name: str, readers: Readers) -> str | None:
 # --- Settings -----------------------------------------------------------------------------------
 
 PREFIX: Final = "sovereign-harbor:"
-_PLAIN: Final = frozenset({"fqdn", "sandbox", "protect", "retainData"})
+_PLAIN: Final = frozenset({"fqdn", "profile", "sandbox", "protect", "retainData"})
 """The settings on the top level that are no sections and no secrets."""
 
 
@@ -207,6 +212,24 @@ def _settings(
         old, new = before.get(path), after.get(path)
         if old != new:
             yield Difference(path=dotted(path), before=_masked(old), after=_masked(new))
+
+
+def _raw(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(PREFIX): value for key, value in config.items()}
+
+
+def _by_profile(base: Mapping[str, Any], head: Mapping[str, Any]) -> Iterator[Difference]:
+    for path, before, after in profiles.changes(base, head):
+        default = spec.default_at(path, {})
+        yield Difference(
+            path=f"{dotted(path)}, by the profile",
+            before=_listed(default if before is None else before),
+            after=_listed(default if after is None else after),
+        )
+
+
+def _listed(value: Any) -> Any:
+    return ", ".join(value) or "nothing" if isinstance(value, list | tuple) else value
 
 
 def _masked(value: Any) -> Any:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from components.harbor_lines import harbor_of
 from policy.resource import DATABASE, RELEASE, UNKNOWN
 from review import registry
 from review.plan import SECRETS_ANNOTATION, Change, Difference, Plan
@@ -32,6 +33,7 @@ RESTARTS: Final[Mapping[str, frozenset[str]]] = {
     "existingSecretAdminPassword": frozenset({"core", "exporter"}),
     "existingSecretSecretKey": frozenset({"core"}),
     "metrics": frozenset({"core", "jobservice", "registry"}),
+    "metrics.serviceMonitor": frozenset(),
     "updateStrategy": frozenset(),
     "expose": frozenset(),
 }
@@ -49,6 +51,8 @@ def consequences(plan: Plan) -> tuple[str, ...]:
     for change in plan.changes:
         if change.type == RELEASE and change.act in ("update", "replace"):
             said += [*_address(change), *_chart(change), *_connections(change)]
+        if change.type == DATABASE and change.act == "update":
+            said += _standbys(change)
     for change in plan.changes:
         if change.kind in _POLICIES:
             said += _policy(change, plan)
@@ -79,10 +83,31 @@ def _chart(release: Change) -> Iterator[str]:
     version = _difference(release, "version") or _difference(release, "chart")
     if version is None:
         return
+    harbors = [
+        harbor_of(text)
+        for text in (version.before, version.after)
+        if version.path == "version" and isinstance(text, str)
+    ]
+    told = f" Harbor {harbors[0]} becomes {harbors[1]}." if len(harbors) == 2 else ""
     yield (
-        f"**The chart changes from `{version.before}` to `{version.after}`.** If Harbor's version "
-        "changes with it, core migrates the database when it starts. That goes one way: an older "
-        "Harbor does not start on a migrated database. Back the database up first."
+        f"**The chart changes from `{version.before}` to `{version.after}`.**{told} If Harbor's "
+        "version changes with it, core migrates the database when it starts. That goes one way: an "
+        "older Harbor does not start on a migrated database. Back the database up first "
+        "(docs/runbooks/upgrade.md)."
+    )
+
+
+def _standbys(database: Change) -> Iterator[str]:
+    instances = _difference(database, "spec.instances")
+    if instances is None:
+        return
+    before, after = instances.before, instances.after
+    if not (isinstance(before, int | float) and isinstance(after, int | float)) or after >= before:
+        return
+    left = "No standby is left." if after == 1 else f"{int(after) - 1} are left."
+    yield (
+        f"**PostgreSQL goes from {int(before)} instances to {int(after)}.** The operator deletes "
+        f"standbys with their volumes. {left}"
     )
 
 
@@ -129,7 +154,7 @@ def _restarted(change: Change, path: str) -> Iterator[str]:
     if change.type == RELEASE:
         yield from restarted_components(path)
     elif change.type == DATABASE:
-        if re.match(r"spec\.(imageName|resources|postgresql)\b", path):
+        if re.match(r"spec\.(imageName|resources|postgresql|topologySpread\w+)\b", path):
             yield "the database"
     elif change.kind in _WORKLOADS and (
         change.act == "replace" or path.startswith("spec.template")

@@ -104,9 +104,11 @@ def prepare(state: State, tools: Toolbox) -> None:
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
-    apply(state, tools, *files, *crds, MANIFESTS / "cnpg-standin.yaml", MANIFESTS / "nodes.yaml")
+    standins = [MANIFESTS / f"{name}-standin.yaml" for name in ("cnpg", "backup", "monitoring")]
+    apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
-    apply(state, tools, MANIFESTS / "cnpg-stage.yaml", MANIFESTS / "gateway.yaml")
+    after_kinds = ("cnpg-stage", "gateway", "velero-location")
+    apply(state, tools, *(MANIFESTS / f"{name}.yaml" for name in after_kinds))
     _put_spare_volumes(state, tools)
 
 

@@ -1,12 +1,13 @@
-"""crane, the client of registries."""
+"""crane with the sandbox's own logins."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 
+from engine import crane
+from engine.crane import CraneError
 from sandbox.processes import SandboxError
 from toolchain.build import Toolbox
 
@@ -20,21 +21,18 @@ class Crane:
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
         """What it prints. Raises SandboxError with its words when it fails."""
-        done = self.tried(*arguments, stdin=stdin)
-        if done.returncode != 0:
-            raise SandboxError(f"crane {arguments[0]}: {done.stderr.strip()}")
-        return done.stdout
+        try:
+            return self._crane.run(*arguments, stdin=stdin)
+        except CraneError as error:
+            raise SandboxError(str(error)) from None
 
-    def tried(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.tools.path("crane")), *arguments],
-            env={**os.environ, "DOCKER_CONFIG": str(self.logins)},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def tried(self, *arguments: str, stdin: str | None = None) -> CompletedProcess[str]:
+        return self._crane.tried(*arguments, stdin=stdin)
 
     def login(self, host: str, username: str, password: str) -> None:
         """Keeps a login for a host; no password among the arguments of a process."""
-        self.run("auth", "login", host, "-u", username, "--password-stdin", stdin=password)
+        self._crane.login(host, username, password)
+
+    @property
+    def _crane(self) -> crane.Crane:
+        return crane.Crane(executable=self.tools.path("crane"), logins=self.logins)

@@ -23,14 +23,14 @@ _READ_ON_PURPOSE = {
 """By tests/sandbox/test_interruptions.py, to repeat a run, and by test_recorded.py, which compares
 a real Harbor with the recordings."""
 
-CHART = "TEST_HARBOR_CHART"
-"""Names goharbor's chart for the tests: a folder or a .tgz."""
+CHARTS = {"TEST_HARBOR_CHART": "HARBOR_CHART", "TEST_HARBOR_CHART_NEXT": "HARBOR_CHART_NEXT"}
+"""Name goharbor's chart, and that of the newest line, for the tests: a folder or a .tgz."""
 
 
 def _clean_environment() -> None:
     """Takes a shell's cluster, backend and sandbox (make env) out of the environment."""
     for name in [*os.environ]:
-        is_users = name in ("KUBECONFIG", "HARBOR_CHART") or name.startswith(
+        is_users = name in ("KUBECONFIG", *CHARTS.values()) or name.startswith(
             ("PULUMI_", "SANDBOX_")
         )
         if is_users and name not in _READ_ON_PURPOSE:
@@ -41,9 +41,10 @@ def _clean_environment() -> None:
     if Path(os.environ.get("TMPDIR") or "/").is_relative_to(ROOT):
         del os.environ["TMPDIR"]
         tempfile.tempdir = None
-    # By this name the sandbox and the program read it.
-    if chart := os.environ.get(CHART):
-        os.environ["HARBOR_CHART"] = chart
+    # By these names the sandbox, the program and the tests read them.
+    for given, name in CHARTS.items():
+        if chart := os.environ.get(given):
+            os.environ[name] = chart
 
 
 # Here and not in a fixture: test modules read the environment when they are imported.

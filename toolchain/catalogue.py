@@ -237,3 +237,14 @@ TOOLS: tuple[Tool, ...] = (
         assets=(Assets("crds", "config/crds", ("**/*.yaml",)),),
     ),
 )
+
+EXTRA_TOOLS: tuple[Tool, ...] = (
+    Tool(
+        name="promtool",
+        source="github.com/prometheus/prometheus",
+        packages=(("promtool", "github.com/prometheus/prometheus/cmd/promtool"),),
+        variables=(("github.com/prometheus/common/version.Version", "{version}"),),
+    ),
+)
+"""Built only when they are asked for by name: the sandbox runs without them. promtool runs the unit
+tests of the alert rules (tests/unit/monitoring/test_promtool.py)."""

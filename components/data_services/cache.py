@@ -42,6 +42,7 @@ def create(config: StackConfig, context: Context, credentials: Credentials) -> C
             ip_family=settings.harbor.ip_family,
             context=context,
             minted=credentials.minted.get("valkey-password"),
+            image_registry=settings.image_registry,
         )
         own = Valkey("cache", args, context.options)
         return CacheAccess(cache=own.cache, revision=own.revision)

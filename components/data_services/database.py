@@ -8,16 +8,13 @@ from typing import Final
 
 import pulumi
 
+from components.adopted import Adopted
+from components.backup.component import Backup
 from components.context import Context
 from components.credentials import Credentials
-from components.data_services.postgres import (
-    AUTHORITY_SECRET,
-    DATABASE,
-    OWNER,
-    PORT,
-    Postgres,
-    PostgresArgs,
-)
+from components.data_services.instance import DATABASE, OWNER, PORT
+from components.data_services.origin import origin_of
+from components.data_services.postgres import AUTHORITY_SECRET, Postgres, PostgresArgs
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.harbor_inputs import Database
 from components.settings.database import DedicatedDatabase
@@ -31,33 +28,46 @@ SHARED_SECRET: Final = "harbor-shared-database"
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAccess:
-    """How Harbor reaches the database, known once it is ready; `revision`: of its password."""
+    """How Harbor reaches the database, known once it is ready; `revision`: of its password.
+
+    `server`: the name under which it archives; None where nobody backs it up or restored it.
+    """
 
     database: pulumi.Output[Database]
     revision: pulumi.Output[str]
+    server: str | None = None
 
 
 def create(
     config: StackConfig,
     context: Context,
     credentials: Credentials,
-    *,
-    adopted_id: str | None = None,
+    backup: Backup | None = None,
+    existing: Adopted | None = None,
 ) -> DatabaseAccess:
     """PostgreSQL by `database.mode`: the Sovereign's own, with the minted password, or a shared.
 
-    `adopted_id`: ID of an existing Cluster that becomes the Sovereign's own. Raises RunError if the
-    password of a shared one cannot be read.
+    `existing`: what exists already; a Cluster of it may become the Sovereign's own. Raises RunError
+    if the password of a shared one cannot be read.
     """
-    settings = config.settings
+    settings, existing = config.settings, existing or Adopted()
     section = settings.database
+    server = None
     if isinstance(section, DedicatedDatabase):
+        origin = origin_of(settings, existing.live_database)
+        server = origin.server if settings.backup or origin.was_restored else None
         args = PostgresArgs(
             settings=section,
             password=credentials.database_password,
             context=context,
-            adopted_id=adopted_id,
+            origin=origin,
+            backup=settings.backup,
+            store=backup and backup.store,
+            source=backup and backup.source,
+            restored_from=settings.restore_source,
+            adopted_id=existing.database,
             minted=credentials.minted.get("database-password"),
+            image_registry=settings.image_registry,
         )
         own = Postgres("database", args, context.options)
         host, secret_name, revision = own.host, own.secret_name, own.revision
@@ -95,7 +105,7 @@ def create(
             ca_bundle_secret=authority,
         )
     )
-    return DatabaseAccess(database=database, revision=revision)
+    return DatabaseAccess(database=database, revision=revision, server=server)
 
 
 def with_authority(

@@ -9,10 +9,10 @@ import pulumi
 from pulumi_kubernetes.apps.v1 import StatefulSet
 from pulumi_kubernetes.core.v1 import Service
 
-from components import versions
 from components.context import Context
 from components.data_services.pods import placement
 from components.harbor_inputs import VALKEY_PASSWORD_KEY, Cache, cache_secret
+from components.images import valkey_image
 from components.kubernetes.naming import FIELD_MANAGER
 from components.kubernetes.quantities import requests_and_limits
 from components.ordering import after
@@ -29,13 +29,15 @@ UID: Final = 999
 
 @dataclass(frozen=True, kw_only=True)
 class ValkeyArgs:
-    """`password` is a secret output. `minted`: of it; None where somebody gave it."""
+    """`password` is a secret output. `minted`: of it; None where somebody gave it.
+    `image_registry`: the setting."""
 
     settings: DedicatedValkey
     password: pulumi.Input[str]
     context: Context
     minted: Minted | None = None
     ip_family: IpFamily = field(default_factory=IpFamily)
+    image_registry: str | None = None
 
 
 class Valkey(pulumi.ComponentResource):
@@ -146,7 +148,7 @@ def _container(args: ValkeyArgs, secret_name: str) -> dict[str, Any]:
     probe = {"exec": {"command": ["sh", "-c", "valkey-cli ping | grep -q PONG"]}}
     return {
         "name": "valkey",
-        "image": versions.VALKEY_IMAGE,
+        "image": valkey_image(args.image_registry),
         # `exec` lets the server get signals. The shell inserts the password when it runs, so that
         # no argument in the pod's spec contains it.
         "command": ["sh", "-c", _START.format(max_memory=args.settings.max_memory_bytes)],

@@ -9,7 +9,7 @@ import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import yaml
 
@@ -50,9 +50,9 @@ class ChartReference:
 def chart_reference(source: str, version: str, sha256: str | None = None) -> ChartReference:
     """The reference for `source`: repository URL, oci://host/path/harbor, folder or .tgz.
 
-    A path must hold exactly `version`, and with `sha256` be a package of that digest. For a URL
-    `sha256` is refused: Helm fetches the package itself, so its digest cannot be compared here.
-    Raises ChartError.
+    A path must hold exactly `version`, and with `sha256` be a package of that digest. A folder is a
+    chart, or has packages in it, as `make bundle` writes them. For a URL `sha256` is refused: Helm
+    fetches the package itself, so its digest cannot be compared here. Raises ChartError.
     """
     if source.startswith(("oci://", "https://", "http://")):
         is_oci = source.startswith("oci://")
@@ -66,7 +66,7 @@ def chart_reference(source: str, version: str, sha256: str | None = None) -> Cha
         if is_oci:
             return ChartReference(chart=source, version=version)
         return ChartReference(chart="harbor", version=version, repository=source)
-    path = Path(source)
+    path = local_chart(source, version)
     if sha256 is not None:
         _verify(path, sha256)
     held = str(_metadata(path).get("version"))[:80]
@@ -75,7 +75,67 @@ def chart_reference(source: str, version: str, sha256: str | None = None) -> Cha
             f"sovereign-harbor:harbor.chart.version = {version}, but {source} holds {held}\n"
             f"  fix: {set_value('harbor.chart.version', held)}"
         )
-    return ChartReference(chart=source, version=version)
+    return ChartReference(chart=source if path == Path(source) else str(path), version=version)
+
+
+def local_chart(source: str, version: str) -> Path:
+    """The chart's folder or package: `source` itself, or the package of that version in it.
+
+    Raises ChartError for a folder that has neither.
+    """
+    path = Path(source)
+    if not path.is_dir() or (path / "Chart.yaml").exists():
+        return path
+    package = path / f"harbor-{version}.tgz"
+    if package.is_file():
+        return package
+    others = sorted(path.glob("harbor-*.tgz"))
+    if not others:
+        raise _no_chart(path, f"it has neither Chart.yaml nor {package.name}")
+    held = others[-1].stem.removeprefix("harbor-")
+    raise ChartError(
+        f"sovereign-harbor:harbor.chart.version = {version}, but {source} holds "
+        f"{', '.join(other.name for other in others)}\n"
+        f"  fix: {set_value('harbor.chart.version', held)}"
+    )
+
+
+def default_values(path: Path) -> dict[str, Any]:
+    """The chart's own values. `path`: its folder or package. Raises ChartError."""
+    try:
+        values = yaml.safe_load(_file(path, "values.yaml"))
+    except UNREADABLE as error:
+        raise _no_chart(path, str(error) or "it has no values.yaml") from None
+    if not isinstance(values, dict):
+        raise _no_chart(path, "its values.yaml is no object")
+    return cast("dict[str, Any]", values)
+
+
+def packaged(path: Path) -> bytes:
+    """The chart's package; one that is a folder is packed, always into the same bytes.
+
+    Raises ChartError.
+    """
+    try:
+        return _packed(path) if path.is_dir() else _read(path, _LARGEST_CHART)
+    except UNREADABLE as error:
+        raise _no_chart(path, error) from None
+
+
+def _packed(folder: Path) -> bytes:
+    content = io.BytesIO()
+    with (
+        gzip.GzipFile(fileobj=content, mode="wb", mtime=0) as stream,
+        tarfile.open(fileobj=stream, mode="w") as archive,
+    ):
+        for file in sorted(folder.rglob("*")):
+            path = file.relative_to(folder)
+            if not file.is_file() or any(part.startswith(".") for part in path.parts):
+                continue
+            member = tarfile.TarInfo(f"harbor/{path.as_posix()}")
+            member.size, member.mode = file.stat().st_size, 0o644
+            archive.addfile(member, io.BytesIO(_read(file, _LARGEST_CHART)))
+    return content.getvalue()
 
 
 def _verify(path: Path, sha256: str) -> None:
@@ -96,7 +156,7 @@ def _verify(path: Path, sha256: str) -> None:
 
 def _metadata(path: Path) -> dict[str, str]:
     try:
-        metadata = yaml.safe_load(_chart_yaml(path))
+        metadata = yaml.safe_load(_file(path, "Chart.yaml"))
     except UNREADABLE as error:
         raise _no_chart(path, str(error) or "it has no Chart.yaml") from None
     if not isinstance(metadata, dict):
@@ -104,9 +164,10 @@ def _metadata(path: Path) -> dict[str, str]:
     return cast("dict[str, str]", metadata)
 
 
-def _chart_yaml(path: Path) -> bytes:
+def _file(path: Path, name: str) -> bytes:
+    """A file at the top of the chart; StopIteration where its package has none."""
     if path.is_dir():
-        return _read(path / "Chart.yaml", _LARGEST_METADATA)
+        return _read(path / name, _LARGEST_METADATA)
     packed = io.BytesIO(_read(path, _LARGEST_CHART))
     # Harbor's chart unpacks to less than 1 MiB; a small package can unpack to terabytes.
     with gzip.open(packed) as stream:
@@ -114,11 +175,9 @@ def _chart_yaml(path: Path) -> bytes:
     if len(unpacked) > _LARGEST_CHART:
         raise tarfile.TarError("it unpacks to more than any chart")
     with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as archive:
-        member = next(
-            m for m in archive if m.name.count("/") == 1 and m.name.endswith("/Chart.yaml")
-        )
+        member = next(m for m in archive if m.name.count("/") == 1 and m.name.endswith(f"/{name}"))
         if not member.isreg() or member.size > _LARGEST_METADATA:
-            raise tarfile.TarError("its Chart.yaml is a link, or larger than any")
+            raise tarfile.TarError(f"its {name} is a link, or larger than any")
         content = archive.extractfile(member)
         assert content is not None
         return content.read()

@@ -14,6 +14,7 @@ import re
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -32,12 +33,27 @@ do on every machine."""
 LARGEST: Final = 64 * 1024**2
 """Bytes of an index or a package. Harbor's are below 1 MiB; a repository's index may have 20."""
 
+_CHART_LAYER: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+_MANIFEST: Final = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
+
 Get = Callable[[str, Mapping[str, str]], bytes]
 """URL and headers → body. Raises OSError; HTTPError, which is one, has the answer's headers."""
 
 
 class ChartUnreachable(ChartError):
     """Nobody answered, so whether the chart is the reviewed one is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A package, and the URL that it was fetched from."""
+
+    content: bytes
+    url: str
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
 
 def is_remote(source: str) -> bool:
@@ -63,15 +79,11 @@ def download(source: str, version: str, sha256: str, get: Get | None = None) -> 
         if source.startswith("oci://"):
             content = _from_registry(source, sha256, fetch)
         else:
-            content = _from_repository(source, version, fetch)
+            content = _from_repository(source, version, fetch).content
     except urllib.error.HTTPError as error:
-        raise _refused(source, sha256, f"{error.url} was answered {error.code}") from None
+        raise _refused(source, sha256, _answered(error)) from None
     except (OSError, http.client.HTTPException) as error:
-        raise ChartUnreachable(
-            f"sovereign-harbor:harbor.chart.source = {source} was not reached: {error}\n"
-            f"  fix: run it where {source} can be reached, or download the package, and\n"
-            f"       {set_value('harbor.chart.source', f'harbor-{version}.tgz')}"
-        ) from None
+        raise _unreachable(source, version, error) from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise _refused(source, sha256, f"the package of version {version} has {digest}")
@@ -82,14 +94,57 @@ def download(source: str, version: str, sha256: str, get: Get | None = None) -> 
     return path
 
 
-def _from_repository(source: str, version: str, get: Get) -> bytes:
+def package(source: str, version: str, get: Get | None = None) -> Package:
+    """The package of that version, from a repository or from a registry without a login.
+
+    Raises ChartUnreachable, and ChartError where the source has no such package.
+    """
+    fetch = get or _get
+    try:
+        if not source.startswith("oci://"):
+            return _from_repository(source, version, fetch)
+        tag = version.replace("+", "_")  # as Helm writes it: a tag has no plus
+        manifest: Any = json.loads(_asked(f"{_api(source)}/manifests/{tag}", fetch, _MANIFEST))
+        (digest,) = (
+            layer["digest"] for layer in manifest["layers"] if layer["mediaType"] == _CHART_LAYER
+        )
+        sha256 = str(digest).removeprefix("sha256:")
+        fetched = Package(content=_from_registry(source, sha256, fetch), url=f"{source}:{tag}")
+        if fetched.sha256 != sha256:
+            raise ValueError
+        return fetched
+    except urllib.error.HTTPError as error:
+        raise ChartError(
+            f"sovereign-harbor:harbor.chart.source = {source} did not give harbor {version}: "
+            f"{_answered(error)}"
+        ) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreachable(source, version, error) from None
+    except (ValueError, LookupError, TypeError):
+        raise ChartError(
+            f"sovereign-harbor:harbor.chart.source = {source}: {version} is no chart"
+        ) from None
+
+
+def _answered(error: urllib.error.HTTPError) -> str:
+    # Storage signs its links in their queries.
+    return f"{error.url.partition('?')[0]} was answered {error.code}"
+
+
+def _unreachable(source: str, version: str, error: Exception) -> ChartUnreachable:
+    return ChartUnreachable(
+        f"sovereign-harbor:harbor.chart.source = {source} was not reached: {error}\n"
+        f"  fix: run it where {source} can be reached, or download the package, and\n"
+        f"       {set_value('harbor.chart.source', f'harbor-{version}.tgz')}"
+    )
+
+
+def _from_repository(source: str, version: str, get: Get) -> Package:
     base = source.rstrip("/") + "/"
     try:
         index: Any = yaml.load(get(f"{base}index.yaml", {}), Loader=CSafeLoader)
-        urls = next(
-            entry["urls"] for entry in index["entries"]["harbor"] if entry["version"] == version
-        )
-        url = urljoin(base, str(urls[0]))
+        entry = next(each for each in index["entries"]["harbor"] if each["version"] == version)
+        url, digest = urljoin(base, str(entry["urls"][0])), entry.get("digest")
     except (yaml.YAMLError, KeyError, IndexError, TypeError, StopIteration):
         raise ChartError(
             f"sovereign-harbor:harbor.chart.source = {source} lists no chart harbor {version}\n"
@@ -102,15 +157,29 @@ def _from_repository(source: str, version: str, get: Get) -> bytes:
             f"  fix: download it, and\n"
             f"       {set_value('harbor.chart.source', f'harbor-{version}.tgz')}"
         )
-    return get(url, {})
+    fetched = Package(content=get(url, {}), url=url)
+    if digest is not None and fetched.sha256 != str(digest).removeprefix("sha256:"):
+        raise ChartError(
+            f"sovereign-harbor:harbor.chart.source = {source} has a package at {url} that is not "
+            f"the one in its index: {fetched.sha256} instead of {digest}"
+        )
+    return fetched
 
 
 def _from_registry(source: str, sha256: str, get: Get) -> bytes:
     """The layer with the package: its name in the registry is its digest."""
+    return _asked(f"{_api(source)}/blobs/sha256:{sha256}", get, {})
+
+
+def _api(source: str) -> str:
     parts = urlsplit(source)
-    url = f"https://{parts.netloc}/v2{parts.path}/blobs/sha256:{sha256}"
+    return f"https://{parts.netloc}/v2{parts.path}"
+
+
+def _asked(url: str, get: Get, headers: Mapping[str, str]) -> bytes:
+    """The answer of a registry; with the token that anybody is given, where it asks for one."""
     try:
-        return get(url, {})
+        return get(url, headers)
     except urllib.error.HTTPError as error:
         challenge = error.headers.get("WWW-Authenticate", "") if error.code == 401 else ""
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
@@ -121,8 +190,8 @@ def _from_registry(source: str, sha256: str, get: Get) -> bytes:
         answer: Any = json.loads(get(f"{realm}?{urlencode(fields)}", {}))
         token = answer.get("token") or answer["access_token"]
     except (ValueError, KeyError, AttributeError):
-        raise ChartUnreachable(f"{realm} gave no token for {source}") from None
-    return get(url, {"Authorization": f"Bearer {token}"})
+        raise ChartUnreachable(f"{realm} gave no token for {url}") from None
+    return get(url, {**headers, "Authorization": f"Bearer {token}"})
 
 
 def _refused(source: str, sha256: str, reason: str) -> ChartError:

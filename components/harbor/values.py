@@ -1,4 +1,4 @@
-"""Values of Harbor's chart 1.18.3, from typed inputs. Pure: no pulumi, no I/O, no secret.
+"""Values of Harbor's chart (components/harbor_lines.py), from typed inputs. Pure: no secret.
 
 Every secret is a reference to a Secret by name. Whatever the chart would make up at random is
 given, so two renders of the same input are the same bytes (goharbor/harbor-helm #2263, #2139).
@@ -22,10 +22,11 @@ from components.harbor_inputs import (
     SecretNames,
     VolumeStorage,
 )
+from components.images import chart_image, java_scanner_repositories, scanner_repositories
 from components.kubernetes.quantities import requests_and_limits
+from components.kubernetes.spread import spread
 from components.settings.harbor import IpFamily
 from components.settings.model import Settings, update_strategy
-from components.settings.trivy import TrivySettings
 
 VALKEY_SECRET_ANNOTATION: Final = "sovereign-harbor/valkey-secret"
 """Tells the post-renderer which Secret Trivy's pods read."""
@@ -66,17 +67,13 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
             "tolerations": [t.model_dump(exclude_none=True) for t in harbor.tolerations],
             "podAnnotations": annotate.get(name, {}),
         }
-        if name != "registry":  # two containers: resources stand one level deeper
+        if name != "registry":  # two containers: resources and images stand one level deeper
             values["resources"] = resources[name]
+            values |= chart_image(settings, f"{name}.image")
         values |= _non_default(priorityClassName=(harbor.priority_class, None))
-        if replicas[name] > 1:
-            values["topologySpreadConstraints"] = [
-                {  # the chart adds the labelSelector
-                    "maxSkew": 1,
-                    "topologyKey": "kubernetes.io/hostname",
-                    "whenUnsatisfiable": "ScheduleAnyway",
-                }
-            ]
+        if replicas[name] > 1 and harbor.spread_over:
+            # The chart adds the labelSelector.
+            values["topologySpreadConstraints"] = spread(harbor.spread_over)
         return values
 
     return {
@@ -133,16 +130,18 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
                 "existingSecret": spec.secrets.registry_user,
             },
             "registry": {
+                **chart_image(settings, "registry.registry.image"),
                 "resources": resources["registry"],
                 "extraEnvVars": _registry_login(spec.cache),
             },
             "controller": {
+                **chart_image(settings, "registry.controller.image"),
                 "resources": resources["registryctl"],
                 "extraEnvVars": _registry_login(spec.cache),
             },
         },
         "trivy": {
-            **_trivy(settings.trivy),
+            **_trivy(settings),
             **component("trivy"),
             "resources": _beyond_the_charts_limit(resources["trivy"]),
             "podAnnotations": {
@@ -152,7 +151,10 @@ def harbor_values(spec: HarborValues, *, revisions: Mapping[str, Any] | None = N
         },
         "metrics": {
             "enabled": settings.metrics.enabled,
-            "serviceMonitor": {"enabled": settings.metrics.service_monitor},
+            "serviceMonitor": {
+                "enabled": settings.metrics.service_monitor,
+                **_non_default(additionalLabels=(settings.monitoring.object_labels, {})),
+            },
         },
         "exporter": {
             **component("exporter"),
@@ -211,7 +213,8 @@ def _non_default(**values: tuple[Any, Any]) -> Values:
     return {key: value for key, (value, default) in values.items() if value != default}
 
 
-def _trivy(trivy: TrivySettings) -> Values:
+def _trivy(settings: Settings) -> Values:
+    trivy = settings.trivy
     values: Values = {
         "enabled": trivy.enabled,
         "severity": ",".join(trivy.severity),
@@ -224,9 +227,9 @@ def _trivy(trivy: TrivySettings) -> Values:
         "offlineScan": trivy.offline,
     }
     if trivy.db_repositories:
-        values["dbRepository"] = list(trivy.db_repositories)
+        values["dbRepository"] = list(scanner_repositories(settings))
     if trivy.java_db_repositories:
-        values["javaDBRepository"] = list(trivy.java_db_repositories)
+        values["javaDBRepository"] = list(java_scanner_repositories(settings))
     return values
 
 

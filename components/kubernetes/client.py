@@ -72,6 +72,19 @@ class ClusterClient:
         """
         return self._written("PATCH", path, "application/merge-patch+json", merge)
 
+    def apply(self, path: str, manifest: Mapping[str, Any], *, manager: str) -> Any:
+        """Applies an object by server-side apply, with force: the fields in it become `manager`'s,
+        and those that `manager` applied before and that are missing now go. Returns the object.
+
+        Raises ClusterUnreachable: of status 404 where the namespace or the kind does not exist.
+        """
+        return self._written(
+            "PATCH",
+            f"{path}?fieldManager={manager}&force=true",
+            "application/apply-patch+yaml",
+            manifest,
+        )
+
     def delete(self, path: str) -> None:
         """Deletes the object at an API path, if it is there. Raises ClusterUnreachable."""
         self._request("DELETE", path)

@@ -220,6 +220,46 @@ class PortForward(Child):
         return int(listens.group(1))
 
 
+def run_in_pod(
+    context: str | None,
+    command: Sequence[str],
+    *,
+    namespace: str,
+    pod: str,
+    container: str,
+    stdin: str,
+    seconds: float,
+) -> str:
+    """What a command in a running container prints. `stdin`: what it reads; no process shows that.
+
+    Raises ClusterUnreachable, also if the command fails or takes longer than `seconds`.
+    """
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        raise ClusterUnreachable("kubectl is not on PATH")
+    chosen = [] if context is None else [f"--context={context}"]
+    at = [f"--namespace={namespace}", f"--container={container}", f"pod/{pod}"]
+    what = f"{command[0]} in pod {namespace}/{pod}"
+    try:
+        ran = subprocess.run(
+            [kubectl, *chosen, "exec", "--stdin", *at, "--", *command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env={**os.environ, "KUBERC": "off"},
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ClusterUnreachable(f"{what} took longer than {seconds:.0f} s") from None
+    except OSError as error:
+        raise ClusterUnreachable(f"kubectl did not start: {error}") from None
+    if ran.returncode != 0:
+        raise ClusterUnreachable(f"{what} failed{complaints(ran.stderr)}")
+    return ran.stdout
+
+
 _PROXIES: dict[tuple[str | None, ...], Proxy] = {}
 _LOCK = threading.Lock()
 

@@ -14,9 +14,21 @@ SOVEREIGN_LABEL: Final = "catalyst.openova.io/sovereign"
 ROUTE: Final = "harbor-route"
 """Name of the HTTPRoute that the chart makes for the release `harbor`."""
 
+DATABASE_CLUSTER: Final = "harbor-pg"
+"""Name of the Cluster of a dedicated database; its pods are named after it."""
+
+REGISTRY_CERTIFICATE: Final = "harbor-registry"
+"""Name of the registry's Certificate, where cert-manager makes one."""
+
+RECORDED_METRICS: Final = "harbor-recorded-metrics"
+"""ConfigMap in which commands record metrics, and the pod that serves them."""
+
 PART_OF: Final = ("app.kubernetes.io/part-of", "sovereign-harbor")
 """Label of every object that this program writes; a namespace with it is the program's own."""
 
+
+VELERO_EXCLUDES: Final = {"velero.io/exclude-from-backup": "true"}
+"""Label of what Velero leaves out of its backups."""
 
 FIELD_MANAGER: Final = {"pulumi.com/patchFieldManager": "sovereign-harbor"}
 """Annotation of every object that this program writes itself. By default each creation gets a field

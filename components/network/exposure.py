@@ -13,7 +13,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.context import Context
 from components.harbor_inputs import Gateway, Ingress
-from components.kubernetes.naming import FIELD_MANAGER
+from components.kubernetes.naming import FIELD_MANAGER, REGISTRY_CERTIFICATE
 from components.settings.exposure import (
     GatewayExposure,
     IngressExposure,
@@ -93,7 +93,7 @@ class RegistryCertificate(pulumi.ComponentResource):
             api_version="cert-manager.io/v1",
             kind="Certificate",
             metadata={
-                "name": "harbor-registry",
+                "name": REGISTRY_CERTIFICATE,
                 "namespace": args.namespace,
                 "labels": args.context.labels("certificate"),
                 "annotations": {**FIELD_MANAGER, "pulumi.com/waitFor": "condition=Ready"},

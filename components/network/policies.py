@@ -10,7 +10,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from components.context import Context
 from components.data_services.postgres import CLUSTER
 from components.data_services.valkey import NAME as VALKEY
-from components.kubernetes.naming import FIELD_MANAGER
+from components.kubernetes.naming import FIELD_MANAGER, RECORDED_METRICS
 from components.network.rules import DataServices, Policy, network_policies, perimeter
 from components.stack_config import StackConfig
 
@@ -18,6 +18,7 @@ DATA_SERVICES = DataServices(
     # CloudNativePG puts this label on the pods of its Cluster and of its jobs.
     database={"cnpg.io/cluster": CLUSTER},
     cache={"app.kubernetes.io/name": VALKEY},
+    recorded_metrics={"app.kubernetes.io/name": RECORDED_METRICS},
 )
 
 

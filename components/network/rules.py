@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from components.harbor_inputs import RELEASE
+from components.images import java_scanner_repositories, scanner_repositories
 from components.settings.database import SharedDatabase
 from components.settings.model import Settings
 from components.settings.network_policies import (
@@ -38,6 +39,8 @@ METRICS: Final = 8001
 POSTGRES: Final = 5432
 POSTGRES_STATUS: Final = 8000
 """Status port of CloudNativePG's instance manager, which the operator and other instances ask."""
+POSTGRES_METRICS: Final = 9187
+"""Port on which CloudNativePG's instance manager serves the database's metrics."""
 HTTPS: Final = 443
 DNS: Final = 53
 VALKEY: Final = 6379
@@ -99,10 +102,12 @@ Party = Pods | Addresses | Entity
 
 @dataclass(frozen=True, kw_only=True)
 class DataServices:
-    """Labels of the pods of a dedicated PostgreSQL and Valkey."""
+    """Labels of the pods of a dedicated PostgreSQL and Valkey, and of the one that serves the
+    recorded metrics."""
 
     database: Mapping[str, str]
     cache: Mapping[str, str]
+    recorded_metrics: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +149,9 @@ def perimeter(settings: Settings, own: DataServices) -> Perimeter:
     else:
         parties["cache"] = Pods(labels=own.cache)
         guarded.append("cache")
+    if settings.monitoring.enabled and settings.monitoring.recorded_metrics:
+        parties["recorded-metrics"] = Pods(labels=own.recorded_metrics)
+        guarded.append("recorded-metrics")
     parties |= _surroundings(settings)
     extra = settings.network_policies.extra_rules
     parties |= {_extra(number): _other_end(rule) for number, rule in enumerate(extra)}
@@ -183,6 +191,8 @@ def _surroundings(settings: Settings) -> dict[str, Party]:
         parties["mesh"] = Pods(labels={}, namespace=section.mesh.namespace)
     if (endpoint := _bucket_endpoint(settings)) is not None:
         parties["object-storage"] = _host(endpoint[0], settings)
+    for name, (host, _) in _backup_endpoints(settings).items():
+        parties[name] = _host(host, settings)
     for address, _ in settings.storage.identity_servers:
         parties[f"identity-{address}"] = Addresses(ranges=(f"{address}/32",))
     return parties
@@ -232,6 +242,8 @@ def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
         # With redirects on, whoever pulls is sent to the bucket, Harbor's own parts too.
         followers = [*workers, "trivy"] if settings.storage.redirects else []
         yield from to(["registry", *followers], "object-storage", endpoint[1])
+    for name, (_, port) in _backup_endpoints(settings).items():
+        yield from to(["database"], name, port)
     for address, port in settings.storage.identity_servers:
         yield from to(["registry"], f"identity-{address}", port)
     if "database" in guarded:
@@ -244,8 +256,13 @@ def _all_edges(settings: Settings, guarded: list[str]) -> Iterator[Edge]:
     yield from to(["monitoring"], "jobservice", METRICS)
     yield from to(["monitoring"], "registry", METRICS)
     yield from to(["monitoring"], "exporter", METRICS)
-    # Portal and cache open no connections, so they ask for no names.
-    for source in (name for name in guarded if name not in ("portal", "cache")):
+    if settings.monitoring.enabled:
+        yield from to(["monitoring"], "recorded-metrics", METRICS)
+        if "database" in guarded:
+            yield from to(["monitoring"], "database", POSTGRES_METRICS)
+    # These open no connections, so they ask for no names.
+    silent = ("portal", "cache", "recorded-metrics")
+    for source in (name for name in guarded if name not in silent):
         at = settings.network_policies.dns.port
         yield Edge(source=source, target="dns", port=at)
         yield Edge(source=source, target="dns", port=at, protocol="UDP")
@@ -313,7 +330,7 @@ def _api_server_ports(settings: Settings) -> tuple[int, ...]:
 def _scanner_databases(settings: Settings) -> Iterator[Edge]:
     if settings.trivy.offline:
         return
-    for repository in (*settings.trivy.db_repositories, *settings.trivy.java_db_repositories):
+    for repository in (*scanner_repositories(settings), *java_scanner_repositories(settings)):
         host, _, port = repository.partition("/")[0].partition(":")
         if host == settings.registry_address.host:  # a mirror in this registry: see above
             yield Edge(source="trivy", target="gateway", port=_gateway_port(settings))
@@ -324,7 +341,20 @@ def _bucket_endpoint(settings: Settings) -> tuple[str | None, int] | None:
     """Host and port of the bucket; host None where the vendor's client derives it."""
     if not settings.storage.is_remote:
         return None
-    url = urlsplit(settings.storage.endpoint_url or "https:")
+    return _host_and_port(settings.storage.endpoint_url or "https:")
+
+
+def _backup_endpoints(settings: Settings) -> dict[str, tuple[str | None, int]]:
+    """Host and port of the buckets to which the database archives and from which it is restored."""
+    places = {
+        "backup-storage": settings.backup and settings.backup.destination,
+        "restore-storage": settings.restore_source,
+    }
+    return {name: _host_and_port(place.endpoint) for name, place in places.items() if place}
+
+
+def _host_and_port(endpoint: str) -> tuple[str | None, int]:
+    url = urlsplit(endpoint)
     return url.hostname, url.port or {"http": 80, "https": HTTPS}[url.scheme]
 
 

@@ -25,17 +25,23 @@ from components.commands import run, set_secret
 from components.object_storage.location import BucketLocation, location_of, location_props
 from components.object_storage.s3.probe import probe
 from components.object_storage.s3.provider import S3Provider
+from components.object_storage.s3.purpose import IMAGES, Purpose, purpose_of
 from components.ordering import after
 from components.sealing.crypto import revision
 
 ADDRESS = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirectory")
 """Inputs that say where the key pair is used. A change of one of them needs a new proof."""
 
-_UNCHANGED = (
-    "Nothing was sealed with this key pair: the Secrets in the cluster, and Harbor, still have the "
-    f"one before. Keep that one valid, set the right new one with `{set_secret('s3AccessKey')}`, "
-    f"likewise s3SecretKey, and run `{run('up')}`."
-)
+
+def _unchanged(purpose: Purpose) -> str:
+    access_key, secret_key = purpose.keys
+    reader = "Harbor" if purpose == IMAGES else "the database"
+    return (
+        f"Nothing was sealed with this key pair: the Secrets in the cluster, and {reader}, still "
+        "have the one before. Keep that one valid, set the right new one with "
+        f"`{set_secret(access_key)}`, likewise {secret_key}, and run `{run('up')}`."
+    )
+
 
 _LOCKED_DOWN = (
     "storage.lockdown is on, and its policy refuses every key pair that it does not name: let the "
@@ -50,7 +56,7 @@ class KeyProofProvider(S3Provider):
         # A missing value counts as "": states of earlier versions have no root directory.
         moved = any((_olds.get(key) or "") != (_news.get(key) or "") for key in ADDRESS)
         # Without the stack's key pair this is a preview by somebody who does not have it.
-        known = self._credentials is not None and self._revision(_olds["salt"])
+        known = self.credentials_for(_news) is not None and self._revision(_news, _olds["salt"])
         return DiffResult(changes=moved or known != _olds["revision"], replaces=[])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
@@ -61,15 +67,17 @@ class KeyProofProvider(S3Provider):
 
     def _proven(self, props: dict[str, Any], salt: str) -> dict[str, Any]:
         location = location_of(props)
-        afterwards = f"{_LOCKED_DOWN} {_UNCHANGED}" if props.get("lockdown") else _UNCHANGED
+        unchanged = _unchanged(purpose_of(props))
+        afterwards = f"{_LOCKED_DOWN} {unchanged}" if props.get("lockdown") else unchanged
         with self._reached(props, afterwards) as client:
             probe(client, location.bucket, location.root_directory, afterwards=afterwards)
         address = {key: props.get(key) for key in ADDRESS}
-        return {**address, "salt": salt, "revision": self._revision(salt)}
+        return {**address, "salt": salt, "revision": self._revision(props, salt)}
 
-    def _revision(self, salt: str) -> str:
-        assert self._credentials is not None  # `reached` demands them
-        pair = {"access": self._credentials.access_key, "secret": self._credentials.secret_key}
+    def _revision(self, props: dict[str, Any], salt: str) -> str:
+        credentials = self.credentials_for(props)
+        assert credentials is not None  # `reached` demands them
+        pair = {"access": credentials.access_key, "secret": credentials.secret_key}
         return revision(pair, salt=bytes.fromhex(salt))
 
 
@@ -85,11 +93,13 @@ class KeyProof(Resource, module="storage", name="KeyProof"):
         bucket: pulumi.Input[str],
         location: BucketLocation,
         lockdown: bool = False,
+        setting: str | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """`bucket`: the name, known once the bucket is there. `location`: how it is reached.
 
         `lockdown`: whether a policy lets only some key pairs in; the message of a failure says so.
+        `setting`: see s3/purpose.py; None for the bucket of the images.
         """
         super().__init__(
             KeyProofProvider(),
@@ -99,6 +109,7 @@ class KeyProof(Resource, module="storage", name="KeyProof"):
                 "bucket": bucket,
                 "rootDirectory": location.root_directory,
                 "lockdown": lockdown,
+                **({} if setting is None else {"setting": setting}),
                 "revision": None,
                 "salt": None,
             },

@@ -39,6 +39,7 @@ from components.object_storage.s3.features import (
     put_features,
 )
 from components.object_storage.s3.provider import S3Provider, inputs_of, tell
+from components.object_storage.s3.purpose import purpose_of
 from components.object_storage.s3.sharing import (
     keeps_bucket,
     mark,
@@ -171,7 +172,7 @@ def _make(client: Any, props: dict[str, Any]) -> bool:
                 f"bucket name {bucket} is taken at {where(props)}, or this key pair may not use "
                 f"it ({error.operation_name} was answered {error_code(error)}). Bucket names are "
                 "shared by all customers of a vendor: choose another with "
-                f"`{set_value('storage.bucket', '<name>')}`."
+                f"`{set_value(f'{purpose_of(props).setting}.bucket', '<name>')}`."
             ) from None
         raise
     return True

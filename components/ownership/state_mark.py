@@ -29,8 +29,13 @@ from pulumi.dynamic import (
 
 from components.harbor_inputs import RELEASE
 from components.sealing.cluster_provider import ClusterProvider
-from components.sealing.kept import left_behind
-from components.sealing.lost_state import left_set, taken_down, unknown_mark
+from components.sealing.kept import KNOWN_TO_A_DATABASE, left_behind
+from components.sealing.lost_state import (
+    left_set,
+    taken_down,
+    unknown_mark,
+    unknown_to_backup,
+)
 from components.sealing.opened import revision_of, secret_path
 
 CONFIG_MAP: Final = "sovereign-harbor-state"
@@ -40,10 +45,12 @@ KEY: Final = "mark"
 class StateMarkProvider(ClusterProvider):
     """Keeps `mark`, which `check` mints, and refuses a cluster that has another one.
 
-    Inputs: `namespace`, `adopting` (whether a Sovereign that another state made is adopted) and
-    `stack`. A cluster without a mark is accepted: it is empty, or of an earlier version; or the
-    Sovereign was taken down and its database kept, and then a new state has to be given the values
-    that the database knows. They are read from the stack's configuration, and are no input.
+    Inputs: `namespace`, `adopting` (whether a Sovereign that another state made is adopted),
+    `restores` (whether the database is made from a backup) and `stack`. A cluster without a mark is
+    accepted: it is empty, or of an earlier version; or the Sovereign was taken down and its
+    database kept, and then a new state has to be given the values that the database knows. So it
+    does for a restored database. The values are read from the stack's configuration, and are no
+    input.
     """
 
     _given: Mapping[str, str] | None = None
@@ -71,6 +78,10 @@ class StateMarkProvider(ClusterProvider):
             if left and not self._lives(namespace):
                 reason = taken_down(namespace, left, news["stack"])
                 return CheckResult(inputs, [CheckFailure("", reason)])
+        needed = [key for key in KNOWN_TO_A_DATABASE if key not in (self._given or {})]
+        if own is None and news.get("restores") and needed:
+            reason = unknown_to_backup(needed, news["stack"])
+            return CheckResult(inputs, [CheckFailure("", reason)])
         return CheckResult(inputs, [])
 
     def _kept(self, namespace: str, name: str) -> Mapping[str, Any] | None:
@@ -111,12 +122,15 @@ class StateMark(Resource, module="ownership", name="StateMark"):
         *,
         namespace: str,
         adopting: bool,
+        restores: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """`restores`: whether the database is made from a backup."""
         props = {
             "namespace": namespace,
             "adopting": adopting,
             "stack": pulumi.get_stack(),
             "mark": None,
+            **({"restores": True} if restores else {}),
         }
         super().__init__(StateMarkProvider(), name, props, opts)

@@ -63,7 +63,7 @@ def _require_problems(client: ClusterClient, kind: PolicyKind, settings: Setting
     if refuses(spec):
         return reasons
     return reasons + _refusals(
-        verdicts(_reports(client), require_harbor.NAME),
+        verdicts(reports(client), require_harbor.NAME),
         setting="imagePolicy.enforcement",
         accept="imagePolicy.acceptRefusals",
         remedy="take these images from Harbor",
@@ -120,7 +120,7 @@ def _signature_problems(client: ClusterClient, kind: PolicyKind, signed: SignedI
         return [_too_early(f"the policy {signatures.NAME} is {so_far}", setting, accept)]
     if refuses(spec):
         return []
-    judged = verdicts(_reports(client), signatures.NAME)
+    judged = verdicts(reports(client), signatures.NAME)
     if not judged:
         return [
             _too_early(
@@ -143,7 +143,7 @@ def _applied(
     return None if policy is None else policy["spec"]
 
 
-def _reports(client: ClusterClient) -> list[dict[str, Any]]:
+def reports(client: ClusterClient) -> list[dict[str, Any]]:
     lists = (client.get(path) for path in _REPORTS)
     return [report for listed in lists if listed for report in listed["items"]]
 

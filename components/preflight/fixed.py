@@ -2,8 +2,7 @@
 
 A change of such a setting looks like any other in a preview. In the run the API server refuses it
 half way, or it has no effect for ever. So each run compares the settings with what lives, before
-the first resource is registered: one table (`_volumes`, and the chart's version), for an adopted
-Harbor as for one's own.
+the first resource is registered: one table (`_volumes`), for an adopted Harbor as for one's own.
 """
 
 from __future__ import annotations
@@ -12,12 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import pulumi
-
 from components.commands import run, set_value, unset
 from components.data_services import valkey
 from components.data_services.postgres import CLUSTER
-from components.harbor.recovery import Record, records
 from components.harbor_inputs import RELEASE
 from components.kubernetes.client import ClusterClient, dig
 from components.kubernetes.quantities import bytes_of
@@ -58,17 +54,10 @@ class Volume:
 def problems(client: ClusterClient, settings: Settings, stack: str) -> list[str]:
     """What of the settings can no longer be so. Raises ClusterUnreachable."""
     namespace = settings.harbor.namespace
-    history = records(client, namespace)
-    newer = newer_attempt(history, settings)
-    if newer is not None:
-        pulumi.log.warn(newer)
     return [
-        *chart_problems(history, settings, stack),
-        *(
-            problem
-            for volume in _volumes(client, settings)
-            for problem in volume_problems(volume, namespace=namespace, stack=stack)
-        ),
+        problem
+        for volume in _volumes(client, settings)
+        for problem in volume_problems(volume, namespace=namespace, stack=stack)
     ]
 
 
@@ -215,39 +204,6 @@ def _may_grow(client: ClusterClient, claims: list[Mapping[str, Any]]) -> bool | 
 
 
 # --- Pure --------------------------------------------------------------------------------------
-
-
-def chart_problems(history: list[Record], settings: Settings, stack: str) -> Iterator[str]:
-    """Why the chart must not be older than the release that runs."""
-    runs = next((one for one in reversed(history) if one.status == "deployed"), None)
-    before, after = runs.chart_version if runs else None, settings.harbor.chart.version
-    if runs is not None and before is not None and number(before) > number(after):
-        yield (
-            f"Helm release {RELEASE}, revision {runs.revision}, is of chart {before}, this "
-            f"stack's is {after}: a database of a newer Harbor does not work with an older one\n"
-            f"  fix: {set_value('harbor.chart.version', before, stack)}"
-        )
-
-
-def newer_attempt(history: list[Record], settings: Settings) -> str | None:
-    """A warning where an upgrade to a newer chart failed, which may have migrated the database."""
-    newest = history[-1] if history else None
-    tried, after = newest and newest.chart_version, settings.harbor.chart.version
-    if newest is None or tried is None or newest.status == "deployed":
-        return None
-    if number(tried) <= number(after):
-        return None
-    return (
-        f"Helm release {RELEASE}, revision {newest.revision}, of chart {tried} is {newest.status}. "
-        f"If its core has started, the database was migrated, and Harbor of chart {after} cannot "
-        f"use it: then set harbor.chart.version to {tried} again"
-    )
-
-
-def number(version: str) -> tuple[int, ...]:
-    """A version's numbers, to compare."""
-    release = version.partition("+")[0].partition("-")[0]
-    return tuple(int(part) for part in release.split(".") if part.isdigit())
 
 
 def volume_problems(volume: Volume, *, namespace: str, stack: str) -> Iterator[str]:

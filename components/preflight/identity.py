@@ -8,8 +8,14 @@ from components.kubernetes.client import ClusterClient, dig
 from components.settings.cluster import ClusterSettings
 
 
-def problems(client: ClusterClient, cluster: ClusterSettings) -> list[str]:
-    """Why this is not the cluster that the stack names; empty when it is."""
+def problems(
+    client: ClusterClient, cluster: ClusterSettings, stack: str | None = None
+) -> list[str]:
+    """Why this is not the cluster that the stack names; empty when it is.
+
+    `stack`: for the commands; None in a run of the engine, which knows it. Raises
+    ClusterUnreachable.
+    """
     differences: list[str] = []
     if client.cluster_name is None:
         # The account of a pod names no cluster, so it could be any: only the UID tells.
@@ -20,7 +26,7 @@ def problems(client: ClusterClient, cluster: ClusterSettings) -> list[str]:
                 "used, and it names no cluster\n"
                 "  fix: set KUBECONFIG. If this very cluster is meant, say so by its UID: pulumi "
                 "config set --path 'cluster.uid' \"$(kubectl get namespace kube-system -o "
-                f'jsonpath={{.metadata.uid}})" -s {pulumi.get_stack()}'
+                f'jsonpath={{.metadata.uid}})" -s {stack or pulumi.get_stack()}'
             )
     elif cluster.name is not None and client.cluster_name != cluster.name:
         differences.append(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any, Final
 
+from components.backup.objects import SECRET as BACKUP
+from components.backup.objects import SOURCE_SECRET as SOURCE
 from components.credentials import REGISTRY_ACCOUNT, secret_name, secret_names
 from components.data_services.cache import SHARED_SECRET as SHARED_CACHE
 from components.data_services.database import SHARED_SECRET as SHARED_DATABASE
@@ -42,6 +44,8 @@ def names(settings: Settings, *, given: Set[str]) -> list[tuple[str, str]]:
         DATABASE if isinstance(settings.database, DedicatedDatabase) else SHARED_DATABASE,
         CACHE if isinstance(settings.valkey, DedicatedValkey) else SHARED_CACHE,
         *([HARBOR_SECRET] if settings.storage.has_credentials else []),
+        *([BACKUP] if settings.backup is not None else []),
+        *([SOURCE] if settings.is_restored_from_elsewhere else []),
     ]
     seam = [(SEAM_NAMESPACE, SEAM_SECRET)] if settings.storage.has_seam else []
     logins = [

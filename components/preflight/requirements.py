@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,17 +29,21 @@ class Requirement:
     """Something that the cluster must have.
 
     Its API server answers at `path` when it is there. With `kind`, `path` is an API version, and
-    the answer lists that kind: a version is served as long as one of its kinds is.
+    the answer lists that kind: a version is served as long as one of its kinds is. With `contains`
+    the answer has that word somewhere.
     """
 
     path: str
     what: str
     remedy: str
     kind: str | None = None
+    contains: str | None = None
 
     def is_met(self, client: ClusterClient) -> bool:
         """Raises ClusterUnreachable."""
         answer = client.get(self.path)
+        if answer is not None and self.contains is not None:
+            return self.contains in json.dumps(answer)
         if answer is None or self.kind is None:
             return answer is not None
         return any(served["kind"] == self.kind for served in answer.get("resources", []))
@@ -86,6 +91,7 @@ def requirements(settings: Settings) -> list[Requirement]:
             of="CloudNativePG",
             remedy="install the operator (https://cloudnative-pg.io), or set database.mode shared",
         )
+    needed += _backup_requirements(settings)
     for api_version, kind in policy_kinds(settings.image_policy):
         needed += kinds(
             api_version,
@@ -105,6 +111,57 @@ def requirements(settings: Settings) -> list[Requirement]:
             )
         )
     return needed + _login_requirements(settings.registry)
+
+
+def _backup_requirements(settings: Settings) -> list[Requirement]:
+    """What backs up the database and the namespace, or restores the database."""
+    if settings.backup is None and settings.restore_source is None:
+        return []
+    asking = "backup" if settings.backup is not None else "database.restore"
+    needed = [
+        *kinds(
+            "barmancloud.cnpg.io/v1",
+            "ObjectStore",
+            of="the Barman Cloud plugin of CloudNativePG",
+            remedy="install it beside CloudNativePG 1.26 or later "
+            f"(https://cloudnative-pg.io/plugin-barman-cloud/), or remove {asking}",
+        ),
+        Requirement(
+            path="/openapi/v3/apis/postgresql.cnpg.io/v1",
+            contains="isWALArchiver",
+            what="CloudNativePG 1.26 or later: its Cluster knows no plugin that archives "
+            "(spec.plugins[].isWALArchiver)",
+            remedy=f"upgrade the operator (https://cloudnative-pg.io), or remove {asking}",
+        ),
+    ]
+    if settings.backup is None:
+        return needed
+    needed += kinds(
+        "postgresql.cnpg.io/v1",
+        "ScheduledBackup",
+        of="CloudNativePG",
+        remedy="upgrade the operator (https://cloudnative-pg.io), or remove backup",
+    )
+    velero = settings.backup.velero
+    if velero.enabled:
+        off = "or set backup.velero.enabled false"
+        needed += kinds(
+            "velero.io/v1",
+            "Schedule",
+            of="Velero",
+            remedy=f"install it (https://velero.io), {off}",
+        )
+        location = f"/apis/velero.io/v1/namespaces/{velero.namespace}/backupstoragelocations"
+        needed.append(
+            Requirement(
+                path=f"{location}/{velero.storage_location}",
+                what=f"Velero's BackupStorageLocation {velero.storage_location} in namespace "
+                f"{velero.namespace}",
+                remedy="set backup.velero.namespace and backup.velero.storageLocation to one of "
+                f"kubectl get backupstoragelocations -A, {off}",
+            )
+        )
+    return needed
 
 
 def _login_requirements(registry: RegistrySettings) -> list[Requirement]:
@@ -190,6 +247,54 @@ def _perimeter_requirements(settings: Settings) -> list[Requirement]:
             "ServiceMonitor",
             of="the Prometheus operator",
             remedy="install it, or set metrics.serviceMonitor false",
+        )
+    return needed + _monitoring_requirements(settings)
+
+
+def _monitoring_requirements(settings: Settings) -> list[Requirement]:
+    """What the section `monitoring` needs: kinds of the Prometheus operator, and a namespace."""
+    section = settings.monitoring
+    if not section.enabled:
+        return []
+    off = set_value("monitoring.enabled", "false")
+    needed: list[Requirement] = []
+    if section.rules:
+        needed += kinds(
+            "monitoring.coreos.com/v1",
+            "PrometheusRule",
+            of="the Prometheus operator",
+            remedy="install the operator with its CRDs (https://prometheus-operator.dev), or go "
+            f"without alerts: {set_value('monitoring.rules', 'false')}",
+        )
+    if isinstance(settings.database, DedicatedDatabase):
+        needed += kinds(
+            "monitoring.coreos.com/v1",
+            "PodMonitor",
+            of="the Prometheus operator",
+            remedy="install the operator with its CRDs (https://prometheus-operator.dev), or go "
+            f"without monitoring: {off}",
+        )
+    policies = settings.network_policies
+    if policies.enabled:
+        needed.append(
+            Requirement(
+                path=f"/api/v1/namespaces/{policies.monitoring_namespace}",
+                what=f"namespace {policies.monitoring_namespace}, from which alone the policies "
+                "let Prometheus through to Harbor's metrics",
+                remedy="set networkPolicies.monitoringNamespace to where Prometheus runs "
+                "(kubectl get prometheus -A)",
+            )
+        )
+    if section.dashboard and section.dashboard_namespace is not None:
+        namespace = section.dashboard_namespace
+        needed.append(
+            Requirement(
+                path=f"/api/v1/namespaces/{namespace}",
+                what=f"namespace {namespace}, where the dashboard goes "
+                "(monitoring.dashboardNamespace)",
+                remedy="set it to the namespace of Grafana, or remove it, where Grafana's sidecar "
+                "looks in all namespaces",
+            )
         )
     return needed
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import pulumi
 
-from components.adopted import Adopted
+from components.adopted import Adopted, LiveDatabase
 from components.kubernetes.client import ClusterClient
 from components.kubernetes.unreachable import ClusterUnreachable
 from components.preflight import (
@@ -20,6 +21,8 @@ from components.preflight import (
     plain_secrets,
     registry,
     requirements,
+    restore,
+    upgrade,
 )
 from components.preflight.adoption import check
 from components.stack_config import StackConfig
@@ -32,6 +35,15 @@ _REQUIREMENTS: Final = "whether the cluster has what the stack needs"
 _EXCLUSIONS: Final = "which namespaces without an image policy exist"
 
 
+@dataclass(kw_only=True)
+class _Learned:
+    """What checks learn besides their problems; None where they were not made."""
+
+    namespaces: frozenset[str] | None = None
+    """Those that exist of the namespaces which the image policy leaves out."""
+    database: LiveDatabase | None = None
+
+
 def run(config: StackConfig) -> Adopted:
     """What exists already and is adopted.
 
@@ -40,8 +52,7 @@ def run(config: StackConfig) -> Adopted:
     as new.
     """
     settings, stack = config.settings, pulumi.get_stack()
-    # What a check learns besides its problems.
-    learned: dict[str, frozenset[str]] = {}
+    learned = _Learned()
     problems, unchecked = _answers(config, learned)
     if unchecked and not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(
@@ -63,26 +74,25 @@ def run(config: StackConfig) -> Adopted:
         adopted = check.adopted(settings)
     elif check.is_asked_for(settings):
         pulumi.log.warn("what this stack adopts was not looked at; the preview shows it as new")
-    return replace(adopted, namespaces=learned.get(_EXCLUSIONS))
+    return replace(adopted, namespaces=learned.namespaces, live_database=learned.database)
 
 
-def _answers(
-    config: StackConfig, learned: dict[str, frozenset[str]]
-) -> tuple[list[str], Mapping[str, str]]:
-    """The problems, and the reason of each check that could not be made.
-
-    `learned` gets the existing namespaces of those that the image policy leaves out.
-    """
+def _answers(config: StackConfig, learned: _Learned) -> tuple[list[str], Mapping[str, str]]:
+    """The problems, and the reason of each check that could not be made."""
     settings = config.settings
 
     def excluded(client: ClusterClient) -> list[str]:
-        learned[_EXCLUSIONS] = exclusions.existing(client, settings)
+        learned.namespaces = exclusions.existing(client, settings)
         return []
+
+    def existing(client: ClusterClient) -> list[str]:
+        learned.database = restore.live_database(client, settings)
+        return _existing(client, config, learned.database)
 
     checks: dict[str, Callable[[ClusterClient], list[str]]] = {
         _IDENTITY: lambda client: identity.problems(client, settings.cluster),
         _POLICIES: lambda client: evidence.problems(client, settings),
-        _EXISTING: lambda client: _existing(client, config),
+        _EXISTING: existing,
         _REQUIREMENTS: lambda client: requirements.problems(client, settings),
         _EXCLUSIONS: excluded,
         _REGISTRY: lambda client: registry.problems(client, settings),
@@ -118,12 +128,14 @@ def _answers(
     return problems, unchecked
 
 
-def _existing(client: ClusterClient, config: StackConfig) -> list[str]:
+def _existing(client: ClusterClient, config: StackConfig, of_database: LiveDatabase) -> list[str]:
     """Why what exists already is neither adopted nor changed."""
     settings, stack = config.settings, pulumi.get_stack()
     problems = check.problems(client, config)
     # A Harbor of somebody else says the same as its namespace, with the better advice.
     problems = problems or namespace.problems(client, settings, stack)
+    problems += restore.problems(of_database, settings, stack, dt.datetime.now(dt.UTC))
     if not problems or check.is_asked_for(settings):
+        problems += upgrade.problems(client, settings, stack)
         problems += fixed.problems(client, settings, stack)
     return problems + plain_secrets.problems(client, config)

@@ -23,8 +23,6 @@ from components.registry.errors import HarborDown, OtherCluster
 CORE_PORT: Final = 8080
 """Where a pod of core listens (the chart's harbor-core Deployment)."""
 
-_CORE_LABELS: Final = "app%3Dharbor%2Ccomponent%3Dcore"
-
 _AT_ONCE: Final = 16
 """Kept connections. The engine asks a provider for as many resources at once as it has workers."""
 
@@ -133,7 +131,7 @@ class ToCluster:
             return self._pool, ""
 
     def _forward_to_core(self, call: str) -> None:
-        pod = _ready_pod(self._cluster(), self.namespace)
+        pod = ready_pod(self._cluster(), self.namespace, "core")
         if pod is None:
             raise HarborDown(call, f"no pod of harbor-core in namespace {self.namespace} is Ready")
         self._forward = kubectl.PortForward(
@@ -166,9 +164,13 @@ class ToCluster:
         return "" if forward is None else forward.complaints()
 
 
-def _ready_pod(client: ClusterClient, namespace: str) -> str | None:
-    """The name of the newest pod of core that is Ready and is not being deleted."""
-    listed = client.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={_CORE_LABELS}")
+def ready_pod(client: ClusterClient, namespace: str, component: str) -> str | None:
+    """The name of the newest pod of a component of Harbor that is Ready and is not being deleted.
+
+    Raises ClusterUnreachable.
+    """
+    labels = f"app%3Dharbor%2Ccomponent%3D{component}"
+    listed = client.get(f"/api/v1/namespaces/{namespace}/pods?labelSelector={labels}")
     pods = cast("list[dict[str, Any]]", dig(listed, "items") or [])
     ready = [
         (str(pod["metadata"]["creationTimestamp"]), str(pod["metadata"]["name"]))

@@ -49,6 +49,10 @@ KEPT: Final = (
     KeptSecret(given_by="databasePassword", key="password", names=("harbor-pg-credentials",)),
 )
 
+KNOWN_TO_A_DATABASE: Final = ("harborSecretKey", "harborAdminPassword")
+"""Config secrets whose values are in a database, and so in its backup. The operator sets the
+database's own password after a restore."""
+
 NAMES: Final = frozenset(name for kept in KEPT for name in kept.names)
 
 

@@ -10,6 +10,7 @@ from components.sealing.kept import LeftBehind
 
 RUNBOOK: Final = "docs/runbooks/state-lost.md"
 TAKEN_DOWN: Final = "docs/runbooks/take-down.md"
+RESTORE: Final = "docs/runbooks/restore.md"
 
 
 def _import(stack: str | None) -> str:
@@ -67,6 +68,18 @@ def taken_down(namespace: str, left: Sequence[LeftBehind], stack: str | None) ->
         f"  or go on with the values that were kept ({TAKEN_DOWN}):\n{commands}\n"
         "  or, only if that Harbor's database is gone, or may be lost: "
         f"kubectl delete sealedsecret {' '.join(names)} -n {namespace}"
+    )
+
+
+def unknown_to_backup(keys: Sequence[str], stack: str | None) -> str:
+    """The message about a restored database whose secrets a new state would mint anew. `keys`: the
+    config secrets that are not set."""
+    commands = "\n".join(f"       {set_secret(key, stack)}" for key in keys)
+    return (
+        "database.restore brings back a database that Harbor encrypted with the secretKey of its "
+        "time, and this stack's state is new and does not have it; nothing was touched. With a new "
+        f"key all that Harbor encrypted in the database would be lost\n{_bring_back(stack)}"
+        f"  or give the values that were kept ({RESTORE}):\n{commands}"
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pulumi
@@ -20,6 +21,7 @@ from components.unknown import unknown
 class SealedSecretArgs:
     """`data`: key → plaintext (secret outputs). `certificate`: PEM of the sealing certificate.
 
+    `secret_labels`: labels of the Secret that its SealedSecret does not have.
     `minted`: of a value that the program made; None for those that somebody gave. `adopting`:
     whether a Secret that another state wrote may be written over. `retain`: whether the Secret
     stays in the cluster on destroy.
@@ -32,6 +34,7 @@ class SealedSecretArgs:
     type: str = "Opaque"
     timeout_seconds: int = 120
     labels: dict[str, str] | None = None
+    secret_labels: Mapping[str, str] = field(default_factory=dict[str, str])
     minted: Minted | None = None
     adopting: bool = False
     retain: bool = False
@@ -114,7 +117,7 @@ def _template(args: SealedSecretArgs, revision: pulumi.Input[str]) -> dict[str, 
         "metadata": {
             "namespace": args.namespace,
             "name": args.secret_name,
-            "labels": args.labels or {},
+            "labels": {**(args.labels or {}), **args.secret_labels},
             "annotations": {REVISION_ANNOTATION: revision},
         },
     }

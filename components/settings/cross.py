@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from components import harbor_lines
 from components.registry_address import RegistryAddress
+from components.settings.backup import GAP, BackupSettings, DestinationSettings
 from components.settings.cluster import ClusterSettings
 from components.settings.database import (
     CommonDatabaseSettings,
@@ -19,13 +21,17 @@ from components.settings.dns import DnsKind
 from components.settings.exposure import CommonExposure, GatewayExposure, IngressExposure
 from components.settings.harbor import HarborReplicas, HarborSettings
 from components.settings.image_policy import ImagePolicySettings, namespaces_harbor_needs
+from components.settings.image_registry import host_of
 from components.settings.metrics import MetricsSettings
+from components.settings.monitoring import MonitoringSettings
 from components.settings.network_policies import CiliumGateway, NetworkPoliciesSettings
+from components.settings.registry import cron
 from components.settings.registry import cross as registry_rules
+from components.settings.registry.section import RegistrySettings
 from components.settings.schema.problems import Problem
 from components.settings.schema.rules import REMOVE
 from components.settings.sealing import SealingSettings
-from components.settings.storage.base import StorageKind
+from components.settings.storage.base import BucketSettings, StorageKind
 from components.settings.trivy import TrivySettings
 from components.settings.valkey import SharedValkey, ValkeySettings
 
@@ -184,8 +190,14 @@ def _harbor_can_come_back(
     database: DatabaseSettings,
     valkey: ValkeySettings,
 ) -> Iterator[Problem]:
-    """Under Enforce, the policy may not cover a namespace whose pods Harbor waits for."""
-    if not image_policy.enabled or image_policy.enforcement != "Enforce":
+    """No policy that refuses or rewrites images covers a namespace whose pods Harbor waits for."""
+    if not image_policy.enabled:
+        return
+    if image_policy.enforcement == "Enforce":
+        what, images = "Enforce", "refused while Harbor is down"
+    elif image_policy.rewrite.enabled:
+        what, images = "rewrite.enabled", "pulled through Harbor itself"
+    else:
         return
     needed = namespaces_harbor_needs(
         harbor.namespace, sealing.controller_namespace, database, valkey
@@ -195,19 +207,18 @@ def _harbor_can_come_back(
     for index, name in enumerate(forgotten, len(image_policy.extra_excluded_namespaces)):
         yield Problem(
             path=("imagePolicy", "extraExcludedNamespaces", index),
-            reason=f"Enforce needs {name} among the excluded namespaces ({needed[name]}): its "
-            "images would be refused while Harbor is down, and Harbor would stay down",
+            reason=f"{what} needs {name} among the excluded namespaces ({needed[name]}): its "
+            f"images would be {images}, and Harbor would stay down",
             example=name,
         )
 
 
 def _registry_knows_users(*, valkey: ValkeySettings, harbor: HarborSettings) -> Iterator[Problem]:
     version = harbor.chart.version
-    major, minor = map(int, version.split(".")[:2])
     if (
         isinstance(valkey, SharedValkey)
         and valkey.username is not None
-        and (major, minor) < (1, 19)
+        and harbor_lines.number(version) < harbor_lines.KNOWS_CACHE_USERS
     ):
         yield Problem(
             path=("valkey", "username"),
@@ -246,6 +257,189 @@ def _zone_holds_the_registry(
         yield Problem(path=("dns", "zone"), reason=reason, example=example)
 
 
+def restore_source(
+    database: DatabaseSettings, backup: BackupSettings | None
+) -> DestinationSettings | None:
+    """Where the backups are from which the database is made; None if it is not, or nothing says
+    it."""
+    if not isinstance(database, DedicatedDatabase) or database.restore is None:
+        return None
+    return database.restore.source or (None if backup is None else backup.destination)
+
+
+def _restore_has_a_source(
+    *, database: DatabaseSettings, backup: BackupSettings | None
+) -> Iterator[Problem]:
+    is_restored = isinstance(database, DedicatedDatabase) and database.restore is not None
+    if is_restored and restore_source(database, backup) is None:
+        yield Problem(
+            path=("database", "restore", "from"),
+            reason="required without the section backup: the bucket in which the backups are",
+        )
+
+
+def _backup_is_of_an_own_database(
+    *, database: DatabaseSettings, backup: BackupSettings | None
+) -> Iterator[Problem]:
+    if backup is not None and isinstance(database, SharedDatabase):
+        yield Problem(
+            path=("backup",),
+            reason="left out with database.mode shared: whoever runs that server backs it up, see "
+            "docs/howto/backup.md",
+            example=REMOVE,
+        )
+
+
+def _backups_are_apart_from_images(
+    *, storage: StorageKind, backup: BackupSettings | None
+) -> Iterator[Problem]:
+    # By the name alone: one store answers under many endpoints.
+    images = storage.bucket_name
+    if backup is None or images is None:
+        return
+    key, destination = ("backup", "destination"), backup.destination
+    if destination.bucket == images:
+        yield Problem(
+            path=(*key, "bucket"),
+            reason=f"another name than {images}, the bucket of the images, at any endpoint and "
+            "under any prefix: a key, a lifecycle rule or a mistake would reach both",
+            example="{stack}-backup",
+        )
+    scheme, _, host = destination.endpoint.partition("://")
+    if host.startswith(f"{images}."):
+        yield Problem(
+            path=(*key, "endpoint"),
+            reason=f"a host that does not begin with {images}, the bucket of the images: a store "
+            "reads the bucket from there",
+            example=f"{scheme}://{host.removeprefix(f'{images}.')}",
+        )
+
+
+def _backups_are_encrypted_on_their_way(
+    *, sandbox: bool, database: DatabaseSettings, backup: BackupSettings | None
+) -> Iterator[Problem]:
+    places: list[tuple[tuple[str, ...], DestinationSettings]] = []
+    if backup is not None:
+        places.append((("backup", "destination"), backup.destination))
+    restore = database.restore if isinstance(database, DedicatedDatabase) else None
+    if restore is not None and restore.source is not None:
+        places.append((("database", "restore", "from"), restore.source))
+    for path, place in places:
+        if not sandbox and place.endpoint.startswith("http://"):
+            yield Problem(
+                path=(*path, "endpoint"),
+                reason="https outside the sandbox: keys and the database would cross the network "
+                "in clear",
+                example=place.endpoint.replace("http://", "https://", 1),
+            )
+
+
+def _deleted_blobs_stay_as_long_as_backups(
+    *, storage: StorageKind, backup: BackupSettings | None
+) -> Iterator[Problem]:
+    if backup is None or not isinstance(storage, BucketSettings) or not storage.versioning.enabled:
+        return
+    days = storage.versioning.noncurrent_days
+    if days < backup.retention_days:
+        yield Problem(
+            path=("storage", "versioning", "noncurrentDays"),
+            reason=f"at least {backup.retention_days}, as backup.retention is {backup.retention}: "
+            "a database that is restored to its oldest moment names blobs that garbage collection "
+            "has deleted since",
+            example=str(backup.retention_days),
+        )
+
+
+def _garbage_is_collected_apart_from_backups(
+    *, registry: RegistrySettings, backup: BackupSettings | None
+) -> Iterator[Problem]:
+    collection = registry.schedules.garbage_collection
+    if backup is None or not registry.enabled or not collection.cron:
+        return
+    backups = cron.starts(backup.cron)
+    if not cron.come_within(cron.starts(collection.cron), backups, GAP):
+        return
+    _, _, _, *days = collection.cron.split(" ")
+    free = (f"0 {hour} {' '.join(days)}" for hour in range(24))
+    example = next(
+        (
+            text
+            for text in free
+            if not cron.come_within(cron.starts(cron.six_fields(text)), backups, GAP)
+        ),
+        None,
+    )
+    hours = GAP.total_seconds() / 3600
+    if example is None:
+        yield Problem(
+            path=("backup", "schedule"),
+            reason="one that leaves time for garbage collection, which begins neither in the "
+            f"{hours:.0f} h before a backup nor in the {hours:.0f} h after it",
+            example="0 2 * * *",
+        )
+    else:
+        yield Problem(
+            path=("registry", "schedules", "garbageCollection", "schedule"),
+            reason=f"a time that is not within {hours:.0f} h of backup.schedule "
+            f"({backup.schedule}): the database is backed up first, and no blob is deleted "
+            "meanwhile",
+            example=example,
+        )
+
+
+def _alerts_have_metrics(
+    *, monitoring: MonitoringSettings, metrics: MetricsSettings
+) -> Iterator[Problem]:
+    if not monitoring.enabled:
+        return
+    needed = (("enabled", metrics.enabled), ("serviceMonitor", metrics.service_monitor))
+    for key, is_on in needed:
+        if not is_on:
+            yield Problem(
+                path=("metrics", key),
+                reason="true with monitoring.enabled: its alerts and its dashboard read what "
+                "Harbor serves",
+                example="true",
+            )
+
+
+def _harbor_is_not_pulled_from_itself(
+    *,
+    fqdn: str,
+    exposure: CommonExposure,
+    image_registry: str | None,
+    database: DatabaseSettings,
+    harbor: HarborSettings,
+    registry: RegistrySettings,
+) -> Iterator[Problem]:
+    """What starts Harbor comes from elsewhere (docs/decisions/0019-air-gap.md)."""
+    own = RegistryAddress(fqdn, exposure.host).host
+    why = f"elsewhere than in this Sovereign's own registry {own}: while Harbor is down, nobody"
+    if image_registry is not None and host_of(f"{image_registry}/") == own:
+        project = image_registry.partition("/")[2].partition("/")[0]
+        is_cache = project in registry.proxy_caches
+        what = f"; {project} is a proxy cache in it" if is_cache else ""
+        yield Problem(
+            path=("imageRegistry",),
+            reason=f"{why} could pull the images that start it{what}. Name a mirror that runs "
+            "without this Harbor. Where nodes reach the upstream registries, or have the images "
+            "already, leave imageRegistry out",
+            example=REMOVE if is_cache else "<registry>",
+        )
+    image = database.image if isinstance(database, DedicatedDatabase) else None
+    if image is not None and host_of(image) == own:
+        yield Problem(
+            path=("database", "image"),
+            reason=f"{why} could pull the image of its database",
+        )
+    source = harbor.chart.source
+    if "://" in source and host_of(f"{source.partition('://')[2]}/") == own:
+        yield Problem(
+            path=("harbor", "chart", "source"),
+            reason=f"{why} could read the chart that repairs it",
+        )
+
+
 RULES: tuple[CrossRule, ...] = (
     CrossRule(needs=("sandbox", "cluster"), check=_cluster_is_named),
     CrossRule(needs=("sandbox", "storage"), check=_endpoint_is_encrypted),
@@ -257,6 +451,7 @@ RULES: tuple[CrossRule, ...] = (
         needs=("network_policies", "database", "valkey", "trivy", "metrics"),
         check=_extra_rules_have_pods,
     ),
+    CrossRule(needs=("monitoring", "metrics"), check=_alerts_have_metrics),
     CrossRule(needs=("dns", "fqdn", "exposure"), check=_zone_holds_the_registry),
     CrossRule(needs=("valkey", "harbor"), check=_registry_knows_users),
     CrossRule(needs=("database", "valkey"), check=_one_authority_beside_the_public_ones),
@@ -264,6 +459,16 @@ RULES: tuple[CrossRule, ...] = (
     CrossRule(
         needs=("image_policy", "harbor", "sealing", "database", "valkey"),
         check=_harbor_can_come_back,
+    ),
+    CrossRule(needs=("database", "backup"), check=_backup_is_of_an_own_database),
+    CrossRule(needs=("database", "backup"), check=_restore_has_a_source),
+    CrossRule(needs=("storage", "backup"), check=_backups_are_apart_from_images),
+    CrossRule(needs=("sandbox", "database", "backup"), check=_backups_are_encrypted_on_their_way),
+    CrossRule(needs=("storage", "backup"), check=_deleted_blobs_stay_as_long_as_backups),
+    CrossRule(needs=("registry", "backup"), check=_garbage_is_collected_apart_from_backups),
+    CrossRule(
+        needs=("fqdn", "exposure", "image_registry", "database", "harbor", "registry"),
+        check=_harbor_is_not_pulled_from_itself,
     ),
     CrossRule(needs=("rotation", "registry"), check=registry_rules.admin_is_rotated_by_the_api),
     CrossRule(needs=("registry",), check=registry_rules.names_are_unique),
@@ -291,6 +496,41 @@ RULES: tuple[CrossRule, ...] = (
 def problems(sections: Mapping[str, Any]) -> list[Problem]:
     """The problems between the given sections (by attribute name)."""
     return [problem for rule in RULES for problem in rule.problems(sections)]
+
+
+def chart_hints(harbor: HarborSettings) -> list[str]:
+    """Warnings about the version of Harbor's chart."""
+    version = harbor.chart.version
+    if harbor_lines.line_of(version) is not None:
+        return []
+    tested = " and ".join(line.chart for line in harbor_lines.LINES)
+    return [
+        f"harbor.chart.version {version} is of a line of Harbor's chart that this program was not "
+        f"tested with; tested are {tested}, see docs/reference/versions.md"
+    ]
+
+
+def backup_hints(
+    database: DatabaseSettings, storage: StorageKind, backup: BackupSettings | None
+) -> Iterator[str]:
+    """What a preview says about what could not be brought back."""
+    if isinstance(database, SharedDatabase):
+        yield (
+            f"database.mode is shared: whoever runs {database.host} backs up the database "
+            f"{database.name}, at least as often and as long as this registry needs it "
+            "(docs/howto/backup.md)"
+        )
+    elif backup is None:
+        yield (
+            "nothing backs up this Sovereign's database: with it all projects, users, robots and "
+            "tags would be lost. The section backup does it once it has a destination "
+            "(docs/howto/backup.md)"
+        )
+    elif not (isinstance(storage, BucketSettings) and storage.versioning.enabled):
+        yield (
+            "blobs that garbage collection deletes are gone at once (storage.versioning): a "
+            "database that is restored to an earlier moment would name some of them"
+        )
 
 
 def hints(database: CommonDatabaseSettings) -> list[str]:

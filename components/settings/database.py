@@ -1,10 +1,15 @@
 """The section `database`: Harbor's PostgreSQL, dedicated or shared. Pure."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+import datetime as dt
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from components.settings.backup import BackupSettings, DestinationSettings
+from components.settings.harbor import SpreadOver
 from components.settings.placement import Placement
 from components.settings.schema.rules import (
     DNS_LABEL,
@@ -12,6 +17,7 @@ from components.settings.schema.rules import (
     OBJECT_NAME,
     PEM,
     PORT,
+    REMOVE,
     SECRET_KEY_NAME,
     STORAGE_CLASS,
     Cpu,
@@ -93,6 +99,90 @@ class CommonDatabaseSettings(AsksForSecrets):
         return self
 
 
+FIRST_SERVER: Final = "harbor-pg"
+"""Name of the folder of a database's backups, until the database is restored from them."""
+
+
+def _moment(text: str) -> str | None:
+    if not re.fullmatch(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?", text, re.ASCII):
+        return ""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return "there is no such moment"
+    return "without a time zone it would be another moment elsewhere" if not moment.tzinfo else None
+
+
+def _moments(text: str) -> Iterator[str]:
+    yield f"{text}Z"
+    yield re.sub(r"\s*(UTC|z)$", "Z", text)
+    yield re.sub(r"([+-]\d\d)$", r"\1:00", text)
+    yield re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text)
+
+
+class RestoreSettings(Section):
+    """A database that is made from a backup. Left in place it does nothing."""
+
+    called_here: ClassVar[Mapping[str, str]] = {"serverName": "server", "source": "from"}
+
+    source: DestinationSettings | None = Field(default=None, alias="from")
+    """Bucket of the backups; that of backup.destination when unset. The program only reads there,
+    with the keys of the section backup."""
+    server: Annotated[
+        str,
+        SettingRule(
+            allowed="the name of a folder in the bucket of the backups, as the stack's output "
+            "databaseServerName says it: lower-case letters, digits and '-'",
+            example=FIRST_SERVER,
+            check=DNS_LABEL.check,
+        ),
+    ] = FIRST_SERVER
+    """Folder of the database's backups."""
+    target_time: (
+        Annotated[
+            str,
+            SettingRule(
+                allowed="a moment with its time zone, such as 2026-11-25T03:00:00Z",
+                example="<moment>",
+                check=_moment,
+                suggest=_moments,
+            ),
+        ]
+        | None
+    ) = None
+    """Moment to which the database is restored; the last one that was archived when unset."""
+    attempt: Annotated[int, whole_number(1, 1000, example=2)] = 1
+    """Raising the number restores the same moment once more."""
+    replace: bool = False
+    """Delete the database that lives, with all that it holds, and put the restored one in its
+    place. Without it the restore is refused as long as a database lives."""
+
+    @property
+    def moment(self) -> str | None:
+        """`target_time` in UTC, as PostgreSQL writes it.
+
+        Operators hand this form on as it is. A `Z` stops PostgreSQL when it starts (seen with 15),
+        and operators before machinery e7b9b57, CloudNativePG 1.27 for one, write it for any moment
+        in UTC that is given as RFC 3339 (cloudnative-pg #10819).
+        """
+        if self.target_time is None:
+            return None
+        moment = dt.datetime.fromisoformat(self.target_time).astimezone(dt.UTC)
+        return f"{moment:%Y-%m-%d %H:%M:%S}+00:00"
+
+    def server_after(self, source: DestinationSettings) -> str:
+        """Name under which the restored database archives: another one for another restore.
+
+        `source`: where the backups are.
+        """
+        what = (
+            *(source.endpoint, source.bucket, source.prefix, self.server),
+            *(self.moment or "", str(self.attempt)),
+        )
+        digest = hashlib.sha256("\n".join(what).encode()).hexdigest()
+        return f"{FIRST_SERVER}-{digest[:8]}"
+
+
 class DedicatedDatabase(CommonDatabaseSettings, Placement):
     """A CloudNativePG Cluster of this Sovereign's own."""
 
@@ -110,6 +200,9 @@ class DedicatedDatabase(CommonDatabaseSettings, Placement):
     """Adopt the Cluster `harbor-pg` that exists in the namespace instead of refusing it."""
     instances: Annotated[int, whole_number(1, 9, example=2)] = 1
     """PostgreSQL pods: one primary, the rest standbys."""
+    spread_over: SpreadOver = ()
+    """Labels of nodes over whose values the instances spread, if they can. The operator keeps them
+    on different nodes in any case, where there are enough."""
     storage_size: StorageSize = "10Gi"
     """Size of each instance's volume."""
     wal_storage_size: StorageSize | None = None
@@ -122,10 +215,23 @@ class DedicatedDatabase(CommonDatabaseSettings, Placement):
     """Memory requested by each instance."""
     image: Annotated[str, _IMAGE] | None = None
     """PostgreSQL image; the operator's default when unset."""
+    restore: RestoreSettings | None = None
+    """Make the database from a backup."""
 
     @property
     def needed_secrets(self) -> tuple[str, ...]:
-        return tuple(self.secrets) if self.adopt else ()
+        of_backup = tuple(BackupSettings.secrets) if self.restore is not None else ()
+        return (*(self.secrets if self.adopt else ()), *of_backup)
+
+    @model_validator(mode="after")
+    def _is_restored_or_adopted(self) -> Self:
+        if self.restore is not None and self.adopt:
+            refuse(
+                "false beside database.restore: a restored database is a new one",
+                at=("adopt",),
+                example=REMOVE,
+            )
+        return self
 
 
 def _pool_mode(mode: str) -> str | None:

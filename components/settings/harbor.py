@@ -1,7 +1,8 @@
 """The section `harbor`: chart, replicas, resources, placement. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -26,17 +27,26 @@ from components.settings.schema.rules import (
 )
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
 
+_ACCEPTED_VERSION: Final = replace(
+    EXACT_VERSION,
+    allowed="the exact version to which Harbor is upgraded, as in harbor.chart.version",
+    example="<version>",
+)
 Replicas = Annotated[int, whole_number(1, 50, example=2)]
+HOSTNAME: Final = "kubernetes.io/hostname"
+"""Label of a node with its own name."""
+SpreadOver = tuple[Annotated[str, LABEL_KEY], ...]
 
 
 class Chart(Section):
     """Where the Harbor chart comes from."""
 
     source: Annotated[str, CHART_SOURCE] = "https://helm.goharbor.io"
-    """Chart repository, OCI reference, or path of a chart directory or .tgz.
-    The environment variable HARBOR_CHART replaces it."""
+    """Chart repository, OCI reference, or path of a chart directory or .tgz, or of a folder that
+    has the package harbor-VERSION.tgz. The environment variable HARBOR_CHART replaces it."""
     version: Annotated[str, EXACT_VERSION] = versions.HARBOR_CHART
-    """Exact version of the chart."""
+    """Exact version of the chart, which decides the version of Harbor. Raising it upgrades, and
+    goes one way: docs/runbooks/upgrade.md."""
     sha256: Annotated[str, SHA256] | None = None
     """Digest of the chart's package, compared before use. From a repository or an OCI registry
     without a login the program fetches the package itself, into the folder .charts."""
@@ -179,6 +189,9 @@ class HarborSettings(AsksForSecrets):
     """Adopt the Helm release `harbor` that exists in the namespace instead of refusing it."""
     chart: Chart = Chart()
     """Where the chart comes from."""
+    accept_upgrade_without_backup: Annotated[str, _ACCEPTED_VERSION] | None = None
+    """Version of the chart to which Harbor is upgraded although the database's last backup is older
+    than a day. It accepts no other version."""
     log_level: Literal["debug", "info", "warning", "error", "fatal"] = "info"
     """Verbosity of every component."""
     timeout_seconds: Annotated[int, whole_number(60, 7200, example=900)] = 900
@@ -187,6 +200,11 @@ class HarborSettings(AsksForSecrets):
     """Number of pods of each component."""
     resources: HarborResources = HarborResources()
     """What each container requests."""
+    disruption_budgets: bool = False
+    """Whether a drain of nodes takes one pod of a component at a time: a PodDisruptionBudget for
+    each with more than one replica."""
+    spread_over: SpreadOver = (HOSTNAME,)
+    """Labels of nodes over whose values the replicas of each component spread, if they can."""
     # No arm64 images of Harbor 2.14 exist; estates with mixed nodes taint the amd64 ones.
     node_selector: Annotated[
         dict[str, str],

@@ -30,6 +30,14 @@ def key_pair(get: Lookup) -> tuple[str, str] | None:
     return expand(access_key), expand(secret_key)
 
 
+def backup_key_pair(get: Lookup) -> tuple[str, str] | None:
+    """The key pair of the bucket of the backups; None unless both are set. Raises UnsetVariable."""
+    access_key, secret_key = get("backupAccessKey"), get("backupSecretKey")
+    if not access_key or not secret_key:
+        return None
+    return expand(access_key), expand(secret_key)
+
+
 def cluster_context(get: Lookup) -> str | None:
     """The kubeconfig context of the section `cluster`; None if unset. Raises UnsetVariable."""
     context = json.loads(get("cluster") or "{}").get("context")

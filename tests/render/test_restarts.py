@@ -25,7 +25,8 @@ def base() -> Values:
             "fqdn": "omantel.omani.works",
             "cluster": {"name": "omantel"},
             "storage": {"kind": "hetzner", "region": "fsn1", "bucket": "omantel-harbor"},
-            "metrics": {"enabled": True},
+            "metrics": {"enabled": True, "serviceMonitor": True},
+            "monitoring": {"enabled": True, "labels": {"release": "prometheus"}},
         },
         stack="omantel",
     )
@@ -68,6 +69,8 @@ CHANGES: dict[str, Any] = {
     "existingSecretAdminPassword": "other",
     "existingSecretSecretKey": "other",
     "metrics.enabled": False,
+    "metrics.serviceMonitor.enabled": False,
+    "metrics.serviceMonitor.additionalLabels.release": "other",
     "trivy.enabled": False,
     "core.replicas": 3,
     **{f"{name}.nodeSelector": {"a": "b"} for name in COMPONENTS},

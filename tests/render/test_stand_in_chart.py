@@ -797,8 +797,16 @@ def unexpected(difference: str) -> bool:
     return not any(re.match(pattern, difference) for pattern, _ in DIFFERENCES)
 
 
+def version_of(chart: str | Path) -> str:
+    """The version of a chart in a folder; "" of one in a package."""
+    metadata = Path(chart) / "Chart.yaml"
+    return yaml.safe_load(metadata.read_text())["version"] if metadata.is_file() else ""
+
+
+# test_next_chart.py compares the stand-in of the next line.
 needs_real_chart = pytest.mark.skipif(
-    REAL is None, reason="set TEST_HARBOR_CHART to a folder with goharbor/harbor-helm 1.18.3"
+    REAL is None or version_of(REAL) != version_of(STAND_IN),
+    reason="set TEST_HARBOR_CHART to a folder with goharbor/harbor-helm 1.18.3",
 )
 
 

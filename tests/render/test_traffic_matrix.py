@@ -23,6 +23,7 @@ from components.context import Context
 from components.data_services.valkey import ValkeyArgs, stateful_set_spec
 from components.harbor.values import HarborValues, harbor_values
 from components.harbor_inputs import Cache, Database, RemoteStorage, SecretNames, VolumeStorage
+from components.monitoring import recorded
 from components.network.exposure import chart_exposure
 from components.network.policies import DATA_SERVICES
 from components.network.rules import Policy, network_policies, perimeter
@@ -57,6 +58,9 @@ database      database:5432,8000 api-server:6443 dns:53,53/UDP
 WITH_METRICS = """
 monitoring    core:8001 jobservice:8001 registry:8001 exporter:8001
 exporter      core:8080 database:5432 cache:6379 dns:53,53/UDP
+"""
+WITH_MONITORING = f"""{WITH_METRICS.rstrip()}
+monitoring    database:9187 recorded-metrics:8001
 """
 
 Edge = tuple[str, str, int, str]
@@ -158,6 +162,13 @@ def harbor_pods(settings: Settings) -> Iterator[tuple[Party, set[int]]]:
         valkey = stateful_set_spec(args, secret_name="s", revision="r")["template"]
         labels = valkey["metadata"]["labels"]
         yield Party("cache", "10.42.2.1", NAMESPACE, labels), ports_of(valkey, {})
+    if settings.monitoring.recorded_metrics:
+        spec = recorded.deployment_spec(settings.harbor, CONTEXT.labels("recorded-metrics"))
+        labels = spec["template"]["metadata"]["labels"]
+        yield (
+            Party("recorded-metrics", "10.42.2.2", NAMESPACE, labels),
+            ports_of(spec["template"], {}),
+        )
     if isinstance(settings.database, DedicatedDatabase):
         # As CloudNativePG labels them; two, since one asks the other.
         for number in (1, 2):
@@ -454,6 +465,14 @@ CASES = [
         more="registry stranger-with-metadata:80",
     ),
     Case("metrics", {"metrics": {"enabled": True}}, more=WITH_METRICS),
+    Case(
+        "monitoring",
+        {
+            "metrics": {"enabled": True, "serviceMonitor": True},
+            "monitoring": {"enabled": True, "recordedMetrics": True},
+        },
+        more=WITH_MONITORING,
+    ),
     Case(
         "no scanner",
         {"trivy": {"enabled": False}},

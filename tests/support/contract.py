@@ -27,6 +27,9 @@ DATA = {
 """What cannot be made again: the namespace with its claims, images, database, and the key that
 decrypts what is in the database."""
 
+DATA_OF_SECTIONS = {(BUCKET, "backup-bucket")}
+"""The same, of sections that are off unless set."""
+
 STAYS = {
     (SEALED_SECRET, "credentials-secret-key-manifest"),
     (SEALED_SECRET, "credentials-admin-password-manifest"),
@@ -60,7 +63,8 @@ def assert_data_is_kept(engine: Engine) -> None:
     """What holds data is protected, and outlives the stack with the Secrets that it needs."""
     for resource in engine.resources:
         one = (resource.typ, resource.name)
-        assert (resource.protect, resource.retain) == (one in DATA, one in DATA | STAYS), resource
+        data = DATA | DATA_OF_SECTIONS
+        assert (resource.protect, resource.retain) == (one in data, one in data | STAYS), resource
 
 
 def assert_no_secret_in_the_clear(engine: Engine) -> None:

@@ -46,6 +46,11 @@ BUCKET = "pulumi-python:dynamic/storage:S3Bucket"
 KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
 LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
 ROUTE_ACCEPTED = "pulumi-python:dynamic/network:RouteAccepted"
+ARCHIVE_PROOF = "pulumi-python:dynamic/backup:ArchiveProof"
+DATABASE_RESTORE = "pulumi-python:dynamic/database:DatabaseRestore"
+OBJECT_STORE = "kubernetes:barmancloud.cnpg.io/v1:ObjectStore"
+SCHEDULED_BACKUP = "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup"
+VELERO_SCHEDULE = "kubernetes:velero.io/v1:Schedule"
 BLOB_PLACE = "pulumi-python:dynamic/storage:BlobPlace"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
@@ -153,6 +158,8 @@ class Provider:
             KEY_PROOF: lambda: {"revision": "proven", "salt": MARK},
             LOCKDOWN: dict,
             BLOB_PLACE: dict,
+            ARCHIVE_PROOF: dict,
+            DATABASE_RESTORE: dict,
             KUBERNETES_PROVIDER: dict,
             AWS_PROVIDER: dict,
             AWS_ACCESS_KEY: lambda: {"secret": minted(name, 40)},

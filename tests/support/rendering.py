@@ -23,6 +23,8 @@ STAND_IN = ROOT / "offline" / "harbor-chart"
 REAL = os.environ.get("HARBOR_CHART")
 CHART = REAL or str(STAND_IN)
 """The chart at hand."""
+REAL_NEXT = os.environ.get("HARBOR_CHART_NEXT")
+"""goharbor's chart of the newest line, where it is at hand."""
 
 Values = Mapping[str, Any]
 Object = dict[str, Any]

@@ -27,7 +27,7 @@ def commands(page: str) -> dict[str, str]:
     """Heading → its block of commands, of docs/runbooks/<page>.md; one block per section."""
     blocks: dict[str, str] = {}
     text = (ROOT / "docs" / "runbooks" / f"{page}.md").read_text()
-    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+    for section in re.split(r"^##+ ", text, flags=re.MULTILINE)[1:]:
         heading, _, rest = section.partition("\n")
         for block in re.findall(r"^```sh\n(.*?)^```", rest, flags=re.MULTILINE | re.DOTALL):
             assert heading not in blocks, "one block per section"

@@ -46,7 +46,9 @@ TEXTS: tuple[str, ...] = (
     "ghcr.io/cloudnative-pg/postgresql:17.5",
     "sealing-nizwa.pem",
     *("robot$", "syslog.nizwa.test:514"),
+    *("30d", "2026-11-25T03:00:00Z"),
     *("pull", "scan:create", "project:list", "CVE-2024-3094", "2027-01-31", "#0065ab", "daily"),
+    *("30d", "2026-11-26T02:00:00Z"),
     PEM,
     _PUBLIC_KEY,
 )

@@ -14,8 +14,11 @@ import pytest
 
 import components
 from components.context import Context
+from components.harbor import disruption
 from components.image_policy import component as image_policy
 from components.image_policy.component import ImagePolicy
+from components.monitoring import component as monitoring
+from components.monitoring.component import Monitoring
 from components.network import dns, exposure, policies
 from components.network.policies import NetworkPolicies
 from components.registry import component as registry
@@ -41,6 +44,7 @@ from tests.support.mocks import (
     fresh_engine,
     text,
 )
+from tests.support.monitoring import WIDE
 
 DNS = {"kind": "hetzner", "zone": "omani.works", "loadBalancer": {"name": "ingress"}}
 INGRESS = {"kind": "ingress", "className": "cilium", "clusterIssuer": "letsencrypt"}
@@ -60,6 +64,14 @@ def image_policies(context: Context) -> ImagePolicy:
     harbor = pulumi.Output.from_input("2.14.3")
     config = builders.config(imagePolicy=section, registry=builders.CACHES)
     return image_policy.create(config, context, harbor)
+
+
+def disruption_budgets(context: Context) -> Any:
+    return disruption.create(builders.config(profile="ha"), context)
+
+
+def monitored(context: Context) -> Monitoring | None:
+    return monitoring.create(builders.config(**WIDE), context)
 
 
 def network_policies(context: Context) -> NetworkPolicies:
@@ -93,10 +105,13 @@ def sealed_secret(context: Context) -> Any:
 
 
 BUILDERS: dict[str, Callable[[Context], Any]] = {
+    "Backup": builders.backup,
     "Credentials": builders.credentials,
+    "DisruptionBudgets": disruption_budgets,
     "DnsRecords": dns_records,
     "HarborRegistry": builders.harbor,
     "ImagePolicy": image_policies,
+    "Monitoring": monitored,
     "NetworkPolicies": network_policies,
     "ObjectStorage": builders.object_storage,
     "Postgres": builders.postgres,

@@ -123,7 +123,7 @@ def test_what_a_page_declares_is_applied_once(
 # --- Commands and keys ----------------------------------------------------------------------------
 
 
-def _path(text: str) -> Key:
+def key_path(text: str) -> Key:
     parts = re.findall(r"\[(\d+)\]|\[\"([^\"]+)\"\]|([^.\[\]]+)", text)
     return tuple(int(index) if index else quoted or name for index, quoted, name in parts)
 
@@ -132,7 +132,7 @@ def _settings(page: Path) -> list[tuple[Key, Any]]:
     """What the commands of a page set, in their order."""
     lines = [line for block in fenced(page, "sh") for line in block.splitlines()]
     words = [shlex.split(line, comments=True) for line in lines if "config set --path" in line]
-    return [(_path(parts[4]), yaml.safe_load(parts[5])) for parts in words]
+    return [(key_path(parts[4]), yaml.safe_load(parts[5])) for parts in words]
 
 
 COMMANDS = [(page, path, value) for page in PAGES for path, value in _settings(page)]
@@ -157,7 +157,7 @@ def test_what_a_command_sets_beside_the_pages_first_block_is_accepted(
 def test_a_setting_that_a_page_names_exists(page: Path) -> None:
     top = "registry|trivy|imagePolicy|networkPolicies"
     for text in re.findall(rf"`((?:{top})\.(?!{FQDN})[A-Za-z.]+)[^`]*`", page.read_text()):
-        assert is_known(_path(text), GOOD), text
+        assert is_known(key_path(text), GOOD), text
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -22,10 +22,11 @@ from components.image_policy.require_harbor import PolicyKind
 from policy.resource import RELEASE
 from tests.support.builders import CACHES, Cluster
 from tests.support.mocks import Engine, plain
+from tests.support.monitoring import WIDE
 from tests.support.project import ROOT
 from tests.unit import test_program
 from tests.unit.test_examples import EXAMPLES, sections
-from tests.unit.test_program import CERTIFICATE_PATH, REQUIRE_POLICY, Program
+from tests.unit.test_program import BACKUP, CERTIFICATE_PATH, REQUIRE_POLICY, Program
 
 FILE = ROOT / "docs/howto/deployer.yaml"
 NAMESPACE = "harbor"
@@ -46,6 +47,8 @@ def images_of(kind: str) -> dict[str, Any]:
     return {"imagePolicy": policies, "registry": CACHES}
 
 
+HA = {"profile": "ha"}
+"""With disruption budgets."""
 AUDIT = {"spec": {"validationActions": ["Audit"]}}
 NOT_REACHED = (
     # Where the stack's file gives cluster.uid.
@@ -54,6 +57,10 @@ NOT_REACHED = (
     "/apis/storage.k8s.io/v1/storageclasses/standard",
     "/api/v1/pods?limit=500",
     "/api/v1/namespaces/harbor/persistentvolumeclaims/data",
+    # When the last backup ended, where an upgrade waits for a fresh one.
+    "/apis/postgresql.cnpg.io/v1/namespaces/harbor/backups",
+    # Whether the volumes of a database are gone that a restore replaces.
+    "/api/v1/namespaces/harbor/persistentvolumeclaims",
 )
 """Paths that the program reads only in a cluster with a Harbor in it."""
 
@@ -102,21 +109,26 @@ def made(program: Program, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
 
     monkeypatch.setattr(Cluster, "get", recorded_get)
     monkeypatch.setattr(Cluster, "text", recorded_text)
-    variants = [sections(file.read_text()) for file in EXAMPLES]
+    examples = [sections(file.read_text()) for file in EXAMPLES]
     # `cluster`, `fqdn` and the services stay those of the stack that runs.
     kept = [
         {
             **{key: each[key] for key in ("exposure", "networkPolicies") if key in each},
             "database": {"mode": "dedicated"},
         }
-        for each in variants
+        for each in examples
         if "apiServer" in each.get("networkPolicies", {})
     ]
     refused = {"imagePolicy": {"enforcement": "Enforce"}}
     with contextlib.suppress(pulumi.RunError):  # for want of reports, which it asked for
         program.run("otech", **refused, objects={REQUIRE_POLICY: AUDIT})
+    kept.append(BACKUP)
     images = [images_of(kind) for kind in get_args(PolicyKind)]
-    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in (*images, *kept))]
+    # Without a namespace of Grafana's own, in which few estates want a Role.
+    monitoring = {**WIDE["monitoring"], "dashboardNamespace": None}
+    watched = {"metrics": WIDE["metrics"], "monitoring": monitoring}
+    variants = (*images, *kept, watched, HA)
+    runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in variants)]
     types: set[deployer_role.Object] = set()
     for index, (stack, changed) in enumerate(runs):
         # A run that was kept would ask for nothing: another label is another run.

@@ -48,10 +48,12 @@ from tests.support.mocks import (
     STATEFUL_SET,
     Engine,
     fresh_engine,
+    plain,
     text,
     unknown_inputs,
     unknown_paths,
 )
+from tests.support.monitoring import WIDE as MONITORED
 from tests.support.project import ROOT
 from tests.unit.harbor.test_recovery import helm_record
 from tests.unit.preflight.test_adoption import chart_objects
@@ -316,7 +318,25 @@ def test_every_golden_file_is_of_a_stack() -> None:
     assert "local" in STACKS
 
 
+BACKUP: Sections = {
+    "backup": {
+        "destination": {
+            "bucket": "otech-backup",
+            "endpoint": "https://nbg1.your-objectstorage.com",
+            "region": "nbg1",
+        }
+    },
+    "storage": {
+        "kind": "hetzner",
+        "region": "fsn1",
+        "bucket": "otech-harbor",
+        "versioning": {"noncurrentDays": 30},
+    },
+}
+RESTORED: Sections = {**BACKUP, "database": {"restore": {}}}
 VARIANTS: list[tuple[str, Sections]] = [
+    ("backups", BACKUP),
+    ("a restored database", RESTORED),
     ("filesystem", FILESYSTEM),
     ("a locked bucket", LOCKED),
     ("aws", {"storage": AWS}),
@@ -328,6 +348,7 @@ VARIANTS: list[tuple[str, Sections]] = [
     ("shared database", {"database": SHARED["database"]}),
     ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
     ("another namespace", REGISTRY_NAMESPACE),
+    ("monitoring", {**MONITORED, "exposure": {"kind": "gateway"}}),
     ("many replicas", {"harbor": {"replicas": {"core": 3, "registry": 3}}}),
 ]
 
@@ -617,6 +638,36 @@ def test_shared_services_replace_our_own(program: Program) -> None:
     assert values["redis"]["external"]["coreDatabaseIndex"] == "3"
     copy = engine.sealed(values["database"]["external"]["existingSecret"])
     assert copy == {"password": f"{MARK}-database"}
+
+
+def images_in(tree: Any) -> set[str]:
+    """The names of images anywhere in an object: in pods, in a Cluster, in the chart's values."""
+    if isinstance(tree, list):
+        return {name for item in tree for name in images_in(item)}
+    if not isinstance(tree, dict):
+        return set()
+    names = {tree[key] for key in ("image", "imageName") if isinstance(tree.get(key), str)}
+    if isinstance(tree.get("image"), dict):
+        names.add(tree["image"]["repository"])
+    return names.union(*map(images_in, tree.values()))
+
+
+def test_with_image_registry_every_image_comes_from_there(program: Program) -> None:
+    mirror = "mirror.internal:5000/harbor"
+    metrics = {"enabled": True}
+    engine = program.run("otech", imageRegistry=mirror, metrics=metrics)
+    values = values_of(engine)
+    names = images_in(values) | {
+        name
+        for kind in (POSTGRES_CLUSTER, STATEFUL_SET)
+        for resource in engine.all(kind)
+        for name in images_in(plain(resource.inputs))
+    }
+    assert len(names) == 9, "seven of Harbor's, the database's and the cache's"
+    assert {name for name in names if not name.startswith(f"{mirror}/")} == set()
+    assert values["trivy"]["dbRepository"] == [f"{mirror}/aquasec/trivy-db"]
+    # Without it the chart's values name no image.
+    assert images_in(values_of(program.run("otech", metrics=metrics))) == set()
 
 
 def test_the_largest_pool_fits_into_the_database(program: Program) -> None:

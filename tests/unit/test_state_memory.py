@@ -24,6 +24,8 @@ import components
 from tests.support.project import ROOT
 
 PINNED = {
+    ("components.backup.archive", "ArchiveProofProvider"),
+    ("components.data_services.restore", "DatabaseRestoreProvider"),
     ("components.network.accepted", "RouteAcceptedProvider"),
     ("components.object_storage.blob_place", "BlobPlaceProvider"),
     ("components.object_storage.key_proof", "KeyProofProvider"),

@@ -19,6 +19,7 @@ from botocore.exceptions import HTTPClientError, IncompleteReadError
 from components.commands import set_secret
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.errors import BucketError, explained
+from components.object_storage.s3.purpose import IMAGES, Purpose
 from components.proxies import proxies_for
 
 ATTEMPTS = 8
@@ -102,7 +103,11 @@ def _session() -> Any:
 
 @contextlib.contextmanager
 def reached(
-    location: BucketLocation, credentials: S3Credentials | None, afterwards: str = ""
+    location: BucketLocation,
+    credentials: S3Credentials | None,
+    afterwards: str = "",
+    *,
+    purpose: Purpose = IMAGES,
 ) -> Generator[Any]:
     """A client for `location`, within which errors of the SDK become a BucketError.
 
@@ -110,14 +115,15 @@ def reached(
     has no key pair.
     """
     if credentials is None:
+        access_key, secret_key = purpose.keys
         raise BucketError(
-            "s3AccessKey and s3SecretKey are not set for this stack: "
-            f"`{set_secret('s3AccessKey')}`, likewise s3SecretKey"
+            f"{purpose.both_keys} are not set for this stack: "
+            f"`{set_secret(access_key)}`, likewise {secret_key}"
         )
     subject = f"bucket {location.bucket} at {location.endpoint or location.region}"
     hidden = (credentials.secret_key, credentials.access_key)
     with (
-        explained(subject, hidden=hidden, afterwards=afterwards),
+        explained(subject, hidden=hidden, afterwards=afterwards, keys=purpose.both_keys),
         contextlib.closing(s3_client(location, credentials)) as client,
     ):
         yield client

@@ -7,6 +7,8 @@ from collections.abc import Generator
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from components.object_storage.s3.purpose import IMAGES
+
 NOT_OFFERED = frozenset(
     {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
 )
@@ -31,18 +33,25 @@ def error_code(error: ClientError) -> str:
 
 
 @contextlib.contextmanager
-def explained(subject: str, *, hidden: tuple[str, ...], afterwards: str = "") -> Generator[None]:
+def explained(
+    subject: str,
+    *,
+    hidden: tuple[str, ...],
+    afterwards: str = "",
+    keys: str = IMAGES.both_keys,
+) -> Generator[None]:
     """Turns every error of the SDK in its body into a BucketError about `subject`.
 
     `hidden`: texts that stores may repeat in their messages and that are blotted out.
-    `afterwards`: the state of things after the error, and what to do.
+    `afterwards`: the state of things after the error, and what to do. `keys`: what to check if the
+    store does not accept the key pair.
     """
     try:
         yield
     except ClientError as error:
         words = f"{error.operation_name} was answered {_answer(error)}"
         if error_code(error) in _KEY_REFUSED:
-            words += ". The store does not accept the key pair: check s3AccessKey and s3SecretKey"
+            words += f". The store does not accept the key pair: check {keys}"
         if 300 <= int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)) < 400:
             words += (
                 ". It redirects elsewhere: the endpoint or the region is not the bucket's, or a "

@@ -18,6 +18,7 @@ from components.object_storage.s3.contents import (
     write_owner,
 )
 from components.object_storage.s3.errors import BucketError
+from components.object_storage.s3.purpose import BACKUPS, purpose_of
 
 MOVE_BLOBS = "docs/runbooks/move-blobs.md"
 
@@ -45,6 +46,13 @@ def may_share(keeper: Owner | None, props: dict[str, Any]) -> bool:
 def taken_already(keeper: Owner | None, props: dict[str, Any]) -> BucketError:
     """Why the bucket is neither made nor adopted, and what to do."""
     bucket, store = props["bucket"], where(props)
+    if purpose_of(props) == BACKUPS:
+        belongs = "was not made by this stack" if keeper is None else f"belongs to {keeper.stack}"
+        return BucketError(
+            f"bucket {bucket} exists already at {store} and {belongs}. Choose another: "
+            f"`{set_value('backup.destination.bucket', '<name>')}`; or, if it is there for these "
+            f"backups and holds no images: `{set_value('backup.create', 'false')}`"
+        )
     adopt = f"`{set_value('storage.adopt', 'true')}`"
     if keeper is None:
         return BucketError(

@@ -7,12 +7,12 @@ from typing import Any
 
 import pulumi
 
-from components import versions
 from components.adopted import Adopted
 from components.commands import unset
 from components.data_services.postgres import CLUSTER
 from components.harbor.recovery import RUNBOOK, foreign_release, records
 from components.harbor_inputs import RELEASE
+from components.images import postgres_image
 from components.kubernetes.client import ClusterClient, dig
 from components.preflight.adoption import database, release
 from components.preflight.adoption.running import RunningHarbor, running_harbor
@@ -115,5 +115,5 @@ def _database_problems(client: ClusterClient, settings: Settings) -> list[str]:
             f"Cluster {CLUSTER}: this program does not write {', '.join(unwritten)} of its spec; "
             "what was set there goes back to the operator's default"
         )
-    image = section.image or versions.POSTGRES_IMAGE
+    image = postgres_image(section, settings.image_registry)
     return list(database.cluster_problems(spec, image, stack))

@@ -45,7 +45,8 @@ USE_AS_SHARED: Final = (
 
 def is_ours(spec: Mapping[str, Any]) -> bool:
     """Whether this program wrote that spec, in this run or another."""
-    return dig(spec, "bootstrap", "initdb", "secret", "name") == SECRET
+    made_by = ("initdb", "recovery")
+    return any(dig(spec, "bootstrap", how, "secret", "name") == SECRET for how in made_by)
 
 
 def foreign_cluster(namespace: str, stack: str) -> str:

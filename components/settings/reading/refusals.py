@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from components import commands
 from components.public_passphrase import ALLOWED, NOT_EMPTY, way_out, way_out_of_empty
-from components.settings import cross
+from components.settings import cross, profiles
 from components.settings.model import Settings
 from components.settings.reading import suggestions
 from components.settings.reading.secrets import SECRETS, is_taken
@@ -211,12 +211,12 @@ class _Reader:
     def _section(self, key: str, raw: Mapping[str, Any], sections: dict[str, Any]) -> list[Refusal]:
         name = self._names[key]
         field = Settings.model_fields[name]
-        if key not in raw:
+        value = profiles.with_defaults(profiles.of(raw), key, raw.get(key))
+        if key not in raw and value is None:
             if field.is_required():
                 return [self._at((key,), raw)]
             sections[name] = field.get_default(call_default_factory=True)
             return []
-        value = raw[key]
         unset = self._references(key, value, sections)
         expanded = environment.expand_all(value, self._environ)
         try:

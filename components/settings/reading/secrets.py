@@ -6,6 +6,7 @@ Most have names of the program's. The section `registry` refers to secrets by na
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from components.settings.backup import BackupSettings
 from components.settings.database import DedicatedDatabase
 from components.settings.dns import DnsSettings
 from components.settings.harbor import HarborSettings
@@ -25,6 +26,7 @@ SECRETS: Mapping[str, SecretRule] = {
     **_of_kinds(DnsSettings),
     **HarborSettings.secrets,
     **DedicatedDatabase.secrets,
+    **BackupSettings.secrets,
 }
 """By config key."""
 

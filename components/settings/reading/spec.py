@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.settings import profiles
 from components.settings.model import Settings
 from components.settings.schema.problems import Path
 from components.settings.schema.rules import NamesRule, Section, SettingRule
@@ -64,7 +65,7 @@ def spec_at(path: Path, raw: Mapping[str, Any]) -> SettingSpec:
 
 
 def default_at(path: Path, raw: Mapping[str, Any]) -> Any:
-    """The value of a setting that is left out; None without one."""
+    """The value of a setting that is left out, by the config's profile; None without one."""
     hint: Any = Settings
     default: Any = None
     value: Any = raw
@@ -87,7 +88,8 @@ def default_at(path: Path, raw: Mapping[str, Any]) -> Any:
         own = None if about.is_required() else about.get_default(call_default_factory=True)
         default = getattr(default, name) if type(default) is models[0] else own
         hint, value = hint_of(about), _get(value, segment)
-    return default
+    of_profile = profiles.default_at(raw, path)
+    return default if isinstance(of_profile, dict | None) else of_profile
 
 
 def kinds_with(path: Path, raw: Mapping[str, Any]) -> tuple[str, str, list[str]] | None:

@@ -6,6 +6,7 @@ jobservice runs in a loop until somebody restarts it.
 """
 
 import calendar
+import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,6 +150,59 @@ def _number(field: _Field, text: str) -> int:
 def _comes(days: frozenset[int], months: frozenset[int]) -> bool:
     """Whether one of the months has one of the days; 2024 is a leap year."""
     return any(min(days) <= calendar.monthrange(2024, month)[1] for month in months)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Starts:
+    """When a schedule begins. `minutes`: those of a day, from 0 to 1439."""
+
+    minutes: frozenset[int]
+    _days: frozenset[int]
+    _months: frozenset[int]
+    _weekdays: frozenset[int]
+    _either: bool
+
+    def on(self, day: dt.date) -> bool:
+        """Whether it begins on that day at all."""
+        by_date, by_weekday = day.day in self._days, day.isoweekday() % 7 in self._weekdays
+        matches = by_date or by_weekday if self._either else by_date and by_weekday
+        return day.month in self._months and matches
+
+
+def starts(cron: str) -> Starts:
+    """When Harbor's six fields begin, as `six_fields` returns them. Raises NoSchedule."""
+    fields = cron.split(" ")[1:]
+    minutes, hours, days, months, weekdays = (
+        _values(field, text) for field, text in zip(_FIELDS, fields, strict=True)
+    )
+    return Starts(
+        minutes=frozenset(60 * hour + minute for hour in hours for minute in minutes),
+        _days=days,
+        _months=months,
+        _weekdays=weekdays,
+        # Cron takes either of two restricted days (github.com/robfig/cron, spec.go).
+        _either=fields[2][0] not in "*?" and fields[4][0] not in "*?",
+    )
+
+
+def come_within(first: Starts, other: Starts, gap: dt.timedelta) -> bool:
+    """Whether the two ever begin less than `gap`, at most a day, from each other."""
+    most, day = gap // dt.timedelta(minutes=1), 24 * 60
+    shifts = {
+        shift
+        for minute in first.minutes
+        for another in other.minutes
+        for shift in (-1, 0, 1)
+        if abs(another + shift * day - minute) < most
+    }
+    # After 28 years the weekdays of all dates are the same again.
+    dates = (dt.date(2024, 1, 1) + dt.timedelta(days=number) for number in range(28 * 366))
+    return bool(shifts) and any(
+        other.on(date + dt.timedelta(days=shift))
+        for date in dates
+        if first.on(date)
+        for shift in shifts
+    )
 
 
 def _problem(text: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from components import harbor_lines
 from components.settings.harbor import HarborSettings
 from components.settings.image_policy import ImagePolicySettings
 from components.settings.registry import names, patterns
@@ -19,10 +20,6 @@ from components.settings.rotation import RotationSettings
 from components.settings.schema.problems import Path, Problem
 from components.settings.schema.rules import OBJECT_NAME, REMOVE, RENAME
 from components.settings.trivy import SEVERITIES, TrivySettings
-
-_Chart = tuple[int, int, int]
-_HARBOR_2_15: _Chart = (1, 19, 0)
-_HARBOR_2_15_1: _Chart = (1, 19, 1)
 
 
 def admin_is_rotated_by_the_api(
@@ -332,12 +329,9 @@ def harbor_is_new_enough(
 ) -> Iterator[Problem]:
     """Harbor 2.14 passes over these without a word."""
     version = harbor.chart.version
-    major, minor, patch = (
-        int(part) for part in version.partition("-")[0].partition("+")[0].split(".")
-    )
-    chart = major, minor, patch
+    chart = harbor_lines.number(version)
 
-    def needs(path: Path, at_least: _Chart, of_harbor: str) -> Iterator[Problem]:
+    def needs(path: Path, at_least: harbor_lines.Number, of_harbor: str) -> Iterator[Problem]:
         if chart < at_least:
             yield Problem(
                 path=path,
@@ -349,11 +343,13 @@ def harbor_is_new_enough(
 
     for path, endpoint in _endpoints(registry):
         if endpoint.ca_certificate is not None:
-            yield from needs((*path, "caCertificate"), _HARBOR_2_15, "2.15")
+            yield from needs(
+                (*path, "caCertificate"), harbor_lines.KNOWS_UPSTREAM_AUTHORITIES, "2.15"
+            )
     for name, cache in registry.proxy_caches.items():
         if cache.serve_stale is not None:
             path = ("registry", "proxyCaches", name, "serveStale")
-            yield from needs(path, _HARBOR_2_15_1, "2.15.1")
+            yield from needs(path, harbor_lines.SERVES_STALE, "2.15.1")
 
 
 def scans_have_a_scanner(*, registry: RegistrySettings, trivy: TrivySettings) -> Iterator[Problem]:

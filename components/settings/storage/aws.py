@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 from pydantic import BeforeValidator, Field, model_validator
 
 from components.settings.rotation import Epoch
+from components.settings.schema.buckets import BUCKET_NAME, BUCKET_PATTERN, written_unquoted
 from components.settings.schema.rules import (
     Section,
     SettingRule,
@@ -14,12 +15,7 @@ from components.settings.schema.rules import (
     matching,
     refuse,
 )
-from components.settings.storage.base import (
-    BUCKET_NAME,
-    BUCKET_PATTERN,
-    BucketSettings,
-    written_unquoted,
-)
+from components.settings.storage.base import BucketSettings
 
 
 @dataclass(frozen=True, kw_only=True)

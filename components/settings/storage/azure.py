@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import field_validator
 
+from components.settings.schema.buckets import written_unquoted
 from components.settings.schema.rules import REMOVE, SettingRule, matching, refuse
 from components.settings.schema.secret_rules import WHITE_SPACE, SecretRule, Shape
-from components.settings.storage.base import BlobLocation, written_unquoted
+from components.settings.storage.base import BlobLocation
 from components.settings.storage.existing import ExistingContainer
 
 REALMS = ("core.windows.net", "core.chinacloudapi.cn", "core.usgovcloudapi.net")

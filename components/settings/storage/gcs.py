@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import model_validator
 
+from components.settings.schema.buckets import written_unquoted
 from components.settings.schema.rules import (
     OBJECT_NAME,
     REMOVE,
@@ -20,7 +21,7 @@ from components.settings.schema.rules import (
     refuse,
 )
 from components.settings.schema.secret_rules import SecretRule, Shape
-from components.settings.storage.base import ROOT_DIRECTORY, BlobLocation, written_unquoted
+from components.settings.storage.base import ROOT_DIRECTORY, BlobLocation
 from components.settings.storage.existing import ExistingContainer
 
 _KIB: Final = 1024

@@ -82,6 +82,8 @@ class HetznerStorage(KeyedBucket):
 
     also_called = ("hcloud", "hetzner-s3")
     sample: ClassVar[Mapping[str, str]] = {"region": "fsn1"}
+    most_bytes: ClassVar[int | None] = 100 * 10**12
+    most_objects: ClassVar[int | None] = 50_000_000
 
     kind: Literal["hetzner"] = "hetzner"
     region: Annotated[

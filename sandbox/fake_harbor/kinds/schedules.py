@@ -200,7 +200,7 @@ def _history(call: Call, kind: _Kind, job: str) -> Answer:
             "job_kind": "MANUAL",
             "job_name": job,
             "job_parameters": _as_text(row["parameters"]),
-            "job_status": "Success",
+            "job_status": row.get("status", "Success"),
             "schedule": {"next_scheduled_time": NEVER, "type": "Manual"},
             "update_time": row["update_time"],
         }
@@ -301,6 +301,14 @@ def scan_get(call: Call) -> Answer:
             "update_time": kept["update_time"],
         },
     )
+
+
+@route("GET", "/scans/all/metrics")
+def scan_metrics(call: Call) -> Answer:
+    """Of the last scan of everything; `scan_metrics` of the world has them."""
+    access.need_system(call.who, _SCAN.right, "read")
+    _need_scanner(call)
+    return Answer(200, call.world["schedules"].get("scan_metrics") or {"ongoing": False})
 
 
 @route("PUT", "/system/scanAll/schedule", _BODY)

@@ -88,6 +88,23 @@ def test_a_database_without_a_placement_has_none(engine: Engine, build: Build) -
     assert not {"affinity", "priorityClassName"} & set(engine.one(POSTGRES_CLUSTER)["spec"])
 
 
+@pytest.mark.parametrize("labels", [[], ["topology.kubernetes.io/zone"]])
+def test_several_instances_spread_over_what_is_named(
+    labels: list[str], engine: Engine, build: Build
+) -> None:
+    build(builders.postgres, instances=3, spreadOver=labels)
+    constraints = engine.one(POSTGRES_CLUSTER)["spec"].get("topologySpreadConstraints", [])
+    assert [each["topologyKey"] for each in constraints] == labels
+    for each in constraints:
+        assert each["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert each["labelSelector"]["matchLabels"]["cnpg.io/cluster"] == "harbor-pg"
+
+
+def test_a_single_instance_has_nothing_to_spread(engine: Engine, build: Build) -> None:
+    build(builders.postgres, spreadOver=["topology.kubernetes.io/zone"])
+    assert "topologySpreadConstraints" not in engine.one(POSTGRES_CLUSTER)["spec"]
+
+
 def test_parameters_of_the_database_are_texts(engine: Engine, build: Build) -> None:
     build(builders.postgres, maxConnections=250)
     parameters = engine.one(POSTGRES_CLUSTER)["spec"]["postgresql"]["parameters"]

@@ -296,6 +296,37 @@ def test_a_stack_that_was_never_applied_differs_from_one_that_was(many: Fleet) -
     ]
 
 
+def test_a_status_has_what_the_doctor_found_where_it_is_asked(
+    many: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many.add("a", "b", "c")
+    found: dict[str, dict[str, Any]] = {
+        "a": {"state": "ill", "ill": ["gc", "health"], "warning": ["backup"], "unknown": []},
+        "b": {"state": "ok", "ill": [], "warning": [], "unknown": []},
+        "c": {"state": "unknown", "error": "TimeoutExpired"},
+    }
+    monkeypatch.setattr(fleet, "examined", lambda stack, _environment: found[stack])
+    monkeypatch.setattr(tools, "tools_environment", lambda: many.environment)
+    for chosen, code in (["a", "b", "c"], 1), (["b", "c"], 0):
+        assert code == fleet.main(
+            "status", chosen, parallel=1, report=None, output=None, doctor=True
+        )
+    table = capsys.readouterr().out.splitlines()
+    assert [re.split(r"  +", line)[-1] for line in table if line][:4] == [
+        "doctor",
+        "ill: gc, health; warning: backup",
+        "ok",
+        "TimeoutExpired",
+    ]
+
+
+def test_the_doctor_of_a_stack_without_a_file_is_no_traceback() -> None:
+    assert fleet.examined("nowhere", dict(os.environ)) == {
+        "state": "unknown",
+        "error": "JSONDecodeError",
+    }
+
+
 @pytest.mark.parametrize(
     ("moment", "told"),
     [

@@ -11,7 +11,7 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from components.harbor import release
+from components.harbor import chart_download, release
 from components.harbor.chart import ChartError, ChartReference
 from components.harbor.chart_download import ChartUnreachable, download, package_path
 from components.settings.harbor import Chart
@@ -147,3 +147,48 @@ def test_a_preview_goes_on_without_the_source_and_an_update_does_not(
     else:
         with pytest.raises(pulumi.RunError, match="no route to host"):
             release.chart_of(chart)
+
+
+def test_a_package_is_had_without_a_digest_too_and_says_where_it_was(content: bytes) -> None:
+    url = f"{REPOSITORY}/charts/harbor.tgz"
+    fetched = chart_download.package(REPOSITORY, VERSION, repository(content).get)
+    assert (fetched.content, fetched.url, fetched.sha256) == (content, url, digest(content))
+    web = registry(content, digest(content))
+    layer = {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip"}
+    manifest = {"layers": [{**layer, "digest": f"sha256:{digest(content)}"}]}
+    tag = f"https://registry.example.com/v2/charts/harbor/manifests/{VERSION}"
+    web.pages[tag] = json.dumps(manifest).encode()
+    fetched = chart_download.package(OCI, VERSION, web.get)
+    assert (fetched.content, fetched.url) == (content, f"{OCI}:{VERSION}")
+
+    blob = next(url for url in web.pages if "/blobs/" in url)
+    web.pages[blob] = b"another"
+    with pytest.raises(ChartError, match=rf"{VERSION} is no chart"):
+        chart_download.package(OCI, VERSION, web.get)
+    web.pages[tag] = b'{"layers": []}'
+    with pytest.raises(ChartError, match=rf"{VERSION} is no chart"):
+        chart_download.package(OCI, VERSION, web.get)
+    del web.pages[tag]
+    with pytest.raises(ChartError, match=r"did not give harbor .* was answered 404"):
+        chart_download.package(OCI, VERSION, web.get)
+
+
+def test_a_package_that_is_not_the_one_in_the_index_is_refused(content: bytes) -> None:
+    entry = {"version": VERSION, "urls": ["harbor.tgz"], "digest": digest(content)}
+    pages = {
+        f"{REPOSITORY}/index.yaml": json.dumps({"entries": {"harbor": [entry]}}).encode(),
+        f"{REPOSITORY}/harbor.tgz": content,
+    }
+    assert chart_download.package(REPOSITORY, VERSION, Web(pages).get).content == content
+    pages[f"{REPOSITORY}/harbor.tgz"] = b"another"
+    with pytest.raises(ChartError, match="is not the one in its index"):
+        chart_download.package(REPOSITORY, VERSION, Web(pages).get)
+
+
+def test_a_source_that_nobody_answers_for_is_unreachable() -> None:
+    def silent(url: str, headers: Mapping[str, str]) -> bytes:
+        raise OSError("no route")
+
+    for source in (REPOSITORY, OCI):
+        with pytest.raises(ChartUnreachable, match="was not reached: no route"):
+            chart_download.package(source, VERSION, silent)

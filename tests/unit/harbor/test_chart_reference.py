@@ -176,3 +176,58 @@ def test_a_version_that_is_none_is_not_the_asked_one(tmp_path: Path, version: st
     with pytest.raises(ChartError, match="holds") as refusal:
         chart_reference(str(folder(tmp_path, f"version: {version}\n")), VERSION)
     assert len(str(refusal.value)) < 600
+
+
+def test_of_a_folder_of_packages_the_one_of_that_version_is_used(tmp_path: Path) -> None:
+    held = package(tmp_path / f"harbor-{VERSION}.tgz")
+    package(tmp_path / "harbor-1.19.1.tgz", {"harbor/Chart.yaml": "version: 1.19.1\n"})
+    expected = ChartReference(chart=str(held), version=VERSION)
+    assert chart_reference(str(tmp_path), VERSION) == expected
+    assert chart_reference(str(tmp_path), VERSION, digest_of(held)) == expected
+    with pytest.raises(ChartError, match="not the chart that was reviewed"):
+        chart_reference(str(tmp_path), VERSION, DIGEST)
+
+
+def test_a_folder_without_a_package_of_that_version_is_refused_with_one_that_it_has(
+    tmp_path: Path,
+) -> None:
+    package(tmp_path / "harbor-1.19.1.tgz")
+    with pytest.raises(ChartError, match=r"1\.18\.3, but .* holds harbor-1\.19\.1\.tgz") as refusal:
+        chart_reference(str(tmp_path), VERSION)
+    assert "'harbor.chart.version' 1.19.1" in str(refusal.value)
+
+
+def test_a_chart_s_own_values_are_read_from_folder_and_package(tmp_path: Path) -> None:
+    values = "core:\n  image: {repository: goharbor/harbor-core, tag: v2.14.3}\n"
+    at = folder(tmp_path / "harbor")
+    (at / "values.yaml").write_text(values)
+    files = {"harbor/Chart.yaml": CHART_YAML, "harbor/values.yaml": values}
+    for path in (at, package(tmp_path / "harbor.tgz", files)):
+        assert chart.default_values(path)["core"]["image"]["tag"] == "v2.14.3"
+    for text in ("- a\n", "a: [", None):
+        (at / "values.yaml").unlink()
+        if text is not None:
+            (at / "values.yaml").write_text(text)
+        else:
+            (at / "values.yaml").mkdir()
+        with pytest.raises(ChartError, match="is no Helm chart"):
+            chart.default_values(at)
+    with pytest.raises(ChartError, match=r"it has no values\.yaml"):
+        chart.default_values(package(tmp_path / "bare.tgz"))
+
+
+def test_a_folder_is_packed_into_the_same_bytes_each_time(tmp_path: Path) -> None:
+    at = folder(tmp_path / "chart")
+    (at / "templates").mkdir()
+    (at / "templates" / "a.yaml").write_text("{}")
+    (at / ".git").mkdir()
+    (at / ".git" / "config").write_text("secret")
+    first = chart.packaged(at)
+    os.utime(at / "Chart.yaml", (0, 0))
+    assert chart.packaged(at) == first
+    path = tmp_path / "packed.tgz"
+    path.write_bytes(first)
+    assert chart_reference(str(path), VERSION).version == VERSION
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == ["harbor/Chart.yaml", "harbor/templates/a.yaml"]
+    assert chart.packaged(path) == first

@@ -115,6 +115,23 @@ def reference(secret: str, key: str) -> Values:
 # --- Storage -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("changes", "labels"),
+    [
+        ({"replicas": {"core": 2}}, ["kubernetes.io/hostname"]),
+        ({"replicas": {"core": 2}, "spreadOver": ["zone", "rack"]}, ["zone", "rack"]),
+        ({"replicas": {"core": 2}, "spreadOver": []}, []),
+        ({"spreadOver": ["zone"]}, []),
+    ],
+)
+def test_several_replicas_spread_over_what_is_named(changes: Values, labels: list[str]) -> None:
+    of_chart = values(settings=settings(harbor={**HARBOR, **changes}))
+    constraints = of_chart["core"].get("topologySpreadConstraints", [])
+    assert [each["topologyKey"] for each in constraints] == labels
+    assert not [each for each in constraints if "labelSelector" in each], "the chart adds it"
+    assert "topologySpreadConstraints" not in of_chart["portal"]
+
+
 def test_without_object_storage_there_is_no_s3_key_anywhere() -> None:
     chart = values(storage=VOLUME)
     assert [path for path, _ in walk(chart) if "s3" in path.lower()] == []

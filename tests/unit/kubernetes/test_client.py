@@ -77,6 +77,17 @@ def test_an_object_is_made_and_changed(api: ApiServer, client: ClusterClient) ->
     assert json.loads(changed.body) == {"metadata": {"labels": {"a": "b", "c": None}}}
 
 
+def test_an_object_is_applied_by_its_manager(api: ApiServer, client: ClusterClient) -> None:
+    path = f"{ONE}?fieldManager=drill&force=true"
+    api.put(path, {"metadata": {"name": "one"}})
+    client.apply(ONE, {"data": {"a": "b"}}, manager="drill")
+    (applied,) = api.requests
+    assert (applied.method, applied.path) == ("PATCH", path)
+    assert applied.headers["Content-Type"] == "application/apply-patch+yaml"
+    assert json.loads(applied.body) == {"data": {"a": "b"}}
+    assert refused(lambda: client.apply(f"{CONFIG_MAPS}/two", {}, manager="drill")).status == 404
+
+
 def test_an_object_that_is_changed_must_exist(client: ClusterClient) -> None:
     assert refused(lambda: client.patch(ONE, {})).status == 404
     assert refused(lambda: client.post(CONFIG_MAPS, {})).status == 404
@@ -326,3 +337,55 @@ def test_complaints_are_kubectl_s_last_lines_once() -> None:
     )
     assert kubectl.complaints(errors, besides="said already") == ": login expired run corp login"
     assert kubectl.complaints("") == ""
+
+
+# --- Commands in a pod --------------------------------------------------------------------------
+
+_STUB = """#!/bin/sh
+echo "$@" >{log}
+cat >>{log}
+{then}
+"""
+
+
+def in_pod(folder: Path, monkeypatch: pytest.MonkeyPatch, then: str, seconds: float = 20) -> str:
+    """What a command in a pod prints, by a kubectl that then does so."""
+    (folder / "stub").mkdir()
+    stub = folder / "stub" / "kubectl"
+    stub.write_text(_STUB.format(log=folder / "log", then=then))
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stub.parent}{os.pathsep}{os.environ['PATH']}")
+    return kubectl.run_in_pod(
+        "admin",
+        ["psql", "--quiet"],
+        namespace="harbor-drill",
+        pod="pg-1",
+        container="postgres",
+        stdin="SELECT 1;",
+        seconds=seconds,
+    )
+
+
+def test_a_command_in_a_pod_reads_its_input_and_no_argument_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert in_pod(tmp_path, monkeypatch, "echo 1") == "1\n"
+    assert (tmp_path / "log").read_text().splitlines() == [
+        "--context=admin exec --stdin --namespace=harbor-drill --container=postgres pod/pg-1 "
+        "-- psql --quiet",
+        "SELECT 1;",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("then", "words"),
+    [
+        ("echo 'ERROR: no such table' >&2; exit 1", "pg-1 failed: ERROR: no such table"),
+        ("exec sleep 30", "pg-1 took longer than 1 s"),
+    ],
+)
+def test_a_command_in_a_pod_that_fails_says_why(
+    then: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = refused(lambda: in_pod(tmp_path, monkeypatch, then, seconds=1))
+    assert words in str(error)

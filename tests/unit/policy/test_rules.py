@@ -298,6 +298,27 @@ def test_a_namespace_that_pulls_with_a_robot_takes_its_login_and_nothing_else() 
 
 
 @pytest.mark.parametrize(
+    ("section", "namespace", "is_home"),
+    [
+        ({"destination": {}}, "velero", True),
+        ({"velero": {"namespace": "backups"}}, "backups", True),
+        ({"velero": {"namespace": "backups"}}, "velero", False),
+        ({"velero": {"enabled": False}}, "velero", False),
+        (None, "velero", False),
+    ],
+)
+def test_velero_s_namespace_takes_a_schedule_and_nothing_else(
+    section: Any, namespace: str, is_home: bool
+) -> None:
+    sovereign = Sovereign.of({"sovereign-harbor:backup": section})
+    there = {"namespace": namespace}
+    schedule = one("kubernetes:velero.io/v1:Schedule", metadata=there)
+    assert (list(problems("objects-are-at-home", schedule, sovereign)) == []) is is_home
+    restore = one("kubernetes:velero.io/v1:Restore", metadata=there)
+    assert problems("objects-are-at-home", restore, sovereign)
+
+
+@pytest.mark.parametrize(
     ("config", "namespaces", "is_sandbox"),
     [
         ({}, {"harbor", "flux-system"}, False),
@@ -481,7 +502,10 @@ def test_every_variant_keeps_every_rule(
     sections: dict[str, Any], program: test_program.Program
 ) -> None:
     home = sections.get("harbor", {}).get("namespace", "harbor")
-    sovereign = Sovereign(namespaces=frozenset({home, "flux-system"}))
+    of_velero = frozenset({"velero"} if "backup" in sections else ())
+    sovereign = Sovereign(
+        namespaces=frozenset({home, "flux-system"}), schedule_namespaces=of_velero
+    )
     assert broken(program.run("omantel", **sections), sovereign) == []
 
 

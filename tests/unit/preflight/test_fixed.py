@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from components.harbor.recovery import Record
 from components.preflight import fixed
 from tests.support.builders import Cluster, settings
 
@@ -195,50 +194,3 @@ def test_a_claim_that_a_destroy_left_is_not_taken_for_a_larger_one() -> None:
     left = {f"{CLAIMS}/data-harbor-valkey-0": claim("2Gi")}
     (words,) = problems(left, valkey={"storageSize": "5Gi"})
     assert "kubectl patch pvc data-harbor-valkey-0" in words
-
-
-# --- The chart ---------------------------------------------------------------------------------
-
-
-def record(version: str | None, *, status: str = "deployed", revision: int = 1) -> Record:
-    return Record(
-        path="",
-        revision=revision,
-        status=status,
-        chart_version=version,
-        external_url=None,
-        has_values=True,
-        made_here=True,
-    )
-
-
-def chart(history: list[Record], version: str) -> list[str]:
-    return list(
-        fixed.chart_problems(history, settings(harbor={"chart": {"version": version}}), "omantel")
-    )
-
-
-@pytest.mark.parametrize(
-    ("runs", "after"),
-    [("1.18.3", "1.18.3"), ("1.9.6", "1.18.3"), (None, "1.18.3"), ("1.18.3", "1.19.1")],
-)
-def test_a_chart_that_is_as_new_as_the_one_that_runs_is_accepted(
-    runs: str | None, after: str
-) -> None:
-    assert chart([record(runs)], after) == []
-    assert chart([], after) == []
-
-
-def test_an_older_chart_than_the_one_that_runs_is_refused() -> None:
-    history = [record("1.18.3", status="superseded"), record("1.19.1", revision=2)]
-    (words,) = chart(history, "1.18.3")
-    assert "revision 2, is of chart 1.19.1, this stack's is 1.18.3" in words
-    assert "pulumi config set --path 'harbor.chart.version' 1.19.1 -s omantel" in words
-
-
-def test_the_chart_may_go_back_after_an_upgrade_that_failed_and_the_danger_is_said() -> None:
-    history = [record("1.18.3"), record("1.19.1", status="failed", revision=2)]
-    stack = settings(harbor={"chart": {"version": "1.18.3"}})
-    assert chart(history, "1.18.3") == []
-    assert "the database was migrated" in (fixed.newer_attempt(history, stack) or "")
-    assert fixed.newer_attempt(history[:1], stack) is None

@@ -108,6 +108,7 @@ ALL: dict[str, Any] = {
         "certificate": {"clusterIssuer": "letsencrypt", "secretName": "harbor-tls"},
     },
     "metrics": {"enabled": True, "serviceMonitor": True},
+    "monitoring": {"enabled": True, "dashboardNamespace": "grafana"},
 }
 
 
@@ -123,6 +124,8 @@ ALL: dict[str, Any] = {
         ("/apis/cert-manager.io/v1", "Certificate"),
         ("/apis/cilium.io/v2", "CiliumNetworkPolicy"),
         ("/apis/monitoring.coreos.com/v1", "ServiceMonitor"),
+        ("/apis/monitoring.coreos.com/v1", "PrometheusRule"),
+        ("/apis/monitoring.coreos.com/v1", "PodMonitor"),
     ],
 )
 def test_a_kind_that_is_gone_is_missed_though_its_api_version_answers(path: str, kind: str) -> None:
@@ -314,3 +317,45 @@ def test_the_account_of_a_pod_is_accepted_for_the_cluster_of_that_uid() -> None:
     assert identity.problems(POD, ClusterSettings(name="omantel", uid=UID)) == []
     (line,) = identity.problems(POD, ClusterSettings(name="omantel", uid=UID.replace("1", "9")))
     assert "it is another cluster" in line
+
+
+MONITORED: dict[str, Any] = {
+    "metrics": {"enabled": True, "serviceMonitor": True},
+    "monitoring": {"enabled": True, "dashboardNamespace": "grafana"},
+}
+
+
+def missing_monitoring(**sections: Any) -> str:
+    """What a stack misses of monitoring in a cluster with nothing."""
+    lines = requirements.problems(cluster_with({}), settings(**{**MONITORED, **sections}))
+    return "\n".join(line for line in lines if "onitoring" in line)
+
+
+def test_monitoring_without_the_operator_is_refused_with_the_way_out() -> None:
+    said = missing_monitoring()
+    assert "kind PrometheusRule (monitoring.coreos.com/v1)" in said
+    assert re.search(r"pulumi config set --path 'monitoring.rules' false -s (?!None)\S+", said)
+    assert "kind PodMonitor (monitoring.coreos.com/v1)" in said
+    assert re.search(r"pulumi config set --path 'monitoring.enabled' false -s (?!None)\S+", said)
+    assert "namespace grafana, where the dashboard goes (monitoring.dashboardNamespace)" in said
+    assert "namespace monitoring, from which alone the policies let Prometheus through" in said
+    assert "set networkPolicies.monitoringNamespace to where Prometheus runs" in said
+
+
+@pytest.mark.parametrize(
+    ("sections", "absent"),
+    [
+        ({"monitoring": {"enabled": True, "rules": False}}, "PrometheusRule"),
+        ({"database": SHARED}, "PodMonitor"),
+        (
+            {"monitoring": {**MONITORED["monitoring"], "dashboard": False}},
+            "namespace grafana",
+        ),
+        ({"monitoring": {"enabled": False}}, "PrometheusRule"),
+        ({"monitoring": {"enabled": False}}, "namespace monitoring"),
+        ({"networkPolicies": {"enabled": False}}, "namespace monitoring"),
+    ],
+    ids=str,
+)
+def test_what_is_not_written_is_not_needed(sections: dict[str, Any], absent: str) -> None:
+    assert absent not in missing_monitoring(**sections)

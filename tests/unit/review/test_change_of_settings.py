@@ -64,7 +64,18 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "chart": (
         {"harbor": {"chart": {"version": "1.19.1"}}},
-        ["The chart changes from `1.18.3` to `1.19.1`", "goes one way"],
+        ["The chart changes from `1.18.3` to `1.19.1`", "2.14.3 becomes 2.15.1", "goes one way"],
+    ),
+    "profile": (
+        {"profile": "ha"},
+        [
+            "- `profile`: set to `ha`",
+            "- `harbor.replicas.core, by the profile`: `1` → `2`",
+            "- `harbor.disruptionBudgets, by the profile`: `false` → `true`",
+            "core 1 → 2",
+            "database-cluster 1 → 3",
+            "PodDisruptionBudget: `disruption-budgets-core`",
+        ],
     ),
     "rotation": (
         {"rotation": {"valkeyPassword": 2}},
@@ -94,6 +105,14 @@ CHANGES: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
+def test_fewer_instances_are_told_with_what_is_deleted(program: Program) -> None:
+    base = preview_of(program.preview_offline("otech", profile="ha"))
+    head = preview_of(program.preview_offline("otech"))
+    text = summary.markdown(comparison.compare(base, head, READERS))
+    assert "**PostgreSQL goes from 3 instances to 1.**" in text
+    assert "No standby is left." in text
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_without_a_backend_the_page_shows_the_change(change: str, program: Program) -> None:
     sections, expected = CHANGES[change]
@@ -109,5 +128,5 @@ def test_without_a_backend_the_page_shows_the_change(change: str, program: Progr
     )
     for words in expected:
         assert words in text, text
-    assert " to create" not in text.splitlines()[0]
+    assert (" to create" in text.splitlines()[0]) is (change == "profile")
     assert ("data-stays" in text) is (change == "another bucket")

@@ -38,6 +38,13 @@ def test_the_smallest_config_gets_secure_defaults() -> None:
 KEPT: list[tuple[str, Any]] = [
     ("harbor.adopt", True),
     ("database.adopt", True),
+    ("imageRegistry", "mirror.internal"),
+    ("imageRegistry", "mirror:5000"),
+    ("imageRegistry", "mirror.internal:5000/platform/harbor_v2"),
+    # The nodes' own cache, such as Spegel.
+    ("imageRegistry", "localhost:30020"),
+    # Another Sovereign's registry, whose name begins alike.
+    ("imageRegistry", "registry.omantel.omani.works.example/harbor"),
     ("fqdn", "a.b"),
     ("fqdn", "x-1.omani.works"),
     ("fqdn", "3cx.omani.works"),
@@ -81,6 +88,11 @@ KEPT: list[tuple[str, Any]] = [
     ("harbor.chart.sha256", "0" * 64),
     ("harbor.chart.source", "oci://registry.example.com/charts/harbor"),
     ("harbor.chart.source", "../charts/harbor-1.18.3.tgz"),
+    ("profile", "ha"),
+    ("harbor.acceptUpgradeWithoutBackup", "1.19.1"),
+    ("harbor.disruptionBudgets", True),
+    ("harbor.spreadOver", ["topology.kubernetes.io/zone"]),
+    ("database.spreadOver", ["topology.kubernetes.io/zone"]),
     ("harbor.replicas.core", 3),
     ("harbor.tolerations", []),
     ("harbor.tolerations", [{"key": "a", "operator": "Exists"}]),
@@ -158,6 +170,12 @@ KEPT: list[tuple[str, Any]] = [
     ("registry.acceptRefusals", True),
     ("registry.showUndeclared", True),
     ("metrics", {"enabled": True, "serviceMonitor": True}),
+    ("monitoring.labels", {"release": "kube-prometheus-stack"}),
+    ("monitoring.runbookUrl", "https://git.example.com/harbor/-/blob/main/docs/runbooks"),
+    ("monitoring.dashboardNamespace", "grafana"),
+    ("monitoring.platformSources", ["cert-manager", "sealed-secrets"]),
+    ("monitoring.platformSources", []),
+    ("monitoring.thresholds", {"bucketSize": "100T", "quotaPercent": 75}),
 ]
 """Path and value, which the settings hold as it was given."""
 

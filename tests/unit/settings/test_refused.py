@@ -192,6 +192,9 @@ REFUSED: list[Bad] = [
         "<fqdn>",
         shown=f'"{"a." * 39}…',
     ),
+    # profile
+    bad("profile", "large", "one of dev, standard, ha", "standard"),
+    bad("profile", "HA", "one of dev, standard, ha", "ha"),
     # sandbox
     bad("sandbox", "maybe", "true or false", "false"),
     # cluster
@@ -511,6 +514,28 @@ REFUSED: list[Bad] = [
         "harbor.chart.version",
         "1.18.3",
         {"one exact version": ["^1.18"], "a leading v": ["v1.18.3"]},
+    ),
+    *each(
+        "harbor.acceptUpgradeWithoutBackup",
+        "<version>",
+        {"the exact version": ["yes", "1.19"], "YAML reads it as true": [True]},
+    ),
+    bad("harbor.disruptionBudgets", "maybe", "true or false", "false"),
+    bad(
+        "harbor.spreadOver",
+        ["a b"],
+        "the name of a label",
+        "<key>",
+        key="harbor.spreadOver[0]",
+        shown='"a b"',
+    ),
+    bad(
+        "database.spreadOver",
+        ["a b"],
+        "the name of a label",
+        "<key>",
+        key="database.spreadOver[0]",
+        shown='"a b"',
     ),
     bad(
         "harbor.chart.sha256",
@@ -1117,7 +1142,62 @@ REFUSED: list[Bad] = [
         dns={"kind": "hetzner", "zone": "omani.works"},
     ),
     bad("dns.ttl", 5, "a whole number from 60 to 86400", "300", dns=DNS),
+    # imageRegistry
+    bad(
+        "imageRegistry",
+        "https://Mirror.internal:5000/harbor/",
+        "images are named without a scheme",
+        "mirror.internal:5000/harbor",
+    ),
+    bad("imageRegistry", "mirror.internal/", "without a slash at the end", "mirror.internal"),
+    bad("imageRegistry", "Mirror.internal", "upper-case letters", "mirror.internal"),
+    bad("imageRegistry", "harbor", "neither a dot nor a port", "<registry>"),
+    bad("imageRegistry", "me:pass@mirror.internal", "credentials do not belong", "<registry>"),
+    bad("imageRegistry", "mirror.internal/a:1", "a path, without tag and digest", "<registry>"),
+    bad("imageRegistry", "mirror.internal/a//b", "a path, without tag and digest", "<registry>"),
+    bad(
+        "imageRegistry",
+        "registry.omantel.omani.works/harbor",
+        "while Harbor is down, nobody could pull the images that start it",
+        "<registry>",
+    ),
+    bad("imageRegistry", "registry.omantel.omani.works:443", "while Harbor is down", "<registry>"),
+    bad(
+        "imageRegistry",
+        "harbor.example.com",
+        "elsewhere than in this Sovereign's own registry harbor.example.com",
+        "<registry>",
+        exposure={"kind": "gateway", "host": "harbor.example.com"},
+    ),
+    bad(
+        "imageRegistry",
+        "registry.omantel.omani.works/hub",
+        "hub is a proxy cache in it",
+        REMOVE,
+        registry={"proxyCaches": {"hub": {"upstream": {"type": "docker-hub"}}}},
+    ),
+    bad(
+        "database.image",
+        "registry.omantel.omani.works/cnpg/postgresql:17.5",
+        "while Harbor is down, nobody could pull the image of its database",
+        "ghcr.io/cloudnative-pg/postgresql:17.5",
+    ),
+    bad(
+        "harbor.chart.source",
+        "oci://registry.omantel.omani.works/charts/harbor",
+        "while Harbor is down, nobody could read the chart that repairs it",
+        "https://helm.goharbor.io",
+    ),
     # imagePolicy
+    bad(
+        "imagePolicy.excludedNamespaces",
+        ["kube-system", "kyverno", "cnpg-system"],
+        "rewrite.enabled needs harbor among the excluded namespaces",
+        "harbor",
+        key="imagePolicy.extraExcludedNamespaces[0]",
+        imagePolicy={"rewrite": {"enabled": True}},
+        registry={"proxyCaches": {"hub": {"upstream": {"type": "docker-hub"}}}},
+    ),
     bad("imagePolicy.kind", "Policy", "one of ValidatingPolicy, ClusterPolicy", "ValidatingPolicy"),
     *each(
         "imagePolicy.enforcement",
@@ -1191,6 +1271,45 @@ REFUSED: list[Bad] = [
     bad("registry.deleteContents", ["Abc"], "upper-case", "abc", key="registry.deleteContents[0]"),
     # metrics
     bad("metrics.serviceMonitor", True, "it needs metrics.enabled true", "false"),
+    # monitoring
+    bad(
+        "monitoring.enabled",
+        True,
+        "true with monitoring.enabled: its alerts and its dashboard read what Harbor serves",
+        "true",
+        key="metrics.serviceMonitor",
+        shown="(not set)",
+        metrics={"enabled": True},
+    ),
+    bad(
+        "monitoring.labels",
+        {"release": "a b"},
+        "an object of labels",
+        [remove("monitoring.labels"), set_path('monitoring.labels["<key>"]', "<value>")],
+    ),
+    bad(
+        "monitoring.runbookUrl",
+        "https://git.example.com/runbooks/",
+        "without a slash at its end",
+        "https://git.example.com/runbooks",
+    ),
+    bad(
+        "monitoring.runbookUrl",
+        "http://git.example.com",
+        "https://",
+        "https://<host>/docs/runbooks",
+    ),
+    bad("monitoring.dashboardNamespace", "Grafana", "a Kubernetes name", "grafana"),
+    bad(
+        "monitoring.platformSources",
+        ["prometheus"],
+        "one of kube-state-metrics, kubelet, cert-manager, sealed-secrets",
+        "kube-state-metrics",
+        key="monitoring.platformSources[0]",
+    ),
+    bad("monitoring.thresholds.bucketSize", "100TB", "a Kubernetes quantity of bytes", "100T"),
+    bad("monitoring.thresholds.quotaPercent", 100, "a whole number from 10 to 99", "90"),
+    bad("monitoring.thresholds.certificateDays", 3, "a whole number from 4 to 365", "14"),
     # rotation
     bad("rotation.valkeyPassword", 0, "a whole number from 1", "1"),
     bad(

