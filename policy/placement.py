@@ -63,9 +63,15 @@ def objects_are_at_home(resource: Resource, sovereign: Sovereign) -> Problems:
         return
     if resource.type == _SCHEDULE and namespace in sovereign.schedule_namespaces:
         return
+    if _is_dashboard(resource) and namespace in sovereign.dashboard_namespaces:
+        return
     allowed = ", ".join(sorted(sovereign.namespaces))
     what = f"namespace {namespace!r}" if namespace else "no namespace, so the context's default"
     yield f"it goes into {what}; this stack's are {allowed}"
+
+
+def _is_dashboard(resource: Resource) -> bool:
+    return resource.kind == "ConfigMap" and resource.at("metadata.labels.grafana_dashboard") == "1"
 
 
 def networks_deny_by_default(

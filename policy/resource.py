@@ -87,6 +87,8 @@ class Sovereign:
     """Those that it may write the logins of robots into, as its file says, and nothing else."""
     schedule_namespaces: frozenset[str] = frozenset()
     """Velero's, where its file has the section backup: for a Schedule, and nothing else."""
+    dashboard_namespaces: frozenset[str] = frozenset()
+    """Grafana's, where its file names one: for the dashboard's ConfigMap, and nothing else."""
     sandbox: bool = False
     salt: str = ""
     """`encryptionsalt` of its file: from it and a passphrase the key of its secrets is made."""
@@ -104,6 +106,9 @@ class Sovereign:
             namespaces=frozenset({home or _HARBOR, seam or SEAM_NAMESPACE, *namespaces}),
             login_namespaces=frozenset(_of_logins(config.get("sovereign-harbor:registry"))),
             schedule_namespaces=frozenset(_of_schedules(config.get("sovereign-harbor:backup"))),
+            dashboard_namespaces=frozenset(
+                _of_dashboards(config.get("sovereign-harbor:monitoring"))
+            ),
             sandbox=config.get("sovereign-harbor:sandbox") in (True, "true"),
             salt=str(salt),
         )
@@ -121,6 +126,14 @@ def _of_schedules(backup: Any) -> Iterator[str]:
         given = cast("Mapping[str, Any]", velero) if isinstance(velero, Mapping) else {}
         if given.get("enabled") not in (False, "false"):
             yield str(given.get("namespace") or _VELERO)
+
+
+def _of_dashboards(monitoring: Any) -> Iterator[str]:
+    """The dashboard's namespace, where a section `monitoring` names one."""
+    if isinstance(monitoring, Mapping):
+        namespace = cast("Mapping[str, Any]", monitoring).get("dashboardNamespace")
+        if namespace:
+            yield str(namespace)
 
 
 def _of_logins(registry: Any) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pulumi
 import pytest
 
 from components import images, versions
@@ -161,7 +162,7 @@ def test_repositories_of_the_scanner_that_the_settings_name_stay() -> None:
 
 
 def test_the_data_services_are_pulled_from_image_registry() -> None:
-    context = builders.context_of()
+    context = builders.context_of(options=pulumi.ResourceOptions())
     database = PostgresArgs(
         settings=DedicatedDatabase(image="ghcr.io/cloudnative-pg/postgresql:16.10"),
         password="",

@@ -77,12 +77,12 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         for_="15m",
         summary="The certificate ends with which Secrets are sealed",
         description='The sealing certificate ends in {{ printf "%.1f" $value }} days, fewer than '
-        f"{days}. Then `pulumi up` is refused until it has another one.",
+        f"{days}. Then an update is refused until it has another one.",
         runbook="sealing-key",
         fires=Example(
             series={series: "174600x60"},
             at="30m",
-            says=f"The sealing certificate ends in 2.0 days, fewer than {days}. Then `pulumi up` "
+            says=f"The sealing certificate ends in 2.0 days, fewer than {days}. Then an update "
             "is refused until it has another one.",
         ),
         quiet=Example(series={series: f"{(days + 1) * 86400}x60"}, at="30m"),

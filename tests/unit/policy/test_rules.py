@@ -318,6 +318,16 @@ def test_velero_s_namespace_takes_a_schedule_and_nothing_else(
     assert problems("objects-are-at-home", restore, sovereign)
 
 
+def test_grafana_s_namespace_takes_the_dashboard_and_nothing_else() -> None:
+    sovereign = Sovereign.of({"sovereign-harbor:monitoring": {"dashboardNamespace": "grafana"}})
+    dashboard = {"namespace": "grafana", "labels": {"grafana_dashboard": "1"}}
+    of_ours = one("kubernetes:core/v1:ConfigMap", metadata=dashboard)
+    assert list(problems("objects-are-at-home", of_ours, sovereign)) == []
+    assert problems("objects-are-at-home", of_ours, Sovereign.of({}))
+    other = one("kubernetes:core/v1:ConfigMap", metadata={"namespace": "grafana"})
+    assert problems("objects-are-at-home", other, sovereign)
+
+
 @pytest.mark.parametrize(
     ("config", "namespaces", "is_sandbox"),
     [
@@ -503,8 +513,11 @@ def test_every_variant_keeps_every_rule(
 ) -> None:
     home = sections.get("harbor", {}).get("namespace", "harbor")
     of_velero = frozenset({"velero"} if "backup" in sections else ())
+    of_grafana = sections.get("monitoring", {}).get("dashboardNamespace")
     sovereign = Sovereign(
-        namespaces=frozenset({home, "flux-system"}), schedule_namespaces=of_velero
+        namespaces=frozenset({home, "flux-system"}),
+        schedule_namespaces=of_velero,
+        dashboard_namespaces=frozenset({of_grafana} if of_grafana else ()),
     )
     assert broken(program.run("omantel", **sections), sovereign) == []
 

@@ -294,6 +294,8 @@ def test_a_sovereign_previews_with_nothing_but_its_committed_file(stack: Stack, 
     )
     assert settings.protect
     assert len(stack.warnings) == 1
+    (hint,) = stack.backup_hints
+    assert "nothing backs up this Sovereign's database" in hint
     assert secrets == {} or set(secrets) >= set(settings.storage.needed_secrets)
 
 
