@@ -19,10 +19,13 @@ class Deployed:
     """What core reads at its start. `database` names the database: another name, another one.
 
     `version` is Harbor's, "" when it is not known; `trivy` the address of its scanner, "" for none.
+    `restored`: whether the database was made from a backup, so that it holds what the one before
+    held.
     """
 
     admin_password: str
     database: str = ""
+    restored: bool = False
     external_url: str = ""
     version: str = ""
     trivy: str = ""
@@ -42,12 +45,13 @@ def read(kubectl: str, namespace: str) -> Deployed | None:
     if reference is None or secret is None:
         return None
     data: dict[str, str] = configuration.get("data", {})
-    databases = _get(kubectl, namespace, "clusters.postgresql.cnpg.io")
-    uids = sorted(item["metadata"]["uid"] for item in (databases or {}).get("items", []))
+    databases = (_get(kubectl, namespace, "clusters.postgresql.cnpg.io") or {}).get("items", [])
+    uids = sorted(item["metadata"]["uid"] for item in databases)
     version = container["image"].partition("@")[0].rpartition(":")[2].removeprefix("v")
     return Deployed(
         admin_password=base64.b64decode(secret["data"][reference["key"]]).decode(),
         database=" ".join(uids),
+        restored=any("recovery" in item["spec"].get("bootstrap", {}) for item in databases),
         external_url=data.get("EXT_ENDPOINT", ""),
         version=version if version[:1].isdigit() else "",
         trivy=data.get("TRIVY_ADAPTER_URL", "") if data.get("WITH_TRIVY") == "true" else "",

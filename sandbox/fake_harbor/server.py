@@ -290,7 +290,8 @@ class FakeHarbor:
             return
         with self.world.lock:
             known = self.world["database"]
-            if known and deployed.database and known != deployed.database:
+            is_another = known and deployed.database and known != deployed.database
+            if is_another and not deployed.restored:
                 self.world.begin_anew()
                 self._register_trivy()
             self.world["database"] = deployed.database or known

@@ -101,6 +101,19 @@ def test_a_new_password_in_the_secret_changes_nothing_in_the_same_database() -> 
         assert old.ask("GET", "/users/current").status == 200
 
 
+def test_a_database_restored_from_a_backup_holds_what_the_one_before_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sandbox.fake_harbor.server.SECONDS_BETWEEN_LOOKS", -1)
+    deployed = [Deployed("Password-of-1", "first")]
+    with FakeHarbor(deployed=lambda: deployed[0]) as harbor:
+        old = Client(harbor.url, ("admin", "Password-of-1"))
+        assert old.ask("POST", "/projects", {"project_name": "old"}).status == 201
+        deployed[0] = Deployed("And-of-2", "second", restored=True)
+        assert old.as_whom("admin", "And-of-2").ask("GET", "/users/current").status == 401
+        assert old.ask("GET", "/projects/old").status == 200
+
+
 def test_a_harbor_that_is_not_deployed_yet_lets_nobody_in() -> None:
     deployed: list[Deployed | None] = [None]
     with FakeHarbor(deployed=lambda: deployed[0]) as harbor:
