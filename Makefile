@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
 .PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit coverage test-sandbox \
-	test-harbor check fix reference lock
+	test-harbor fuzz check fix reference lock
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,15 @@ coverage: COVERAGE := --cov --cov-report=term:skip-covered
 coverage: export COVERAGE_CORE = $(shell $(RUN) -c $(TRACER))
 coverage: test-unit ## The same with what they cover, and a floor
 TRACER := 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")'
+
+# Other cases each time. A failure ends with the seed: make fuzz FUZZ_SEED=… repeats the run.
+fuzz: $(VENV)/development ## Random stack files and answers, many more than the suite has (FUZZ_CASES=10000)
+	@echo "seed $(FUZZ_SEED), $(FUZZ_CASES) cases"
+	@FUZZ_CASES=$(FUZZ_CASES) $(VENV)/bin/pytest --numprocesses auto --dist loadgroup \
+		--hypothesis-seed=$(FUZZ_SEED) -m fuzz tests/unit
+FUZZ_CASES ?= 10000
+FUZZ_SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(10**9))')
+fuzz: FUZZ_SEED := $(FUZZ_SEED)
 
 build: $(VENV)/development ## Build the tools that the machine lacks
 	@$(RUN) -m toolchain build

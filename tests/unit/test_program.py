@@ -129,7 +129,7 @@ class Program:
     """
 
     def __init__(self, certificate: str, folder: Path) -> None:
-        self._certificate = certificate
+        self.certificate = certificate
         self._pinned = folder / "sealing.pem"
         self._pinned.write_text(certificate)
         self._runs: dict[str, Engine] = {}
@@ -142,6 +142,12 @@ class Program:
                 self._run(engine, stack, **arguments)
             self._runs[key] = engine
         return self._runs[key]
+
+    def preview_of_file(self, stack: str, file: Sections) -> Engine:
+        """The same of a stack with that file, by config key; it is not kept."""
+        with fresh_engine() as engine:
+            self._run(engine, stack, file=file, preview=True, secrets={}, is_up=False)
+        return engine
 
     def preview_offline(self, stack: str, **sections: Any) -> Engine:
         """Nobody's cluster and nobody's secrets: a pull request from a fork."""
@@ -166,9 +172,11 @@ class Program:
         is_equipped: bool = True,
         objects: Sections | None = None,
         refused: dict[str, int | None] | None = None,
+        file: Sections | None = None,
         **sections: Any,
     ) -> None:
         """`secrets`: those that are set. `sections`: what replaces those of the stack's file.
+        `file`: what is in the stack's file, if not what is committed.
 
         `reaches`: the cluster of the kubeconfig, the stack's own unless said; `is_equipped`:
         whether it has all that any stack needs; `objects`: what else it has, by path; `refused`:
@@ -179,8 +187,8 @@ class Program:
         config = {
             **defaults(),
             **{f"{PROJECT}:{key}": value for key, value in given.items()},
-            **config_of(stack),
-            **{f"{PROJECT}:{key}": value for key, value in sections.items()},
+            **(config_of(stack) if file is None else {}),
+            **{f"{PROJECT}:{key}": value for key, value in {**(file or {}), **sections}.items()},
         }
         cluster = Cluster(
             cluster_name=reaches or stack,
@@ -188,7 +196,7 @@ class Program:
             has_everything=is_equipped,
             refused=refused or {},
             objects={
-                CERTIFICATE_PATH: self._certificate,
+                CERTIFICATE_PATH: self.certificate,
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
                 **(objects or {}),
             },
