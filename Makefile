@@ -102,7 +102,7 @@ LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --
 sbom: $(AUDIT)/installed ## Write what the program is made of, as CycloneDX JSON (OUTPUT=file)
 	@$(AUDIT)/bin/python -m checks.sbom "$(or $(OUTPUT),sbom.json)"
 
-# Ends with 0 where no vulnerability is known, 1 where one is, 2 where not all could be looked up.
+# Fails also where not all could be looked up, and says so: NOT CHECKED.
 audit: $(AUDIT)/installed ## Look up known vulnerabilities of the locked Python packages
 	@$(AUDIT)/bin/python -m checks.audit requirements-dev.lock requirements-audit.lock
 

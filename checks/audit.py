@@ -66,12 +66,13 @@ def _vulnerabilities(vulnerable: Dependencies) -> Iterator[str]:
             yield f"{each['name']} {each['version']}: {names}; fixed in {fixed}"
 
 
-def asked(files: Sequence[Path]) -> Dependencies | None:
-    """What pip-audit knows of the pins in these files, without installing any of them."""
-    named = [argument for file in files for argument in ("--requirement", str(file))]
+def asked(file: Path) -> Dependencies | None:
+    """What pip-audit knows of the pins in a file, without installing any of them."""
     options = ("--no-deps", "--disable-pip", "--format", "json", "--progress-spinner", "off")
     ran = subprocess.run(
-        [sys.executable, "-m", "pip_audit", *options, *named], capture_output=True, text=True
+        [sys.executable, "-m", "pip_audit", *options, "--requirement", str(file)],
+        capture_output=True,
+        text=True,
     )
     try:
         return json.loads(ran.stdout)["dependencies"]
@@ -80,16 +81,19 @@ def asked(files: Sequence[Path]) -> Dependencies | None:
         return None
 
 
-def main(
-    arguments: Sequence[str], ask: Callable[[Sequence[Path]], Dependencies | None] = asked
-) -> int:
-    """The exit code."""
+def main(arguments: Sequence[str], ask: Callable[[Path], Dependencies | None] = asked) -> int:
+    """The exit code: the worst of all files."""
     with TemporaryDirectory() as folder:
         control = Path(folder, "control.txt")
         control.write_text(f"{CONTROL}\n")
-        said = verdict(ask([control]), ask([Path(each) for each in arguments]))
-    print("\n".join(said.lines), file=sys.stderr if said.code else sys.stdout)
-    return said.code
+        known = ask(control)
+    code = 0
+    for argument in arguments:
+        said = verdict(known, ask(Path(argument)))
+        code = max(code, said.code)
+        for line in said.lines:
+            print(f"{argument}: {line}", file=sys.stderr if said.code else sys.stdout)
+    return code
 
 
 if __name__ == "__main__":

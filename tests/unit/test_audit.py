@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -48,13 +47,18 @@ def test_five_packages_are_named_and_the_others_counted() -> None:
     assert said.lines[-1] == "and 52 more"
 
 
-def test_the_control_is_asked_for_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_control_is_asked_for_by_itself_and_each_file_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """pip-audit refuses a package that stands in two files."""
     asked: list[str] = []
 
-    def ask(files: Sequence[Path]) -> Dependencies:
-        asked.extend(file.read_text() for file in files if file.name == "control.txt")
-        return KNOWN if asked and files[0].name == "control.txt" else [SKIPPED]
+    def ask(file: Path) -> Dependencies:
+        asked.append(file.read_text() if file.name == "control.txt" else file.name)
+        return {"control.txt": KNOWN, "a.lock": [CLEAN], "b.lock": [SKIPPED]}[file.name]
 
-    assert main(["requirements.lock"], ask) == 2
-    assert asked == [f"{CONTROL}\n"]
-    assert "NOT CHECKED" in capsys.readouterr().err
+    assert main(["a.lock", "b.lock"], ask) == 2
+    assert asked == [f"{CONTROL}\n", "a.lock", "b.lock"]
+    said = capsys.readouterr()
+    assert "a.lock: 1 packages" in said.out
+    assert "b.lock: NOT CHECKED" in said.err
