@@ -3,6 +3,7 @@
 STACK ?= local
 PYTHON ?= python3
 VENV := .venv
+AUDIT := .venv-audit
 RUN := $(VENV)/bin/python
 CACHE := $(or $(SOVEREIGN_HARBOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sovereign-harbor)
 # A run is many short processes: where this is set, each would compile all that it imports.
@@ -12,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
 .PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit coverage test-sandbox \
-	test-harbor fuzz check fix reference lock
+	test-harbor fuzz check fix reference lock sbom audit
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,8 +104,23 @@ NO_HARBOR := nothing tested: no real Harbor is named. Set SANDBOX_HARBOR_API=htt
 lock: ## Pin the requirements anew (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock
 	uv pip compile $(LOCK) pyproject.toml --group sandbox -c requirements-dev.lock -o requirements.lock
+	uv pip compile $(LOCK) --group audit -o requirements-audit.lock
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links
+
+sbom: $(AUDIT)/installed ## Write what the program is made of, as CycloneDX JSON (OUTPUT=file)
+	@$(AUDIT)/bin/python -m checks.sbom "$(or $(OUTPUT),sbom.json)"
+
+# Fails also where not all could be looked up, and says so: NOT CHECKED.
+audit: $(AUDIT)/installed ## Look up known vulnerabilities of the locked Python packages
+	@$(AUDIT)/bin/python -m checks.audit requirements-dev.lock requirements-audit.lock
+
+# An environment of their own: nothing else needs these tools and what they bring.
+$(AUDIT)/installed: requirements-audit.lock
+	@$(PYTHON) -m venv $(AUDIT)
+	@PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(AUDIT)/bin/pip install --quiet \
+		--require-hashes --no-compile -r requirements-audit.lock
+	@touch $@
 
 $(VENV)/bin/python:
 	@echo "Python environment …"

@@ -65,8 +65,7 @@ class Child:
                 "with it: https://kubernetes.io/docs/tasks/tools"
             )
         self._kubectl = [kubectl, *([] if context is None else [f"--context={context}"])]
-        # kuberc (kubectl 1.34) could set other defaults for the options of every command.
-        self._environment = {**os.environ, "KUBERC": "off"}
+        self._environment = _environment()
         self._name = f"kubectl {arguments[0]}"
         self._output = b""
         self._ended = False
@@ -247,7 +246,7 @@ def run_in_pod(
             capture_output=True,
             text=True,
             errors="replace",
-            env={**os.environ, "KUBERC": "off"},
+            env=_environment(),
             timeout=seconds,
             check=False,
         )
@@ -302,6 +301,20 @@ def complaints(errors: str, *, besides: str = "") -> str:
     return (
         f": {' '.join([*dict.fromkeys(said)][-5:]).removeprefix('error: ')[-500:]}" if said else ""
     )
+
+
+def _environment() -> dict[str, str]:
+    """What kubectl, and the credential plugin that it starts, find in their environment.
+
+    The program has the stack's secrets in PULUMI_CONFIG, decrypted by the engine
+    (pulumi-language-python, main.go), and the passphrase in PULUMI_CONFIG_PASSPHRASE. A command
+    that a kubeconfig names needs neither.
+    """
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("PULUMI_CONFIG")
+    }
+    # kuberc (kubectl 1.34) could set other defaults for the options of every command.
+    return {**inherited, "KUBERC": "off"}
 
 
 def _is_for_the_pod(context: str | None) -> bool:
