@@ -64,8 +64,12 @@ STACKS = tuple(sorted(file.stem for file in GOLDEN.glob("*.txt")))
 preview of its pull request is its test."""
 
 SECRETS = {**builders.SECRETS, "dnsToken": f"{MARK}-token-of-forty-characters-"}
+NAMED_SECRETS = {"gitlabbda": {"gitlabSecret": f"{MARK}-gitlab"}}
+"""By stack: those that its file names itself."""
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
+GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-harbor")
+GITLABS_REDIS = SecretRef(namespace="gitlabbda", name="gitlab-secrets", key="redis-password")
 SHARED: dict[str, Any] = {
     "database": {
         "mode": "shared",
@@ -102,9 +106,16 @@ KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
 AZURE: dict[str, Any] = {"storage": builders.AZURE}
 FQDN = {
+    "gitlabbda": "staging.bluedynamics.eu",
     "local": "local.harbor.test",
     "omantel": "omantel.omani.works",
     "otech": "otech.omani.works",
+}
+BUCKETS = {
+    "gitlabbda": "registry-gitlabbda-kup6s",
+    "local": "local-harbor",
+    "omantel": "omantel-harbor",
+    "otech": "otech-harbor",
 }
 
 CERTIFICATE_PATH = (
@@ -174,7 +185,7 @@ class Program:
         whether it has all that any stack needs; `objects`: what else it has, by path; `refused`:
         the status of what it refuses, by path.
         """
-        given = SECRETS if secrets is None else secrets
+        given = {**SECRETS, **NAMED_SECRETS.get(stack, {})} if secrets is None else secrets
         # The sandbox's file names variables where the others have encrypted values.
         config = {
             **defaults(),
@@ -183,7 +194,7 @@ class Program:
             **{f"{PROJECT}:{key}": value for key, value in sections.items()},
         }
         cluster = Cluster(
-            cluster_name=reaches or stack,
+            cluster_name=reaches or cluster_of(stack),
             is_up=is_up,
             has_everything=is_equipped,
             refused=refused or {},
@@ -195,6 +206,8 @@ class Program:
         )
         cluster.put_secret(DATABASE, f"{MARK}-database")
         cluster.put_secret(VALKEY, f"{MARK}-valkey")
+        cluster.put_secret(GITLABS_DATABASE, f"{MARK}-database")
+        cluster.put_secret(GITLABS_REDIS, f"{MARK}-valkey")
         with pytest.MonkeyPatch.context() as monkeypatch:
             cluster.stand_in(monkeypatch)
             monkeypatch.chdir(ROOT)
@@ -221,6 +234,11 @@ def defaults() -> Sections:
     """What Pulumi.yaml declares: the engine puts it where a stack's file says nothing."""
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     return {f"{PROJECT}:{key}": of["default"] for key, of in declared.items()}
+
+
+def cluster_of(stack: str) -> str:
+    """The cluster that a stack's file names; one like the stack where it names none."""
+    return config_of(stack).get(f"{PROJECT}:cluster", {}).get("name", stack)
 
 
 def config_of(stack: str) -> Sections:
@@ -436,7 +454,7 @@ def test_harbor_and_all_that_is_its_go_to_the_namespace_of_the_settings(program:
 # --- Data --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stack", ["omantel", "otech"])
+@pytest.mark.parametrize("stack", ["gitlabbda", "omantel", "otech"])
 def test_a_sovereign_s_data_is_protected_and_outlives_the_stack(
     stack: str, program: Program
 ) -> None:
@@ -476,7 +494,7 @@ def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: 
     assert outputs["registryFqdn"].value == f"registry.{FQDN[stack]}"
     assert outputs["registryUrl"].value == f"https://registry.{FQDN[stack]}"
     assert outputs["imagePrefix"].value == f"registry.{FQDN[stack]}/"
-    assert outputs["bucket"].value == f"{stack}-harbor"
+    assert outputs["bucket"].value == BUCKETS[stack]
     assert outputs["harborVersion"].value == "2.14.3"
 
 
@@ -597,6 +615,7 @@ def values_of(engine: Engine) -> Sections:
 @pytest.mark.parametrize(
     ("stack", "endpoint", "secure"),
     [
+        ("gitlabbda", "https://fsn1.your-objectstorage.com", True),
         ("local", "http://127.0.0.1:7070", False),
         ("omantel", "https://fsn1.your-objectstorage.com", True),
         ("otech", "https://fsn1.your-objectstorage.com", True),
@@ -609,7 +628,7 @@ def test_harbor_keeps_its_blobs_in_the_sovereign_s_bucket(
     s3 = values_of(engine)["persistence"]["imageChartStorage"]["s3"]
     assert s3["regionendpoint"] == endpoint
     assert s3["secure"] is secure
-    assert s3["bucket"] == f"{stack}-harbor" == engine.one(BUCKET)["bucket"]
+    assert s3["bucket"] == BUCKETS[stack] == engine.one(BUCKET)["bucket"]
 
 
 @pytest.mark.parametrize("sections", [{}, FILESYSTEM], ids=["bucket", "volume"])
