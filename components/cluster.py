@@ -102,7 +102,12 @@ def _secret_labels(settings: Settings) -> Mapping[str, str]:
 def _harbor_namespace(
     settings: Settings, adopted: Adopted, options: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
-    """Harbor's namespace. It counts as data: its deletion would delete claims and database."""
+    """Harbor's namespace. It counts as data: its deletion would delete claims and database.
+
+    One that is shared is somebody else's: no resource of this stack (docs/decisions/0021).
+    """
+    if settings.harbor.shared_namespace:
+        return pulumi.Output.from_input(settings.harbor.namespace)
     namespace = k8s.core.v1.Namespace(
         "namespace",
         metadata={

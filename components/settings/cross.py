@@ -510,6 +510,16 @@ def chart_hints(harbor: HarborSettings) -> list[str]:
     ]
 
 
+def sharing_hints(harbor: HarborSettings, image_policy: ImagePolicySettings) -> Iterator[str]:
+    """Warnings about what others may do in a namespace that they share with Harbor."""
+    if harbor.shared_namespace and image_policy.enabled and image_policy.enforcement == "Enforce":
+        yield (
+            f"imagePolicy leaves out namespace {harbor.namespace}, since Harbor must start there "
+            "while no image can be pulled from it, and the namespace is shared "
+            "(harbor.sharedNamespace): whoever may make pods there may run any image"
+        )
+
+
 def backup_hints(
     database: DatabaseSettings, storage: StorageKind, backup: BackupSettings | None
 ) -> Iterator[str]:

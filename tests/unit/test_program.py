@@ -20,8 +20,10 @@ import pytest
 import yaml
 
 from components.kubernetes import naming
+from components.preflight import beside
 from components.sealing.unsealed import REVISION_ANNOTATION
 from components.settings.database import SecretRef
+from components.settings.model import Settings
 from tests.support import builders
 from tests.support.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
 from tests.support.contract import (
@@ -352,6 +354,7 @@ BACKUP: Sections = {
     },
 }
 RESTORED: Sections = {**BACKUP, "database": {"restore": {}}}
+BESIDE_OTHERS: Sections = {"harbor": {"namespace": "team", "sharedNamespace": True}}
 VARIANTS: list[tuple[str, Sections]] = [
     ("backups", BACKUP),
     ("a restored database", RESTORED),
@@ -367,6 +370,7 @@ VARIANTS: list[tuple[str, Sections]] = [
     ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
     ("another namespace", REGISTRY_NAMESPACE),
     ("monitoring", {**MONITORED, "exposure": {"kind": "gateway"}}),
+    ("a namespace with others", BESIDE_OTHERS),
     ("many replicas", {"harbor": {"replicas": {"core": 3, "registry": 3}}}),
 ]
 
@@ -398,6 +402,40 @@ def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
     for seal in seals:
         assert f"kubectl annotate secret {seal['name']} -n {seal['namespace']} " in said
     assert said.count("no SealedSecret made it") == len(seals)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [sections for _, sections in VARIANTS if "harbor" not in sections],
+    ids=[name for name, sections in VARIANTS if "harbor" not in sections],
+)
+def test_beside_others_every_object_is_looked_for_before_it_is_applied(
+    sections: Sections, program: Program
+) -> None:
+    given = {**config_of("otech"), **{f"{PROJECT}:{k}": v for k, v in sections.items()}}
+    named = {k.partition(":")[2]: v for k, v in given.items() if k.partition(":")[0] == PROJECT}
+    stack = Settings.model_validate({**named, **BESIDE_OTHERS})
+    looked_for = set(beside.objects(stack))
+    engine = program.run("otech", **{**sections, **BESIDE_OTHERS})
+    for resource in engine.resources:
+        if resource.is_manifest and resource["metadata"].get("namespace") == "team":
+            one = (resource.typ.rpartition(":")[2], resource["metadata"]["name"])
+            assert one in looked_for, resource
+
+
+def test_beside_others_the_namespace_is_no_resource_of_the_stack(program: Program) -> None:
+    alone, beside_others = program.run("otech"), program.run("otech", **BESIDE_OTHERS)
+    names = {(each.typ, each.name) for each in alone.resources}
+    assert names - {(each.typ, each.name) for each in beside_others.resources} == {
+        (NAMESPACE, "namespace")
+    }
+    assert beside_others.one(RELEASE)["namespace"] == "team"
+
+
+def test_an_adoption_beside_others_leaves_the_namespace_alone(program: Program) -> None:
+    harbor = {**BESIDE_OTHERS["harbor"], "adopt": True}
+    engine = program.run("otech", preview=True, is_up=False, harbor=harbor)
+    assert engine.all(NAMESPACE) == []
 
 
 def test_everything_waits_until_the_state_and_the_certificate_are_accepted(

@@ -37,6 +37,7 @@ def test_the_smallest_config_gets_secure_defaults() -> None:
 
 KEPT: list[tuple[str, Any]] = [
     ("harbor.adopt", True),
+    ("harbor.sharedNamespace", True),
     ("database.adopt", True),
     ("imageRegistry", "mirror.internal"),
     ("imageRegistry", "mirror:5000"),

@@ -521,6 +521,7 @@ REFUSED: list[Bad] = [
         {"the exact version": ["yes", "1.19"], "YAML reads it as true": [True]},
     ),
     bad("harbor.disruptionBudgets", "maybe", "true or false", "false"),
+    bad("harbor.sharedNamespace", "gitlab", "true or false", "false"),
     bad(
         "harbor.spreadOver",
         ["a b"],
