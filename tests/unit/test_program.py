@@ -40,6 +40,7 @@ from tests.support.mocks import (
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
+    PASSWORD,
     POSTGRES_CLUSTER,
     PROJECT,
     RELEASE,
@@ -492,7 +493,18 @@ def test_harbor_and_all_that_is_its_go_to_the_namespace_of_the_settings(program:
 # --- Data --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stack", ["gitlabbda", "omantel", "otech"])
+def test_of_an_estate_with_shared_services_the_bucket_and_the_key_are_kept(
+    program: Program,
+) -> None:
+    kept = {
+        (resource.typ, resource.name)
+        for resource in program.run("gitlabbda").resources
+        if resource.protect and resource.retain
+    }
+    assert kept == {(BUCKET, "object-storage-bucket"), (PASSWORD, "credentials-secret-key")}
+
+
+@pytest.mark.parametrize("stack", ["omantel", "otech"])
 def test_a_sovereign_s_data_is_protected_and_outlives_the_stack(
     stack: str, program: Program
 ) -> None:
