@@ -270,12 +270,20 @@ class DedicatedDatabase(CommonDatabaseSettings, Placement):
         return self
 
 
+# goharbor/harbor src/common/dao/pgsql.go: migrations by golang-migrate, whose Lock() takes
+# pg_advisory_lock for the session (database/pgx/pgx.go); queries by pgx, which prepares each
+# statement and keeps it for the connection. PgBouncer 1.21 follows prepared statements
+# (max_prepared_statements), and no version follows advisory locks.
+SESSIONS_BREAK: Final = (
+    "Harbor's migrations take advisory locks and its driver prepares statements; both are lost "
+    "when a pooler hands the connection to someone else after a transaction"
+)
+"""Why Harbor works over a pooler in session mode only."""
+
+
 def _pool_mode(mode: str) -> str | None:
-    if mode == "transaction":
-        return (
-            "Harbor's migrations take advisory locks and its driver prepares statements; both "
-            "are lost when a pooler hands the connection to someone else after a transaction"
-        )
+    if mode in ("transaction", "statement"):
+        return SESSIONS_BREAK
     return None if mode in ("session", "none") else ""
 
 
@@ -324,7 +332,8 @@ class SharedDatabase(CommonDatabaseSettings):
             suggest=lambda mode: ["session"] if mode in ("transaction", "statement") else [],
         ),
     ] = "none"
-    """Pooling mode of a PgBouncer in front of the server, if there is one."""
+    """Pooling mode of a PgBouncer in front of the server, if there is one. That of a Pooler of
+    CloudNativePG is read in the cluster, too."""
 
     @property
     def looks_pooled(self) -> bool:

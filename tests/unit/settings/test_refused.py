@@ -714,11 +714,15 @@ REFUSED: list[Bad] = [
         },
         database=SHARED_DATABASE,
     ),
-    bad(
+    *each(
         "database.poolMode",
-        "transaction",
-        "Harbor's migrations take advisory locks and its driver prepares statements",
         "session",
+        {
+            "Harbor's migrations take advisory locks and its driver prepares statements": [
+                "transaction",
+                "statement",
+            ],
+        },
         database=SHARED_DATABASE,
     ),
     bad("database.port", 70000, "a whole number from 1 to 65535", "5432", database=SHARED_DATABASE),
