@@ -18,26 +18,27 @@ PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: $(VENV)/program ## Bring a Sovereign up in the sandbox (STACK=… for a real one)
-	@$(RUN) -m sandbox up --stack $(STACK)
+# An estate has a sandbox of its own; down, status, env, smoke and clean take STACK=… too.
+up: $(VENV)/program ## Bring a Sovereign up in the sandbox (STACK=… a real one; with SANDBOX=1 here)
+	@$(RUN) -m sandbox up --stack $(STACK) $(if $(SANDBOX),--sandbox)
 
 down: $(VENV)/program ## End every process of the sandbox
-	@$(RUN) -m sandbox down
+	@$(RUN) -m sandbox down --stack $(STACK)
 
 status: $(VENV)/program ## Show what runs and where the tools are
-	@$(RUN) -m sandbox status
+	@$(RUN) -m sandbox status --stack $(STACK)
 
 env: $(VENV)/program ## Print what eval needs to put tools and sandbox into a shell
-	@$(RUN) -m sandbox env
+	@$(RUN) -m sandbox env --stack $(STACK)
 
 tools: $(VENV)/program ## Print what eval needs to put pulumi, as it is here, into a shell
 	@$(RUN) -m engine.tools
 
 smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it back
-	@$(RUN) -m sandbox smoke
+	@$(RUN) -m sandbox smoke --stack $(STACK)
 
 clean: $(VENV)/program ## End the sandbox and remove all it wrote
-	@$(RUN) -m sandbox clean
+	@$(RUN) -m sandbox clean --stack $(STACK)
 
 clean-caches: ## Remove what only building tools needed (about 14 GB), keep the tools
 	@$(PYTHON) -m toolchain clean caches

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from components.settings.schema.environment import expand
 from engine.project import ROOT
 from sandbox import network
 from sandbox.processes import SandboxError, born, free_port, tail
@@ -94,8 +95,11 @@ def with_kinds(text: str) -> str:
     return re.sub(r"(?m)^(?P<indent> *)enableCRDs:\n(?:(?P=indent)- .*\n)+", listed, text)
 
 
-def prepare(state: State, tools: Toolbox) -> None:
-    """Puts into the cluster what a Sovereign's cluster has before this program runs."""
+def prepare(state: State, tools: Toolbox, estate: list[Path]) -> None:
+    """Puts into the cluster what a Sovereign's cluster has before this program runs.
+
+    `estate`: manifests of an estate's own, which may refer to variables of the sandbox.
+    """
     apply(state, tools, MANIFESTS / "namespaces.yaml", MANIFESTS / "storage-class.yaml")
     stages = tools.assets("kwok") / "stages"
     files = [p for p in sorted(stages.rglob("*.yaml")) if p.name != "kustomization.yaml"]
@@ -104,11 +108,17 @@ def prepare(state: State, tools: Toolbox) -> None:
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
-    standins = [MANIFESTS / f"{name}-standin.yaml" for name in ("cnpg", "backup", "monitoring")]
+    parts = ("cnpg", "backup", "monitoring", "cert-manager")
+    standins = [MANIFESTS / f"{name}-standin.yaml" for name in parts]
     apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
-    after_kinds = ("cnpg-stage", "gateway", "velero-location")
+    after_kinds = ("cnpg-stage", "gateway", "velero-location", "cert-manager-stage")
     apply(state, tools, *(MANIFESTS / f"{name}.yaml" for name in after_kinds))
+    for manifest in estate:
+        text = expand(manifest.read_text(), {"SANDBOX_SHARED_PASSWORD": state.shared_password()})
+        kubectl(
+            *(state, tools, "apply", "--server-side", "--force-conflicts", "-f", "-"), stdin=text
+        )
     _put_spare_volumes(state, tools)
 
 

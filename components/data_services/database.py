@@ -16,6 +16,7 @@ from components.data_services.instance import DATABASE, OWNER, PORT
 from components.data_services.origin import origin_of
 from components.data_services.postgres import AUTHORITY_SECRET, Postgres, PostgresArgs
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
+from components.delivery.objects import PASSWORD, literal
 from components.harbor_inputs import Database
 from components.settings.database import DedicatedDatabase
 from components.settings.model import max_open_connections
@@ -85,6 +86,10 @@ def create(
                 source=section.secret,
                 secret_name=SHARED_SECRET,
                 data=lambda password: {"password": password, **certificate},
+                template={
+                    "password": PASSWORD,
+                    **{key: literal(text) for key, text in certificate.items()},
+                },
                 context=context,
             ),
             context.options,

@@ -16,7 +16,7 @@ from pulumi_kubernetes.apps.v1 import Deployment
 from pulumi_kubernetes.core.v1 import ConfigMap, Service
 
 from components.context import Context
-from components.kubernetes.naming import DATABASE_CLUSTER, FIELD_MANAGER
+from components.kubernetes.naming import DASHBOARD, DATABASE_CLUSTER, FIELD_MANAGER
 from components.monitoring import recorded
 from components.monitoring.dashboard import dashboard
 from components.monitoring.rules import NAME, prometheus_rule_spec
@@ -25,7 +25,6 @@ from components.settings.model import Settings
 from components.stack_config import StackConfig
 
 API: Final = "monitoring.coreos.com/v1"
-DASHBOARD: Final = "harbor-dashboard"
 DASHBOARD_LABEL: Final = {"grafana_dashboard": "1"}
 """By which the sidecar of Grafana's chart finds dashboards."""
 

@@ -13,6 +13,7 @@ from components.adopted import Adopted, LiveDatabase
 from components.kubernetes.client import ClusterClient
 from components.kubernetes.unreachable import ClusterUnreachable
 from components.preflight import (
+    database_host,
     evidence,
     exclusions,
     fixed,
@@ -134,6 +135,7 @@ def _existing(client: ClusterClient, config: StackConfig, of_database: LiveDatab
     problems = check.problems(client, config)
     # A Harbor of somebody else says the same as its namespace, with the better advice.
     problems = problems or namespace.problems(client, settings, stack)
+    problems += database_host.problems(client, settings, stack)
     problems += restore.problems(of_database, settings, stack, dt.datetime.now(dt.UTC))
     if not problems or check.is_asked_for(settings):
         problems += upgrade.problems(client, settings, stack)

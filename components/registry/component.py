@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import pulumi
 from pulumi_kubernetes.core.v1 import ServiceAccountPatch
 
-from components.context import Context
+from components.context import Context, DeliveredSecret
 from components.credentials import (
     ADMIN,
     REGISTRY_ACCOUNT,
@@ -39,7 +39,6 @@ from components.registry.logins import (
     service_accounts,
 )
 from components.registry.rules import keep_rules, selectors
-from components.sealing.sealed_secret import SealedSecret
 from components.settings.model import Settings
 from components.settings.reading.refusals import Fixes
 from components.settings.registry.login import OIDC_GROUP
@@ -484,7 +483,7 @@ class Registry(pulumi.ComponentResource):
     # ---- robots -----------------------------------------------------------------------------
 
     def _robots(self, registry: RegistrySettings) -> None:
-        logins: dict[tuple[str, str], SealedSecret] = {}
+        logins: dict[tuple[str, str], DeliveredSecret] = {}
         for robot in registry.all_robots:
             logins |= self._robot(robot)
         context = self._args.context
@@ -503,7 +502,7 @@ class Registry(pulumi.ComponentResource):
                 ),
             )
 
-    def _robot(self, robot: Robot) -> dict[tuple[str, str], SealedSecret]:
+    def _robot(self, robot: Robot) -> dict[tuple[str, str], DeliveredSecret]:
         """Declares a robot and hands its login out; returns namespace and name → Secret.
 
         The robot from before a rotation gets its end only once the new login is there.
@@ -578,7 +577,7 @@ class Registry(pulumi.ComponentResource):
 
     def _logins(
         self, robot: Robot, username: pulumi.Output[str], secret: pulumi.Output[str]
-    ) -> dict[tuple[str, str], SealedSecret]:
+    ) -> dict[tuple[str, str], DeliveredSecret]:
         pull_secret = robot.settings.pull_secret
         if pull_secret is None:
             return {}

@@ -30,6 +30,7 @@ from components.settings.schema.rules import (
     whole_number,
 )
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
+from components.settings.secrets import STORE_KEY, STORE_PROPERTY
 
 SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 _CONNECTIONS = whole_number(1, 100_000, example=100)
@@ -38,12 +39,47 @@ _CONNECTIONS = whole_number(1, 100_000, example=100)
 class SecretRef(Section):
     """A key of a Secret in the cluster."""
 
+    told_by_keys = True
+
+    kind: Literal["cluster"] = "cluster"
+    """Where the password is; it need not be written."""
     namespace: Annotated[str, DNS_LABEL]
     """Namespace of the Secret."""
     name: Annotated[str, OBJECT_NAME]
     """Name of the Secret."""
     key: Annotated[str, SECRET_KEY_NAME] = "password"
     """Key that holds the password."""
+
+
+class StoreRef(Section):
+    """A value in the estate's secret store, for secrets.delivery external."""
+
+    told_by_keys = True
+
+    kind: Literal["store"] = "store"
+    """Where the password is; it need not be written."""
+    store_key: Annotated[str, STORE_KEY]
+    """Key in the store, whole: secrets.prefix is for what this program writes."""
+    part: Annotated[str, STORE_PROPERTY] | None = Field(default=None, alias="property")
+    """Property of that key, where the key holds an object; the whole value when unset."""
+
+    def __str__(self) -> str:
+        return self.store_key if self.part is None else f"{self.store_key}, property {self.part}"
+
+
+def _by_its_keys(value: Any) -> Any:
+    """`secret: {storeKey: …}` is in the store, and what has more keys of the other is not."""
+    if isinstance(value, dict) and "kind" not in value:
+        given = cast("dict[str, Any]", value)
+        stored, others = given.keys() & {"storeKey", "property"}, {"namespace", "name", "key"}
+        is_stored = len(stored) > len(given.keys() & others)
+        return {"kind": "store" if is_stored else "cluster", **given}
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+PasswordRef = Annotated[
+    SecretRef | StoreRef, Field(discriminator="kind"), BeforeValidator(_by_its_keys)
+]
 
 
 def _image(text: str) -> str | None:
@@ -234,12 +270,20 @@ class DedicatedDatabase(CommonDatabaseSettings, Placement):
         return self
 
 
+# goharbor/harbor src/common/dao/pgsql.go: migrations by golang-migrate, whose Lock() takes
+# pg_advisory_lock for the session (database/pgx/pgx.go); queries by pgx, which prepares each
+# statement and keeps it for the connection. PgBouncer 1.21 follows prepared statements
+# (max_prepared_statements), and no version follows advisory locks.
+SESSIONS_BREAK: Final = (
+    "Harbor's migrations take advisory locks and its driver prepares statements; both are lost "
+    "when a pooler hands the connection to someone else after a transaction"
+)
+"""Why Harbor works over a pooler in session mode only."""
+
+
 def _pool_mode(mode: str) -> str | None:
-    if mode == "transaction":
-        return (
-            "Harbor's migrations take advisory locks and its driver prepares statements; both "
-            "are lost when a pooler hands the connection to someone else after a transaction"
-        )
+    if mode in ("transaction", "statement"):
+        return SESSIONS_BREAK
     return None if mode in ("session", "none") else ""
 
 
@@ -273,8 +317,8 @@ class SharedDatabase(CommonDatabaseSettings):
         ),
     ]
     """Role that owns the database."""
-    secret: SecretRef
-    """Secret that holds the role's password."""
+    secret: PasswordRef
+    """Where the role's password is: a Secret of the cluster, or a key of the secret store."""
     ca_bundle: Annotated[str, PEM] | None = None
     """PEM of the authority that signed the server's certificate, if it is not a public one; for
     sslmode verify-ca and verify-full."""
@@ -288,7 +332,8 @@ class SharedDatabase(CommonDatabaseSettings):
             suggest=lambda mode: ["session"] if mode in ("transaction", "statement") else [],
         ),
     ] = "none"
-    """Pooling mode of a PgBouncer in front of the server, if there is one."""
+    """Pooling mode of a PgBouncer in front of the server, if there is one. That of a Pooler of
+    CloudNativePG is read in the cluster, too."""
 
     @property
     def looks_pooled(self) -> bool:

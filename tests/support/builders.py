@@ -30,6 +30,7 @@ from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase, SecretRef
 from components.settings.model import Settings
 from components.settings.rotation import RotationSettings
+from components.settings.secrets import ExternalDelivery, StoreSettings
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
 from tests.support.mocks import MARK
@@ -104,6 +105,10 @@ KINDS = (
     "ObjectStore",
     "Schedule",
     "ScheduledBackup",
+    "ExternalSecret",
+    "PushSecret",
+    "ClusterSecretStore",
+    "SecretStore",
     "PodMonitor",
     "PrometheusRule",
     "SealedSecret",
@@ -205,6 +210,7 @@ def context_of(
     protect: bool = True,
     retain: bool = True,
     options: pulumi.ResourceOptions | None = None,
+    external: ExternalDelivery | None = None,
 ) -> Context:
     """What every component is given. Without `options` a provider is made, for which an engine has
     to run."""
@@ -219,7 +225,11 @@ def context_of(
         protect=protect,
         retain=retain,
         options=options,
+        external=external,
     )
+
+
+EXTERNAL = ExternalDelivery(delivery="external", store=StoreSettings(name="platform"))
 
 
 class Build(Protocol):

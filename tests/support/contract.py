@@ -6,11 +6,14 @@ Each asserts its rule for all resources of a run that is over.
 from components.kubernetes import naming
 from tests.support.mocks import (
     BUCKET,
+    EXTERNAL_SECRET,
+    HANDOVER,
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
     PASSWORD,
     POSTGRES_CLUSTER,
+    PUSHED,
     SEAL,
     SEALED_SECRET,
     Engine,
@@ -34,6 +37,9 @@ STAYS = {
     (SEALED_SECRET, "credentials-secret-key-manifest"),
     (SEALED_SECRET, "credentials-admin-password-manifest"),
     (SEALED_SECRET, "database-credentials-manifest"),
+    (EXTERNAL_SECRET, "credentials-secret-key-manifest"),
+    (EXTERNAL_SECRET, "credentials-admin-password-manifest"),
+    (EXTERNAL_SECRET, "database-credentials-manifest"),
 }
 """What the database needs when the state is gone. Not protected: another name replaces it."""
 
@@ -73,9 +79,11 @@ def assert_no_secret_in_the_clear(engine: Engine) -> None:
         for key, value in resource.inputs.items():
             if MARK in text(value):
                 assert is_secret(value), f"{key} of {resource} shows a secret"
-        if resource.typ.startswith("kubernetes:"):
+        if resource.typ == PUSHED:
+            assert {key for key, value in resource.inputs.items() if is_secret(value)} == {"data"}
+        elif resource.typ.startswith("kubernetes:"):
             # A Release's values are kept in a Secret: base64, not encryption.
             assert MARK not in text(resource.inputs), resource
             assert not is_secret(resource.inputs), f"{resource} has {resource.inputs}"
-    for seal in engine.all(SEAL):
+    for seal in (*engine.all(SEAL), *engine.all(HANDOVER)):
         assert {key for key, value in seal.inputs.items() if is_secret(value)} == {"data"}, seal

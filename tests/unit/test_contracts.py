@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -37,11 +38,13 @@ from tests.support.mocks import (
     NAMESPACE,
     PASSWORD,
     POSTGRES_CLUSTER,
+    PUSHED,
     RELEASE,
     SEAL,
     SEALED_SECRET,
     Engine,
     fresh_engine,
+    is_secret,
     text,
 )
 from tests.support.monitoring import WIDE
@@ -104,11 +107,16 @@ def sealed_secret(context: Context) -> Any:
     return context.sealed("one", "secret", {"password": builders.password()}, parent=parent)
 
 
+def external_secret(context: Context) -> Any:
+    return sealed_secret(replace(context, external=builders.EXTERNAL))
+
+
 BUILDERS: dict[str, Callable[[Context], Any]] = {
     "Backup": builders.backup,
     "Credentials": builders.credentials,
     "DisruptionBudgets": disruption_budgets,
     "DnsRecords": dns_records,
+    "ExternalSecret": external_secret,
     "HarborRegistry": builders.harbor,
     "ImagePolicy": image_policies,
     "Monitoring": monitored,
@@ -242,7 +250,11 @@ def test_what_is_sealed_is_a_secret_value(name: str, built: Engine) -> None:
 
 
 def test_there_is_no_plain_secret_object(name: str, built: Engine) -> None:
-    assert built.all("kubernetes:core/v1:Secret") == []
+    # One from which a value is pushed has it encrypted in the state, and in the cluster where its
+    # reader is.
+    for secret in built.all(PUSHED):
+        assert name == "ExternalSecret"
+        assert is_secret(secret.inputs["data"])
 
 
 def test_the_contract_sees_secrets_at_all(whole: Engine) -> None:

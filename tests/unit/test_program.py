@@ -20,8 +20,10 @@ import pytest
 import yaml
 
 from components.kubernetes import naming
+from components.preflight import beside
 from components.sealing.unsealed import REVISION_ANNOTATION
 from components.settings.database import SecretRef
+from components.settings.model import Settings
 from tests.support import builders
 from tests.support.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
 from tests.support.contract import (
@@ -38,6 +40,7 @@ from tests.support.mocks import (
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
+    PASSWORD,
     POSTGRES_CLUSTER,
     PROJECT,
     RELEASE,
@@ -64,8 +67,12 @@ STACKS = tuple(sorted(file.stem for file in GOLDEN.glob("*.txt")))
 preview of its pull request is its test."""
 
 SECRETS = {**builders.SECRETS, "dnsToken": f"{MARK}-token-of-forty-characters-"}
+NAMED_SECRETS = {"gitlabbda": {"gitlabSecret": f"{MARK}-gitlab"}}
+"""By stack: those that its file names itself."""
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
+GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-harbor")
+GITLABS_REDIS = SecretRef(namespace="gitlabbda", name="gitlab-secrets", key="redis-password")
 SHARED: dict[str, Any] = {
     "database": {
         "mode": "shared",
@@ -102,9 +109,16 @@ KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
 AZURE: dict[str, Any] = {"storage": builders.AZURE}
 FQDN = {
+    "gitlabbda": "staging.bluedynamics.eu",
     "local": "local.harbor.test",
     "omantel": "omantel.omani.works",
     "otech": "otech.omani.works",
+}
+BUCKETS = {
+    "gitlabbda": "registry-gitlabbda-kup6s",
+    "local": "local-harbor",
+    "omantel": "omantel-harbor",
+    "otech": "otech-harbor",
 }
 
 CERTIFICATE_PATH = (
@@ -182,7 +196,7 @@ class Program:
         whether it has all that any stack needs; `objects`: what else it has, by path; `refused`:
         the status of what it refuses, by path.
         """
-        given = SECRETS if secrets is None else secrets
+        given = {**SECRETS, **NAMED_SECRETS.get(stack, {})} if secrets is None else secrets
         # The sandbox's file names variables where the others have encrypted values.
         config = {
             **defaults(),
@@ -191,7 +205,7 @@ class Program:
             **{f"{PROJECT}:{key}": value for key, value in {**(file or {}), **sections}.items()},
         }
         cluster = Cluster(
-            cluster_name=reaches or stack,
+            cluster_name=reaches or cluster_of(stack),
             is_up=is_up,
             has_everything=is_equipped,
             refused=refused or {},
@@ -203,6 +217,8 @@ class Program:
         )
         cluster.put_secret(DATABASE, f"{MARK}-database")
         cluster.put_secret(VALKEY, f"{MARK}-valkey")
+        cluster.put_secret(GITLABS_DATABASE, f"{MARK}-database")
+        cluster.put_secret(GITLABS_REDIS, f"{MARK}-valkey")
         with pytest.MonkeyPatch.context() as monkeypatch:
             cluster.stand_in(monkeypatch)
             monkeypatch.chdir(ROOT)
@@ -229,6 +245,11 @@ def defaults() -> Sections:
     """What Pulumi.yaml declares: the engine puts it where a stack's file says nothing."""
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     return {f"{PROJECT}:{key}": of["default"] for key, of in declared.items()}
+
+
+def cluster_of(stack: str) -> str:
+    """The cluster that a stack's file names; one like the stack where it names none."""
+    return config_of(stack).get(f"{PROJECT}:cluster", {}).get("name", stack)
 
 
 def config_of(stack: str) -> Sections:
@@ -342,6 +363,7 @@ BACKUP: Sections = {
     },
 }
 RESTORED: Sections = {**BACKUP, "database": {"restore": {}}}
+BESIDE_OTHERS: Sections = {"harbor": {"namespace": "team", "sharedNamespace": True}}
 VARIANTS: list[tuple[str, Sections]] = [
     ("backups", BACKUP),
     ("a restored database", RESTORED),
@@ -357,6 +379,7 @@ VARIANTS: list[tuple[str, Sections]] = [
     ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
     ("another namespace", REGISTRY_NAMESPACE),
     ("monitoring", {**MONITORED, "exposure": {"kind": "gateway"}}),
+    ("a namespace with others", BESIDE_OTHERS),
     ("many replicas", {"harbor": {"replicas": {"core": 3, "registry": 3}}}),
 ]
 
@@ -388,6 +411,40 @@ def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
     for seal in seals:
         assert f"kubectl annotate secret {seal['name']} -n {seal['namespace']} " in said
     assert said.count("no SealedSecret made it") == len(seals)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [sections for _, sections in VARIANTS if "harbor" not in sections],
+    ids=[name for name, sections in VARIANTS if "harbor" not in sections],
+)
+def test_beside_others_every_object_is_looked_for_before_it_is_applied(
+    sections: Sections, program: Program
+) -> None:
+    given = {**config_of("otech"), **{f"{PROJECT}:{k}": v for k, v in sections.items()}}
+    named = {k.partition(":")[2]: v for k, v in given.items() if k.partition(":")[0] == PROJECT}
+    stack = Settings.model_validate({**named, **BESIDE_OTHERS})
+    looked_for = set(beside.objects(stack))
+    engine = program.run("otech", **{**sections, **BESIDE_OTHERS})
+    for resource in engine.resources:
+        if resource.is_manifest and resource["metadata"].get("namespace") == "team":
+            one = (resource.typ.rpartition(":")[2], resource["metadata"]["name"])
+            assert one in looked_for, resource
+
+
+def test_beside_others_the_namespace_is_no_resource_of_the_stack(program: Program) -> None:
+    alone, beside_others = program.run("otech"), program.run("otech", **BESIDE_OTHERS)
+    names = {(each.typ, each.name) for each in alone.resources}
+    assert names - {(each.typ, each.name) for each in beside_others.resources} == {
+        (NAMESPACE, "namespace")
+    }
+    assert beside_others.one(RELEASE)["namespace"] == "team"
+
+
+def test_an_adoption_beside_others_leaves_the_namespace_alone(program: Program) -> None:
+    harbor = {**BESIDE_OTHERS["harbor"], "adopt": True}
+    engine = program.run("otech", preview=True, is_up=False, harbor=harbor)
+    assert engine.all(NAMESPACE) == []
 
 
 def test_everything_waits_until_the_state_and_the_certificate_are_accepted(
@@ -444,6 +501,17 @@ def test_harbor_and_all_that_is_its_go_to_the_namespace_of_the_settings(program:
 # --- Data --------------------------------------------------------------------------------------
 
 
+def test_of_an_estate_with_shared_services_the_bucket_and_the_key_are_kept(
+    program: Program,
+) -> None:
+    kept = {
+        (resource.typ, resource.name)
+        for resource in program.run("gitlabbda").resources
+        if resource.protect and resource.retain
+    }
+    assert kept == {(BUCKET, "object-storage-bucket"), (PASSWORD, "credentials-secret-key")}
+
+
 @pytest.mark.parametrize("stack", ["omantel", "otech"])
 def test_a_sovereign_s_data_is_protected_and_outlives_the_stack(
     stack: str, program: Program
@@ -484,7 +552,7 @@ def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: 
     assert outputs["registryFqdn"].value == f"registry.{FQDN[stack]}"
     assert outputs["registryUrl"].value == f"https://registry.{FQDN[stack]}"
     assert outputs["imagePrefix"].value == f"registry.{FQDN[stack]}/"
-    assert outputs["bucket"].value == f"{stack}-harbor"
+    assert outputs["bucket"].value == BUCKETS[stack]
     assert outputs["harborVersion"].value == "2.14.3"
 
 
@@ -605,6 +673,7 @@ def values_of(engine: Engine) -> Sections:
 @pytest.mark.parametrize(
     ("stack", "endpoint", "secure"),
     [
+        ("gitlabbda", "https://fsn1.your-objectstorage.com", True),
         ("local", "http://127.0.0.1:7070", False),
         ("omantel", "https://fsn1.your-objectstorage.com", True),
         ("otech", "https://fsn1.your-objectstorage.com", True),
@@ -617,7 +686,7 @@ def test_harbor_keeps_its_blobs_in_the_sovereign_s_bucket(
     s3 = values_of(engine)["persistence"]["imageChartStorage"]["s3"]
     assert s3["regionendpoint"] == endpoint
     assert s3["secure"] is secure
-    assert s3["bucket"] == f"{stack}-harbor" == engine.one(BUCKET)["bucket"]
+    assert s3["bucket"] == BUCKETS[stack] == engine.one(BUCKET)["bucket"]
 
 
 @pytest.mark.parametrize("sections", [{}, FILESYSTEM], ids=["bucket", "volume"])

@@ -41,6 +41,9 @@ class Section(BaseModel):
     """What other tools call a setting that this section has not → why, and what to write."""
     short_form: ClassVar[str] = ""
     """The key that a text sets which stands in the place of the section."""
+    told_by_keys: ClassVar[bool] = False
+    """Whether this section, one of several kinds, is told from the others by its keys, so that
+    nobody has to write its kind."""
     example_key: ClassVar[str] = ""
     """The key that the command sets which makes a section without required keys; the first when
     empty."""

@@ -35,8 +35,11 @@ def test_the_smallest_config_gets_secure_defaults() -> None:
     assert max_open_connections(settings) == 30
 
 
+EXTERNAL: dict[str, Any] = {"delivery": "external", "store": {"name": "platform"}}
+
 KEPT: list[tuple[str, Any]] = [
     ("harbor.adopt", True),
+    ("harbor.sharedNamespace", True),
     ("database.adopt", True),
     ("imageRegistry", "mirror.internal"),
     ("imageRegistry", "mirror:5000"),
@@ -81,6 +84,10 @@ KEPT: list[tuple[str, Any]] = [
     ("storage.rootDirectory", "sovereign-harbor/.sovereign-harbor-images"),
     ("storage.movedTo", "hetzner/fsn1/omantel-harbor"),
     ("storage.lockdown", {"projectId": "1234567", "moreAccessKeys": ["NEXTACCESSKEY0000001"]}),
+    ("secrets.delivery", "sealed"),
+    ("secrets", {**EXTERNAL, "refreshInterval": "1h30m", "prefix": "kup6s/harbor/"}),
+    ("secrets", {**EXTERNAL, "store": {"kind": "SecretStore", "name": "vault.prod"}}),
+    ("secrets", {**EXTERNAL, "timeoutSeconds": 300, "refreshInterval": "24h"}),
     ("sealing.acceptedFingerprint", "0a" * 32),
     ("sealing.certificate", PEM),
     ("sealing.certificate", "keys/sealing-omantel.pem"),
