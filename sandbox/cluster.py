@@ -108,7 +108,7 @@ def prepare(state: State, tools: Toolbox, estate: list[Path]) -> None:
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
-    parts = ("cnpg", "backup", "monitoring", "cert-manager")
+    parts = ("cnpg", "backup", "monitoring", "cert-manager", "external-secrets")
     standins = [MANIFESTS / f"{name}-standin.yaml" for name in parts]
     apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")

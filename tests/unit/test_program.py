@@ -71,8 +71,7 @@ NAMED_SECRETS = {"gitlabbda": {"gitlabSecret": f"{MARK}-gitlab"}}
 """By stack: those that its file names itself."""
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
-GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-harbor")
-GITLABS_REDIS = SecretRef(namespace="gitlabbda", name="gitlab-secrets", key="redis-password")
+GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-app")
 SHARED: dict[str, Any] = {
     "database": {
         "mode": "shared",
@@ -210,7 +209,6 @@ class Program:
         cluster.put_secret(DATABASE, f"{MARK}-database")
         cluster.put_secret(VALKEY, f"{MARK}-valkey")
         cluster.put_secret(GITLABS_DATABASE, f"{MARK}-database")
-        cluster.put_secret(GITLABS_REDIS, f"{MARK}-valkey")
         with pytest.MonkeyPatch.context() as monkeypatch:
             cluster.stand_in(monkeypatch)
             monkeypatch.chdir(ROOT)
