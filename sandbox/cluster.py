@@ -21,6 +21,8 @@ from toolchain.build import Toolbox
 
 MANIFESTS = ROOT / "sandbox" / "manifests"
 SPARE_VOLUMES = 12
+_STAND_INS = ("cnpg", "backup", "monitoring", "external-secrets")
+"""Operators whose kinds stand in."""
 KINDS = ("Stage", "PortForward", "ClusterPortForward")
 """What KWOK reads from objects: the stage of the CloudNativePG stand-in comes after its CRD, and
 the ports of Harbor's pods lead to where Harbor's API is (sandbox/harbor_api.py)."""
@@ -104,7 +106,7 @@ def prepare(state: State, tools: Toolbox) -> None:
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
-    standins = [MANIFESTS / f"{name}-standin.yaml" for name in ("cnpg", "backup", "monitoring")]
+    standins = [MANIFESTS / f"{name}-standin.yaml" for name in _STAND_INS]
     apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     after_kinds = ("cnpg-stage", "gateway", "velero-location")
