@@ -123,6 +123,8 @@ def start(
             sealing.start(state, tools)
         else:
             external_secrets.start(state, tools)
+            wait = ("--all", "--for=condition=Ready", "--timeout=30s")
+            cluster.kubectl(state, tools, "wait", "clustersecretstore", *wait)
         _, chart_told = chart.choose(state, tools)
         told.append(f"{endpoint}; {chart_told}")
     with steps.step("Harbor's API") as told:

@@ -71,6 +71,7 @@ NAMED_SECRETS = {"gitlabbda": {"gitlabSecret": f"{MARK}-gitlab"}}
 """By stack: those that its file names itself."""
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
+GITLABS_STORE = "/apis/external-secrets.io/v1/clustersecretstores/gitlabbda-app-secrets-store"
 GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-app")
 SHARED: dict[str, Any] = {
     "database": {
@@ -203,6 +204,7 @@ class Program:
             objects={
                 CERTIFICATE_PATH: self._certificate,
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
+                GITLABS_STORE: {"status": {"conditions": [{"type": "Ready", "status": "True"}]}},
                 **(objects or {}),
             },
         )
