@@ -22,6 +22,8 @@ from toolchain.build import Toolbox
 
 MANIFESTS = ROOT / "sandbox" / "manifests"
 SPARE_VOLUMES = 12
+_STAND_INS = ("cert-manager", "cnpg", "backup", "monitoring", "external-secrets")
+"""Operators whose kinds stand in."""
 KINDS = ("Stage", "PortForward", "ClusterPortForward")
 """What KWOK reads from objects: the stage of the CloudNativePG stand-in comes after its CRD, and
 the ports of Harbor's pods lead to where Harbor's API is (sandbox/harbor_api.py)."""
@@ -108,8 +110,7 @@ def prepare(state: State, tools: Toolbox, estate: list[Path]) -> None:
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
-    parts = ("cnpg", "backup", "monitoring", "cert-manager")
-    standins = [MANIFESTS / f"{name}-standin.yaml" for name in parts]
+    standins = [MANIFESTS / f"{name}-standin.yaml" for name in _STAND_INS]
     apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     after_kinds = ("cnpg-stage", "gateway", "velero-location", "cert-manager-stage")

@@ -14,7 +14,18 @@ from typing import Any
 from engine.project import ROOT
 from engine.stack import Stack
 from engine.terminal import Counter, Steps, as_text
-from sandbox import chart, cluster, estate, harbor_api, kyverno, processes, sealing, smoke, storage
+from sandbox import (
+    chart,
+    cluster,
+    estate,
+    external_secrets,
+    harbor_api,
+    kyverno,
+    processes,
+    sealing,
+    smoke,
+    storage,
+)
 from sandbox.environment import as_shell, environment, guarded
 from sandbox.estate import Estate
 from sandbox.processes import SandboxError
@@ -33,7 +44,7 @@ def up(place: Estate, arguments: argparse.Namespace) -> int:
     with steps.step("Tools"):
         tools = ensure()
     chart_told = start(state, tools, steps, place=place, watch=arguments.until_exit_of)
-    sovereign = Stack(place.stack, environment(state, tools), place.project(state))
+    sovereign = Stack(place.stack, environment(state, tools, place.stack), place.project(state))
     with steps.step(f"pulumi up -s {place.stack}") as told:
         sovereign.ensure()
         told.append(_folded_up(state, sovereign))
@@ -105,9 +116,15 @@ def start(
     if place.has_kyverno:
         with steps.step("Kyverno: the real admission controller") as told:
             told.append(kyverno.start(state, tools))
-    with steps.step("Object storage, sealed-secrets controller, Harbor's chart") as told:
+    delivers = "sealed-secrets controller" if place.has_sealing else "External Secrets' stand-in"
+    with steps.step(f"Object storage, {delivers}, Harbor's chart") as told:
         endpoint = storage.start(state, tools)
-        sealing.start(state, tools)
+        if place.has_sealing:
+            sealing.start(state, tools)
+        else:
+            external_secrets.start(state, tools)
+            wait = ("--all", "--for=condition=Ready", "--timeout=30s")
+            cluster.kubectl(state, tools, "wait", "clustersecretstore", *wait)
         _, chart_told = chart.choose(state, tools)
         told.append(f"{endpoint}; {chart_told}")
     with steps.step("Harbor's API") as told:
@@ -215,7 +232,7 @@ def env(place: Estate, _: argparse.Namespace) -> int:
     state = place.state
     with contextlib.redirect_stdout(sys.stderr):
         tools = ensure(report=lambda _: None)
-    variables = environment(state, tools)
+    variables = environment(state, tools, place.stack)
     print(as_shell(guarded(state, variables, place.project(state))))
     print(
         f"This shell is for the sandbox's stack {place.stack}: its passphrase is public, and `make "
@@ -229,7 +246,7 @@ def smoke_test(place: Estate, _: argparse.Namespace) -> int:
     """Pushes an image through Harbor's registry line and pulls it back."""
     state = place.state
     tools = ensure(report=lambda _: None)
-    sovereign = Stack(place.stack, environment(state, tools), place.project(state))
+    sovereign = Stack(place.stack, environment(state, tools, place.stack), place.project(state))
     proof = smoke.run(state, tools, sovereign.outputs())
     print("\n".join(proof.lines))
     return 0

@@ -11,12 +11,13 @@ from engine.project import ROOT
 from engine.tools import own_pulumi
 from sandbox import guard
 from sandbox.processes import SandboxError
-from sandbox.state import CONTEXT, PASSPHRASE, State
+from sandbox.state import CONTEXT, PASSPHRASE, STACK, State
 from toolchain.build import Toolbox
 
 
-def environment(state: State, tools: Toolbox) -> dict[str, str]:
-    """The variables to set, PATH included. Raises SandboxError when the sandbox never ran."""
+def environment(state: State, tools: Toolbox, stack: str = STACK) -> dict[str, str]:
+    """The variables to set for a stack, PATH included. Raises SandboxError when the sandbox never
+    ran."""
     storage, chart = state.load("object-storage.json"), state.load("chart.json")
     if storage is None or chart is None:
         raise SandboxError("the sandbox was never started: make up")
@@ -45,6 +46,7 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
         "HELM_CONFIG_HOME": str(state.folder / "helm" / "config"),
         "HELM_DATA_HOME": str(state.folder / "helm" / "data"),
         "HARBOR_CHART": chart["source"],
+        "SANDBOX_STACK": stack,
         "SANDBOX_KUBE_CONTEXT": CONTEXT,
         "SANDBOX_S3_ENDPOINT": f"http://127.0.0.1:{storage['port']}",
         "SANDBOX_S3_ACCESS_KEY": credentials["s3AccessKey"],

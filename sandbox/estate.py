@@ -48,6 +48,11 @@ class Estate:
         return self._section("imagePolicy").get("enabled", True) in (True, "true")
 
     @property
+    def has_sealing(self) -> bool:
+        """Whether its Secrets are sealed, not brought by the External Secrets Operator."""
+        return self._section("secrets").get("delivery", "sealed") == "sealed"
+
+    @property
     def manifests(self) -> list[Path]:
         """What its cluster has beforehand, in the order in which it is applied."""
         folder = ESTATES / self.stack

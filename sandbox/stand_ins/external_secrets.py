@@ -5,11 +5,12 @@ operator's provider `kubernetes`. Conditions, reasons, messages, labels, the fin
 of things are the operator's (external-secrets v2.9, pkg/controllers/externalsecret and pushsecret;
 providers/v1/kubernetes/client.go). Of the templates it knows what this program writes.
 
-    python -m sandbox.stand_ins.external_secrets     # asks the cluster of $KUBECONFIG
+    python -m sandbox.stand_ins.external_secrets --context=<context>
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import contextlib
 import datetime as dt
@@ -460,7 +461,9 @@ class _Store(dict[str, Data]):
 
 
 def main() -> None:
-    stand_in = StandIn(ClusterClient(None))
+    parser = argparse.ArgumentParser(prog="sandbox.stand_ins.external_secrets")
+    parser.add_argument("--context", help="of the kubeconfig; the current one unless given")
+    stand_in = StandIn(ClusterClient(parser.parse_args().context))
     print("a stand-in for the External Secrets Operator: its stores are namespaces", flush=True)
     while True:
         try:

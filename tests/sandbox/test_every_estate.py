@@ -21,6 +21,7 @@ from sandbox import cluster, commands, smoke
 from sandbox import estate as estates
 from sandbox.environment import environment
 from sandbox.state import STACK, State
+from tests.support import gitlab_estate
 from tests.support.sandbox import Sandbox, bucket_client, generations, objects, unsealed
 from toolchain.build import ensure
 
@@ -79,6 +80,10 @@ EXPECTED = {
 }
 
 
+ADOPTIONS = {"gitlabbda": gitlab_estate.adopt}
+"""How estates with a Harbor of their own come to this program."""
+
+
 @dataclass(frozen=True)
 class Life:
     """An estate whose Sovereign is up, and what is expected of it."""
@@ -112,7 +117,7 @@ def _life_of_its_own(name: str, state: State, monkeypatch: pytest.MonkeyPatch) -
         sandbox = Sandbox(state, tools, project, variables, name, namespace)
         stack = sandbox.stack()
         stack.ensure()
-        stack.up()
+        ADOPTIONS.get(name, lambda _, stack: stack.up())(sandbox, stack)
         yield Life(sandbox, stack, EXPECTED[name])
     finally:
         commands.stop_all(state)

@@ -71,8 +71,8 @@ NAMED_SECRETS = {"gitlabbda": {"gitlabSecret": f"{MARK}-gitlab"}}
 """By stack: those that its file names itself."""
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
-GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-harbor")
-GITLABS_REDIS = SecretRef(namespace="gitlabbda", name="gitlab-secrets", key="redis-password")
+GITLABS_STORE = "/apis/external-secrets.io/v1/clustersecretstores/gitlabbda-app-secrets-store"
+GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-app")
 SHARED: dict[str, Any] = {
     "database": {
         "mode": "shared",
@@ -212,13 +212,13 @@ class Program:
             objects={
                 CERTIFICATE_PATH: self.certificate,
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
+                GITLABS_STORE: {"status": {"conditions": [{"type": "Ready", "status": "True"}]}},
                 **(objects or {}),
             },
         )
         cluster.put_secret(DATABASE, f"{MARK}-database")
         cluster.put_secret(VALKEY, f"{MARK}-valkey")
         cluster.put_secret(GITLABS_DATABASE, f"{MARK}-database")
-        cluster.put_secret(GITLABS_REDIS, f"{MARK}-valkey")
         with pytest.MonkeyPatch.context() as monkeypatch:
             cluster.stand_in(monkeypatch)
             monkeypatch.chdir(ROOT)

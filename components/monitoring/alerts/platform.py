@@ -9,6 +9,7 @@ from components.kubernetes.naming import DATABASE_CLUSTER as CLUSTER
 from components.kubernetes.naming import REGISTRY_CERTIFICATE
 from components.monitoring.alert import Alert, Example, Severity, series, steps
 from components.settings.model import Settings
+from components.settings.secrets import ExternalDelivery
 
 
 def alerts(settings: Settings) -> Iterator[Alert]:
@@ -126,7 +127,49 @@ def alerts(settings: Settings) -> Iterator[Alert]:
     if settings.exposure.needs_cert_manager:
         for ending, days, severity in steps(thresholds.certificate_days):
             yield _certificate_not_renewed(f"HarborCertificateNotRenewed{ending}", days, severity)
-    yield from _sealed_secrets(namespace)
+    if isinstance(settings.secrets, ExternalDelivery):
+        yield _external_secrets(namespace)
+    else:
+        yield from _sealed_secrets(namespace)
+
+
+def _external_secrets(namespace: str) -> Alert:
+    condition = "externalsecret_status_condition"
+    selector = 'condition="Ready", status="False", name=~"harbor-.+"'
+
+    def not_ready(name: str) -> str:
+        return series(
+            condition, name=name, exported_namespace=namespace, condition="Ready", status="False"
+        )
+
+    return Alert(
+        name="HarborSecretNotSynced",
+        source="external-secrets",
+        severity="warning",
+        # The operator's chart renames the metric's own label namespace to exported_namespace,
+        # unless serviceMonitor.honorLabels is set.
+        expr=f'max by (name) ({condition}{{{selector}, namespace="{namespace}"}} or '
+        f'{condition}{{{selector}, exported_namespace="{namespace}"}}) == 1',
+        for_="15m",
+        summary="A Secret of Harbor is not synced with the secret store",
+        description="The External Secrets Operator has failed to fetch {{ $labels.name }} for 15 "
+        "minutes. The old Secret stays; a value that changed in the store does not arrive.",
+        runbook="secret-store",
+        fires=Example(
+            series={not_ready("harbor-pg-credentials"): "1x30"},
+            at="20m",
+            labels={"name": "harbor-pg-credentials"},
+            says="The External Secrets Operator has failed to fetch harbor-pg-credentials for 15 "
+            "minutes. The old Secret stays; a value that changed in the store does not arrive.",
+        ),
+        quiet=Example(
+            series={
+                not_ready("harbor-pg-credentials"): "0x30",
+                not_ready("somebody-s"): "1x30",
+            },
+            at="20m",
+        ),
+    )
 
 
 def _certificate_not_renewed(name: str, days: int, severity: Severity) -> Alert:

@@ -11,11 +11,11 @@ from components.monitoring import rules
 from components.monitoring.alert import Alert
 from components.monitoring.metrics import METRICS, sources
 from tests.support import builders
-from tests.support.monitoring import metric_names, small, wide
+from tests.support.monitoring import every_alert, metric_names, small, wide
 from tests.support.project import ROOT
 
 TABLE = {metric.name: metric for metric in METRICS}
-EVERY = rules.all_alerts(wide())
+EVERY = every_alert()
 METRICS_ON = {"enabled": True, "serviceMonitor": True}
 
 

@@ -51,7 +51,8 @@ def test_the_local_stack_runs_in_the_repository_by_its_committed_file(tmp_path: 
     local = estate.of(STACK)
     assert local.project(State(tmp_path)) == ROOT
     assert local.document == yaml.safe_load(stacks.file_of(STACK).read_text())
-    assert (local.namespace, local.has_kyverno, local.manifests) == ("harbor", True, [])
+    assert (local.namespace, local.manifests) == ("harbor", [])
+    assert (local.has_kyverno, local.has_sealing) == (True, True)
     assert local.state.folder == data_folder()
 
 
@@ -67,7 +68,7 @@ def test_an_estate_runs_in_a_copy_and_its_committed_file_stays(name: str, tmp_pa
 
 
 MAY_DIFFER = {
-    *("sandbox", "protect", "cluster", "storage", "sealing"),
+    *("sandbox", "protect", "cluster", "storage"),
     *("s3AccessKey", "s3SecretKey", "gitlabSecret"),
 }
 """Sections that a sandbox needs otherwise. All others are the estate's own."""
@@ -99,7 +100,6 @@ def test_an_estate_s_settings_are_accepted_in_the_sandbox(name: str) -> None:
     environ = {
         "SANDBOX_KUBE_CONTEXT": "kwok-sovereign",
         "SANDBOX_S3_ENDPOINT": "http://127.0.0.1:7070",
-        "SANDBOX_SEALING_CERTIFICATE": "sealing.pem",
     }
     config = estate.of(name).document["config"]
     sections = {
