@@ -15,7 +15,7 @@ from components.data_services.valkey import SECRET as CACHE
 from components.kubernetes.client import ClusterClient, dig
 from components.kubernetes.naming import SEAM_NAMESPACE, SEAM_SECRET
 from components.object_storage.store import HARBOR_SECRET
-from components.settings.database import DedicatedDatabase
+from components.settings.database import DedicatedDatabase, SharedDatabase
 from components.settings.model import Settings
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
@@ -47,6 +47,12 @@ def names(settings: Settings, *, given: Set[str]) -> list[tuple[str, str]]:
         *([BACKUP] if settings.backup is not None else []),
         *([SOURCE] if settings.is_restored_from_elsewhere else []),
     ]
+    database = settings.database
+    owner = (
+        [(database.create.namespace, database.create.secret_name(database.name))]
+        if isinstance(database, SharedDatabase) and database.create and database.makes_role
+        else []
+    )
     seam = [(SEAM_NAMESPACE, SEAM_SECRET)] if settings.storage.has_seam else []
     logins = [
         (namespace, robot.secret_name)
@@ -54,7 +60,7 @@ def names(settings: Settings, *, given: Set[str]) -> list[tuple[str, str]]:
         if robot.settings.pull_secret is not None
         for namespace in robot.settings.pull_secret.namespaces
     ]
-    return [*((settings.harbor.namespace, name) for name in own), *seam, *logins]
+    return [*((settings.harbor.namespace, name) for name in own), *owner, *seam, *logins]
 
 
 def _is_in_the_way(secret: Any) -> bool:

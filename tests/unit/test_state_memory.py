@@ -25,6 +25,7 @@ from tests.support.project import ROOT
 
 PINNED = {
     ("components.backup.archive", "ArchiveProofProvider"),
+    ("components.data_services.applied", "DatabaseAppliedProvider"),
     ("components.data_services.restore", "DatabaseRestoreProvider"),
     ("components.network.accepted", "RouteAcceptedProvider"),
     ("components.object_storage.blob_place", "BlobPlaceProvider"),
