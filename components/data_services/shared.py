@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pulumi
 
-from components.context import Context
+from components.context import Context, DeliveredSecret
 from components.settings.database import SecretRef, StoreRef
 from components.unknown import unknown
 
@@ -42,19 +42,22 @@ class SharedCredentials(pulumi.ComponentResource):
         self, name: str, args: SharedCredentialsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("sovereign-harbor:index:SharedCredentials", name, None, opts)
-        context, source = args.context, args.source
-        if isinstance(source, StoreRef):
-            copy = context.from_store(
-                f"{name}-credentials", args.secret_name, source, args.template, parent=self
-            )
-        else:
-            password = pulumi.Output.secret(shared_password(source, context.kube_context))
-            copy = context.sealed(
-                f"{name}-credentials", args.secret_name, args.data(password), parent=self
-            )
+        copy = shared_copy(name, args, parent=self)
         self.secret_name = copy.secret_name
         self.revision = copy.revision
         self.register_outputs({})
+
+
+def shared_copy(
+    name: str, args: SharedCredentialsArgs, *, parent: pulumi.Resource
+) -> DeliveredSecret:
+    """The Secret with a password of the estate, in Harbor's namespace. Raises RunError where a
+    Secret that has it cannot be read."""
+    context, source, resource = args.context, args.source, f"{name}-credentials"
+    if isinstance(source, StoreRef):
+        return context.from_store(resource, args.secret_name, source, args.template, parent=parent)
+    password = pulumi.Output.secret(shared_password(source, context.kube_context))
+    return context.sealed(resource, args.secret_name, args.data(password), parent=parent)
 
 
 def shared_password(source: SecretRef, kube_context: str | None) -> pulumi.Output[str]:

@@ -17,7 +17,7 @@ from components.kubernetes.client import ClusterClient, dig
 from components.kubernetes.naming import SEAM_NAMESPACE, SEAM_SECRET
 from components.object_storage.store import HARBOR_SECRET
 from components.sealing.opened import revision_of
-from components.settings.database import DedicatedDatabase
+from components.settings.database import DedicatedDatabase, SharedDatabase
 from components.settings.model import Settings
 from components.settings.secrets import ExternalDelivery
 from components.settings.valkey import DedicatedValkey
@@ -82,6 +82,12 @@ def names(settings: Settings, *, given: Set[str]) -> list[tuple[str, str]]:
         *([BACKUP] if settings.backup is not None else []),
         *([SOURCE] if settings.is_restored_from_elsewhere else []),
     ]
+    database = settings.database
+    owner = (
+        [(database.create.namespace, database.create.secret_name(database.name))]
+        if isinstance(database, SharedDatabase) and database.create and database.makes_role
+        else []
+    )
     seam = [(SEAM_NAMESPACE, SEAM_SECRET)] if settings.storage.has_seam else []
     logins = [
         (namespace, robot.secret_name)
@@ -89,7 +95,7 @@ def names(settings: Settings, *, given: Set[str]) -> list[tuple[str, str]]:
         if robot.settings.pull_secret is not None
         for namespace in robot.settings.pull_secret.namespaces
     ]
-    return [*((settings.harbor.namespace, name) for name in own), *seam, *logins]
+    return [*((settings.harbor.namespace, name) for name in own), *owner, *seam, *logins]
 
 
 def _is_in_the_way(secret: Any) -> bool:
