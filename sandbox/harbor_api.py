@@ -39,7 +39,7 @@ def start(state: State, tools: Toolbox) -> str:
         if running is not None:
             processes.stop(state, running)
     state.save("harbor-api.json", {"host": host, "port": port, "real": bool(real)})
-    _forward(state, tools, host, port)
+    forward(state, tools, host, port)
     return told(state)
 
 
@@ -94,7 +94,7 @@ def _start_fake(state: State, tools: Toolbox) -> int:
     return port
 
 
-def _forward(state: State, tools: Toolbox, host: str, port: int) -> None:
+def forward(state: State, tools: Toolbox, host: str, port: int) -> None:
     target = {"address": host, "port": port}
     rule = {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
