@@ -15,6 +15,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -71,6 +72,8 @@ def sandbox() -> Iterator[Sandbox]:
 
 def work(chosen: argparse.Namespace) -> int:
     """One worker: tries faults in a sandbox of its own, and prints a line of JSON for each."""
+    # Ended by the leader: the sandbox is to end with it, and the file system of its state.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     until = time.monotonic() + chosen.seconds
     with sandbox() as made, opened(made) as trial:
         attempt.prepared(trial)

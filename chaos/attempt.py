@@ -127,8 +127,6 @@ class _Attempt:
         try:
             hit = self._kind.inject(trial, self._dice)
             self._faults = hit.faults
-            for lift in hit.lift:
-                lift()
         except Skipped as skipped:
             self.outcome, self._problems = SKIPPED, [str(skipped)]
             return
@@ -136,7 +134,7 @@ class _Attempt:
             counts = {name: proxy.count for name, proxy in trial.proxies.items()}
             trial.calm()
         code = trial.last.code if trial.last is not None else None
-        if code != 0:
+        if code != 0 or hit.runs > 1:
             self.outcome = REPAIRED
         elif self._kind.name.endswith("one-call"):
             trial.measured[self._does] = counts

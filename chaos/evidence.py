@@ -123,7 +123,8 @@ def _checkpoint(trial: Trial) -> dict[str, Any]:
 def _object_of(resource: Mapping[str, Any]) -> str | None:
     """The object of a resource of the state; None for what is no object of Kubernetes."""
     package, _, kind = resource["type"].partition(":")
-    if package != "kubernetes" or kind.startswith("helm.sh/") or not resource.get("id"):
+    is_read = resource.get("external") or not resource.get("id")
+    if package != "kubernetes" or kind.startswith("helm.sh/") or is_read:
         return None
     return f"{kind.rpartition(':')[2]} {resource['id']}"
 

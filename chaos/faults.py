@@ -24,7 +24,6 @@ from chaos.clock import write_certificate
 from chaos.proxy import Fault as Disturbance
 from chaos.proxy import Plan, Proxy
 from chaos.trial import Trial
-from engine.project import ROOT
 from sandbox import kyverno, sealing, storage
 
 Dice = random.Random
@@ -38,11 +37,11 @@ class Skipped(Exception):
 class Hit:
     """A run that was hit. `faults`: how many were injected; 0 where the run had ended before.
 
-    `lift`: ends what still lasts.
+    `runs`: how many runs were hit, one after the other.
     """
 
     faults: int
-    lift: Sequence[Callable[[], object]] = ()
+    runs: int = 1
 
 
 Inject = Callable[[Trial, Dice], Hit]
@@ -148,13 +147,15 @@ def _disk_full(trial: Trial, dice: Dice) -> Hit:
         raise Skipped("no file system of its own can be mounted here")
     filler = trial.backend / "filler"
     leave = dice.randint(0, 400) * 1024
-    usage = shutil.disk_usage(trial.backend)
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(usage.free - leave, 1))
-    trial.begin()
-    _wait(trial)
-    refused = "no space left" in trial.text_of_last()
-    return Hit(faults=int(refused), lift=[lambda: filler.unlink(missing_ok=True)])
+    try:
+        with filler.open("wb") as file:
+            free = shutil.disk_usage(trial.backend).free
+            os.posix_fallocate(file.fileno(), 0, max(free - leave, 1))
+        run = trial.begin()
+        _wait(trial)
+    finally:
+        filler.unlink(missing_ok=True)
+    return Hit(faults=int("no space left" in run.text()))
 
 
 # --- What the run calls ---------------------------------------------------------------------------
@@ -184,7 +185,25 @@ def _one_call(server: str, faults: Sequence[Disturbance]) -> Inject:
 
 
 def _each_call_once(server: str, faults: Sequence[Disturbance]) -> Inject:
-    return _plan(server, lambda _, dice: plans.each_once(lambda: dice.choice(faults)))
+    """Runs one after the other until one succeeds: each gets further than the one before."""
+
+    def inject(trial: Trial, dice: Dice) -> Hit:
+        proxy: Proxy = getattr(trial, server)
+        proxy.plan(plans.each_once(lambda: dice.choice(faults)))
+        runs = injected = 0
+        while True:
+            runs += 1
+            before = proxy.injected
+            run = trial.begin()
+            _wait(trial)
+            injected = proxy.injected
+            if run.code == 0 or injected == before or runs == _MOST_RUNS:
+                return Hit(faults=injected, runs=runs)
+
+    return inject
+
+
+_MOST_RUNS: Final = 100
 
 
 def _since_a_call(server: str, fault: Disturbance) -> Inject:
@@ -278,15 +297,15 @@ spec:
 
 def _failing_hook(trial: Trial, _: Dice) -> Hit:
     """The chart has a hook before upgrades whose Job fails."""
-    chart = trial.sandbox.state.folder / "chaos" / "chart"
+    chart = trial.stack.folder / "chaos-chart"
     given = trial.stack.environment["HARBOR_CHART"]
-    source = ROOT / given
+    source = trial.stack.folder / given
     if not source.is_dir():
         raise Skipped(f"the chart {given} is no folder")
     shutil.rmtree(chart, ignore_errors=True)
     shutil.copytree(source, chart)
     (chart / "templates" / "chaos-hook.yaml").write_text(_HOOK)
-    run = trial.begin(HARBOR_CHART=os.path.relpath(chart, ROOT))
+    run = trial.begin(HARBOR_CHART=chart.name)
     _wait(trial)
     return Hit(faults=int("hook" in run.text() and run.code != 0))
 
@@ -344,7 +363,7 @@ KINDS: Final[Mapping[str, FaultKind]] = dict(
         ),
         _kind(
             "api-each-call-once",
-            "each call to the API server fails the first time",
+            "each call to the API server fails the first time, run after run",
             _each_call_once("api", plans.API_SERVER),
         ),
         _kind(
@@ -402,7 +421,7 @@ KINDS: Final[Mapping[str, FaultKind]] = dict(
         ),
         _kind(
             "s3-each-call-once",
-            "each call to the S3 store fails the first time",
+            "each call to the S3 store fails the first time, run after run",
             _each_call_once("s3", plans.S3),
             "bucket",
         ),
@@ -433,7 +452,7 @@ KINDS: Final[Mapping[str, FaultKind]] = dict(
         ),
         _kind(
             "harbor-each-call-once",
-            "each call to Harbor's API fails the first time",
+            "each call to Harbor's API fails the first time, run after run",
             _each_call_once("harbor", plans.HARBOR),
             "registry",
         ),

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -228,24 +229,23 @@ def opened(sandbox: Sandbox) -> Iterator[Trial]:
         KUBECONFIG=str(through), SANDBOX_S3_ENDPOINT=f"http://127.0.0.1:{address}"
     )
     backend = Path(urlsplit(stack.environment["PULUMI_BACKEND_URL"]).path)
-    trial = Trial(
-        sandbox=sandbox,
-        stack=stack,
-        api=api,
-        s3=s3,
-        harbor=harbor,
-        backend=backend,
-        client=client,
-        has_own_disk=_mounted(backend),
-    )
     try:
-        yield trial
+        with _own_disk(backend) as has_own_disk:
+            trial = Trial(
+                sandbox=sandbox,
+                stack=stack,
+                api=api,
+                s3=s3,
+                harbor=harbor,
+                backend=backend,
+                client=client,
+                has_own_disk=has_own_disk,
+            )
+            with contextlib.closing(trial):
+                yield trial
     finally:
-        trial.close()
         for proxy in (api, s3, harbor):
             proxy.close()
-        if trial.has_own_disk:
-            subprocess.run(["umount", "-l", str(backend)], check=False)
         _moved_gateway(sandbox, address)
         harbor_api.start(state, sandbox.tools)
 
@@ -259,9 +259,20 @@ def _moved_gateway(sandbox: Sandbox, port: int) -> str:
     return storage.start(sandbox.state, sandbox.tools)
 
 
-def _mounted(folder: Path) -> bool:
-    """Mounts a small file system of its own on a folder that is empty; whether that was allowed."""
-    if any(folder.iterdir()):
-        return False
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "chaos", str(folder)]
-    return subprocess.run(mount, capture_output=True, check=False).returncode == 0
+@contextlib.contextmanager
+def _own_disk(folder: Path) -> Iterator[bool]:
+    """Has a folder on a small file system of its own meanwhile; whether the machine allows that."""
+    with tempfile.TemporaryDirectory() as aside:
+        shutil.copytree(folder, aside, dirs_exist_ok=True)
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "chaos", str(folder)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+            yield False
+            return
+        try:
+            shutil.copytree(aside, folder, dirs_exist_ok=True)
+            yield True
+        finally:
+            shutil.rmtree(aside)
+            shutil.copytree(folder, aside)
+            subprocess.run(["umount", "--lazy", str(folder)], check=False)
+            shutil.copytree(aside, folder, dirs_exist_ok=True)
