@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
 .PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit coverage test-sandbox \
-	test-harbor fuzz check fix reference lock sbom audit
+	test-harbor fuzz chaos check fix reference lock sbom audit
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,15 @@ test-harbor: build ## Day 2 of the registry against a real, empty Harbor (SANDBO
 # Besides: SANDBOX_HARBOR_UPSTREAM=http://host, a registry that this Harbor reaches, if not ghcr.io.
 NO_HARBOR := nothing tested: no real Harbor is named. Set SANDBOX_HARBOR_API=http://host:port and \
 	SANDBOX_HARBOR_ADMIN_PASSWORD; the tests change its settings and schedules, so it has to be an empty one
+
+# Each fault once, unless a number of tries (CHAOS_FAULTS) or of seconds (CHAOS_SECONDS) is given.
+# CHAOS_SEED repeats a run's faults, CHAOS_ONLY names some of them (python -m chaos --help), and
+# CHAOS_PAGE= leaves docs/reference/reliability.md as it is.
+chaos: build ## Inject faults and write what became of them (CHAOS_SECONDS=3600 or CHAOS_FAULTS=n)
+	@$(RUN) -m chaos $(if $(CHAOS_FAULTS),--faults $(CHAOS_FAULTS)) \
+		$(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
+		$(foreach name,$(CHAOS_ONLY),--only $(name)) --workers $(SANDBOXES) $(if $(CHAOS_PAGE),--page)
+CHAOS_PAGE ?= 1
 
 lock: ## Pin the requirements anew (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock

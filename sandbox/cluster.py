@@ -67,6 +67,11 @@ def _kwokctl(state: State, tools: Toolbox, verb: str, *options: str) -> None:
         raise SandboxError(f"the cluster did not {verb}:\n{tail(log)}\n  log: {log}")
 
 
+def folder(state: State) -> Path:
+    """Where kwokctl keeps the cluster: `pids`, `logs` and the data of etcd."""
+    return state.folder / "kwok" / "clusters" / CLUSTER
+
+
 def _file_of_cluster(state: State) -> Path:
     return state.path("kwok", "clusters", CLUSTER, "kwok.yaml")
 
@@ -182,11 +187,11 @@ _COMPONENTS = (
 
 def pids(state: State) -> dict[str, int]:
     """The cluster's living processes by name."""
-    folder = _pid_files(state)
+    files = _pid_files(state)
     living: dict[str, int] = {}
     for name in _COMPONENTS:
         try:
-            pid = int((folder / f"{name}.pid").read_text())
+            pid = int((files / f"{name}.pid").read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (FileNotFoundError, ValueError, ProcessLookupError):
             continue
@@ -197,12 +202,12 @@ def pids(state: State) -> dict[str, int]:
 
 
 def _pid_files(state: State) -> Path:
-    return state.folder / "kwok" / "clusters" / CLUSTER / "pids"
+    return folder(state) / "pids"
 
 
 def last_words(state: State) -> str:
     """The end of the log of KWOK, which plays the kubelets."""
-    log = state.folder / "kwok" / "clusters" / CLUSTER / "logs" / "kwok-controller.log"
+    log = folder(state) / "logs" / "kwok-controller.log"
     return f"{tail(log)}\n  log: {log}"
 
 

@@ -40,7 +40,7 @@ def start(state: State, tools: Toolbox, *, namespace: str = NAMESPACE) -> str:
         if running is not None:
             processes.stop(state, running)
     state.save("harbor-api.json", {"host": host, "port": port, "real": bool(real)})
-    _forward(state, tools, host, port, namespace)
+    forward(state, tools, host, port, namespace)
     return told(state)
 
 
@@ -95,7 +95,7 @@ def _start_fake(state: State, tools: Toolbox, namespace: str) -> int:
     return port
 
 
-def _forward(state: State, tools: Toolbox, host: str, port: int, namespace: str) -> None:
+def forward(state: State, tools: Toolbox, host: str, port: int, namespace: str) -> None:
     target = {"address": host, "port": port}
     rule = {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
