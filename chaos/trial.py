@@ -22,7 +22,7 @@ import yaml
 from chaos.proxy import Proxy, calm
 from engine.stack import Stack
 from sandbox import harbor_api, processes, storage
-from tests.support.sandbox import Sandbox, bucket_client
+from tests.support.sandbox import NAMESPACE, Sandbox, bucket_client
 
 SENTINEL: Final = "docker/registry/v2/blobs/sha256/chaos/data"
 """Key of the blob that has to outlive every fault."""
