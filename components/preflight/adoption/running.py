@@ -78,10 +78,11 @@ def _key_source(pod: Mapping[str, Any]) -> tuple[str, str]:
     The chart's volume is `secret-key`. Others name theirs as they like; the path is Harbor's.
     """
     containers: list[dict[str, Any]] = pod.get("containers") or []
-    paths: dict[str, str] = {
+    mounts: list[list[dict[str, str]]] = [each.get("volumeMounts") or [] for each in containers]
+    paths = {
         mount["name"]: mount.get("subPath", "")
-        for container in containers
-        for mount in container.get("volumeMounts") or []
+        for of_container in mounts
+        for mount in of_container
         if mount.get("mountPath") == KEY_FILE
     }
     volumes: list[dict[str, Any]] = pod.get("volumes") or []

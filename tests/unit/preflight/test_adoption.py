@@ -117,6 +117,7 @@ def test_a_harbor_of_other_manifests_has_its_key_where_core_reads_it(
     encoded = base64.b64encode(KEY.encode()).decode()
     objects["/api/v1/namespaces/harbor/secrets/harbor-secrets"] = {"data": {entry: encoded}}
     running = read(objects)
+    assert running is not None
     assert running == replace(RUNNING, key_secret="harbor-secrets", key_entry=entry)
     problem = key_problem(running, is_key=None, namespace="harbor", stack="omantel")
     assert f"jsonpath='{{.data.{entry}}}'" in (problem or "")

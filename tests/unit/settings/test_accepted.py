@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from components.kubernetes.quantities import bytes_of
-from components.settings.database import DedicatedDatabase, SharedDatabase
+from components.settings.database import DedicatedDatabase, SecretRef, SharedDatabase
 from components.settings.model import Settings, max_open_connections
 from components.settings.storage.base import BucketSettings
 from components.settings.storage.filesystem import FilesystemStorage
@@ -261,6 +261,7 @@ def test_a_shared_valkey_may_leave_index_0_to_its_owner() -> None:
     valkey = accepted("valkey", {**SHARED_VALKEY, "indexes": {"core": 3}}).valkey
     assert isinstance(valkey, SharedValkey)
     assert (valkey.indexes.core, valkey.indexes.registry) == (3, 2)
+    assert isinstance(valkey.secret, SecretRef)
     assert valkey.secret.key == "valkey-password"
 
 
@@ -324,5 +325,6 @@ def test_what_follows_from_a_database_that_is_made_need_not_be_said(
     database = accepted("database", {**TENANT_DATABASE, **given}).database
     assert isinstance(database, SharedDatabase)
     assert (database.host, database.username) == (host, "harbor")
+    assert isinstance(database.secret, SecretRef)
     assert (database.secret.namespace, database.secret.name) == secret
     assert database.makes_role == makes_role
