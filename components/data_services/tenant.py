@@ -96,7 +96,7 @@ class TenantDatabase(pulumi.ComponentResource):
         )
         data: Data = {"password": password, **args.authority}
         copy = args.context.sealed(
-            f"{name}-credentials",
+            f"{name}-password",
             args.secret_name,
             data,
             parent=self,
