@@ -42,7 +42,7 @@ class SharedCredentials(pulumi.ComponentResource):
         self, name: str, args: SharedCredentialsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("sovereign-harbor:index:SharedCredentials", name, None, opts)
-        copy = shared_copy(name, args, parent=self)
+        copy = shared_copy(f"{name}-credentials", args, parent=self)
         self.secret_name = copy.secret_name
         self.revision = copy.revision
         self.register_outputs({})
@@ -53,11 +53,11 @@ def shared_copy(
 ) -> DeliveredSecret:
     """The Secret with a password of the estate, in Harbor's namespace. Raises RunError where a
     Secret that has it cannot be read."""
-    context, source, resource = args.context, args.source, f"{name}-credentials"
+    context, source = args.context, args.source
     if isinstance(source, StoreRef):
-        return context.from_store(resource, args.secret_name, source, args.template, parent=parent)
+        return context.from_store(name, args.secret_name, source, args.template, parent=parent)
     password = pulumi.Output.secret(shared_password(source, context.kube_context))
-    return context.sealed(resource, args.secret_name, args.data(password), parent=parent)
+    return context.sealed(name, args.secret_name, args.data(password), parent=parent)
 
 
 def shared_password(source: SecretRef, kube_context: str | None) -> pulumi.Output[str]:

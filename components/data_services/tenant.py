@@ -92,7 +92,7 @@ class TenantDatabase(pulumi.ComponentResource):
             revision=role_revision,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        copy = self._copy(name)
+        copy = self._copy(f"{name}-password")
         self.secret_name = copy.secret_name
         # Harbor's pods restart on a rotated password when the role has it, and not before.
         self.revision = after(applied.name, copy.revision)
@@ -113,7 +113,7 @@ class TenantDatabase(pulumi.ComponentResource):
             return shared_copy(name, of_owner, parent=self)
         data: Data = {"password": args.password, **args.authority}
         return args.context.sealed(
-            f"{name}-credentials",
+            name,
             args.secret_name,
             data,
             parent=self,
