@@ -18,7 +18,9 @@ from policy.resource import (
     leaves,
 )
 
-_OF_LOGINS: Final = frozenset({"SealedSecret", "ServiceAccountPatch"})
+_OF_LOGINS: Final = frozenset(
+    {"SealedSecret", "ExternalSecret", "PushSecret", "Secret", "ServiceAccountPatch"}
+)
 """Kinds that hand out a robot's login in the namespaces that its `pullSecret` names."""
 _SCHEDULE: Final = "kubernetes:velero.io/v1:Schedule"
 """Velero reads it in its own namespace alone."""

@@ -126,10 +126,19 @@ def no_plaintext_secret(resource: Resource, sovereign: Sovereign) -> Problems:
         shape = next((what for what, shape in _SHAPES.items() if shape.search(value)), None)
         if shape is not None:
             yield f"{where} holds {shape}"
-        elif _LABELS & set(path) or (resource.type, path[0]) in _SECRET_NAMES:
+        elif (
+            _names_a_key(resource.kind, path)
+            or _LABELS & set(path)
+            or (resource.type, path[0]) in _SECRET_NAMES
+        ):
             continue  # keys chosen by others, whose words say nothing about the value
         elif names_a_secret(_property(path, resource.props)) and not _is_reference(value):
             yield f"{where} holds a secret in plain text"
+
+
+def _names_a_key(kind: str, path: Sequence[str]) -> bool:
+    """Whether a value is the name of a key of a Secret, and not what the key holds."""
+    return kind in ("ExternalSecret", "PushSecret") and path[-1] == "secretKey"
 
 
 def _is_pushed(resource: Resource) -> bool:
@@ -158,7 +167,10 @@ def names_a_secret(name: str) -> bool:
 
 
 def _is_reference(value: str) -> bool:
-    return value == "" or re.fullmatch(r"\$(\(\w+\)|\{\w+\})", value) is not None
+    variable = re.fullmatch(r"\$(\(\w+\)|\{\w+\})", value)
+    # In an ExternalSecret: the value that the operator fetches.
+    template = re.fullmatch(r"\{\{ \.\w+( \|[^{}]*)? \}\}", value)
+    return value == "" or variable is not None or template is not None
 
 
 def _is_sealed(value: str) -> bool:

@@ -37,6 +37,7 @@ from tests.support.mocks import (
     BLOB_PLACE,
     BUCKET,
     CONFIG_MAP,
+    HANDOVER,
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
@@ -49,6 +50,7 @@ from tests.support.mocks import (
     SEALING_TRUST,
     STATE_MARK,
     STATEFUL_SET,
+    SYNCED,
     Engine,
     fresh_engine,
     plain,
@@ -71,6 +73,7 @@ NAMED_SECRETS = {"gitlabbda": {"gitlabSecret": f"{MARK}-gitlab"}}
 """By stack: those that its file names itself."""
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
+READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 GITLABS_STORE = "/apis/external-secrets.io/v1/clustersecretstores/gitlabbda-app-secrets-store"
 GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-app")
 SHARED: dict[str, Any] = {
@@ -135,6 +138,18 @@ SANDBOX = {
 
 Sections = dict[str, Any]
 
+SECTION_OF = {"delivered": "secrets"}
+"""Argument of a run → the section that it stands for; `secrets` are values there."""
+EXTERNAL: Sections = {
+    "delivered": {"delivery": "external", "store": {"name": "platform"}},
+    "sealing": {},
+}
+STORE = "/apis/external-secrets.io/v1/clustersecretstores/platform"
+STORED: Sections = {
+    name: {**SHARED[name], "secret": {"storeKey": f"estate-{name}", "property": "password"}}
+    for name in ("database", "valkey")
+}
+
 
 class Program:
     """The stacks of this project, run as the engine would run them.
@@ -194,7 +209,7 @@ class Program:
             **defaults(),
             **{f"{PROJECT}:{key}": value for key, value in given.items()},
             **config_of(stack),
-            **{f"{PROJECT}:{key}": value for key, value in sections.items()},
+            **{f"{PROJECT}:{SECTION_OF.get(k, k)}": value for k, value in sections.items()},
         }
         cluster = Cluster(
             cluster_name=reaches or cluster_of(stack),
@@ -204,7 +219,7 @@ class Program:
             objects={
                 CERTIFICATE_PATH: self._certificate,
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
-                GITLABS_STORE: {"status": {"conditions": [{"type": "Ready", "status": "True"}]}},
+                **dict.fromkeys((STORE, GITLABS_STORE), READY),
                 **(objects or {}),
             },
         )
@@ -370,6 +385,9 @@ VARIANTS: list[tuple[str, Sections]] = [
     ("shared database", {"database": SHARED["database"]}),
     ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
     ("another namespace", REGISTRY_NAMESPACE),
+    ("external secrets", EXTERNAL),
+    ("external secrets, shared", {**EXTERNAL, **SHARED}),
+    ("external secrets, shared services in the store", {**EXTERNAL, **STORED}),
     ("monitoring", {**MONITORED, "exposure": {"kind": "gateway"}}),
     ("a namespace with others", BESIDE_OTHERS),
     ("many replicas", {"harbor": {"replicas": {"core": 3, "registry": 3}}}),
@@ -392,6 +410,8 @@ def test_a_variant_runs_and_previews_as_the_same_resources(
 def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
     sections: Sections, program: Program
 ) -> None:
+    if "delivered" in sections:
+        pytest.skip("nothing is sealed: tests/unit/preflight/test_secret_store.py")
     seals = program.run("otech", **sections).all(SEAL)
     in_the_way = {
         f"/api/v1/namespaces/{seal['namespace']}/secrets/{seal['name']}": {
@@ -413,7 +433,8 @@ def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
 def test_beside_others_every_object_is_looked_for_before_it_is_applied(
     sections: Sections, program: Program
 ) -> None:
-    given = {**config_of("otech"), **{f"{PROJECT}:{k}": v for k, v in sections.items()}}
+    changed = {f"{PROJECT}:{SECTION_OF.get(k, k)}": v for k, v in sections.items()}
+    given = {**config_of("otech"), **changed}
     named = {k.partition(":")[2]: v for k, v in given.items() if k.partition(":")[0] == PROJECT}
     stack = Settings.model_validate({**named, **BESIDE_OTHERS})
     looked_for = set(beside.objects(stack))
@@ -437,6 +458,40 @@ def test_an_adoption_beside_others_leaves_the_namespace_alone(program: Program) 
     harbor = {**BESIDE_OTHERS["harbor"], "adopt": True}
     engine = program.run("otech", preview=True, is_up=False, harbor=harbor)
     assert engine.all(NAMESPACE) == []
+
+
+@pytest.mark.parametrize("services", [{}, SHARED, STORED], ids=["own", "shared", "stored"])
+def test_with_external_delivery_every_secret_comes_by_the_store(
+    services: Sections, program: Program
+) -> None:
+    sealed = program.run("otech", **({} if services == STORED else services))
+    engine = program.run("otech", **EXTERNAL, **services)
+    assert engine.all(SEAL) == engine.all(SEALED_SECRET) == engine.all(SEALING_TRUST) == []
+    names = {(each["namespace"], each["name"]) for each in engine.all(SYNCED)}
+    if services != STORED:
+        assert names == {(each["namespace"], each["name"]) for each in sealed.all(SEAL)}
+    pushed = {each["name"] for each in engine.all(HANDOVER)}
+    read_only = {"harbor-shared-database", "harbor-shared-valkey"} if services == STORED else set()
+    assert {name for _, name in names} - pushed == read_only
+    keys = [each["storeKey"] for each in engine.all(HANDOVER)]
+    assert len(set(keys)) == len(keys)
+    assert all(key.startswith("otech-omani-works-") for key in keys)
+    assert_one_cluster(engine)
+    assert_labelled(engine, FQDN["otech"])
+    assert_no_secret_in_the_clear(engine)
+    if not services:  # a shared database's Secret has the logical name of the own one
+        assert_data_is_kept(engine)
+
+
+def test_the_same_pods_restart_whichever_way_secrets_come(program: Program) -> None:
+    sealed = values_of(program.run("otech"))
+    delivered = values_of(program.run("otech", **EXTERNAL))
+    for component in ("core", "jobservice", "registry", "trivy", "exporter"):
+        told = [
+            set((each.get(component) or {}).get("podAnnotations") or {})
+            for each in (sealed, delivered)
+        ]
+        assert told[0] == told[1], component
 
 
 def test_everything_waits_until_the_state_and_the_certificate_are_accepted(
