@@ -15,6 +15,7 @@ from components.backup.objects import SOURCE, STORE
 from components.commands import set_value, unset
 from components.data_services import valkey
 from components.data_services.postgres import CLUSTER
+from components.delivery.objects import EXTERNAL_API, PUSH_API, source_name
 from components.harbor.disruption import replicated
 from components.harbor_inputs import RELEASE
 from components.kubernetes.client import ClusterClient, dig
@@ -35,6 +36,7 @@ from components.preflight import plain_secrets
 from components.settings.database import DedicatedDatabase
 from components.settings.exposure import GatewayExposure, IngressExposure
 from components.settings.model import Settings
+from components.settings.secrets import ExternalDelivery
 from components.settings.valkey import DedicatedValkey
 
 _APIS: Final = {
@@ -50,6 +52,8 @@ _APIS: Final = {
     "HTTPRoute": "/apis/gateway.networking.k8s.io/v1",
     "CiliumNetworkPolicy": "/apis/cilium.io/v2",
     "SealedSecret": "/apis/bitnami.com/v1alpha1",
+    "ExternalSecret": f"/apis/{EXTERNAL_API}",
+    "PushSecret": f"/apis/{PUSH_API}",
     "Cluster": "/apis/postgresql.cnpg.io/v1",
     "ScheduledBackup": "/apis/postgresql.cnpg.io/v1",
     "ObjectStore": "/apis/barmancloud.cnpg.io/v1",
@@ -171,7 +175,7 @@ def objects(settings: Settings) -> Iterator[tuple[str, str]]:
     for given in ((), ("harborSecretKey",)):
         for namespace, name in plain_secrets.names(settings, given=frozenset(given)):
             if namespace == settings.harbor.namespace:
-                yield "SealedSecret", name
+                yield from _of_secret(settings, name)
     yield from _of_chart(settings)
     if settings.network_policies.enabled:
         for policy in network_policies(perimeter(settings, DATA_SERVICES)):
@@ -201,6 +205,16 @@ def objects(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "Certificate", REGISTRY_CERTIFICATE
         yield "Secret", exposure.tls_secret_name
     yield from _of_monitoring(settings)
+
+
+def _of_secret(settings: Settings, name: str) -> Iterator[tuple[str, str]]:
+    """What brings the Secret of that name."""
+    if isinstance(settings.secrets, ExternalDelivery):
+        yield "ExternalSecret", name
+        yield "PushSecret", name
+        yield "Secret", source_name(name)
+    else:
+        yield "SealedSecret", name
 
 
 def _of_chart(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -14,12 +14,13 @@ from components.data_services.database import SHARED_SECRET as SHARED_DATABASE
 from components.data_services.postgres import SECRET as DATABASE
 from components.data_services.valkey import SECRET as CACHE
 from components.kubernetes.client import ClusterClient, dig
-from components.kubernetes.naming import SEAM_NAMESPACE, SEAM_SECRET
+from components.kubernetes.naming import SEAM_SECRET
 from components.object_storage.store import HARBOR_SECRET
 from components.sealing.opened import revision_of
 from components.settings.database import DedicatedDatabase, SharedDatabase
 from components.settings.model import Settings
 from components.settings.secrets import ExternalDelivery
+from components.settings.storage.base import BucketSettings
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
 
@@ -88,7 +89,12 @@ def names(settings: Settings, *, given: Set[str]) -> list[tuple[str, str]]:
         if isinstance(database, SharedDatabase) and database.create and database.makes_role
         else []
     )
-    seam = [(SEAM_NAMESPACE, SEAM_SECRET)] if settings.storage.has_seam else []
+    storage = settings.storage
+    seam = (
+        [(storage.seam_namespace, SEAM_SECRET)]
+        if isinstance(storage, BucketSettings) and storage.has_seam
+        else []
+    )
     logins = [
         (namespace, robot.secret_name)
         for robot in (registry.all_robots if registry.enabled else ())

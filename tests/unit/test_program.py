@@ -73,6 +73,7 @@ NAMED_SECRETS = {"gitlabbda": {"gitlabSecret": f"{MARK}-gitlab"}}
 """By stack: those that its file names itself."""
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
+READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
 GITLABS_STORE = "/apis/external-secrets.io/v1/clustersecretstores/gitlabbda-app-secrets-store"
 GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-app")
 SHARED: dict[str, Any] = {
@@ -230,8 +231,7 @@ class Program:
                 CERTIFICATE_PATH: self.certificate,
                 TENANT_CLUSTER: {"spec": {"instances": 2}},
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
-                STORE: {"status": {"conditions": [{"type": "Ready", "status": "True"}]}},
-                GITLABS_STORE: {"status": {"conditions": [{"type": "Ready", "status": "True"}]}},
+                **dict.fromkeys((STORE, GITLABS_STORE), READY),
                 **(objects or {}),
             },
         )
@@ -450,7 +450,8 @@ def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
 def test_beside_others_every_object_is_looked_for_before_it_is_applied(
     sections: Sections, program: Program
 ) -> None:
-    given = {**config_of("otech"), **{f"{PROJECT}:{k}": v for k, v in sections.items()}}
+    changed = {f"{PROJECT}:{SECTION_OF.get(k, k)}": v for k, v in sections.items()}
+    given = {**config_of("otech"), **changed}
     named = {k.partition(":")[2]: v for k, v in given.items() if k.partition(":")[0] == PROJECT}
     stack = Settings.model_validate({**named, **BESIDE_OTHERS})
     looked_for = set(beside.objects(stack))
