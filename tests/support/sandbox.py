@@ -138,14 +138,19 @@ def edit_state(stack: Stack, edit: Callable[[dict[str, Any]], None]) -> None:
     stack.run("stack", "import", "-s", stack.name, "--file", str(file))
 
 
-def remove(stack: Stack) -> None:
-    """As `destroyed_wholly`, without the `up` that lets the data go: the state is told instead."""
+def let_go(stack: Stack) -> None:
+    """Tells the state that a destroy may delete all data."""
 
-    def let_go(resource: dict[str, Any]) -> None:
+    def unprotect(resource: dict[str, Any]) -> None:
         resource.pop("retainOnDelete", None)
         resource.pop("protect", None)
 
-    edit_state(stack, let_go)
+    edit_state(stack, unprotect)
+
+
+def remove(stack: Stack) -> None:
+    """As `destroyed_wholly`, without the `up` that lets the data go: the state is told instead."""
+    let_go(stack)
     destroy = ("destroy", "-s", stack.name, "--yes", "--skip-preview", "--continue-on-error")
     stack.run(*destroy, check=False)
 
