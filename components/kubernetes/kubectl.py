@@ -8,7 +8,6 @@ One process serves all threads of this program, and it ends with the program.
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import re
 import select
@@ -22,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from components import parsed
 from components.kubernetes.unreachable import ClusterUnreachable
 
 _START_SECONDS: Final = 20
@@ -355,7 +355,7 @@ def _cluster_name(arguments: list[str], environment: Mapping[str, str]) -> str:
     if viewed.returncode != 0:
         raise ClusterUnreachable(f"kubeconfig{_way_out(complaints(viewed.stderr))}")
     try:
-        config: dict[str, Any] = json.loads(viewed.stdout)
+        config: dict[str, Any] = parsed.json_of(viewed.stdout)
         name = str(config["contexts"][0]["context"]["cluster"])
         servers = {entry["name"]: entry["cluster"].get("server") for entry in config["clusters"]}
     except (ValueError, LookupError, TypeError, AttributeError):

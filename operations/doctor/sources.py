@@ -6,7 +6,6 @@ holds no plaintext secret.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, cast
 
+from components import parsed
 from components.backup.objects import SCHEDULE
 from components.credentials import ADMIN, REGISTRY_ACCOUNT, secret_name
 from components.data_services.postgres import CLUSTER
@@ -177,7 +177,7 @@ def _asked(of: Sovereign, *arguments: str) -> Any:
     ran = workplace.backend_workplace(of.environment).run([*arguments, "-s", of.stack])
     if ran.code != 0:
         raise EngineError(ran.errors.strip().splitlines()[-1] if ran.errors.strip() else "refused")
-    return json.loads(ran.output)
+    return parsed.json_of(ran.output)
 
 
 def _deployment(of: Sovereign) -> Mapping[str, Any]:
@@ -340,7 +340,7 @@ def _health(of: Sovereign) -> Mapping[str, Any]:
     """What Harbor says of itself, to whom it does not know."""
     answer = of.harbor.connection.send("GET", "/api/v2.0/health", {}, None)
     try:
-        return json.loads(answer.body)
+        return parsed.json_of(answer.body)
     except ValueError:
         raise NotRead(f"Harbor answered {answer.status}, and no JSON, to GET /health") from None
 
