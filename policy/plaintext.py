@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from policy.resource import RELEASE, Problems, Resource, Sovereign, words
+from policy.resource import RELEASE, UNKNOWN, Problems, Resource, Sovereign, words
 
 SECRET: Final = "kubernetes:core/v1:Secret"
 _OWNER_KEY: Final = "sovereign-harbor-owner"
-"""Key of the Secrets from which values are pushed (components/delivery/objects.py)."""
+_PUSHED: Final = "-pushed"
+"""Key of the Secrets from which values are pushed, and how their names end
+(components/delivery/objects.py)."""
 _ENCRYPTED: Final = frozenset(
     {
         ("pulumi-python:dynamic/delivery:Handover", "data"),
@@ -145,6 +147,8 @@ def _is_pushed(resource: Resource) -> bool:
     """Whether a Secret is one from which a value goes into the estate's store. review/rules.py
     checks that the engine encrypts its data."""
     data = resource.props.get("data")
+    if data is UNKNOWN:  # as a whole, in a preview without a cluster
+        return str(resource.at("metadata.name")).endswith(_PUSHED)
     return isinstance(data, Mapping) and _OWNER_KEY in data
 
 

@@ -223,7 +223,7 @@ class Program:
             },
         }
         cluster = Cluster(
-            cluster_name=reaches or cluster_of(stack),
+            cluster_name=reaches or (cluster_of(stack) if file is None else stack),
             is_up=is_up,
             has_everything=is_equipped,
             refused=refused or {},

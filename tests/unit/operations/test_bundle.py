@@ -312,7 +312,10 @@ def test_refused_settings_and_a_stack_that_is_not_there_have_no_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert main(["bundle", "nobody"]) == 1
-    assert "there is no Pulumi.nobody.yaml: local, omantel, otech" in capsys.readouterr().err
+    assert (
+        "there is no Pulumi.nobody.yaml: gitlabbda, local, omantel, otech"
+        in capsys.readouterr().err
+    )
     assert main(["bundle", " "]) == 1
     assert "make bundle STACK=omantel" in capsys.readouterr().err
     file = tmp_path / "Pulumi.omantel.yaml"
