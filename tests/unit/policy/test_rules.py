@@ -318,6 +318,24 @@ def test_velero_s_namespace_takes_a_schedule_and_nothing_else(
     assert problems("objects-are-at-home", restore, sovereign)
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "is_fine"),
+    [
+        ("valkey-pushed", {"sovereign-harbor-owner": "eA=="}, True),
+        ("valkey-pushed", UNKNOWN, True),
+        ("valkey", UNKNOWN, False),
+        ("valkey-pushed", {"password": "eA=="}, False),
+    ],
+)
+def test_only_a_secret_that_is_pushed_into_a_store_is_written_plainly(
+    name: str, data: Any, *, is_fine: bool
+) -> None:
+    there = {"name": name, "namespace": "harbor"}
+    secret = one("kubernetes:core/v1:Secret", metadata=there, data=data)
+    found = list(problems("no-plaintext-secret", secret, Sovereign.of({})))
+    assert (found == []) is is_fine
+
+
 def test_grafana_s_namespace_takes_the_dashboard_and_nothing_else() -> None:
     sovereign = Sovereign.of({"sovereign-harbor:monitoring": {"dashboardNamespace": "grafana"}})
     dashboard = {"namespace": "grafana", "labels": {"grafana_dashboard": "1"}}
