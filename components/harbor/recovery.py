@@ -110,16 +110,15 @@ def records(client: ClusterClient, namespace: str) -> list[Record]:
 
 
 def _record(path: str, secret: Mapping[str, Any]) -> Record:
-    labels: Mapping[str, str] = dig(secret, "metadata", "labels") or {}
     release = release_in(secret)
     values: dict[str, Any] = {}
     if isinstance(release.get("config"), dict):
         values = release["config"]
-    revision = labels.get("version", "")
+    revision = str(dig(secret, "metadata", "labels", "version"))
     return Record(
         path=f"{path}/{secret['metadata']['name']}",
         revision=int(revision) if revision.isdecimal() else 0,
-        status=labels.get("status", "unknown"),
+        status=str(dig(secret, "metadata", "labels", "status") or "unknown"),
         chart_version=dig(release, "chart", "metadata", "version"),
         external_url=values.get("externalURL"),
         has_values=bool(values),

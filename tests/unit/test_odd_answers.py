@@ -292,7 +292,7 @@ LOCATION = BucketLocation(
 )
 
 
-@cases(30)
+@cases(6)
 @given(
     st.sampled_from([200, 200, 200, 204, 301, 403, 404, 409, 501]),
     st.one_of(
