@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import pulumi
@@ -120,6 +122,10 @@ def _answers(config: StackConfig, learned: _Learned) -> tuple[list[str], Mapping
             continue
         try:
             problems += problems_of(client)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # A part of an object, of a kind of others, is not as its controller writes it. The text
+            # of the error could quote it.
+            unchecked[name] = f"what it answered about that is not as expected ({_place(error)})"
         except ClusterUnreachable as error:
             unchecked[name] = str(error)
             # Somebody who may preview need not be allowed everything (403). Anything else would
@@ -128,6 +134,12 @@ def _answers(config: StackConfig, learned: _Learned) -> tuple[list[str], Mapping
         if name == _IDENTITY:
             is_another = bool(problems)
     return problems, unchecked
+
+
+def _place(error: Exception) -> str:
+    """The error's class, with the module and line where it was raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
 
 
 def _existing(client: ClusterClient, config: StackConfig, of_database: LiveDatabase) -> list[str]:

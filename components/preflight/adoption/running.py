@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
-import yaml
-
+from components import parsed
 from components.harbor_inputs import RELEASE
 from components.kubernetes.client import ClusterClient, dig, secret_value
+from components.kubernetes.unreachable import ClusterUnreachable
 
 OVERWRITE: Final = "CONFIG_OVERWRITE_JSON"
 """Variable of core, which the chart's core.configureUserSettings and core.extraEnvVars set."""
@@ -55,7 +55,7 @@ def running_harbor(client: ClusterClient, namespace: str) -> RunningHarbor | Non
         key=_key(client, namespace, key_secret, key_entry),
         database_host=settings.get("POSTGRESQL_HOST", ""),
         database_name=settings.get("POSTGRESQL_DATABASE", ""),
-        store=_store(yaml.safe_load(registry or "") or {}),
+        store=_store(_configuration(registry or "", f"{namespace}/{RELEASE}-registry")),
         locks_settings=OVERWRITE in settings or OVERWRITE in _environment(deployment),
     )
 
@@ -103,10 +103,24 @@ def _key(client: ClusterClient, namespace: str, secret: str, entry: str) -> str:
     return secret_value(client, namespace=namespace, name=secret, key=entry) or ""
 
 
+def _configuration(text: str, of: str) -> Mapping[str, Any]:
+    """The registry's configuration. Raises ClusterUnreachable, as nothing can be said of it."""
+    try:
+        return _object(parsed.yaml_of(text))
+    except ValueError:
+        # The parser's words could quote a key of the storage.
+        raise ClusterUnreachable(f"ConfigMap {of}: config.yml is no YAML") from None
+
+
 def _store(configuration: Mapping[str, Any]) -> Mapping[str, Any]:
     """Options of the one driver among the sections of `storage` (distribution's configuration)."""
-    sections: Mapping[str, Any] = configuration.get("storage") or {}
-    for name, options in sections.items():
+    sections: Any = configuration.get("storage")
+    for name, options in _object(sections).items():
         if name not in ("cache", "delete", "maintenance", "redirect", "tag"):
-            return options or {}
+            return _object(options)
     return {}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """The value, if it is an object; else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
