@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from components.kubernetes.naming import SEAM_NAMESPACE
 from components.public_passphrase import is_public_salt
+from components.settings.database import with_what_follows
 
 
 class Unknown:
@@ -87,6 +88,9 @@ class Sovereign:
     """Those that it may write the logins of robots into, as its file says, and nothing else."""
     schedule_namespaces: frozenset[str] = frozenset()
     """Velero's, where its file has the section backup: for a Schedule, and nothing else."""
+    tenant_namespaces: frozenset[str] = frozenset()
+    """That of the Cluster in which its file makes a database: for the database, the role and the
+    role's Secret."""
     sandbox: bool = False
     salt: str = ""
     """`encryptionsalt` of its file: from it and a passphrase the key of its secrets is made."""
@@ -104,6 +108,7 @@ class Sovereign:
             namespaces=frozenset({home or _HARBOR, seam or SEAM_NAMESPACE, *namespaces}),
             login_namespaces=frozenset(_of_logins(config.get("sovereign-harbor:registry"))),
             schedule_namespaces=frozenset(_of_schedules(config.get("sovereign-harbor:backup"))),
+            tenant_namespaces=frozenset(_of_tenants(config.get("sovereign-harbor:database"))),
             sandbox=config.get("sovereign-harbor:sandbox") in (True, "true"),
             salt=str(salt),
         )
@@ -121,6 +126,15 @@ def _of_schedules(backup: Any) -> Iterator[str]:
         given = cast("Mapping[str, Any]", velero) if isinstance(velero, Mapping) else {}
         if given.get("enabled") not in (False, "false"):
             yield str(given.get("namespace") or _VELERO)
+
+
+def _of_tenants(database: Any) -> Iterator[str]:
+    """The Cluster's namespace, as a section `database` says it."""
+    filled = with_what_follows(database)
+    create = filled.get("create") if isinstance(filled, dict) else None
+    namespace = create.get("namespace") if isinstance(create, dict) else None
+    if namespace:
+        yield str(namespace)
 
 
 def _of_logins(registry: Any) -> Iterator[str]:

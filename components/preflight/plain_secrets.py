@@ -17,7 +17,7 @@ from components.kubernetes.client import ClusterClient, dig
 from components.kubernetes.naming import SEAM_SECRET
 from components.object_storage.store import HARBOR_SECRET
 from components.sealing.opened import revision_of
-from components.settings.database import DedicatedDatabase
+from components.settings.database import DedicatedDatabase, SharedDatabase
 from components.settings.model import Settings
 from components.settings.secrets import ExternalDelivery
 from components.settings.storage.base import BucketSettings
@@ -89,13 +89,19 @@ def names(settings: Settings, *, given: Set[str]) -> list[tuple[str, str]]:
         if isinstance(storage, BucketSettings) and storage.has_seam
         else []
     )
+    database = settings.database
+    owner = (
+        [(database.create.namespace, database.create.secret_name(database.name))]
+        if isinstance(database, SharedDatabase) and database.create and database.makes_role
+        else []
+    )
     logins = [
         (namespace, robot.secret_name)
         for robot in (registry.all_robots if registry.enabled else ())
         if robot.settings.pull_secret is not None
         for namespace in robot.settings.pull_secret.namespaces
     ]
-    return [*((settings.harbor.namespace, name) for name in own), *seam, *logins]
+    return [*((settings.harbor.namespace, name) for name in own), *owner, *seam, *logins]
 
 
 def _is_in_the_way(secret: Any) -> bool:

@@ -23,6 +23,7 @@ from components.preflight import (
     registry,
     requirements,
     restore,
+    tenant,
     upgrade,
 )
 from components.preflight.adoption import check
@@ -136,6 +137,7 @@ def _existing(client: ClusterClient, config: StackConfig, of_database: LiveDatab
     # A Harbor of somebody else says the same as its namespace, with the better advice.
     problems = problems or namespace.problems(client, settings, stack)
     problems += database_host.problems(client, settings, stack)
+    problems += tenant.problems(client, settings, stack)
     problems += restore.problems(of_database, settings, stack, dt.datetime.now(dt.UTC))
     if not problems or check.is_asked_for(settings):
         problems += upgrade.problems(client, settings, stack)

@@ -287,14 +287,56 @@ def _pool_mode(mode: str) -> str | None:
     return None if mode in ("session", "none") else ""
 
 
+DATABASE: Final = "registry"
+"""Name of Harbor's database unless set."""
+
+
+class CreateDatabaseSettings(Section):
+    """A database that the program makes in a CloudNativePG Cluster of the estate."""
+
+    called_here: ClassVar[Mapping[str, str]] = {"clusterName": "cluster", "clusterRef": "cluster"}
+    follows: ClassVar[Mapping[str, str]] = {"namespace": "secret"}
+
+    cluster: Annotated[str, OBJECT_NAME]
+    """Name of the Cluster."""
+    namespace: Annotated[str, DNS_LABEL]
+    """Namespace of the Cluster. Unless set, that of database.secret, or of database.host."""
+    role: bool = True
+    """Whether the program makes the role that owns the database, too, with a minted password; it
+    takes CloudNativePG 1.30. False unless set where database.secret is set: then the role is the
+    Cluster's owner's."""
+
+    def object_name(self, database: str) -> str:
+        """Name of the Database and of the DatabaseRole in the cluster."""
+        return f"harbor-{_slug(database)}"
+
+    def secret_name(self, database: str) -> str:
+        """Name of the Secret with the role's minted password, in the Cluster's namespace."""
+        return f"harbor-{_slug(database)}-owner"
+
+
+def _slug(database: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", database.lower()).strip("-")
+
+
+_RESERVED_NAMES: Final = ("postgres", "template0", "template1")
+_RESERVED_ROLES: Final = ("postgres", "streaming_replica")
+_RESERVED_PREFIXES: Final = ("pg_", "cnpg_")
+"""Refused by the kinds Database and DatabaseRole (postgresql.cnpg.io/v1)."""
+
+
 class SharedDatabase(CommonDatabaseSettings):
     """A database on a server that exists already."""
 
     also_called = ("external",)
+    follows: ClassVar[Mapping[str, str]] = dict.fromkeys(("host", "username", "secret"), "create")
 
     mode: Literal["shared"]
+    create: CreateDatabaseSettings | None = None
+    """Make the database in a CloudNativePG Cluster of the estate; it exists already when unset."""
     host: Annotated[str, HOST]
-    """Host of the server, as Harbor's pods reach it."""
+    """Host of the server, as Harbor's pods reach it. With database.create the Cluster's read-write
+    Service unless set."""
     port: Annotated[int, PORT] = 5432
     """Port of the server."""
     # Harbor writes name and role into a connection string without quotes, so characters that need
@@ -306,7 +348,7 @@ class SharedDatabase(CommonDatabaseSettings):
             example="registry",
             check=matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}"),
         ),
-    ] = "registry"
+    ] = DATABASE
     """Name of the database."""
     username: Annotated[
         str,
@@ -316,9 +358,10 @@ class SharedDatabase(CommonDatabaseSettings):
             check=matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}"),
         ),
     ]
-    """Role that owns the database."""
+    """Role that owns the database. With database.create harbor unless set."""
     secret: PasswordRef
-    """Where the role's password is: a Secret of the cluster, or a key of the secret store."""
+    """Where the role's password is: a Secret of the cluster, or a key of the secret store. With
+    database.create the program makes a Secret unless set."""
     ca_bundle: Annotated[str, PEM] | None = None
     """PEM of the authority that signed the server's certificate, if it is not a public one; for
     sslmode verify-ca and verify-full."""
@@ -336,9 +379,62 @@ class SharedDatabase(CommonDatabaseSettings):
     CloudNativePG is read in the cluster, too."""
 
     @property
+    def makes_role(self) -> bool:
+        """Whether the program makes the role, and with it the password."""
+        return self.create is not None and self.create.role
+
+    @model_validator(mode="after")
+    def _can_be_created(self) -> Self:
+        create = self.create
+        if create is None:
+            return self
+        if self.name in _RESERVED_NAMES:
+            refuse(
+                f"another than {', '.join(_RESERVED_NAMES)}, which PostgreSQL has already",
+                at=("name",),
+                example="registry",
+            )
+        if create.role and (
+            self.username in _RESERVED_ROLES or self.username.startswith(_RESERVED_PREFIXES)
+        ):
+            refuse(
+                f"no role of PostgreSQL's or the operator's own ({', '.join(_RESERVED_ROLES)}, "
+                f"{', '.join(f'{prefix}…' for prefix in _RESERVED_PREFIXES)})",
+                at=("username",),
+                example="harbor",
+            )
+        if create.role and self.secret != _minted_secret(create, self.name):
+            refuse(
+                "left out with database.create.role: the program mints the password and makes its "
+                "Secret. For a role that the Cluster's owner made, set database.create.role false",
+                at=("secret",),
+                example=REMOVE,
+            )
+        if isinstance(self.secret, StoreRef):
+            refuse(
+                "left out with database.create: the password of a role of the Cluster's owner is "
+                "in a Secret, named by namespace, name and key",
+                at=("secret", "storeKey"),
+                example=REMOVE,
+            )
+        service, _, rest = self.host.partition(".")
+        if service in (f"{create.cluster}-ro", f"{create.cluster}-r"):
+            refuse(
+                f"the Service {create.cluster}-rw: {service} leads to servers that take no writes",
+                at=("host",),
+                example=".".join(filter(None, (f"{create.cluster}-rw", rest))),
+            )
+        return self
+
+    @property
     def looks_pooled(self) -> bool:
         """Whether host name or port (6432, PgBouncer's default) suggest a PgBouncer."""
         return "pooler" in self.host or "pgbouncer" in self.host or self.port == 6432
+
+
+def _minted_secret(create: CreateDatabaseSettings, database: str) -> SecretRef:
+    name = create.secret_name(database)
+    return SecretRef(namespace=create.namespace, name=name, key="password")
 
 
 def by_default_dedicated(value: Any) -> Any:
@@ -348,8 +444,55 @@ def by_default_dedicated(value: Any) -> Any:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
+def with_what_follows(value: Any) -> Any:
+    """Fills in what follows from `create`: namespace and host of the Cluster, role and Secret."""
+    filled = by_default_dedicated(value)
+    if not isinstance(filled, dict):
+        return filled
+    raw = cast("dict[str, Any]", filled)
+    if raw["mode"] != "shared" or raw.get("create") is None:
+        return raw
+    create = cast("dict[str, Any]", raw["create"]) if isinstance(raw["create"], dict) else {}
+    return _with_created(raw, {**create}, is_object=isinstance(raw["create"], dict))
+
+
+def _with_created(
+    raw: dict[str, Any], create: dict[str, Any], *, is_object: bool
+) -> dict[str, Any]:
+    """`create`: a copy of raw["create"], empty where that `is_object` not.
+
+    What does not follow from a `create` that is refused is filled in all the same: the refusal is
+    about `create` alone.
+    """
+    secret, host = raw.get("secret"), raw.get("host")
+    if "namespace" not in create:
+        beside = cast("dict[str, Any]", secret) if isinstance(secret, dict) else {}
+        of_host = host.split(".")[1:2] if isinstance(host, str) else []
+        known = [beside["namespace"]] if "namespace" in beside else of_host
+        create |= {"namespace": known[0]} if known else {}
+    if secret is not None:
+        create.setdefault("role", False)
+    cluster, home = _or_any(create.get("cluster")), _or_any(create.get("namespace"))
+    name = raw.get("name")
+    owner = f"harbor-{_slug(name if isinstance(name, str) else DATABASE)}-owner"
+    minted = {"namespace": home, "name": owner, "key": "password"}
+    makes_role = str(create.get("role", True)).lower() != "false"
+    return {
+        "host": f"{cluster}-rw.{home}",
+        "username": "harbor",
+        **({"secret": minted} if makes_role else {}),
+        **raw,
+        "create": create if is_object else raw["create"],
+    }
+
+
+def _or_any(name: Any) -> str:
+    is_name = isinstance(name, str) and re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name)
+    return str(name) if is_name else "any"
+
+
 DatabaseSettings = Annotated[
     DedicatedDatabase | SharedDatabase,
     Field(discriminator="mode"),
-    BeforeValidator(by_default_dedicated),
+    BeforeValidator(with_what_follows),
 ]

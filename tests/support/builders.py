@@ -99,6 +99,8 @@ KINDS = (
     "CiliumNetworkPolicy",
     "Cluster",
     "ClusterPolicy",
+    "Database",
+    "DatabaseRole",
     "HTTPRoute",
     "ImageValidatingPolicy",
     "MutatingPolicy",
@@ -138,6 +140,8 @@ class Cluster:
     is_up: bool = True
     refused: dict[str, int | None] = field(default_factory=dict)
     """Path → the status that it is refused with; None for no answer."""
+    denied: frozenset[str] = frozenset()
+    """Resources that whoever asks may not use."""
     has_everything: bool = False
 
     def __call__(self, context: str | None) -> "Cluster":
@@ -156,6 +160,11 @@ class Cluster:
             everything = {"properties": {"isWALArchiver": {}}}
         answer = self.objects.get(path, everything if self.has_everything else None)
         return answer() if callable(answer) else answer
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        assert path.endswith("/selfsubjectaccessreviews"), path
+        attributes = body["spec"]["resourceAttributes"]
+        return {"status": {"allowed": attributes["resource"] not in self.denied}}
 
     def patch(self, path: str, merge: dict[str, Any]) -> None:
         self.merged.append((path, merge))

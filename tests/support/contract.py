@@ -16,6 +16,7 @@ from tests.support.mocks import (
     PUSHED,
     SEAL,
     SEALED_SECRET,
+    TENANT_DATABASE,
     Engine,
     is_secret,
     text,
@@ -30,7 +31,7 @@ DATA = {
 """What cannot be made again: the namespace with its claims, images, database, and the key that
 decrypts what is in the database."""
 
-DATA_OF_SECTIONS = {(BUCKET, "backup-bucket")}
+DATA_OF_SECTIONS = {(BUCKET, "backup-bucket"), (TENANT_DATABASE, "database-tenant")}
 """The same, of sections that are off unless set."""
 
 STAYS = {

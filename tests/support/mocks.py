@@ -54,6 +54,9 @@ KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
 LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
 ROUTE_ACCEPTED = "pulumi-python:dynamic/network:RouteAccepted"
 ARCHIVE_PROOF = "pulumi-python:dynamic/backup:ArchiveProof"
+DATABASE_APPLIED = "pulumi-python:dynamic/database:DatabaseApplied"
+TENANT_DATABASE = "kubernetes:postgresql.cnpg.io/v1:Database"
+DATABASE_ROLE = "kubernetes:postgresql.cnpg.io/v1:DatabaseRole"
 DATABASE_RESTORE = "pulumi-python:dynamic/database:DatabaseRestore"
 OBJECT_STORE = "kubernetes:barmancloud.cnpg.io/v1:ObjectStore"
 SCHEDULED_BACKUP = "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup"
@@ -173,6 +176,7 @@ class Provider:
             BLOB_PLACE: dict,
             ARCHIVE_PROOF: dict,
             DATABASE_RESTORE: dict,
+            DATABASE_APPLIED: dict,
             KUBERNETES_PROVIDER: dict,
             AWS_PROVIDER: dict,
             AWS_ACCESS_KEY: lambda: {"secret": minted(name, 40)},

@@ -15,6 +15,7 @@ import pytest
 
 import components
 from components.context import Context
+from components.data_services import database
 from components.harbor import disruption
 from components.image_policy import component as image_policy
 from components.image_policy.component import ImagePolicy
@@ -81,6 +82,12 @@ def network_policies(context: Context) -> NetworkPolicies:
     return policies.create(builders.config(), context)
 
 
+def tenant_database(context: Context) -> Any:
+    section = {"mode": "shared", "create": {"cluster": "pg", "namespace": "databases"}}
+    stack = builders.config(database=section)
+    return database.create(stack, context, builders.credentials(context))
+
+
 REGISTRY: dict[str, Any] = {
     "projects": {"apps": {"robots": {"ci": {"permissions": ["push"], "rotation": 2}}}},
     "proxyCaches": {"proxy-ghcr": {"upstream": {"type": "github-ghcr"}}},
@@ -127,6 +134,7 @@ BUILDERS: dict[str, Callable[[Context], Any]] = {
     "RegistryCertificate": certificate,
     "SealedSecret": sealed_secret,
     "SharedCredentials": builders.shared_credentials,
+    "TenantDatabase": tenant_database,
     "Valkey": builders.valkey,
 }
 

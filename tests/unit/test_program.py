@@ -218,6 +218,7 @@ class Program:
             refused=refused or {},
             objects={
                 CERTIFICATE_PATH: self._certificate,
+                TENANT_CLUSTER: {"spec": {"instances": 2}},
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
                 **dict.fromkeys((STORE, GITLABS_STORE), READY),
                 **(objects or {}),
@@ -370,6 +371,9 @@ BACKUP: Sections = {
     },
 }
 RESTORED: Sections = {**BACKUP, "database": {"restore": {}}}
+TENANT: Sections = {"mode": "shared", "create": {"cluster": "pg", "namespace": "databases"}}
+TENANT_SECRET: Sections = {"namespace": "databases", "name": "harbor-app"}
+TENANT_CLUSTER = "/apis/postgresql.cnpg.io/v1/namespaces/databases/clusters/pg"
 BESIDE_OTHERS: Sections = {"harbor": {"namespace": "team", "sharedNamespace": True}}
 VARIANTS: list[tuple[str, Sections]] = [
     ("backups", BACKUP),
@@ -384,6 +388,8 @@ VARIANTS: list[tuple[str, Sections]] = [
     ("shared", SHARED),
     ("shared database", {"database": SHARED["database"]}),
     ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
+    ("a database in a shared cluster", {"database": TENANT}),
+    ("a database of another's role", {"database": {**TENANT, "secret": TENANT_SECRET}}),
     ("another namespace", REGISTRY_NAMESPACE),
     ("external secrets", EXTERNAL),
     ("external secrets, shared", {**EXTERNAL, **SHARED}),

@@ -25,6 +25,7 @@ from tests.support.project import ROOT
 
 PINNED = {
     ("components.backup.archive", "ArchiveProofProvider"),
+    ("components.data_services.applied", "DatabaseAppliedProvider"),
     ("components.data_services.restore", "DatabaseRestoreProvider"),
     ("components.delivery.handover", "HandoverProvider"),
     ("components.delivery.synced", "SyncedProvider"),

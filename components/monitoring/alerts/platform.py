@@ -15,6 +15,11 @@ from components.settings.secrets import ExternalDelivery
 def alerts(settings: Settings) -> Iterator[Alert]:
     namespace, thresholds = settings.harbor.namespace, settings.monitoring.thresholds
 
+    def ours(label: str) -> str:
+        """Beside others, only what is Harbor's: no alert about their pods is for its people."""
+        is_shared = settings.harbor.shared_namespace
+        return f', {label}=~"(data-)?{RELEASE}-.+"' if is_shared else ""
+
     def replicas(what: str, name: str = f"{RELEASE}-core") -> str:
         return f'kube_deployment_{what}{{namespace="{namespace}", deployment="{name}"}}'
 
@@ -23,8 +28,9 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         source="kube-state-metrics",
         severity="warning",
         expr="max by (namespace, deployment) (kube_deployment_spec_replicas"
-        f'{{namespace="{namespace}"}}) - max by (namespace, deployment) '
-        f'(kube_deployment_status_replicas_available{{namespace="{namespace}"}}) > 0',
+        f'{{namespace="{namespace}"{ours("deployment")}}}) - max by (namespace, deployment) '
+        "(kube_deployment_status_replicas_available"
+        f'{{namespace="{namespace}"{ours("deployment")}}}) > 0',
         for_="15m",
         summary="Pods of Harbor are missing",
         description="{{ $value }} pods of {{ $labels.deployment }} have not been available for 15 "
@@ -60,7 +66,7 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         source="kube-state-metrics",
         severity="warning",
         expr="max by (namespace, pod, container, reason) (kube_pod_container_status_waiting_reason"
-        f'{{namespace="{namespace}", reason=~"{reasons}"}}) == 1',
+        f'{{namespace="{namespace}", reason=~"{reasons}"{ours("pod")}}}) == 1',
         for_="10m",
         summary="A container in Harbor's namespace does not start",
         description="Container {{ $labels.container }} of {{ $labels.pod }} has been waiting for "
@@ -94,8 +100,9 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         )
 
     percent = thresholds.volume_percent
-    free = f'kubelet_volume_stats_available_bytes{{namespace="{namespace}"}}'
-    size = f'kubelet_volume_stats_capacity_bytes{{namespace="{namespace}"}}'
+    claims = f'{{namespace="{namespace}"{ours("persistentvolumeclaim")}}}'
+    free = f"kubelet_volume_stats_available_bytes{claims}"
+    size = f"kubelet_volume_stats_capacity_bytes{claims}"
     by = "max by (namespace, persistentvolumeclaim)"
     yield Alert(
         name="HarborVolumeNearlyFull",

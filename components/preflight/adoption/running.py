@@ -78,10 +78,12 @@ def _key_source(pod: Mapping[str, Any]) -> tuple[str, str]:
     The chart's volume is `secret-key`. Others name theirs as they like; the path is Harbor's.
     """
     containers: list[dict[str, Any]] = pod.get("containers") or []
-    paths: dict[str, str] = {
+    mounts: list[dict[str, str]] = [
+        mount for container in containers for mount in container.get("volumeMounts") or []
+    ]
+    paths = {
         mount["name"]: mount.get("subPath", "")
-        for container in containers
-        for mount in container.get("volumeMounts") or []
+        for mount in mounts
         if mount.get("mountPath") == KEY_FILE
     }
     volumes: list[dict[str, Any]] = pod.get("volumes") or []

@@ -39,6 +39,8 @@ class Section(BaseModel):
     """What other tools call a setting → its key in this section, or its path from the top."""
     not_here: ClassVar[Mapping[str, str]] = {}
     """What other tools call a setting that this section has not → why, and what to write."""
+    follows: ClassVar[Mapping[str, str]] = {}
+    """Required keys → the key whose presence says them, too."""
     short_form: ClassVar[str] = ""
     """The key that a text sets which stands in the place of the section."""
     told_by_keys: ClassVar[bool] = False

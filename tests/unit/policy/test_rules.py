@@ -319,6 +319,30 @@ def test_velero_s_namespace_takes_a_schedule_and_nothing_else(
 
 
 @pytest.mark.parametrize(
+    ("section", "is_home"),
+    [
+        ({"mode": "shared", "create": {"cluster": "pg", "namespace": "databases"}}, True),
+        ({"mode": "shared", "create": {"cluster": "pg"}, "host": "pg-pooler.databases"}, True),
+        ({"mode": "shared", "create": {"cluster": "pg", "namespace": "elsewhere"}}, False),
+        ({"mode": "shared", "host": "pg.databases"}, False),
+        ({"mode": "shared", "create": "pg"}, False),
+        ({"instances": 2}, False),
+        ("refused", False),
+        (None, False),
+    ],
+)
+def test_the_namespace_of_the_estate_s_cluster_takes_a_database_and_nothing_else(
+    section: Any, *, is_home: bool
+) -> None:
+    sovereign = Sovereign.of({"sovereign-harbor:database": section})
+    there = {"namespace": "databases"}
+    database = one("kubernetes:postgresql.cnpg.io/v1:Database", metadata=there)
+    assert (list(problems("objects-are-at-home", database, sovereign)) == []) is is_home
+    cluster = one("kubernetes:postgresql.cnpg.io/v1:Cluster", metadata=there)
+    assert problems("objects-are-at-home", cluster, sovereign)
+
+
+@pytest.mark.parametrize(
     ("config", "namespaces", "is_sandbox"),
     [
         ({}, {"harbor", "flux-system"}, False),
@@ -503,8 +527,11 @@ def test_every_variant_keeps_every_rule(
 ) -> None:
     home = sections.get("harbor", {}).get("namespace", "harbor")
     of_velero = frozenset({"velero"} if "backup" in sections else ())
+    create = sections.get("database", {}).get("create", {})
     sovereign = Sovereign(
-        namespaces=frozenset({home, "flux-system"}), schedule_namespaces=of_velero
+        namespaces=frozenset({home, "flux-system"}),
+        schedule_namespaces=of_velero,
+        tenant_namespaces=frozenset(filter(None, [create.get("namespace")])),
     )
     assert broken(program.run("omantel", **sections), sovereign) == []
 

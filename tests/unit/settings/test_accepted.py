@@ -5,13 +5,21 @@ from typing import Any, cast
 import pytest
 
 from components.kubernetes.quantities import bytes_of
-from components.settings.database import DedicatedDatabase
+from components.settings.database import DedicatedDatabase, SharedDatabase
 from components.settings.model import Settings, max_open_connections
 from components.settings.storage.base import BucketSettings
 from components.settings.storage.filesystem import FilesystemStorage
 from components.settings.storage.keyed import HetznerStorage, S3Storage
 from components.settings.valkey import DedicatedValkey, SharedValkey
-from tests.support.raw_settings import AWS, PEM, S3, SHARED_DATABASE, SHARED_VALKEY, accepted
+from tests.support.raw_settings import (
+    AWS,
+    PEM,
+    S3,
+    SHARED_DATABASE,
+    SHARED_VALKEY,
+    TENANT_DATABASE,
+    accepted,
+)
 
 
 def test_the_smallest_config_gets_secure_defaults() -> None:
@@ -278,3 +286,43 @@ def test_settings_that_do_not_fit_together_cannot_be_built() -> None:
     storage = HetznerStorage(region="fsn1", bucket="omantel-harbor")
     with pytest.raises(ValueError, match=r"cluster\.name"):
         Settings(fqdn="omantel.omani.works", storage=storage)
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "secret", "makes_role"),
+    [
+        (
+            {},
+            "gitlab-postgres-rw.gitlabbda",
+            ("gitlabbda", "harbor-registry-owner"),
+            True,
+        ),
+        (
+            {"create": {"cluster": "pg"}, "host": "pg-pooler.data", "poolMode": "session"},
+            "pg-pooler.data",
+            ("data", "harbor-registry-owner"),
+            True,
+        ),
+        (
+            {"create": {"cluster": "pg"}, "secret": {"namespace": "data", "name": "team"}},
+            "pg-rw.data",
+            ("data", "team"),
+            False,
+        ),
+        (
+            {"name": "Harbor_2"},
+            "gitlab-postgres-rw.gitlabbda",
+            ("gitlabbda", "harbor-harbor-2-owner"),
+            True,
+        ),
+    ],
+    ids=["the least", "by the host", "a role of the owner's", "a name with other letters"],
+)
+def test_what_follows_from_a_database_that_is_made_need_not_be_said(
+    given: dict[str, Any], host: str, secret: tuple[str, str], *, makes_role: bool
+) -> None:
+    database = accepted("database", {**TENANT_DATABASE, **given}).database
+    assert isinstance(database, SharedDatabase)
+    assert (database.host, database.username) == (host, "harbor")
+    assert (database.secret.namespace, database.secret.name) == secret
+    assert database.makes_role == makes_role

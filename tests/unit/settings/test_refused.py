@@ -26,6 +26,7 @@ from tests.support.raw_settings import (
     SECRET_KEY,
     SHARED_DATABASE,
     SHARED_VALKEY,
+    TENANT_DATABASE,
     merged,
     read,
     set_path,
@@ -724,6 +725,63 @@ REFUSED: list[Bad] = [
             ],
         },
         database=SHARED_DATABASE,
+    ),
+    *each(
+        "database.create",
+        [
+            *remove("database.create").splitlines(),
+            *set_path("database.create.cluster", "<name>").splitlines(),
+            *set_path("database.create.namespace", "<namespace>").splitlines(),
+        ],
+        {"an object with the keys cluster, namespace, role": [True, "gitlab-postgres"]},
+        database=TENANT_DATABASE,
+    ),
+    *each(
+        "database.create.cluster",
+        "<name>",
+        {"a Kubernetes object name": ["Gitlab_Postgres", "pg/gitlab", ""]},
+        database=TENANT_DATABASE,
+    ),
+    bad(
+        "database.create.namespace",
+        "GitLab BDA",
+        "a Kubernetes name",
+        "<namespace>",
+        database=TENANT_DATABASE,
+    ),
+    bad("database.create.role", "maybe", "true or false", "true", database=TENANT_DATABASE),
+    *each(
+        "database.name",
+        "registry",
+        {"which PostgreSQL has already": ["postgres", "template1"]},
+        database=TENANT_DATABASE,
+    ),
+    *each(
+        "database.username",
+        "harbor",
+        {"no role of PostgreSQL's or the operator's own": ["postgres", "pg_harbor", "cnpg_harbor"]},
+        database=TENANT_DATABASE,
+    ),
+    *each(
+        "database.host",
+        "gitlab-postgres-rw.gitlabbda",
+        {
+            "leads to servers that take no writes": [
+                "gitlab-postgres-ro.gitlabbda",
+                "gitlab-postgres-r.gitlabbda",
+            ]
+        },
+        database=TENANT_DATABASE,
+    ),
+    bad(
+        "database.secret",
+        {"namespace": "gitlabbda", "name": "harbor"},
+        "the program mints the password and makes its Secret",
+        REMOVE,
+        database={
+            **TENANT_DATABASE,
+            "create": {"cluster": "pg", "namespace": "gitlabbda", "role": True},
+        },
     ),
     bad("database.port", 70000, "a whole number from 1 to 65535", "5432", database=SHARED_DATABASE),
     bad(
