@@ -25,7 +25,6 @@ from components.sealing.cluster_provider import ClusterProvider
 from components.sealing.crypto import (
     certificate_fingerprint,
     load_certificate,
-    revision,
     seal,
 )
 from components.sealing.kept import earlier_names, has_values, may_be_another
@@ -36,6 +35,7 @@ from components.sealing.lost_state import (
     unknown_secret,
 )
 from components.sealing.opened import revision_of, secret_path
+from components.sealing.revisions import revision
 
 IDENTITY = ("namespace", "name")
 """Bound into the ciphertext by strict scope."""
