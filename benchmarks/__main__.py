@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import subprocess
 import sys
+import traceback
 
 from benchmarks import measuring, page
 from benchmarks.sandboxed import Session
@@ -41,9 +41,10 @@ def main(arguments: list[str]) -> int:
             print(f"{name} …", flush=True)
             try:
                 section = importlib.import_module(f"benchmarks.{name}").measure(session)
-            except subprocess.CalledProcessError as error:
+            except Exception as error:  # The others are measured all the same.
                 failed = True
-                print(f"{name} failed: {error}\n{error.output}", file=sys.stderr)
+                traceback.print_exc()
+                print(f"{name} failed: {getattr(error, 'output', '')}", file=sys.stderr)
                 continue
             text = section.text(measuring.machine())
             print(f"\n{text}\n", flush=True)

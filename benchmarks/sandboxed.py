@@ -130,7 +130,7 @@ class Session:
         )
 
     def resources(self) -> list[dict[str, Any]]:
-        """The Sovereign's resources in the state, with their secrets in the clear."""
+        """The Sovereign's resources in the state; their secrets stay encrypted."""
         stack = self.sovereign
-        text = stack.run("stack", "export", "--show-secrets", "-s", stack.name).text
+        text = stack.run("stack", "export", "-s", stack.name).text
         return json.loads(text)["deployment"]["resources"]
