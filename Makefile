@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
 .PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit coverage test-sandbox \
-	test-harbor fuzz chaos check fix reference lock sbom audit
+	test-harbor fuzz chaos check fix reference lock sbom audit bench fresh-machine
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +40,7 @@ smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it ba
 clean: $(VENV)/program ## End the sandbox and remove all it wrote
 	@$(RUN) -m sandbox clean --stack $(STACK)
 
-clean-caches: ## Remove what only building tools needed (about 14 GB), keep the tools
+clean-caches: ## Remove what an interrupted build or KEEP_CACHES=1 left (up to 20 GB), keep the tools
 	@$(PYTHON) -m toolchain clean caches
 
 clean-tools: ## Remove the cache of built tools
@@ -110,6 +110,16 @@ chaos: build ## Inject faults and write what became of them (CHAOS_SECONDS=3600 
 		$(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
 		$(foreach name,$(CHAOS_ONLY),--only $(name)) --workers $(SANDBOXES) $(if $(CHAOS_PAGE),--page)
 CHAOS_PAGE ?= 1
+
+# ONLY="noop program" for some of them, QUICK=1 for fewer repetitions, COLD=1 to build all tools anew.
+bench: build ## Measure, and write the tables of docs/reference/benchmarks.md (ONLY=… QUICK=1 COLD=1)
+	@$(RUN) -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(COLD),--cold)
+
+# CACHE=folder uses a cache of tools; without it all of them are built, in 20 minutes on 2 processors.
+# README=1 writes the figures into README.md.
+fresh-machine: ## Clone into an empty home, run up, test and down there, and time each (CACHE=… README=1)
+	@$(PYTHON) -m checks.fresh_machine $(if $(filter command line,$(origin CACHE)),--cache "$(CACHE)") \
+		$(if $(README),--readme) $(if $(STEPS),--steps $(STEPS))
 
 lock: ## Pin the requirements anew (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock

@@ -12,6 +12,7 @@ import pulumi_kubernetes as k8s
 from components.adopted import Adopted
 from components.context import Context
 from components.kubernetes import naming
+from components.kubernetes.objects import KubernetesObject
 from components.ordering import after
 from components.ownership.state_mark import StateMark
 from components.sealing.crypto import SealingError, certificate_text, load_certificate
@@ -114,8 +115,10 @@ def _harbor_namespace(
     """
     if settings.harbor.shared_namespace:
         return pulumi.Output.from_input(settings.harbor.namespace)
-    namespace = k8s.core.v1.Namespace(
+    namespace = KubernetesObject(
         "namespace",
+        "v1",
+        "Namespace",
         metadata={
             "name": settings.harbor.namespace,
             "annotations": naming.adopting(adopted.namespace),

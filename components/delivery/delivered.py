@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from components.delivery.objects import OWNER_KEY
-from components.sealing.crypto import revision
+from components.sealing.digests import revision
 from components.sealing.opened import external_path, revision_of
 
 _LONGEST: Final = 600

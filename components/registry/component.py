@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ServiceAccountPatch
 
 from components.context import Context, DeliveredSecret
 from components.credentials import (
@@ -25,6 +24,7 @@ from components.credentials import (
 )
 from components.harbor.release import HarborRegistry
 from components.kubernetes.naming import FIELD_MANAGER
+from components.kubernetes.objects import KubernetesObject
 from components.registry import resources
 from components.registry.logins import (
     DOCKER_CONFIG,
@@ -488,15 +488,18 @@ class Registry(pulumi.ComponentResource):
             logins |= self._robot(robot)
         context = self._args.context
         for (namespace, account), secrets in service_accounts(registry.all_robots).items():
-            ServiceAccountPatch(
+            KubernetesObject(
                 f"{self._name}-service-account-{namespace}/{account}",
+                "v1",
+                "ServiceAccount",
+                is_patch=True,
                 metadata={
                     "name": account,
                     "namespace": namespace,
                     "labels": context.labels("service-account"),
                     "annotations": dict(FIELD_MANAGER),
                 },
-                image_pull_secrets=[{"name": secret} for secret in secrets],
+                imagePullSecrets=[{"name": secret} for secret in secrets],
                 opts=pulumi.ResourceOptions(
                     parent=self, depends_on=[logins[namespace, secret] for secret in secrets]
                 ),

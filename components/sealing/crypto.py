@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import hashlib
-import hmac
 import os
 import struct
 from typing import Final
@@ -97,16 +95,3 @@ def seal(value: bytes, *, namespace: str, name: str, certificate: x509.Certifica
     )
     sealed = AESGCM(session_key).encrypt(ZERO_NONCE, value, None)
     return base64.b64encode(struct.pack(">H", len(wrapped)) + wrapped + sealed).decode()
-
-
-def revision(data: dict[str, str], *, salt: bytes) -> str:
-    """A short keyed digest of `data`: equal exactly when the plaintexts are (16 hex digits).
-
-    It stands in pod annotations, so it must not let anybody try out guesses: `salt` is random
-    per Secret and never leaves the state.
-    """
-    digest = hmac.new(salt, digestmod=hashlib.sha256)
-    for key in sorted(data):
-        for part in (key.encode(), data[key].encode()):
-            digest.update(struct.pack(">Q", len(part)) + part)
-    return digest.hexdigest()[:16]

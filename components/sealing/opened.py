@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from components.sealing.crypto import revision
+from components.sealing.digests import revision
 
 REVISION_ANNOTATION: Final = "sovereign-harbor/revision"
 """Annotation of the Secret's template: the controller writes it together with the data."""

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, cast
 from pulumi.dynamic import CheckFailure, CheckResult, DiffResult
 
 from components.sealing.cluster_provider import ClusterProvider
-from components.sealing.crypto import revision
+from components.sealing.digests import revision
 from components.sealing.kept import earlier_names, has_values, may_be_another
 from components.sealing.lost_state import (
     lowered,

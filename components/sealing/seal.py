@@ -16,9 +16,9 @@ from pulumi.dynamic import CreateResult, Resource, UpdateResult
 from components.sealing.crypto import (
     certificate_fingerprint,
     load_certificate,
-    revision,
     seal,
 )
+from components.sealing.digests import revision
 from components.sealing.revisions import (
     IDENTITY,
     MOST_PAST,

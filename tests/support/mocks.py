@@ -28,7 +28,7 @@ from pulumi.runtime.settings import SETTINGS, get_root_resource, reset_options
 from pulumi.runtime.stack import Stack, wait_for_rpcs
 
 from components.registry.kinds import KINDS
-from components.sealing.crypto import revision
+from components.sealing.digests import revision
 from components.sealing.seal import SealProvider
 
 T = TypeVar("T")

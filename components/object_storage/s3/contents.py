@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from components import parsed
 from components.object_storage.s3.client import read_object
 from components.object_storage.s3.errors import NOT_OFFERED, error_code
-from components.settings.storage.base import OWN_FOLDER
+from components.settings.schema.own_folder import OWN_FOLDER
 
 OWN_PREFIX = f"{OWN_FOLDER}/"
 """Under it lies all that this program itself writes into a bucket; it never counts as data."""

@@ -24,9 +24,9 @@ from components.sealing.crypto import (
     SealingError,
     certificate_fingerprint,
     load_certificate,
-    revision,
     seal,
 )
+from components.sealing.digests import revision
 from components.sealing.seal import SealProvider
 from components.sealing.unsealed import UnsealedProvider
 from components.settings.cluster import ClusterSettings
