@@ -48,7 +48,7 @@ _CALLS: Final[Mapping[str, Mapping[str, int]]] = {
     "policies": {"api": 150, "s3": 1, "harbor": 2},
     "rotation": {"api": 360, "s3": 1, "harbor": 2},
     "registry": {"api": 125, "s3": 1, "harbor": 5},
-    "bucket": {"api": 125, "s3": 8, "harbor": 2},
+    "bucket": {"api": 125, "s3": 5, "harbor": 2},
     "destroy": {"api": 250, "s3": 8, "harbor": 20},
     "first up": {"api": 400, "s3": 19, "harbor": 60},
 }
