@@ -41,10 +41,19 @@ from tests.support.sandbox import Sandbox
 from toolchain.build import ensure
 from toolchain.go import ToolchainError
 
+Turn = tuple[int, str, random.Random]
+"""Number of a try, name of its fault, dice for it."""
 
-def order(seed: int, worker: int, names: Sequence[str]) -> Iterator[tuple[int, str, random.Random]]:
-    """Without end: number of the try, name of its fault, dice for it. The same for the same seed
-    and worker; each fault comes as often as its weight says. Pure."""
+
+def each_once(seed: int, worker: int, workers: int, names: Sequence[str]) -> Iterator[Turn]:
+    """The faults of one of so many workers, when each is tried once. Pure."""
+    for number, name in enumerate(names[worker - 1 :: workers], 1):
+        yield number, name, random.Random(f"{seed}/{worker}/{number}")
+
+
+def order(seed: int, worker: int, names: Sequence[str]) -> Iterator[Turn]:
+    """The faults of a worker without end, the same for the same seed and worker; each comes as
+    often as its weight says. Pure."""
     shuffle = random.Random(f"{seed}/{worker}")
     weighted = [name for name in names for _ in range(KINDS[name].weight)]
     number = 0
@@ -75,24 +84,42 @@ def work(chosen: argparse.Namespace) -> int:
     # Ended by the leader: the sandbox is to end with it, and the file system of its state.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     until = time.monotonic() + chosen.seconds
-    with sandbox() as made, opened(made) as trial:
-        attempt.prepared(trial)
-        count = 0
-        for number, name, dice in order(chosen.seed, chosen.worker, chosen.only):
-            if count >= chosen.faults or time.monotonic() > until:
-                return 0
-            # The committed stack file gives each change its first value.
-            for tried in attempt.tried(trial, KINDS[name], number + 1, dice):
-                count += tried.outcome != SKIPPED
-                print(json.dumps(asdict(tried)), flush=True)
+    turns = order(chosen.seed, chosen.worker, chosen.only)
+    if chosen.once:
+        turns = each_once(chosen.seed, chosen.worker, chosen.workers, chosen.only)
+    left = chosen.faults
+    while left > 0 and time.monotonic() < until:
+        before = left
+        try:
+            # Another sandbox where the one before is of no more use.
+            with sandbox() as made, opened(made) as trial:
+                attempt.prepared(trial)
+                while left > 0 and time.monotonic() < until and not trial.is_lost:
+                    turn = next(turns, None)
+                    if turn is None:
+                        return 0
+                    number, name, dice = turn
+                    # The committed stack file gives each change its first value.
+                    for tried in attempt.tried(trial, KINDS[name], number + 1, dice):
+                        left -= tried.outcome != SKIPPED
+                        print(json.dumps(asdict(tried)), flush=True)
+        except SandboxError as error:
+            if left == before:
+                raise
+            fail(f"worker {chosen.worker} goes on in another sandbox: {error}")
     return 0
 
 
 def lead(chosen: argparse.Namespace) -> int:
     """Runs the workers, tells what they tell, and writes the page if asked."""
     begun = dt.datetime.now(dt.UTC)
-    share = -(-chosen.faults // chosen.workers)
-    options = [f"--faults={share}", f"--seconds={chosen.seconds}", f"--seed={chosen.seed}"]
+    options = [
+        f"--faults={-(-chosen.faults // chosen.workers)}",
+        f"--seconds={chosen.seconds}",
+        f"--seed={chosen.seed}",
+        f"--workers={chosen.workers}",
+        *(["--once"] if chosen.once else []),
+    ]
     options += [f"--only={name}" for name in chosen.only]
     workers = [
         subprocess.Popen(
@@ -117,7 +144,7 @@ def lead(chosen: argparse.Namespace) -> int:
     run = page.Run(
         date=begun.date(),
         seed=chosen.seed,
-        command=f"make chaos {chosen.limit} CHAOS_SEED={chosen.seed}",
+        command=" ".join(["make chaos", *chosen.limits, f"CHAOS_SEED={chosen.seed}"]),
         processors=os.cpu_count() or 1,
         load=os.getloadavg()[2],
         workers=chosen.workers,
@@ -153,19 +180,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--faults", type=int, default=0, help="tries, of all workers together")
     parser.add_argument("--seconds", type=float, default=0, help="begin no try after so long")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of faults")
-    parser.add_argument("--workers", type=int, default=2, help="each has a sandbox")
+    parser.add_argument("--workers", type=int, default=_WORKERS, help="each has a sandbox")
     parser.add_argument("--only", action="append", choices=sorted(KINDS), help="this fault")
     parser.add_argument("--page", action="store_true", help=f"write {page.PAGE.name}")
+    parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     chosen.only = chosen.only or list(KINDS)
-    chosen.limit = " ".join(
+    chosen.limits = [
         f"CHAOS_{name.upper()}={getattr(chosen, name):g}"
         for name in ("faults", "seconds")
         if getattr(chosen, name)
-    )
-    if not chosen.faults:
-        chosen.faults = sys.maxsize if chosen.seconds else len(chosen.only)
+    ]
+    if chosen.only != list(KINDS):
+        chosen.limits.append(f"CHAOS_ONLY='{' '.join(chosen.only)}'")
+    if chosen.workers != _WORKERS:
+        chosen.limits.append(f"SANDBOXES={chosen.workers}")
+    chosen.once = chosen.once or not (chosen.faults or chosen.seconds)
+    chosen.faults = chosen.faults or sys.maxsize
     chosen.seconds = chosen.seconds or _A_DAY
     chosen.seed = chosen.seed or int(time.time())
     try:
@@ -174,6 +206,7 @@ def main(arguments: list[str]) -> int:
         return fail(str(error))
 
 
+_WORKERS = 2
 _A_DAY = 24 * 60 * 60.0
 
 if __name__ == "__main__":

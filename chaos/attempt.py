@@ -48,7 +48,7 @@ _CALLS: Final[Mapping[str, Mapping[str, int]]] = {
     "policies": {"api": 150, "s3": 1, "harbor": 2},
     "rotation": {"api": 360, "s3": 1, "harbor": 2},
     "registry": {"api": 125, "s3": 1, "harbor": 5},
-    "bucket": {"api": 125, "s3": 8, "harbor": 2},
+    "bucket": {"api": 125, "s3": 5, "harbor": 2},
     "destroy": {"api": 250, "s3": 8, "harbor": 20},
     "first up": {"api": 400, "s3": 19, "harbor": 60},
 }
@@ -68,8 +68,8 @@ def prepared(trial: Trial) -> None:
 def tried(trial: Trial, kind: FaultKind, number: int, dice: random.Random) -> list[Tried]:
     """Tries a fault: one result, or one for `destroy` and one for the first `up` after it.
 
-    `number`: no try before had it. Raises EngineError when not even the second run after it
-    succeeds: no later try would mean anything.
+    `number`: no try before had it. Afterwards `trial.is_lost` where not even the second run after
+    the one that was hit succeeded: no later try would mean anything there.
     """
     if kind.life:
         return _life(trial, kind, dice)
@@ -80,7 +80,7 @@ def tried(trial: Trial, kind: FaultKind, number: int, dice: random.Random) -> li
     attempt.hit()
     rotated = ROTATED.get(change, frozenset())
     attempt.converge()
-    if attempt.outcome != SKIPPED:
+    if attempt.outcome != SKIPPED and not trial.is_lost:
         attempt.compare(lambda after: evidence.problems(before, after, rotated=rotated))
     return [attempt.told()]
 
@@ -93,9 +93,12 @@ def _life(trial: Trial, kind: FaultKind, dice: random.Random) -> list[Tried]:
         destroyed = _Attempt(trial, kind, "destroy", dice)
         destroyed.hit()
         destroyed.converge()
-        destroyed.compare(evidence.left_behind)
+        if not trial.is_lost:
+            destroyed.compare(evidence.left_behind)
     finally:
         trial.verb = "up"
+    if trial.is_lost:
+        return [destroyed.told()]
     made = _Attempt(trial, kind, "first up", dice)
     made.hit()
     between = evidence.look(trial)
@@ -104,8 +107,9 @@ def _life(trial: Trial, kind: FaultKind, dice: random.Random) -> list[Tried]:
     def problems(after: Evidence) -> list[str]:
         return evidence.problems(evidence.of_a_first_up(before, between, after), after)
 
-    made.compare(problems)
-    trial.put_sentinel()
+    if not trial.is_lost:
+        made.compare(problems)
+        trial.put_sentinel()
     return [destroyed.told(), made.told()]
 
 
@@ -143,19 +147,12 @@ class _Attempt:
         parts.all_answer(trial.sandbox)
 
     def converge(self) -> None:
-        """The next run, unless this one succeeded, and a preview after it with nothing to do.
-
-        Raises EngineError.
-        """
+        """The next run, unless this one succeeded, and a preview after it with nothing to do."""
         verb = self._trial.verb
-        if self.outcome != SURVIVED:
-            try:
-                self._run_again()
-            except EngineError as error:
-                self._problems.append(f"the next `{verb}` failed: {_end(error)}")
-                self._run_again()
+        if self.outcome != SURVIVED and not self._run_again(f"the next `{verb}`"):
+            self._trial.is_lost = not self._run_again("the one after it")
         processes.stop_left_plugins(self._trial.sandbox.state)
-        if verb == "destroy":
+        if verb == "destroy" or self._trial.is_lost:
             return
         stack = self._trial.stack
         try:
@@ -165,8 +162,8 @@ class _Attempt:
                 stack.run(*refresh, "--clear-pending-creates")
             stack.run("preview", "-s", stack.name, "--expect-no-changes")
         except EngineError as error:
-            self._problems.append(f"the preview after it: {_end(error)}")
-            self._run_again()
+            self._problems.append(f"the preview after it failed: {_end(error)}")
+            self._trial.is_lost = not self._run_again("the run after it")
 
     def compare(self, problems: Callable[[Evidence], list[str]]) -> None:
         """Adds what is not as it has to be, once controllers have done their part."""
@@ -190,10 +187,16 @@ class _Attempt:
             problems=tuple(self._problems),
         )
 
-    def _run_again(self) -> None:
+    def _run_again(self, told: str) -> bool:
+        """Runs undisturbed; whether that succeeded. If not, a problem is added."""
         stack = self._trial.stack
         stack.drop_dead_lock()
-        stack.run(self._trial.verb, "-s", stack.name, "--yes", "--skip-preview")
+        try:
+            stack.run(self._trial.verb, "-s", stack.name, "--yes", "--skip-preview")
+        except EngineError as error:
+            self._problems.append(f"{told} failed: {_end(error)}")
+            return False
+        return True
 
 
 def _end(error: EngineError) -> str:

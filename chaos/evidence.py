@@ -22,7 +22,8 @@ _CHURNING: Final = frozenset(
 )
 """Kinds that controllers make and remove by themselves."""
 
-_TABLES: Final = ("projects", "quotas", "registries", "policies", "robots", "labels", "members")
+_TABLES: Final = ("projects", "registries", "policies", "robots", "labels", "webhooks")
+"""Of Harbor's tables, those whose rows have names: a row that was made again has another id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +156,7 @@ def _harbor(trial: Trial) -> dict[str, str]:
         return {}
     tables = json.loads(file.read_text())["tables"]
     return {
-        f"{table} {row.get('name') or row.get('id')}": row.get("secret") or ""
+        f"{table} {row['name']}": row.get("secret") or ""
         for table in _TABLES
         for row in tables.get(table, {}).values()
     }

@@ -80,8 +80,8 @@ def change(trial: Trial, name: str, number: int) -> None:
         gateway = {**section["gateway"], "httpsPort": 8443 + number}
         made.configure(networkPolicies={**section, "gateway": gateway})
     elif name == "bucket":
-        versioning = {"noncurrentDays": 1 + number % 3650}
-        made.configure(storage={**made.section("storage"), "versioning": versioning})
+        # The sandbox's gateway has no lifecycle rules, so tags.
+        made.configure(storage={**made.section("storage"), "tags": {"chaos": str(number)}})
     elif name == "registry":
         section: dict[str, Any] = made.section("registry")
         apps = {**section["projects"]["apps"], "quota": f"{number}Gi"}

@@ -61,10 +61,14 @@ def _about(run: Run, told: Sequence[Tried]) -> str:
         f"On {run.date.isoformat()}: **{len(tries)} tries with "
         f"{sum(tried.faults for tried in tries)} injected faults, "
         f"{len(failed)} did not converge.** "
-        f"{run.workers} sandboxes side by side on {run.processors} processors, load "
+        f"{_sandboxes(run.workers)} on {run.processors} processors, load "
         f"{run.load:.0f}, {run.seconds / 60:.0f} minutes.\n\n"
         f"```sh\n{run.command}\n```\n"
     )
+
+
+def _sandboxes(count: int) -> str:
+    return "One sandbox" if count == 1 else f"{count} sandboxes side by side"
 
 
 def table(told: Sequence[Tried]) -> str:
@@ -100,10 +104,10 @@ def _remarks(told: Sequence[Tried]) -> list[str]:
             for tried in failed
         ]
         lines.append("")
-    tried_kinds = {tried.kind for tried in told if tried.outcome != SKIPPED}
-    skipped = {tried.kind: tried.problems for tried in told if tried.outcome == SKIPPED}
+    tried_kinds = {tried.kind for tried in told if tried.outcome not in (SKIPPED, MISSED)}
+    reasons = {tried.kind: tried.problems or (_LATE,) for tried in told}
     untried = [
-        f"- {kind.told}: {'; '.join(skipped.get(name, ('not among the faults of this run',)))}"
+        f"- {kind.told}: {'; '.join(reasons.get(name, ('not among the faults of this run',)))}"
         for name, kind in KINDS.items()
         if name not in tried_kinds
     ]
@@ -117,6 +121,8 @@ def _remarks(told: Sequence[Tried]) -> list[str]:
         )
     return [*lines, ""] if lines[-1] else lines
 
+
+_LATE: Final = "the fault came after the run's end"
 
 _READ: Final = """\
 How to read it:

@@ -82,6 +82,7 @@ class Trial:
     measured: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     verb: str = "up"
     hung: bool = False
+    is_lost: bool = False
     namespaces: tuple[str, ...] = ("harbor", "flux-system")
     last: Run | None = None
     _connection: http.client.HTTPSConnection | None = None

@@ -48,6 +48,7 @@ class StandInTrial:
     code: int = 0
     verb: str = "up"
     hung: bool = False
+    is_lost: bool = False
     last: Any = None
     calls: dict[str, int] = field(default_factory=dict[str, int])
     measured: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -119,7 +120,7 @@ def test_what_is_pending_is_forgotten_as_the_runbook_says(world: dict[str, Any])
     ("failing", "told"),
     [
         ("up", "the next `up` failed: error: no such thing"),
-        ("preview", "the preview after it: error: no such thing"),
+        ("preview", "the preview after it failed: error: no such thing"),
     ],
 )
 def test_a_run_that_does_not_converge_at_once_failed(
@@ -129,9 +130,12 @@ def test_a_run_that_does_not_converge_at_once_failed(
     assert (tried.outcome, tried.problems) == (FAILED, (told,))
 
 
-def test_no_later_try_is_made_when_the_second_run_fails_too(world: dict[str, Any]) -> None:
-    with pytest.raises(EngineError):
-        once(StandInTrial(Engine(failures={"up": 2})), code=1)
+def test_a_sovereign_is_lost_when_the_second_run_fails_too(world: dict[str, Any]) -> None:
+    trial = StandInTrial(Engine(failures={"up": 2}))
+    tried = once(trial, code=1)
+    assert (tried.outcome, trial.is_lost) == (FAILED, True)
+    assert len(tried.problems) == 2
+    assert trial.stack.ran == ["drop lock", "up"] * 2
 
 
 def test_what_is_not_as_before_is_a_failure(world: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import datetime as dt
 from itertools import islice
 
 from chaos import page
-from chaos.__main__ import order
+from chaos.__main__ import each_once, order
 from chaos.attempt import FAILED, MISSED, REPAIRED, SKIPPED, SURVIVED, Tried
 from chaos.faults import KINDS
 
@@ -44,6 +44,11 @@ def test_each_fault_comes_as_often_as_its_weight() -> None:
     assert {name: names.count(name) for name in KINDS} == {
         name: kind.weight for name, kind in KINDS.items()
     }
+
+
+def test_workers_share_the_faults_that_are_tried_once() -> None:
+    turns = [turn for worker in (1, 2) for turn in each_once(1, worker, 2, [*KINDS])]
+    assert sorted(name for _, name, _ in turns) == sorted(KINDS)
 
 
 def test_the_page_counts_tries_and_faults_by_outcome() -> None:
