@@ -76,8 +76,10 @@ RENAME: Final = "\0rename"
 def refuse(reason: str, *, at: tuple[str | int, ...] = (), example: str | None = None) -> NoReturn:
     """Refuse the value under validation, or the key `at` below it. `example`: a value to set
     instead."""
+    # pydantic refuses halves of surrogate pairs, which a quoted value may have.
+    shown = reason.encode(errors="backslashreplace").decode()
     raise PydanticCustomError(
-        "refused", "{reason}", {"reason": reason, "at": at, "example": example}
+        "refused", "{reason}", {"reason": shown, "at": at, "example": example}
     )
 
 
