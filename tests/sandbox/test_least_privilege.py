@@ -140,14 +140,15 @@ def test_it_is_examined_with_them_and_what_is_found_recorded(
 
 def test_a_drill_may_do_what_it_does(sandbox: Sandbox, deployer: Path) -> None:
     """tests/unit/test_least_privilege.py has every call of a drill."""
-    for verb, resource in (
+    executes = ("create", "pods", "--subresource=exec")
+    for what in (
         ("create", "clusters.postgresql.cnpg.io"),
         ("create", "secrets"),
-        ("create", "pods/exec"),
+        executes,
         ("list", "events"),
     ):
-        assert can(sandbox, deployer, verb, resource, "-n", "harbor-drill"), resource
-    assert not can(sandbox, deployer, "create", "pods/exec", "-n", "harbor")
+        assert can(sandbox, deployer, *what, "-n", "harbor-drill"), what
+    assert not can(sandbox, deployer, *executes, "-n", "harbor")
 
 
 def test_a_destroy_needs_no_more(with_all_sections: Stack) -> None:

@@ -24,6 +24,8 @@ from tests.support.monitoring import METRICS
 from tests.support.sandbox import objects
 
 JUDGE = "judge-of-pods"
+IMAGE = "registry.local.harbor.test/apps/judged:1"
+CONTAINERS = ("containers", "initContainers")
 STANDARD = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 WORKLOADS = "deployments,statefulsets,daemonsets,jobs,cronjobs"
 LOOSER = {
@@ -66,6 +68,11 @@ def templates(workloads: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return specs
 
 
+def with_images_of_harbor(containers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The image policy would refuse others in the judge's namespace."""
+    return [{**each, "image": IMAGE} for each in containers]
+
+
 def refused(sandbox: Sandbox, specs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Those whose pod the API server does not take, with what it says."""
     namespace = {
@@ -87,7 +94,12 @@ def refused(sandbox: Sandbox, specs: Mapping[str, Mapping[str, Any]]) -> dict[st
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"generateName": "judged-", "namespace": JUDGE},
-            "spec": {**spec, "serviceAccountName": "any", "serviceAccount": "any"},
+            "spec": {
+                **spec,
+                **{kind: with_images_of_harbor(spec[kind]) for kind in CONTAINERS if kind in spec},
+                "serviceAccountName": "any",
+                "serviceAccount": "any",
+            },
         }
         dry_run = ("create", "--dry-run=server", "-f", "-")
         try:
