@@ -112,7 +112,7 @@ def _life_of_its_own(name: str, state: State, monkeypatch: pytest.MonkeyPatch) -
     place, tools = estates.of(name), ensure(report=lambda _: None)
     commands.start(state, tools, Steps(9), place=place, watch=os.getpid())
     try:
-        variables = environment(state, tools)
+        variables = environment(state, tools, name)
         project, namespace = place.project(state), place.namespace
         sandbox = Sandbox(state, tools, project, variables, name, namespace)
         stack = sandbox.stack()
