@@ -129,6 +129,8 @@ def start(
         told.append(f"{endpoint}; {chart_told}")
     with steps.step("Harbor's API") as told:
         told.append(harbor_api.start(state, tools, namespace=place.namespace))
+        if place.issuers and not os.environ.get(harbor_api.VARIABLE):
+            harbor_api.control(state, "settings", {"issuers": place.issuers})
     return chart_told
 
 

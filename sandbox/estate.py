@@ -53,6 +53,12 @@ class Estate:
         return self._section("secrets").get("delivery", "sealed") == "sealed"
 
     @property
+    def issuers(self) -> list[str]:
+        """Addresses at which people log in."""
+        login = self._section("registry").get("login")
+        return [] if login is None else [login["issuer"]]
+
+    @property
     def manifests(self) -> list[Path]:
         """What its cluster has beforehand, in the order in which it is applied."""
         folder = ESTATES / self.stack

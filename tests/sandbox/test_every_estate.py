@@ -10,8 +10,10 @@ import gzip
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -21,6 +23,7 @@ from sandbox import cluster, commands, smoke
 from sandbox import estate as estates
 from sandbox.environment import environment
 from sandbox.state import STACK, State
+from sandbox.waiting import wait_until
 from tests.support import gitlab_estate
 from tests.support.sandbox import Sandbox, bucket_client, generations, objects, unsealed
 from toolchain.build import ensure
@@ -200,7 +203,8 @@ def places_to_look(life: Life) -> Iterator[tuple[str, str]]:
         if secret["type"] == "helm.sh/release.v1":
             packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
             yield f"Helm record {secret['metadata']['name']}", gzip.decompress(packed).decode()
-    kinds = "configmaps,deployments,statefulsets,pods,sealedsecrets.bitnami.com,services"
+    kinds = "configmaps,deployments,statefulsets,pods,services,sealedsecrets.bitnami.com"
+    kinds += ",externalsecrets.external-secrets.io,pushsecrets.external-secrets.io"
     for item in objects(sandbox, kinds):
         yield f"{item['kind']} {item['metadata']['name']}", json.dumps(item)
     yield "preview", stack.run("preview", "-s", stack.name, "--diff", "--show-sames").text
@@ -246,9 +250,14 @@ def rotate(life: Life) -> None:
         sandbox.configure(rotation={**epochs, "valkeyPassword": epochs["valkeyPassword"] + 1})
         return
     source = shared["secret"]
-    patch = json.dumps({"stringData": {source["key"]: "rotated-by-the-estate+/="}})
-    of = ("-n", source["namespace"], "--type=merge", "-p", patch)
-    cluster.kubectl(sandbox.state, sandbox.tools, "patch", "secret", source["name"], *of)
+    patch = json.dumps({"stringData": {source["property"]: "rotated-by-the-estate+/="}})
+    kubectl = partial(cluster.kubectl, sandbox.state, sandbox.tools)
+    store = "application-secrets"
+    kubectl("patch", "secret", source["storeKey"], "-n", store, "--type=merge", "-p", patch)
+    # The operator looks within an hour; docs/howto/external-secrets.md has it look at once.
+    name, now = life.expected.cache_secret, f"force-sync={time.time():.0f}"
+    kubectl("annotate", "externalsecret", name, "-n", sandbox.namespace, now, "--overwrite")
+    assert wait_until(lambda: "rotated-by-the-estate" in str(unsealed(sandbox)[name]), seconds=20)
 
 
 def test_a_rotated_password_of_the_cache_restarts_its_readers_and_nothing_else(life: Life) -> None:

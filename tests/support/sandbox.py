@@ -17,6 +17,7 @@ from components.object_storage.s3.client import S3Credentials, s3_client
 from components.object_storage.s3.contents import delete_own
 from engine.stack import Stack
 from sandbox import cluster, estate
+from sandbox.smoke import OWNERS
 from sandbox.state import REGION, STACK, State
 from sandbox.waiting import wait_until
 from toolchain.build import Toolbox
@@ -86,14 +87,15 @@ def objects(sandbox: Sandbox, kinds: str, namespace: str | None = None) -> list[
 
 
 def unsealed(sandbox: Sandbox) -> dict[str, dict[str, str]]:
-    """Secret → key → plaintext, of each Secret that a SealedSecret owns, in both namespaces."""
+    """Secret → key → plaintext, of each Secret that a SealedSecret or an ExternalSecret owns, in
+    both namespaces."""
     return {
         secret["metadata"]["name"]: {
             key: base64.b64decode(value).decode() for key, value in secret["data"].items()
         }
         for namespace in (sandbox.namespace, "flux-system")
         for secret in objects(sandbox, "secrets", namespace)
-        if any(o["kind"] == "SealedSecret" for o in secret["metadata"].get("ownerReferences", []))
+        if any(owner["kind"] in OWNERS for owner in secret["metadata"].get("ownerReferences", []))
     }
 
 

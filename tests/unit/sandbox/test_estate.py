@@ -67,6 +67,13 @@ def test_an_estate_runs_in_a_copy_and_its_committed_file_stays(name: str, tmp_pa
     assert estate.of(name).state.folder == data_folder() / "estates" / name
 
 
+def test_an_estate_s_sandbox_has_the_parts_that_its_stack_asks_for() -> None:
+    gitlab = estate.of("gitlabbda")
+    assert (gitlab.namespace, gitlab.has_kyverno, gitlab.has_sealing) == ("gitlabbda", False, False)
+    assert gitlab.issuers == ["https://gitlab.staging.bluedynamics.eu"]
+    assert [file.name for file in gitlab.manifests] == ["cluster.yaml"]
+
+
 MAY_DIFFER = {
     *("sandbox", "protect", "cluster", "storage"),
     *("s3AccessKey", "s3SecretKey", "gitlabSecret"),
