@@ -23,9 +23,9 @@ from sandbox import cluster
 _RELEASE = "kubernetes:helm.sh/v3:Release"
 _PATIENCE = "300s"
 _CAUSE = (
-    "By hand nothing is minted, compared or recorded. The engine writes its state after each of "
-    "120 resources, the program waits for each Secret before it registers what reads it, and the "
-    "release begins when the last of them is there."
+    "By hand nothing is minted, sealed, compared or recorded. The engine writes its whole state at "
+    "each step of 120 resources, and the program, the dynamic providers and two plugins run beside "
+    "it."
 )
 
 
