@@ -11,10 +11,10 @@ from benchmarks.page import Goal, Section
 from benchmarks.sandboxed import Session
 
 _CAUSE = (
-    "The engine and the provider of Kubernetes compare 120 resources where the floor has two. Beside "
-    "them run the process of dynamic providers, the registry's plugin and five of kubectl, for the "
-    "checks before a run and for the dynamic providers: each imports pulumi's SDK or loads kubectl "
-    "anew."
+    "The engine and the provider of Kubernetes compare 120 resources where the floor has two. "
+    "Beside them run the process of dynamic providers, the registry's plugin and five of kubectl, "
+    "for the checks before a run and for the dynamic providers: each imports pulumi's SDK or loads "
+    "kubectl anew."
 )
 
 
