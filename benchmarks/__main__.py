@@ -17,8 +17,8 @@ from benchmarks.sandboxed import Session
 from engine.project import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
-# In this order: the sandbox's Sovereign is made by `first_up`, and used by those below it.
-NAMES = ("program", "first_up", "noop", "memory", "offline_preview", "fleet", "registry")
+# In this order: `first_up` takes the Sovereign down that those before it use.
+NAMES = ("program", "noop", "memory", "offline_preview", "first_up", "fleet", "registry")
 COLD = "cold_tools"
 
 

@@ -39,6 +39,10 @@ _OF_A_USED_MACHINE = re.compile(
 )
 """Variables that a fresh machine has not. Those that say how registries are reached stay."""
 
+_OF_OTHERS = frozenset({".rustup/settings.toml"})
+"""Files in the home that other software of the machine writes: pip tells its index the version of
+rustc, and rustup, where rustc is its, writes its settings whenever rustc is asked."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -126,7 +130,7 @@ def left_behind(folder: Path) -> list[str]:
         problems += [
             f"left in the {name} folder: {path.relative_to(folder / name)}"
             for path in sorted((folder / name).rglob("*"))
-            if not path.is_dir()
+            if not path.is_dir() and str(path.relative_to(folder / name)) not in _OF_OTHERS
         ]
     changed = git("status", "--porcelain", folder=folder / "clone")
     return problems + [f"changed in the clone: {line}" for line in changed.splitlines()]

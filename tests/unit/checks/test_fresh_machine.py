@@ -38,6 +38,8 @@ def test_a_fresh_machine_knows_nothing_of_this_one(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left(folder: Path) -> None:
+    (folder / "home/.rustup").mkdir()
+    (folder / "home/.rustup/settings.toml").touch()  # of rustup, which pip asks
     assert fresh_machine.left_behind(folder) == []
 
 
