@@ -94,22 +94,29 @@ def with_kinds(text: str) -> str:
     return re.sub(r"(?m)^(?P<indent> *)enableCRDs:\n(?:(?P=indent)- .*\n)+", listed, text)
 
 
-def prepare(state: State, tools: Toolbox) -> None:
-    """Puts into the cluster what a Sovereign's cluster has before this program runs."""
+def prepare(state: State, tools: Toolbox, stages: Path) -> None:
+    """Puts into the cluster what a Sovereign's cluster has before this program runs.
+
+    `stages`: a file with KWOK's Stages.
+    """
     apply(state, tools, MANIFESTS / "namespaces.yaml", MANIFESTS / "storage-class.yaml")
-    stages = tools.assets("kwok") / "stages"
-    files = [p for p in sorted(stages.rglob("*.yaml")) if p.name != "kustomization.yaml"]
     crds = [
         path
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
     standins = [MANIFESTS / f"{name}-standin.yaml" for name in ("cnpg", "backup", "monitoring")]
-    apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
+    apply(state, tools, stages, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     after_kinds = ("cnpg-stage", "gateway", "velero-location")
     apply(state, tools, *(MANIFESTS / f"{name}.yaml" for name in after_kinds))
     _put_spare_volumes(state, tools)
+
+
+def stage_files(tools: Toolbox) -> list[Path]:
+    """The Stages of nodes and pods, as KWOK brings them."""
+    files = sorted((tools.assets("kwok") / "stages").rglob("*.yaml"))
+    return [path for path in files if path.name != "kustomization.yaml"]
 
 
 def _put_spare_volumes(state: State, tools: Toolbox) -> None:

@@ -16,6 +16,7 @@ from engine.stack import Stack
 from engine.terminal import Counter, Steps, as_text
 from sandbox import chart, cluster, harbor_api, kyverno, processes, sealing, smoke, storage
 from sandbox.environment import as_shell, environment, guarded
+from sandbox.pods import control as pods
 from sandbox.processes import SandboxError
 from sandbox.state import STACK, State
 from toolchain import build
@@ -29,7 +30,7 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     """Brings the sandbox and the Sovereign in it up, and proves that images survive."""
     if arguments.stack != STACK:
         return _real_up(arguments.stack)
-    steps = Steps(8)
+    steps = Steps(9)
     with steps.step("Tools"):
         tools = ensure()
     chart_told = start(state, tools, steps, watch=arguments.until_exit_of)
@@ -44,7 +45,7 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     with steps.step(f"pulumi up -s {STACK} again") as told:
         sovereign.up(expect_no_changes=True)
         told.append("unchanged")
-    _show_result(sovereign, proof, chart_told, harbor_api.told(state))
+    _show_result(sovereign, proof, [pods.told(state), chart_told, harbor_api.told(state)])
     steps.finish("A Sovereign runs in the sandbox")
     print(NEXT, end="")
     return 0
@@ -84,7 +85,9 @@ def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = Non
         stop_when_gone(state, watch)
     with steps.step("Cluster: real control plane, simulated kubelets") as told:
         cluster.start(state, tools)
-        cluster.prepare(state, tools)
+        stages = state.path("kwok", "stages.yaml")
+        stages.write_text(pods.stages(cluster.stage_files(tools), pods.wanted(state, tools)))
+        cluster.prepare(state, tools, stages)
         told.append(str(state.kubeconfig))
     # Before anything makes pods: webhooks of an earlier run refuse them until it answers.
     with steps.step("Kyverno: the real admission controller") as told:
@@ -96,6 +99,8 @@ def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = Non
         told.append(f"{endpoint}; {chart_told}")
     with steps.step("Harbor's API") as told:
         told.append(harbor_api.start(state, tools))
+    with steps.step("Pods that run") as told:
+        told.append(pods.start(state))
     return chart_told
 
 
@@ -120,7 +125,7 @@ def _real_up(stack: str) -> int:
     return subprocess.call(["pulumi", "up", "-s", stack], cwd=ROOT)
 
 
-def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str, api_told: str) -> None:
+def _show_result(sovereign: Stack, proof: smoke.Proof, parts: list[str]) -> None:
     outputs = sovereign.outputs()
     host = outputs["registryFqdn"]
     width = max(map(len, outputs))
@@ -133,8 +138,8 @@ def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str, api_told
     print("  second `pulumi up`: unchanged")
     print("\nSimulated or stand-in here")
     print("  kubelets (KWOK), PostgreSQL's operator (readiness only), the gateway in front")
-    print(f"  {chart_told}")
-    print(f"  {api_told}")
+    for told in parts:
+        print(f"  {told}")
     print("\nOn a Sovereign with a gateway in front")
     print(f"  docker login {host} -u admin      # break-glass password, next line")
     print(f"  pulumi stack output adminPassword --show-secrets -s {sovereign.name}")
@@ -179,6 +184,7 @@ def status(state: State, _: argparse.Namespace) -> int:
         word = f"running   pid {process.pid}" if process.alive else "ended"
         print(f"  {process.name:<26} {word}")
     print(f"  {harbor_api.told(state)}")
+    print(f"  {pods.told(state)}")
     print(f"tools    {cache_dir()}")
     for tool in build.status():
         size = f"{tool.size / 2**20:.0f} MiB" if tool.size else ""

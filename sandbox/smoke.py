@@ -1,9 +1,10 @@
 """The proof at the end of a first run: an image goes through Harbor's registry into the bucket.
 
-The registry line of Harbor (distribution 2.8.3) runs here as a process, with the configuration that
-the release rendered and the Secrets that the controller unsealed, both read from the API server.
-Harbor's core, which would answer `docker login`, is not part of it: no pod runs in the sandbox. A
-fake of its API stands in front of the registry for the proof of the robots' logins.
+The registry line of Harbor (distribution 2.8.3) is that of the applied Pod, with the Sovereign's
+Valkey behind it, where Pods run (sandbox/pods). Elsewhere it is a process with the configuration
+that the release rendered and the Secrets that the controller unsealed, both read from the API
+server, and a cache in memory. Harbor's core, which would answer `docker login`, is not part of it:
+a fake of its API stands in front of the registry for the proof of the robots' logins.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from components.object_storage.s3.client import S3Credentials, s3_client
 from components.registry.api import ADMIN_PASSWORD_KEY
 from sandbox import cluster, processes, robot_proof
 from sandbox.crane import Crane
+from sandbox.pods import reached as pods
 from sandbox.processes import SandboxError
 from sandbox.state import REGION, State
 from toolchain.build import Toolbox
@@ -36,17 +38,22 @@ REPOSITORY = "library/smoke"
 STORAGE_SECRET = "harbor-objectstorage-credentials"
 USER_SECRET = "harbor-minted-registry-user"
 ADMIN_SECRET = "harbor-minted-admin-password"
+CACHE_SECRET = "harbor-valkey-credentials"
+REGISTRY = 5000
+VALKEY = 6379
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What the smoke test has shown. `robots`: lines about projects and robots."""
+    """What the smoke test has shown. `robots`: lines about projects and robots. `registry`: which
+    one it was."""
 
     digest: str
     blobs: int
     image_bytes: int
     unsealed: tuple[str, ...]
     robots: tuple[str, ...] = ()
+    registry: str = ""
 
     @property
     def told(self) -> str:
@@ -59,6 +66,7 @@ class Proof:
             f"pushed: {REPOSITORY} {self.digest} ({self.image_bytes / 2**20:.0f} MiB)",
             f"in the bucket under docker/registry/v2/: {self.blobs} blobs of it",
             "pulled: identical, byte for byte; then deleted",
+            f"registry: {self.registry}",
             *self.robots,
         ]
 
@@ -69,7 +77,7 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
     unsealed = _unsealed(state, tools, namespace)
     with tempfile.TemporaryDirectory(dir=state.directory("smoke")) as folder:
         work = Path(folder)
-        with _registry(state, tools, namespace, work) as host:
+        with _registry(state, tools, namespace, work) as (host, registry):
             proof = _push_and_pull(state, tools, outputs, work, host, unsealed)
             user = _secret(state, tools, namespace, USER_SECRET)
             robots = robot_proof.prove(
@@ -84,7 +92,8 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
                     "password": user["REGISTRY_PASSWD"],
                 },
             )
-            return replace(proof, robots=tuple(robots))
+            registry += _cached(state, tools, namespace)
+            return replace(proof, robots=tuple(robots), registry=registry)
 
 
 def _unsealed(state: State, tools: Toolbox, namespace: str) -> tuple[str, ...]:
@@ -107,14 +116,38 @@ def _secret(state: State, tools: Toolbox, namespace: str, name: str) -> dict[str
 
 
 @contextmanager
-def _registry(state: State, tools: Toolbox, namespace: str, work: Path) -> Iterator[str]:
-    """Harbor's registry on 127.0.0.1; yields host:port."""
+def _registry(
+    state: State, tools: Toolbox, namespace: str, work: Path
+) -> Iterator[tuple[str, str]]:
+    """Harbor's registry: yields host:port on 127.0.0.1, and which registry it is."""
     rendered = cluster.kubectl(
         state, tools, "get", "configmap", "harbor-registry", "-n", namespace, "-o", "json"
     )
     configuration = work / "config.yml"
     configuration.write_text(json.loads(rendered)["data"]["config.yml"])
     user = _secret(state, tools, namespace, USER_SECRET)
+    with ExitStack() as closing:
+        pod = pods.ready_pod(state, component="registry")
+        if pod is not None:
+            host, told = f"127.0.0.1:{pod.ports[REGISTRY]}", f"Pod {pod.name}, as applied"
+        else:
+            process = _process(state, tools, namespace, work, configuration, user)
+            host, told = closing.enter_context(process), "a process with the Pod's configuration"
+        username = user["REGISTRY_HTPASSWD"].partition(":")[0]
+        Crane(tools, work).login(host, username, user["REGISTRY_PASSWD"])
+        yield host, told
+
+
+@contextmanager
+def _process(
+    state: State,
+    tools: Toolbox,
+    namespace: str,
+    work: Path,
+    configuration: Path,
+    user: Mapping[str, str],
+) -> Iterator[str]:
+    """The registry as a process beside the cluster; yields host:port."""
     (work / "passwd").write_text(user["REGISTRY_HTPASSWD"])
     port, debug = processes.free_port(), processes.free_port()
     environment = {
@@ -134,13 +167,28 @@ def _registry(state: State, tools: Toolbox, namespace: str, work: Path) -> Itera
         environment=environment,
         ready=lambda: processes.answers(port),
     )
-    host = f"127.0.0.1:{port}"
     try:
-        username = (work / "passwd").read_text().partition(":")[0]
-        Crane(tools, work).login(host, username, user["REGISTRY_PASSWD"])
-        yield host
+        yield f"127.0.0.1:{port}"
     finally:
         processes.stop(state, process)
+
+
+def _cached(state: State, tools: Toolbox, namespace: str) -> str:
+    """What the Sovereign's Valkey holds of the registry, in words; nothing where it is simulated.
+
+    Raises SandboxError when the Pod of the registry has left nothing in it.
+    """
+    valkey = pods.ready_pod(state, component="cache")
+    if valkey is None or pods.ready_pod(state, component="registry") is None:
+        return ""
+    secret = _secret(state, tools, namespace, CACHE_SECRET)
+    listed = pods.ask_valkey(
+        valkey.ports[VALKEY], secret["REDIS_PASSWORD"], ["SELECT", "2"], ["KEYS", "*blobs::*"]
+    )
+    keys = listed[-1].splitlines()
+    if not keys:
+        raise SandboxError(f"the registry has cached nothing in {valkey.name}, its database 2")
+    return f", cached {len(keys)} keys in Pod {valkey.name}"
 
 
 def _storage_keys(
