@@ -85,9 +85,7 @@ def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = Non
         stop_when_gone(state, watch)
     with steps.step("Cluster: real control plane, simulated kubelets") as told:
         cluster.start(state, tools)
-        stages = state.path("kwok", "stages.yaml")
-        stages.write_text(pods.stages(cluster.stage_files(tools), pods.wanted(state, tools)))
-        cluster.prepare(state, tools, stages)
+        cluster.prepare(state, tools, pods.decide(state, tools))
         told.append(str(state.kubeconfig))
     # Before anything makes pods: webhooks of an earlier run refuse them until it answers.
     with steps.step("Kyverno: the real admission controller") as told:

@@ -80,16 +80,15 @@ class Agent:
     def run(self) -> None:
         for watched in self._watched.values():
             watched.listed.wait(30)
-        self._reconcile()
-        self._state.save(STATUS, self._document())
         while not self._ending.is_set():
-            self._changed.wait(5)
             self._changed.clear()
             try:
                 self._reconcile()
             except Exception as error:  # the next round goes on
                 print(f"{type(error).__name__}: {error}", flush=True)
-                time.sleep(0.5)
+                self._changed.set()
+                self._ending.wait(0.5)
+            self._changed.wait(5)
         for running in self._running.values():
             threading.Thread(target=self._end, args=(running, 5)).start()
         for thread in threading.enumerate():
@@ -266,9 +265,10 @@ class Agent:
         status = {
             "phase": "Running" if starting else "Pending",
             "podIP": running.address,
-            "podIPs": [{"ip": running.address}],
+            # Merged with those of an earlier life otherwise.
+            "podIPs": [{"ip": running.address}, {"$patch": "replace"}],
             "hostIP": networks.NODE_ADDRESS,
-            "hostIPs": [{"ip": networks.NODE_ADDRESS}],
+            "hostIPs": [{"ip": networks.NODE_ADDRESS}, {"$patch": "replace"}],
             "startTime": running.began,
             "conditions": [
                 {"type": kind, "status": value, "lastTransitionTime": running.began}

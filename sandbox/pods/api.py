@@ -34,12 +34,16 @@ class Api:
         document = yaml.safe_load(kubeconfig.read_text())
         cluster, user = document["clusters"][0]["cluster"], document["users"][0]["user"]
         self._server = urlsplit(cluster["server"])
-        self._context = ssl.create_default_context(cafile=cluster["certificate-authority"])
-        self._context.load_cert_chain(user["client-certificate"], user["client-key"])
+        self._context: ssl.SSLContext | None = None
+        if self._server.scheme == "https":
+            self._context = ssl.create_default_context(cafile=cluster["certificate-authority"])
+            self._context.load_cert_chain(user["client-certificate"], user["client-key"])
         self._own = threading.local()
 
-    def connection(self, seconds: float = 30) -> http.client.HTTPSConnection:
+    def connection(self, seconds: float = 30) -> http.client.HTTPConnection:
         host, port = self._server.hostname or "", self._server.port
+        if self._context is None:
+            return http.client.HTTPConnection(host, port, timeout=seconds)
         return http.client.HTTPSConnection(host, port, timeout=seconds, context=self._context)
 
     def ask(

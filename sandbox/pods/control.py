@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from engine.project import ROOT
-from sandbox import processes
+from sandbox import cluster, processes
 from sandbox.harbor_api import NAMESPACE
 from sandbox.pods import images
 from sandbox.pods.agent import PLAN, STATUS
@@ -40,8 +40,8 @@ unshare --user --map-user=999 --map-group=999 true
 """
 
 
-def wanted(state: State, tools: Toolbox) -> list[Runnable]:
-    """The images whose Pods run here; none where they are simulated. Kept for `start`.
+def decide(state: State, tools: Toolbox) -> Path:
+    """Decides which Pods run here, for `start`; a file with KWOK's Stages, which leave them alone.
 
     Raises SandboxError for a SANDBOX_IMAGES that cannot be.
     """
@@ -55,7 +55,9 @@ def wanted(state: State, tools: Toolbox) -> list[Runnable]:
             "reason": reason,
         },
     )
-    return [] if reason else runnables
+    file = state.path("kwok", "stages.yaml")
+    file.write_text(stages(cluster.stage_files(tools), [] if reason else runnables))
+    return file
 
 
 def refusal() -> str | None:
@@ -83,7 +85,7 @@ def refusal() -> str | None:
 
 
 def start(state: State) -> str:
-    """Starts the stand-in unless it runs, with what `wanted` kept; who runs the Pods, in words.
+    """Starts the stand-in unless it runs, with what `decide` decided; who runs the Pods, in words.
 
     Raises SandboxError.
     """

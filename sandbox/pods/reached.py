@@ -16,6 +16,7 @@ class Reached:
     """`ports`: of 127.0.0.1, by the port of the Pod, as a port-forward would lead there."""
 
     name: str
+    uid: str
     address: str
     labels: Mapping[str, str]
     ports: Mapping[int, int]
@@ -28,7 +29,7 @@ def ready_pod(state: State, *, component: str) -> Reached | None:
         names = (labels.get("component"), labels.get("app.kubernetes.io/component"))
         if pod["ready"] and component in names:
             ports = {int(port): here for port, here in pod["ports"].items()}
-            return Reached(name, pod["address"], labels, ports)
+            return Reached(name, pod["uid"], pod["address"], labels, ports)
     return None
 
 

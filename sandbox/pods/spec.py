@@ -189,7 +189,8 @@ def _files(
             reference = {**part, "name": part.get("secretName") or part["name"]}
             content = _content(kind, namespace, reference, lookup)
             mode = part.get("defaultMode", mode)
-            items = part.get("items") or [{"key": each, "path": each} for each in content]
+            every = [{"key": each, "path": each} for each in content]
+            items: list[Any] = part.get("items") or every
             for item in items:
                 if item["key"] in content:
                     yield item["path"], (content[item["key"]], item.get("mode", mode))
