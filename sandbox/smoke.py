@@ -78,6 +78,7 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
     with tempfile.TemporaryDirectory(dir=state.directory("smoke")) as folder:
         work = Path(folder)
         with _registry(state, tools, namespace, work) as (host, registry):
+            before = _cached(state, tools, namespace, work)
             proof = _push_and_pull(state, tools, outputs, work, host, unsealed)
             user = _secret(state, tools, namespace, USER_SECRET)
             robots = robot_proof.prove(
@@ -92,7 +93,7 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
                     "password": user["REGISTRY_PASSWD"],
                 },
             )
-            registry += _cached(state, tools, namespace)
+            registry += _newly_cached(before, _cached(state, tools, namespace, work))
             return replace(proof, robots=tuple(robots), registry=registry)
 
 
@@ -173,22 +174,25 @@ def _process(
         processes.stop(state, process)
 
 
-def _cached(state: State, tools: Toolbox, namespace: str) -> str:
-    """What the Sovereign's Valkey holds of the registry, in words; nothing where it is simulated.
-
-    Raises SandboxError when the Pod of the registry has left nothing in it.
-    """
+def _cached(state: State, tools: Toolbox, namespace: str, work: Path) -> set[str] | None:
+    """What the Sovereign's Valkey holds of the registry: keys. None where either is simulated."""
     valkey = pods.ready_pod(state, component="cache")
     if valkey is None or pods.ready_pod(state, component="registry") is None:
-        return ""
+        return None
     secret = _secret(state, tools, namespace, CACHE_SECRET)
-    listed = pods.ask_valkey(
-        valkey.ports[VALKEY], secret["REDIS_PASSWORD"], ["SELECT", "2"], ["KEYS", "*blobs::*"]
-    )
-    keys = listed[-1].splitlines()
-    if not keys:
-        raise SandboxError(f"the registry has cached nothing in {valkey.name}, its database 2")
-    return f", cached {len(keys)} keys in Pod {valkey.name}"
+    index = yaml.safe_load((work / "config.yml").read_text())["redis"]["db"]
+    commands = ["SELECT", str(index)], ["KEYS", "*"]
+    *_, keys = pods.ask_valkey(valkey.ports[VALKEY], secret["REDIS_PASSWORD"], *commands)
+    return set(keys.splitlines())
+
+
+def _newly_cached(before: set[str] | None, after: set[str] | None) -> str:
+    """What came into the Valkey meanwhile, in words. Raises SandboxError where nothing did."""
+    if before is None or after is None:
+        return ""
+    if not after - before:
+        raise SandboxError("the registry has cached nothing in the Sovereign's Valkey")
+    return f"; {len(after - before)} entries of it in the Sovereign's Valkey"
 
 
 def _storage_keys(
