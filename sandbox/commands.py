@@ -14,7 +14,17 @@ from typing import Any
 from engine.project import ROOT
 from engine.stack import Stack
 from engine.terminal import Counter, Steps, as_text
-from sandbox import chart, cluster, harbor_api, kyverno, processes, sealing, smoke, storage
+from sandbox import (
+    chart,
+    cluster,
+    conformance,
+    harbor_api,
+    kyverno,
+    processes,
+    sealing,
+    smoke,
+    storage,
+)
 from sandbox.environment import as_shell, environment, guarded
 from sandbox.pods import control as pods
 from sandbox.processes import SandboxError
@@ -211,6 +221,15 @@ def smoke_test(state: State, _: argparse.Namespace) -> int:
     return 0
 
 
+def conformance_test(state: State, _: argparse.Namespace) -> int:
+    """Runs OCI's conformance tests; 1 where failures differ from those that are known."""
+    tools = ensure(report=lambda _: None)
+    outputs = Stack(STACK, environment(state, tools)).outputs()
+    report = conformance.run(state, tools, ensure(["conformance"]), outputs["namespace"])
+    print("\n".join(report.lines))
+    return 1 if report.differs else 0
+
+
 COMMANDS: dict[str, Command] = {
     "up": up,
     "down": down,
@@ -218,4 +237,5 @@ COMMANDS: dict[str, Command] = {
     "status": status,
     "env": env,
     "smoke": smoke_test,
+    "conformance": conformance_test,
 }

@@ -77,10 +77,11 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
     unsealed = _unsealed(state, tools, namespace)
     with tempfile.TemporaryDirectory(dir=state.directory("smoke")) as folder:
         work = Path(folder)
-        with _registry(state, tools, namespace, work) as (host, registry):
+        with registry(state, tools, namespace, work) as serving:
+            host, told = serving.host, serving.told
+            Crane(tools, work).login(host, serving.username, serving.password)
             before = _cached(state, tools, namespace, work)
             proof = _push_and_pull(state, tools, outputs, work, host, unsealed)
-            user = _secret(state, tools, namespace, USER_SECRET)
             robots = robot_proof.prove(
                 state,
                 tools,
@@ -89,12 +90,12 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
                 admin_password=_secret(state, tools, namespace, ADMIN_SECRET)[ADMIN_PASSWORD_KEY],
                 backend={
                     "url": f"http://{host}",
-                    "user": user["REGISTRY_HTPASSWD"].partition(":")[0],
-                    "password": user["REGISTRY_PASSWD"],
+                    "user": serving.username,
+                    "password": serving.password,
                 },
             )
-            registry += _newly_cached(before, _cached(state, tools, namespace, work))
-            return replace(proof, robots=tuple(robots), registry=registry)
+            told += _newly_cached(before, _cached(state, tools, namespace, work))
+            return replace(proof, robots=tuple(robots), registry=told)
 
 
 def _unsealed(state: State, tools: Toolbox, namespace: str) -> tuple[str, ...]:
@@ -116,11 +117,22 @@ def _secret(state: State, tools: Toolbox, namespace: str, name: str) -> dict[str
     return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
 
+@dataclass(frozen=True)
+class Serving:
+    """Harbor's registry. `host`: host:port on 127.0.0.1. `told`: which one it is, in words."""
+
+    host: str
+    told: str
+    username: str
+    password: str
+
+
 @contextmanager
-def _registry(
-    state: State, tools: Toolbox, namespace: str, work: Path
-) -> Iterator[tuple[str, str]]:
-    """Harbor's registry: yields host:port on 127.0.0.1, and which registry it is."""
+def registry(state: State, tools: Toolbox, namespace: str, work: Path) -> Iterator[Serving]:
+    """Harbor's registry with its login: of the Pod, else a process that ends with the context.
+
+    Its configuration is in `work` then, as config.yml. Raises SandboxError.
+    """
     rendered = cluster.kubectl(
         state, tools, "get", "configmap", "harbor-registry", "-n", namespace, "-o", "json"
     )
@@ -135,8 +147,7 @@ def _registry(
             process = _process(state, tools, namespace, work, configuration, user)
             host, told = closing.enter_context(process), "a process with the Pod's configuration"
         username = user["REGISTRY_HTPASSWD"].partition(":")[0]
-        Crane(tools, work).login(host, username, user["REGISTRY_PASSWD"])
-        yield host, told
+        yield Serving(host, told, username, user["REGISTRY_PASSWD"])
 
 
 @contextmanager
