@@ -7,13 +7,12 @@ ends, however it ends, the kernel ends all that it started and removes all netwo
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -65,6 +64,8 @@ class Agent:
         self._ending = threading.Event()
         self._networks = networks.Networks()
         Path(ROOT_FOLDER).mkdir()
+        # What an agent left behind that was killed: Secrets, as files.
+        shutil.rmtree(state.folder / "pods" / "run", ignore_errors=True)
         self._api = Api(state.kubeconfig)
         self._watched = {
             kind: Watched(self._api, path, self._changed) for kind, path in _KINDS.items()
@@ -133,6 +134,19 @@ class Agent:
         folder.chmod(0o700)
         (folder / "hosts").touch()
         running = Running(pod, network, address, folder, [], [], _now())
+        try:
+            self._prepare(running)
+        except Exception:
+            self._end(running, 0)
+            raise
+        print(f"{metadata['name']}: {address} in {network}", flush=True)
+        for container in running.containers:
+            container.start()
+        return running
+
+    def _prepare(self, running: Running) -> None:
+        """All of a Pod but its processes; the policies hold before the first of them runs."""
+        network = running.network
         for port in self._outside:
             listener = networks.inside(network, lambda port=port: networks.listening(port))
             running.outside.append(
@@ -140,34 +154,33 @@ class Agent:
                     listener, lambda port=port: socket.create_connection(("127.0.0.1", port), 10)
                 )
             )
-        for container in pod["spec"]["containers"]:
+        for container in running.pod["spec"]["containers"]:
             runnable = images.runnable_of(container["image"], self._runnables)
             if runnable is None:
                 running.simulated.append(container)
                 continue
-            name = f"{metadata['name']}.{container['name']}"
-            running.containers.append(
-                Container(
-                    pod,
-                    container,
-                    address=address,
-                    prepare=lambda c=container, r=runnable: self._launch(running, c, r),
-                    log=self._state.path("logs", "pods", f"{name}.log"),
-                    changed=self._changed.set,
-                )
-            )
+            running.containers.append(self._container(running, container, runnable))
             for port in container.get("ports", ()):
                 if port.get("protocol", "TCP") == "TCP":
                     number: int = port["containerPort"]
                     running.relays[number] = networks.Relay(
                         networks.listening(), lambda number=number: self._into(network, number)
                     )
-        print(f"{metadata['name']}: {address} in {network}", flush=True)
-        # The policies hold before the first process runs.
+        self._api.forward(running.pod, {port: each.port for port, each in running.relays.items()})
         self._connect(running)
-        for container in running.containers:
-            container.start()
-        return running
+
+    def _container(
+        self, running: Running, container: Object, runnable: images.Runnable
+    ) -> Container:
+        name = f"{running.pod['metadata']['name']}.{container['name']}"
+        return Container(
+            running.pod,
+            container,
+            address=running.address,
+            prepare=lambda: self._launch(running, container, runnable),
+            log=self._state.path("logs", "pods", f"{name}.log"),
+            changed=self._changed.set,
+        )
 
     def _launch(self, running: Running, container: Object, runnable: images.Runnable) -> Launch:
         pod = running.pod
@@ -222,9 +235,9 @@ class Agent:
             thread.join()
         for relay in (*running.relays.values(), *running.outside):
             relay.close()
+        self._api.end_forward(running.pod)
         networks.remove(running.network)
-        with suppress(OSError):
-            subprocess.run(["rm", "-rf", str(running.folder)], check=False)
+        shutil.rmtree(running.folder, ignore_errors=True)
 
     # --- Networks and status ---------------------------------------------------------------------
 

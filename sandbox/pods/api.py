@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -84,6 +85,26 @@ class Api:
             if error.status not in (404, 409):
                 raise
 
+    def forward(self, pod: Object, ports: Mapping[int, int]) -> None:
+        """Leads `kubectl port-forward` to a Pod's ports to those of 127.0.0.1, by KWOK."""
+        forwards = [
+            {"ports": [port], "target": {"address": "127.0.0.1", "port": here}}
+            for port, here in ports.items()
+        ]
+        body = {
+            "apiVersion": "kwok.x-k8s.io/v1alpha1",
+            "kind": "PortForward",
+            "metadata": {"name": pod["metadata"]["name"]},
+            "spec": {"forwards": forwards},
+        }
+        query = "fieldManager=kubelet-standin&force=true"
+        self.ask("PATCH", f"{_forward(pod)}?{query}", body, kind="application/apply-patch+yaml")
+
+    def end_forward(self, pod: Object) -> None:
+        """The opposite. One that is gone is no error, nor is an API server that is."""
+        with suppress(Refused, OSError, http.client.HTTPException):
+            self.ask("DELETE", _forward(pod), {})
+
     def delete(self, pod: Object) -> None:
         """Takes a Pod that has ended off the API server."""
         body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod["metadata"]["uid"]}}
@@ -97,6 +118,12 @@ class Api:
 def _path(pod: Object) -> str:
     metadata = pod["metadata"]
     return f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}"
+
+
+def _forward(pod: Object) -> str:
+    metadata = pod["metadata"]
+    group = f"/apis/kwok.x-k8s.io/v1alpha1/namespaces/{metadata['namespace']}"
+    return f"{group}/portforwards/{metadata['name']}"
 
 
 class Watched:

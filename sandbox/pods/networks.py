@@ -12,6 +12,7 @@ import queue
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -47,13 +48,21 @@ class Networks:
             self._number += 1
             high, low = divmod(self._number, 256)
             name, address = f"pod{self._number}", f"10.244.{high}.{low}"
-            _make(name)
-            _ip(NODE, f"link add {name} type veth peer name eth0 netns {FOLDER / name}")
-            _ip(NODE, f"link set {name} master bridge0 up")
-            _ip(name, f"addr add {address}/16 dev eth0")
-            _ip(name, "link set eth0 up")
-            _ip(name, f"route add default via {NODE_ADDRESS}")
+            try:
+                self._join_to_node(name, address)
+            except subprocess.SubprocessError as error:
+                print(f"{name}: {error}: {getattr(error, 'stderr', '')}", flush=True)
+                time.sleep(1)
+                continue
             self._spare.put((name, address))
+
+    def _join_to_node(self, name: str, address: str) -> None:
+        _make(name)
+        _ip(NODE, f"link add {name} type veth peer name eth0 netns {FOLDER / name}")
+        _ip(NODE, f"link set {name} master bridge0 up")
+        _ip(name, f"addr add {address}/16 dev eth0")
+        _ip(name, "link set eth0 up")
+        _ip(name, f"route add default via {NODE_ADDRESS}")
 
     def take(self) -> tuple[str, str]:
         """The name of a network and the address in it."""

@@ -72,16 +72,22 @@ class FakeApi:
                     self.wfile.flush()
 
             def do_PATCH(self) -> None:
-                name = self.path.removesuffix("/status").rpartition("/")[2]
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if not self.path.endswith("/status"):
+                    path, _, _ = self.path.partition("?")
+                    api.single[path] = body
+                    return self._answer(200, body)
+                name = self.path.removesuffix("/status").rpartition("/")[2]
                 pod = api.objects["pods"].get(name)
                 if pod is not None:
                     api.put("pods", {**pod, "status": {**pod["status"], **body["status"]}})
-                self._answer(200 if pod else 404, {})
+                return self._answer(200 if pod else 404, {})
 
             def do_DELETE(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
-                api.remove("pods", self.path.rpartition("/")[2])
+                if "/pods/" in self.path:
+                    api.remove("pods", self.path.rpartition("/")[2])
+                api.single.pop(self.path, None)
                 self._answer(200, {})
 
             def _answer(self, status: int, body: Object) -> None:
@@ -173,6 +179,7 @@ def until(folder: Path, name: str, words: str) -> str:
     return log(folder, name)
 
 
+FORWARDS = "/apis/kwok.x-k8s.io/v1alpha1/namespaces/harbor/portforwards"
 SECRET = "/api/v1/namespaces/harbor/secrets/login"
 
 
@@ -201,6 +208,8 @@ def test_a_pod_waits_for_its_secret_runs_is_ready_and_ends(api: FakeApi, tmp_pat
     api.put("pods", leaving)
     assert wait_until(lambda: "it" not in api.objects["pods"], seconds=30)
     assert log(tmp_path, "it").endswith("ended\n")
+    assert f"{FORWARDS}/it" not in api.single
+    assert [*(tmp_path / "pods" / "run").iterdir()] == []  # no Secret is left in a file
 
 
 def test_a_process_that_ends_or_is_not_alive_is_started_again(api: FakeApi, tmp_path: Path) -> None:
@@ -269,6 +278,9 @@ def test_the_ports_of_a_pod_lead_into_it_and_all_ends_with_the_agent(
     api.put("pods", pod("it", "exec sleep 600", ports=[{"containerPort": 9}]))
     assert wait_until(lambda: "it" in control.running_pods(state), seconds=30)
     port = control.running_pods(state)["it"]["ports"]["9"]
+    # `kubectl port-forward` gets there, too.
+    forward = api.single[f"{FORWARDS}/it"]["spec"]["forwards"]
+    assert forward == [{"ports": [9], "target": {"address": "127.0.0.1", "port": port}}]
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         assert connection.recv(1) == b""  # nobody listens in the Pod
     agent = processes.find(state, control.NAME)
