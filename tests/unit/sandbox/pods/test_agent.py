@@ -175,7 +175,7 @@ def log(folder: Path, name: str) -> str:
 
 
 def until(folder: Path, name: str, words: str) -> str:
-    assert wait_until(lambda: words in log(folder, name), seconds=30), log(folder, name)
+    assert wait_until(lambda: words in log(folder, name), seconds=60), log(folder, name)
     return log(folder, name)
 
 
@@ -195,10 +195,10 @@ def test_a_pod_waits_for_its_secret_runs_is_ready_and_ends(api: FakeApi, tmp_pat
         (own, *_) = api.status("it").get("containerStatuses", [{"state": {}}])
         return own["state"]
 
-    assert wait_until(lambda: state() == {"waiting": waiting}, seconds=30), api.status("it")
+    assert wait_until(lambda: state() == {"waiting": waiting}, seconds=60), api.status("it")
     assert not api.ready("it")
     api.single[SECRET] = {"data": {"word": base64.b64encode(b"hush").decode()}}
-    assert wait_until(lambda: api.ready("it"), seconds=30), api.status("it")
+    assert wait_until(lambda: api.ready("it"), seconds=60), api.status("it")
     status = api.status("it")
     assert status["phase"] == "Running"
     assert [each["ready"] for each in status["containerStatuses"]] == [True, True]
@@ -206,7 +206,7 @@ def test_a_pod_waits_for_its_secret_runs_is_ready_and_ends(api: FakeApi, tmp_pat
     leaving = api.objects["pods"]["it"]
     leaving["metadata"] |= {"deletionTimestamp": "now", "deletionGracePeriodSeconds": 20}
     api.put("pods", leaving)
-    assert wait_until(lambda: "it" not in api.objects["pods"], seconds=30)
+    assert wait_until(lambda: "it" not in api.objects["pods"], seconds=60)
     assert log(tmp_path, "it").endswith("ended\n")
     assert f"{FORWARDS}/it" not in api.single
     assert [*(tmp_path / "pods" / "run").iterdir()] == []  # no Secret is left in a file
@@ -215,12 +215,12 @@ def test_a_pod_waits_for_its_secret_runs_is_ready_and_ends(api: FakeApi, tmp_pat
 def test_a_process_that_ends_or_is_not_alive_is_started_again(api: FakeApi, tmp_path: Path) -> None:
     api.put("pods", pod("ends", "echo begun; exit 3"))
     api.put("pods", pod("hangs", "echo begun; exec sleep 600", livenessProbe={
-        "tcpSocket": {"port": 9}, "failureThreshold": 1, "initialDelaySeconds": 1}))  # fmt: skip
+        "tcpSocket": {"port": 9}, "failureThreshold": 1, "initialDelaySeconds": 3}))  # fmt: skip
     for name, code in (("ends", 3), ("hangs", 247)):  # 256 - SIGKILL
-        assert wait_until(lambda name=name: log(tmp_path, name).count("begun") > 1, seconds=15)
+        assert wait_until(lambda name=name: log(tmp_path, name).count("begun") > 1, seconds=60)
         assert wait_until(
             lambda name=name: api.status(name)["containerStatuses"][0]["restartCount"] > 0,
-            seconds=10,
+            seconds=60,
         )
         last = api.status(name)["containerStatuses"][0]["lastState"]["terminated"]
         assert last["exitCode"] == code
@@ -276,7 +276,7 @@ def test_the_ports_of_a_pod_lead_into_it_and_all_ends_with_the_agent(
 ) -> None:
     state = State(tmp_path)
     api.put("pods", pod("it", "exec sleep 600", ports=[{"containerPort": 9}]))
-    assert wait_until(lambda: "it" in control.running_pods(state), seconds=30)
+    assert wait_until(lambda: "it" in control.running_pods(state), seconds=60)
     port = control.running_pods(state)["it"]["ports"]["9"]
     # `kubectl port-forward` gets there, too.
     forward = api.single[f"{FORWARDS}/it"]["spec"]["forwards"]
