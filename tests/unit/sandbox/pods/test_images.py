@@ -12,6 +12,7 @@ from sandbox.pods import control, images
 from sandbox.pods.images import Runnable
 from sandbox.processes import SandboxError
 from sandbox.state import State
+from toolchain.build import Toolbox
 
 REGISTRY = Runnable("goharbor/registry-photon", {}, ())
 
@@ -56,6 +57,21 @@ def test_images_can_be_named_with_their_binaries(tmp_path: Path) -> None:
 def test_an_image_without_a_binary_is_refused(setting: str, words: str) -> None:
     with pytest.raises(SandboxError, match=f"{re.escape(images.VARIABLE)}=.*{words}"):
         images.named(setting)
+
+
+def test_the_registry_runs_with_its_valkey_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(images.VARIABLE, raising=False)
+    tools = Toolbox({"registry": Path("/tools/registry")})
+    monkeypatch.setattr(images, "valkey_server", lambda: None)
+    assert images.runnables(tools, tmp_path) == []
+    monkeypatch.setattr(images, "valkey_server", lambda: Path("/bin/valkey-server"))
+    known = images.runnables(tools, tmp_path)
+    assert [each.repository for each in known] == [images.VALKEY, images.REGISTRY]
+    monkeypatch.setenv(images.VARIABLE, f"{images.REGISTRY}=/bin/true")
+    assert images.runnables(tools, tmp_path)[0].binaries == {"true": "/bin/true"}
+    assert len(images.runnables(tools, tmp_path)) == 2
 
 
 STAGE = """\
