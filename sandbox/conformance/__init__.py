@@ -12,6 +12,7 @@ import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -29,24 +30,35 @@ Failures = Counter[str]
 
 @dataclass(frozen=True)
 class Report:
-    """`results`: the folder with the suite's own report."""
+    """`sometimes`: patterns of tests that fail or pass by chance. `results`: the folder with the
+    suite's own report."""
 
     registry: str
     tests: int
     skipped: int
     failed: Failures
     known: Failures
+    sometimes: tuple[str, ...]
     results: Path
 
     @property
     def new(self) -> Failures:
         """What fails and is not known to."""
-        return self.failed - self.known
+        return self._settled(self.failed - self.known)
 
     @property
     def gone(self) -> Failures:
         """What is known to fail and does not."""
-        return self.known - self.failed
+        return self._settled(self.known - self.failed)
+
+    def _settled(self, failures: Failures) -> Failures:
+        return Counter(
+            {
+                name: count
+                for name, count in failures.items()
+                if not any(fnmatchcase(name, pattern) for pattern in self.sometimes)
+            }
+        )
 
     @property
     def differs(self) -> bool:
@@ -58,7 +70,7 @@ class Report:
         return [
             f"registry: {self.registry}",
             f"tests: {self.tests}, skipped: {self.skipped}, failed: {self.failed.total()}, "
-            f"of which known: {(self.failed & self.known).total()}",
+            f"of which known: {self.failed.total() - self.new.total()}",
             *(f"NEW failure: {line}" for line in as_lines(self.new)),
             *(
                 f"fails no more, remove it from {KNOWN.name}: {line}"
@@ -98,7 +110,8 @@ def run(state: State, tools: Toolbox, suite: Toolbox, namespace: str) -> Report:
         if not junit.exists():
             raise SandboxError(f"the conformance tests left no report:\n{done.stdout}{done.stderr}")
         tests, skipped, failed = counted(junit.read_text())
-        return Report(serving.told, tests, skipped, failed, known(KNOWN.read_text()), results)
+        text = KNOWN.read_text()
+        return Report(serving.told, tests, skipped, failed, known(text), sometimes(text), results)
 
 
 def counted(junit: str) -> tuple[int, int, Failures]:
@@ -110,10 +123,15 @@ def counted(junit: str) -> tuple[int, int, Failures]:
 
 
 def known(text: str) -> Failures:
-    """The failures in the words of `as_lines`; lines that begin with # are left out. Pure."""
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    """The failures in the words of `as_lines`; lines that begin with # or ~ are left out. Pure."""
+    lines = (line for line in text.splitlines() if line and line[0] not in "#~")
     counts = (line.partition(" ") for line in lines)
     return Counter({name: int(count) for count, _, name in counts})
+
+
+def sometimes(text: str) -> tuple[str, ...]:
+    """The patterns in lines that begin with ~. Pure."""
+    return tuple(line[1:].strip() for line in text.splitlines() if line.startswith("~"))
 
 
 def as_lines(failures: Failures) -> list[str]:
