@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -105,6 +105,18 @@ def few(names: Iterable[str], most: int = 4) -> str:
     listed = [*names]
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more
+
+
+def of_two_degrees(
+    check: str, *, ill: tuple[str, list[str]], near: tuple[str, list[str]], ok: str, command: str
+) -> Iterator[Finding]:
+    """`ill` and `near`: what is said, and of which names; `ok` is said where neither has any."""
+    degrees: tuple[tuple[State, tuple[str, list[str]]], ...] = (("ill", ill), ("warning", near))
+    for state, (what, names) in degrees:
+        if names:
+            yield Finding(check=check, state=state, what=f"{what}: {few(names)}", command=command)
+    if not ill[1] and not near[1]:
+        yield Finding(check=check, state="ok", what=ok)
 
 
 def worst(findings: Iterable[Finding]) -> State:

@@ -10,7 +10,7 @@ from components.commands import run
 from components.kubernetes.client import dig
 from components.registry import gates
 from components.settings.registry.cron import NoSchedule, starts
-from operations.doctor.findings import Finding, NotRead, Reading, few, moment_of
+from operations.doctor.findings import Finding, NotRead, Reading, few, moment_of, of_two_degrees
 
 LATE: Final = dt.timedelta(hours=2)
 """How long after its time a job may begin, in a queue that is full."""
@@ -219,15 +219,13 @@ def quotas(read: Reading) -> Iterator[Finding]:
             continue
         told = f"{dig(row, 'ref', 'name')} {100 * used // limit} %"
         (full if used >= limit else near if used * 100 >= limit * percent else []).append(told)
-    runbook = "docs/runbooks/quota-full.md"
-    if full:
-        what = f"quotas are used up, and pushes refused: {few(full)}"
-        yield Finding(check="quotas", state="ill", what=what, command=runbook)
-    if near:
-        what = f"quotas are nearly used up: {few(near)}"
-        yield Finding(check="quotas", state="warning", what=what, command=runbook)
-    if not full and not near:
-        yield Finding(check="quotas", state="ok", what=f"{len(rows)} projects, none is full")
+    yield from of_two_degrees(
+        "quotas",
+        ill=("quotas are used up, and pushes refused", full),
+        near=("quotas are nearly used up", near),
+        ok=f"{len(rows)} projects, none is full",
+        command="docs/runbooks/quota-full.md",
+    )
 
 
 # --- Images that pods run -------------------------------------------------------------------------

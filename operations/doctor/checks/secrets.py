@@ -10,7 +10,7 @@ from cryptography import x509
 from components.commands import for_stack, run, set_value
 from components.sealing.crypto import SealingError, load_certificate
 from components.sealing.opened import Opened
-from operations.doctor.findings import Finding, Reading, State, few
+from operations.doctor.findings import Finding, Reading, State, few, of_two_degrees
 
 _SEALING = "docs/runbooks/sealing-key.md"
 _CERTIFICATES = "docs/runbooks/certificate-expiry.md"
@@ -150,15 +150,13 @@ def robots(read: Reading) -> Iterator[Finding]:
             ended.append(f"{row['name']} on {end:%Y-%m-%d}")
         elif end - read.now <= limit:
             soon.append(f"{row['name']} in {read.age.of(end)}")
-    runbook = "docs/runbooks/robot-expired.md"
-    if ended:
-        what = f"logins of robots have ended: {few(ended)}"
-        yield Finding(check="robots", state="ill", what=what, command=runbook)
-    if soon:
-        what = f"logins of robots end soon: {few(soon)}"
-        yield Finding(check="robots", state="warning", what=what, command=runbook)
-    if not ended and not soon:
-        yield Finding(check="robots", state="ok", what=f"{len(rows)} robots, none ends soon")
+    yield from of_two_degrees(
+        "robots",
+        ill=("logins of robots have ended", ended),
+        near=("logins of robots end soon", soon),
+        ok=f"{len(rows)} robots, none ends soon",
+        command="docs/runbooks/robot-expired.md",
+    )
 
 
 def login(read: Reading) -> Iterator[Finding]:
