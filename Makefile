@@ -3,6 +3,7 @@
 STACK ?= local
 PYTHON ?= python3
 VENV := .venv
+AUDIT := .venv-audit
 RUN := $(VENV)/bin/python
 CACHE := $(or $(SOVEREIGN_HARBOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sovereign-harbor)
 # A run is many short processes: where this is set, each would compile all that it imports.
@@ -12,33 +13,34 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
 .PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit coverage test-sandbox \
-	test-harbor check fix reference lock
+	test-harbor fuzz chaos check fix reference lock sbom audit bench fresh-machine
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-up: $(VENV)/program ## Bring a Sovereign up in the sandbox (STACK=… for a real one)
-	@$(RUN) -m sandbox up --stack $(STACK)
+# An estate has a sandbox of its own; down, status, env, smoke and clean take STACK=… too.
+up: $(VENV)/program ## Bring a Sovereign up in the sandbox (STACK=… a real one; with SANDBOX=1 here)
+	@$(RUN) -m sandbox up --stack $(STACK) $(if $(SANDBOX),--sandbox)
 
 down: $(VENV)/program ## End every process of the sandbox
-	@$(RUN) -m sandbox down
+	@$(RUN) -m sandbox down --stack $(STACK)
 
 status: $(VENV)/program ## Show what runs and where the tools are
-	@$(RUN) -m sandbox status
+	@$(RUN) -m sandbox status --stack $(STACK)
 
 env: $(VENV)/program ## Print what eval needs to put tools and sandbox into a shell
-	@$(RUN) -m sandbox env
+	@$(RUN) -m sandbox env --stack $(STACK)
 
 tools: $(VENV)/program ## Print what eval needs to put pulumi, as it is here, into a shell
 	@$(RUN) -m engine.tools
 
 smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it back
-	@$(RUN) -m sandbox smoke
+	@$(RUN) -m sandbox smoke --stack $(STACK)
 
 clean: $(VENV)/program ## End the sandbox and remove all it wrote
-	@$(RUN) -m sandbox clean
+	@$(RUN) -m sandbox clean --stack $(STACK)
 
-clean-caches: ## Remove what only building tools needed (about 14 GB), keep the tools
+clean-caches: ## Remove what an interrupted build or KEEP_CACHES=1 left (up to 20 GB), keep the tools
 	@$(PYTHON) -m toolchain clean caches
 
 clean-tools: ## Remove the cache of built tools
@@ -74,6 +76,15 @@ coverage: export COVERAGE_CORE = $(shell $(RUN) -c $(TRACER))
 coverage: test-unit ## The same with what they cover, and a floor
 TRACER := 'import sys; print("sysmon" if hasattr(sys, "monitoring") else "ctrace")'
 
+# Other cases each time. A failure ends with the seed: make fuzz FUZZ_SEED=… repeats the run.
+fuzz: $(VENV)/development ## Random stack files and answers, many more than the suite has (FUZZ_CASES=10000)
+	@echo "seed $(FUZZ_SEED), $(FUZZ_CASES) cases"
+	@FUZZ_CASES=$(FUZZ_CASES) $(VENV)/bin/pytest --numprocesses auto --dist loadgroup \
+		--hypothesis-seed=$(FUZZ_SEED) -m fuzz tests/unit
+FUZZ_CASES ?= 10000
+FUZZ_SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(10**9))')
+fuzz: FUZZ_SEED := $(FUZZ_SEED)
+
 build: $(VENV)/development ## Build the tools that the machine lacks
 	@$(RUN) -m toolchain build
 
@@ -91,11 +102,45 @@ test-harbor: build ## Day 2 of the registry against a real, empty Harbor (SANDBO
 NO_HARBOR := nothing tested: no real Harbor is named. Set SANDBOX_HARBOR_API=http://host:port and \
 	SANDBOX_HARBOR_ADMIN_PASSWORD; the tests change its settings and schedules, so it has to be an empty one
 
+# Each fault once, unless a number of tries (CHAOS_FAULTS) or of seconds (CHAOS_SECONDS) is given.
+# CHAOS_SEED repeats a run's faults, CHAOS_ONLY names some of them (python -m chaos --help), and
+# CHAOS_PAGE= leaves docs/reference/reliability.md as it is.
+chaos: build ## Inject faults and write what became of them (CHAOS_SECONDS=3600 or CHAOS_FAULTS=n)
+	@$(RUN) -m chaos $(if $(CHAOS_FAULTS),--faults $(CHAOS_FAULTS)) \
+		$(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
+		$(foreach name,$(CHAOS_ONLY),--only $(name)) --workers $(SANDBOXES) $(if $(CHAOS_PAGE),--page)
+CHAOS_PAGE ?= 1
+
+# ONLY="noop program" for some of them, QUICK=1 for fewer repetitions, COLD=1 to build all tools anew.
+bench: build ## Measure, and write the tables of docs/reference/benchmarks.md (ONLY=… QUICK=1 COLD=1)
+	@$(RUN) -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(COLD),--cold)
+
+# CACHE=folder uses a cache of tools; without it all of them are built, in 20 minutes on 2 processors.
+# README=1 writes the figures into README.md.
+fresh-machine: ## Clone into an empty home, run up, test and down there, and time each (CACHE=… README=1)
+	@$(PYTHON) -m checks.fresh_machine $(if $(filter command line,$(origin CACHE)),--cache "$(CACHE)") \
+		$(if $(README),--readme) $(if $(STEPS),--steps $(STEPS))
+
 lock: ## Pin the requirements anew (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock
 	uv pip compile $(LOCK) pyproject.toml --group sandbox -c requirements-dev.lock -o requirements.lock
+	uv pip compile $(LOCK) --group audit -o requirements-audit.lock
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links
+
+sbom: $(AUDIT)/installed ## Write what the program is made of, as CycloneDX JSON (OUTPUT=file)
+	@$(AUDIT)/bin/python -m checks.sbom "$(or $(OUTPUT),sbom.json)"
+
+# Fails also where not all could be looked up, and says so: NOT CHECKED.
+audit: $(AUDIT)/installed ## Look up known vulnerabilities of the locked Python packages
+	@$(AUDIT)/bin/python -m checks.audit requirements-dev.lock requirements-audit.lock
+
+# An environment of their own: nothing else needs these tools and what they bring.
+$(AUDIT)/installed: requirements-audit.lock
+	@$(PYTHON) -m venv $(AUDIT)
+	@PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(AUDIT)/bin/pip install --quiet \
+		--require-hashes --no-compile -r requirements-audit.lock
+	@touch $@
 
 $(VENV)/bin/python:
 	@echo "Python environment …"

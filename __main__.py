@@ -2,7 +2,7 @@
 
 import gc
 
-from components import cluster, credentials, debug_log, exit_code, outputs, stack_config
+from components import cluster, credentials, debug_log, exit_code, outputs, sdk_wait, stack_config
 from components.backup import component as backup
 from components.data_services import cache, database
 from components.harbor import disruption, release
@@ -16,6 +16,7 @@ from components.registry import component as registry
 
 gc.freeze()  # Imported modules stay: without it the collector walks them for 0.4 s of a run.
 debug_log.keep_secrets_out()
+sdk_wait.once_for_each_output()
 exit_code.of_refusals()
 config = stack_config.load()
 adopted = preflight.run(config)

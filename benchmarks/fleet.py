@@ -1,30 +1,28 @@
-"""Time and memory of the fleet's preview: python -m benchmarks.fleet [--few 5] [--many 50]
+"""Time and memory of the fleet's preview: what a stack costs beside few others and beside many.
 
-Generates that many Sovereigns in a scratch project, previews them with the real engine and the
-policy pack, few first and then many, and prints one line of Markdown for each run.
+Generates that many Sovereigns in a scratch project, and previews them with the real engine and the
+policy pack.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
-import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import page
+from benchmarks.measuring import Sampler
+from benchmarks.page import Goal, Section
+from benchmarks.sandboxed import Session
 from engine import scratch, stacks, tools
 from engine import workplace as engine
 from engine.project import ROOT
 from fleet import run as fleet
 from fleet import scaffold
 from fleet.board import Board
-
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_SAMPLE_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,48 +39,6 @@ class Measurement:
         return self.seconds / self.stacks
 
 
-class Memory:
-    """Samples the memory of this process and its descendants while it is entered."""
-
-    def __init__(self) -> None:
-        self.peak = 0.0
-        self._over = threading.Event()
-        self._sampler = threading.Thread(target=self._sample, daemon=True)
-
-    def __enter__(self) -> Memory:
-        self._sampler.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._sampler.join()
-
-    def _sample(self) -> None:
-        while not self._over.wait(_SAMPLE_SECONDS):
-            self.peak = max(self.peak, resident(os.getpid()) / 1024**2)
-
-
-def resident(root: int) -> int:
-    """Bytes of resident memory of a process and all below it. What they share counts each time."""
-    parents: dict[int, int] = {}
-    sizes: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                stat = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue  # ended meanwhile
-            parents[int(entry.name)] = int(stat[1])
-            sizes[int(entry.name)] = int(stat[21]) * _PAGE
-
-    def is_below(pid: int) -> bool:
-        while pid not in (root, 0) and pid in parents:
-            pid = parents[pid]
-        return pid == root
-
-    return sum(size for pid, size in sizes.items() if is_below(pid))
-
-
 def project(folder: Path, count: int) -> list[str]:
     """A copy of the project with so many Sovereigns and no others; their names."""
     for name in scratch.LINKED:
@@ -97,48 +53,60 @@ def project(folder: Path, count: int) -> list[str]:
     return names
 
 
-def measure(count: int, parallel: int, environment: dict[str, str]) -> Measurement:
+def measured(count: int, parallel: int, environment: dict[str, str]) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
         names = project(Path(folder), count)
+        before = engine.ROOT, scratch.ROOT
         engine.ROOT = scratch.ROOT = Path(folder)
         begun = time.monotonic()
-        with Memory() as memory, Board("", names, io.StringIO()) as board:
-            outcomes = fleet.run(
-                "preview", names, parallel=parallel, board=board, environment=environment
-            )
+        with Sampler() as sampler, Board("", names, io.StringIO()) as board:
+            try:
+                outcomes = fleet.run(
+                    "preview", names, parallel=parallel, board=board, environment=environment
+                )
+            finally:
+                engine.ROOT, scratch.ROOT = before
         return Measurement(
             stacks=count,
             seconds=time.monotonic() - begun,
-            peak=memory.peak,
+            peak=sampler.peak,
             failed=sum(not outcome.ok for outcome in outcomes),
         )
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet")
-    parser.add_argument("--few", type=int, default=5)
-    parser.add_argument("--many", type=int, default=50)
-    parser.add_argument("--parallel", type=int, default=os.cpu_count() or 1)
-    chosen = parser.parse_args(arguments)
+def measure(session: Session) -> Section:
+    """A row for each number of stacks. Raises RuntimeError if a preview failed."""
+    counts = (1, 5) if session.quick else (1, 5, 20, 50)
+    parallel = os.cpu_count() or 1
     environment = tools.tools_environment()
     for name in ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN"):
         environment.pop(name, None)
-    print("| Sovereigns | at a time | seconds | seconds per Sovereign | peak memory | failed |")
-    print("|---|---|---|---|---|---|")
-    measured: list[Measurement] = []
-    for count in (chosen.few, chosen.many):
-        measurement = measure(count, chosen.parallel, environment)
-        measured.append(measurement)
-        print(
-            f"| {count} | {chosen.parallel} | {measurement.seconds:.1f} | {measurement.each:.2f} "
-            f"| {measurement.peak:.0f} MiB | {measurement.failed} |",
-            flush=True,
-        )
-    few, many = measured
-    print(f"\ntime per Sovereign: {many.each / few.each:.2f} times that of {few.stacks}")
-    print(f"peak memory: {many.peak / few.peak:.2f} times")
-    return int(any(measurement.failed for measurement in measured))
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    rows = {count: measured(count, parallel, environment) for count in counts}
+    if any(row.failed for row in rows.values()):
+        raise RuntimeError(f"previews failed: {rows}")
+    few, many = rows[5], rows[counts[-1]]
+    return Section(
+        command="make bench ONLY=fleet",
+        body=page.table(
+            ["Sovereigns", "at a time", "seconds", "seconds per Sovereign", "peak memory"],
+            [
+                [
+                    *(str(count), str(min(count, parallel)), f"{row.seconds:.1f}"),
+                    *(f"{row.each:.2f}", f"{row.peak:.0f} MiB"),
+                ]
+                for count, row in rows.items()
+            ],
+        ),
+        goals=[
+            Goal(
+                what=f"time per Sovereign at {many.stacks}, of that at 5",
+                measured=many.each / few.each,
+                at_most=1.1,
+            ),
+            Goal(
+                what=f"peak memory at {many.stacks}, of that at 5",
+                measured=many.peak / few.peak,
+                at_most=1.1,
+            ),
+        ],
+    )

@@ -1,15 +1,13 @@
-"""Time and calls of the registry's configuration: python -m benchmarks.registry [--counts 10 100]
+"""Time and calls of the registry's configuration, for each of so many objects.
 
 Declares that many objects of Harbor in a stack of their own, over the fake of Harbor's API, and
 beside it as many resources of the same types whose plugin asks nobody: the engine's own cost. Each
-pair runs one after the other on a file backend; one line of Markdown for each.
+pair runs one after the other on a file backend.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import page
+from benchmarks.page import Section
+from benchmarks.sandboxed import Session
 from engine.project import ROOT
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import ACCOUNT, ADMIN_PASSWORD
@@ -83,7 +84,7 @@ class Measurement:
     calls: Mapping[str, int]
 
 
-def measure(count: int, *, empty: bool) -> Measurement:
+def measured(count: int, *, empty: bool) -> Measurement:
     with (
         tempfile.TemporaryDirectory() as folder,
         FakeHarbor(admin_password=ADMIN_PASSWORD) as harbor,
@@ -119,27 +120,23 @@ def _use(plugin: Path, made: Trial) -> None:
     file.write_text(json.dumps(project))
 
 
-def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.registry")
-    parser.add_argument("--counts", type=int, nargs="+", default=[10, 100, 300])
-    chosen = parser.parse_args(arguments)
-    print(
-        "| objects | first up | as many empty | ratio | no-op | as many empty | ratio "
-        "| calls of the first up | each | of the no-op | refresh | calls |\n" + "|---" * 12 + "|"
-    )
-    for count in chosen.counts:
-        empty, full = measure(count, empty=True), measure(count, empty=False)
-        print(
-            f"| {count} | {full.first:.1f} s | {empty.first:.1f} s "
-            f"| {full.first / empty.first:.2f} "
-            f"| {full.unchanged:.1f} s | {empty.unchanged:.1f} s "
-            f"| {full.unchanged / empty.unchanged:.2f} "
-            f"| {full.calls['first']} | {full.calls['first'] / count:.1f} "
-            f"| {full.calls['unchanged']} | {full.refresh:.1f} s | {full.calls['refresh']} |",
-            flush=True,
+def measure(session: Session) -> Section:
+    """A row for each number of objects."""
+    rows: list[list[str]] = []
+    for count in (10, 100) if session.quick else (10, 100, 1000):
+        empty, full = measured(count, empty=True), measured(count, empty=False)
+        rows.append(
+            [
+                *(str(count), f"{full.first:.1f} s", f"{empty.first:.1f} s"),
+                *(f"{full.first / empty.first:.2f}", f"{full.unchanged:.1f} s"),
+                *(f"{empty.unchanged:.1f} s", f"{full.unchanged / empty.unchanged:.2f}"),
+                *(f"{full.calls['first']}", f"{full.calls['first'] / count:.1f}"),
+                *(f"{full.calls['unchanged']}", f"{full.refresh:.1f} s"),
+                f"{full.calls['refresh']}",
+            ]
         )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    heads = (
+        *("objects", "first up", "as many empty", "ratio", "no-op", "as many empty", "ratio"),
+        *("calls of the first up", "each", "of the no-op", "refresh", "calls"),
+    )
+    return Section(command="make bench ONLY=registry", body=page.table(heads, rows))

@@ -1,7 +1,8 @@
 """The least rights in the cluster with which a Sovereign is deployed and previewed. Pure.
 
-The rules are made from the types of objects that the program registers, the paths that it reads,
-and the kinds of Harbor's chart. tests/unit/test_least_privilege.py collects these, and compares
+The rules are made from the types of objects that the program registers, the paths that it and the
+doctor read, the kinds of Harbor's chart, and the rights of a restore drill
+(docs/howto/restore-drill.yaml). tests/unit/test_least_privilege.py collects these, and compares
 what is made with docs/howto/deployer.yaml; `UPDATE_GOLDEN=1` writes it.
 """
 
@@ -33,7 +34,8 @@ _AWAITED: Final = (
     ("apps", "controllerrevisions"),
 )
 _HEADER: Final = """\
-# The rights of whoever runs `pulumi preview` and `pulumi up` for one Sovereign. Written by
+# The rights of whoever runs `pulumi preview`, `pulumi up`, `make doctor` and `make restore-drill`
+# for one Sovereign. Written by
 #   UPDATE_GOLDEN=1 .venv/bin/pytest tests/unit/test_least_privilege.py
 # from what the program does; docs/howto/least-privilege.md says how to use it.
 """
@@ -66,8 +68,10 @@ def manifests(
     chart_kinds: Iterable[tuple[str, str]],
     *,
     namespace: str,
+    drill: Iterable[Mapping[str, Any]],
 ) -> str:
-    """The YAML. `paths`: those that the program reads; `chart_kinds`: (group, kind)."""
+    """The YAML. `paths`: those that are read; `chart_kinds`: (group, kind); `drill`: the documents
+    with the namespace and the rights of a restore drill, of which other kinds are left out."""
     cluster: Rules = defaultdict(set)
     spaces: dict[str, Rules] = defaultdict(lambda: defaultdict(set))
     named: dict[str, dict[tuple[str, str, str], set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -97,6 +101,11 @@ def manifests(
     spaces[namespace]["", "pods/portforward"].add("create")
     for path in paths:
         _read(path, cluster, spaces, named)
+    drill = [*drill]
+    for document in drill:
+        if document["kind"] in ("Role", "ClusterRole"):
+            home = document["metadata"].get("namespace", "")
+            _granted(document["rules"], spaces[home] if home else cluster, named[home])
     documents: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME}},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _metadata(NAME)},
@@ -106,6 +115,7 @@ def manifests(
             "kind": "Namespace",
             "metadata": {"name": namespace, "labels": dict([PART_OF])},
         },
+        *(dict(document) for document in drill if document["kind"] == "Namespace"),
         *_role("ClusterRole", "", cluster, named.get("", {})),
     ]
     for home in sorted({*spaces, *named} - {""}):
@@ -120,7 +130,7 @@ def _read(
     named: Mapping[str, dict[tuple[str, str, str], set[str]]],
 ) -> None:
     """A path that the program gets."""
-    if path.startswith("/openapi/"):
+    if path == "/version" or path.startswith("/openapi/"):
         return  # discovery, which every authenticated user may read
     bare, _, _ = path.partition("?")
     match = re.fullmatch(r"/(?:api|apis/([^/]+))/[^/]+(?:/(.+))?", bare)
@@ -136,9 +146,25 @@ def _read(
         cluster["", "namespaces"].add("get")
     elif len(rest) == 3:
         spaces[rest[1]][group, rest[2]].add("list")
+    elif rest[2] == "pods" and len(rest) > 4:
+        # Nobody knows their names beforehand.
+        spaces[rest[1]][group, f"pods/{rest[4]}"].add("get")
     else:
         resource = rest[2] if len(rest) == 4 else f"{rest[2]}/{rest[4]}"
         named[rest[1]][group, resource, rest[3]].add("get")
+
+
+def _granted(
+    rules: Iterable[Mapping[str, Any]], all_of: Rules, named: dict[tuple[str, str, str], set[str]]
+) -> None:
+    """Rules of a Role, added to those of a namespace or of the cluster."""
+    for rule in rules:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                for name in rule.get("resourceNames", []):
+                    named[group, resource, name] |= set(rule["verbs"])
+                if "resourceNames" not in rule:
+                    all_of[group, resource] |= set(rule["verbs"])
 
 
 def _role(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -137,12 +138,13 @@ def _is_optional(hint: Any) -> bool:
 def _section(model: type[BaseModel], tag: str = "") -> Schema:
     properties: Schema = {}
     required: list[str] = []
+    follows: Mapping[str, str] = getattr(model, "follows", {})
     for name, field in model.model_fields.items():
         key = spec.key_of(field, name)
         properties[key] = _setting(
             spec.hint_of(field), descriptions(model)[name] if name != tag else ""
         )
-        if field.is_required() and name != tag:
+        if field.is_required() and name != tag and name not in follows:
             required.append(key)
     return {
         "type": "object",

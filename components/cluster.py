@@ -12,6 +12,7 @@ import pulumi_kubernetes as k8s
 from components.adopted import Adopted
 from components.context import Context
 from components.kubernetes import naming
+from components.kubernetes.objects import KubernetesObject
 from components.ordering import after
 from components.ownership.state_mark import StateMark
 from components.sealing.crypto import SealingError, certificate_text, load_certificate
@@ -20,6 +21,7 @@ from components.settings.cluster import ClusterSettings
 from components.settings.database import DedicatedDatabase
 from components.settings.model import Settings
 from components.settings.sealing import SealingSettings
+from components.settings.secrets import ExternalDelivery
 from components.stack_config import StackConfig
 from components.unknown import unknown
 
@@ -75,14 +77,17 @@ def create(config: StackConfig, adopted: Adopted) -> Context:
         restores=settings.restore_source is not None,
     )
     after_mark = pulumi.ResourceOptions(depends_on=[mark])
-    trust = _trust(settings, after_mark)
-    # Whatever this stack makes depends on these two, so that their refusals come before it.
-    options = pulumi.ResourceOptions(provider=provider(settings.cluster), depends_on=[mark, trust])
+    external = settings.secrets if isinstance(settings.secrets, ExternalDelivery) else None
+    trust = None if external is not None else _trust(settings, after_mark)
+    # Whatever this stack makes depends on these, so that their refusals come before it.
+    options = pulumi.ResourceOptions(
+        provider=provider(settings.cluster), depends_on=[mark, *filter(None, [trust])]
+    )
     return Context(
         registry=settings.registry_address,
         kube_context=settings.cluster.context,
         namespace=_harbor_namespace(settings, adopted, options),
-        certificate=trust.certificate,
+        certificate="" if trust is None else trust.certificate,
         adopting=adopting,
         mark=mark.mark,
         unseal_seconds=settings.sealing.timeout_seconds,
@@ -90,11 +95,13 @@ def create(config: StackConfig, adopted: Adopted) -> Context:
         retain=settings.retain_data,
         options=options,
         secret_labels=_secret_labels(settings),
+        external=external,
     )
 
 
 def _secret_labels(settings: Settings) -> Mapping[str, str]:
-    """Velero leaves out the Secrets that are sealed: their SealedSecrets are in its backup."""
+    """Velero leaves out Secrets that another object of its backup makes: their SealedSecrets, or
+    ExternalSecrets."""
     backup = settings.backup
     return naming.VELERO_EXCLUDES if backup is not None and backup.velero.enabled else {}
 
@@ -102,9 +109,16 @@ def _secret_labels(settings: Settings) -> Mapping[str, str]:
 def _harbor_namespace(
     settings: Settings, adopted: Adopted, options: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
-    """Harbor's namespace. It counts as data: its deletion would delete claims and database."""
-    namespace = k8s.core.v1.Namespace(
+    """Harbor's namespace. It counts as data: its deletion would delete claims and database.
+
+    One that is shared is somebody else's: no resource of this stack (docs/decisions/0021).
+    """
+    if settings.harbor.shared_namespace:
+        return pulumi.Output.from_input(settings.harbor.namespace)
+    namespace = KubernetesObject(
         "namespace",
+        "v1",
+        "Namespace",
         metadata={
             "name": settings.harbor.namespace,
             "annotations": naming.adopting(adopted.namespace),

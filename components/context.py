@@ -7,11 +7,23 @@ from dataclasses import dataclass, field
 
 import pulumi
 
+from components.delivery.external_secret import (
+    ExternalSecret,
+    ExternalSecretArgs,
+    FromProgram,
+    FromStore,
+)
+from components.delivery.objects import Remote
 from components.kubernetes import naming
 from components.registry_address import RegistryAddress
 from components.sealing.kept import NAMES as KEPT
-from components.sealing.seal import Minted
+from components.sealing.revisions import Minted
 from components.sealing.sealed_secret import SealedSecret, SealedSecretArgs
+from components.settings.database import StoreRef
+from components.settings.secrets import ExternalDelivery
+
+DeliveredSecret = SealedSecret | ExternalSecret
+"""A Secret in the cluster: `secret_name` and `revision` are known once it has its content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +37,9 @@ class Context:
     `unseal_seconds`: how long the controller may take to unseal a Secret. `protect`: refuse to
     delete resources that hold data. `retain`: leave them in place on destroy. `options`: resource
     options of every component, with the one provider of the stack's cluster. `secret_labels`: of
-    every Secret that is sealed, and not of its SealedSecret.
+    every Secret that is sealed or delivered, and not of the object that makes it.
+    `external`: the section `secrets` where the estate's store delivers Secrets; None where they are
+    sealed.
     """
 
     registry: RegistryAddress
@@ -39,6 +53,7 @@ class Context:
     retain: bool
     options: pulumi.ResourceOptions
     secret_labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    external: ExternalDelivery | None = None
 
     def labels(self, component: str) -> dict[str, str]:
         """The labels of every object that the program writes itself."""
@@ -57,16 +72,22 @@ class Context:
         data: dict[str, pulumi.Input[str]],
         *,
         parent: pulumi.Resource,
-        namespace: pulumi.Input[str] | None = None,
+        namespace: str | None = None,
         kind: str = "Opaque",
         labels: dict[str, str] | None = None,
         minted: Minted | None = None,
-    ) -> SealedSecret:
-        """A SealedSecret, in Harbor's namespace unless another is given.
+    ) -> DeliveredSecret:
+        """A Secret, in Harbor's namespace unless another is given: sealed, or where
+        `secrets.delivery` is external by way of the estate's store.
 
         `minted`: of a value that the program made, see Credentials.minted. One that a kept
         database cannot do without stays with it (components/sealing/kept.py).
         """
+        if self.external is not None:
+            content = FromProgram(data=data, minted=minted, adopting=self.adopting)
+            return self._external(
+                name, self.external, secret_name, content, parent, namespace, kind, labels
+            )
         return SealedSecret(
             name,
             SealedSecretArgs(
@@ -84,3 +105,49 @@ class Context:
             ),
             pulumi.ResourceOptions(parent=parent),
         )
+
+    def from_store(
+        self,
+        name: str,
+        secret_name: str,
+        password: StoreRef,
+        template: Mapping[str, str],
+        *,
+        parent: pulumi.Resource,
+    ) -> ExternalSecret:
+        """A Secret in Harbor's namespace with a password that only the estate's store has.
+
+        `template`: key of the Secret → Go template over `.password`. Raises ValueError where
+        Secrets are sealed, which the settings refuse.
+        """
+        if self.external is None:
+            raise ValueError("secrets.delivery is sealed: there is no store")
+        remote = Remote(key=password.store_key, part=password.part)
+        content = FromStore(password=remote, template=template)
+        return self._external(name, self.external, secret_name, content, parent)
+
+    def _external(
+        self,
+        name: str,
+        delivery: ExternalDelivery,
+        secret_name: str,
+        content: FromProgram | FromStore,
+        parent: pulumi.Resource,
+        namespace: str | None = None,
+        kind: str = "Opaque",
+        labels: dict[str, str] | None = None,
+    ) -> ExternalSecret:
+        args = ExternalSecretArgs(
+            delivery=delivery,
+            prefix=delivery.prefix_for(self.registry.fqdn),
+            owner=self.registry.host,
+            namespace=self.namespace if namespace is None else namespace,
+            apart=namespace,
+            secret_name=secret_name,
+            content=content,
+            type=kind,
+            labels={**self.labels("secret"), **(labels or {})},
+            secret_labels=self.secret_labels,
+            retain=self.retain and secret_name in KEPT,
+        )
+        return ExternalSecret(name, args, pulumi.ResourceOptions(parent=parent))

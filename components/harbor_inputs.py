@@ -139,13 +139,15 @@ class Ingress:
     controller: str = "default"
 
 
-def cache_secret(cache: Cache, password: str) -> dict[str, str]:
+def cache_secret(cache: Cache, password: str, escaped: str | None = None) -> dict[str, str]:
     """Data of the cache's Secret: the password, the password escaped for URLs, and Trivy's URL.
+
+    `escaped`: where both are templates that a store's operator fills in.
 
     The password of a shared cache may contain any character (harbor #20638). The chart cannot put a
     variable into the URL for Trivy's pod, so Trivy gets a whole one.
     """
-    escaped = quote(password, safe="")
+    escaped = quote(password, safe="") if escaped is None else escaped
     return {
         VALKEY_PASSWORD_KEY: password,
         URL_PASSWORD_KEY: escaped,

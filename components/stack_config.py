@@ -116,6 +116,7 @@ def load() -> StackConfig:
     for hint in (
         *cross.hints(reading.settings.database),
         *cross.chart_hints(reading.settings.harbor),
+        *cross.sharing_hints(reading.settings.harbor, reading.settings.image_policy),
         *hints.hints(reading.settings.registry, today),
         *_backup_hints(reading.settings),
     ):

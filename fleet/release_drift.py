@@ -8,19 +8,17 @@ server adds are no drift.
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-import yaml
-
+from components import parsed
+from components.harbor.recovery import release_in
 from components.harbor_inputs import RELEASE
-from components.kubernetes.client import ClusterClient
+from components.kubernetes.client import ClusterClient, dig
 from components.kubernetes.quantities import bytes_of
+from components.kubernetes.unreachable import ClusterUnreachable
 
 _PATHS: Final[Mapping[str, str]] = {
     "Deployment": "/apis/apps/v1/namespaces/{namespace}/deployments/{name}",
@@ -54,8 +52,8 @@ def drifted(client: ClusterClient, namespace: str) -> list[Drifted]:
     query = f"labelSelector=owner%3Dhelm%2Cname%3D{RELEASE}%2Cstatus%3Ddeployed"
     listed = client.get(f"{path}?{query}")
     secrets = sorted(
-        listed["items"] if listed else [],
-        key=lambda secret: int(secret["metadata"]["labels"]["version"]),
+        dig(listed, "items") or [],
+        key=lambda secret: _number(dig(secret, "metadata", "labels", "version")) or Decimal(0),
     )
     if not secrets:
         return []
@@ -80,12 +78,21 @@ def drifted(client: ClusterClient, namespace: str) -> list[Drifted]:
 
 
 def manifests(secret: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The objects in one of Helm's records: base64, again base64, gzip, JSON."""
-    packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
-    release = json.loads(gzip.decompress(packed))
-    for document in yaml.safe_load_all(release["manifest"]):
-        if document:
-            yield document
+    """The objects in one of Helm's records.
+
+    Raises ClusterUnreachable where the Secret has Helm's labels and no record.
+    """
+    try:
+        documents = parsed.yaml_documents(release_in(secret)["manifest"])
+    except (LookupError, TypeError, ValueError, AttributeError):
+        documents = [None, "no record"]
+    for document in documents:
+        if document is None or document == {}:
+            continue
+        if not (dig(document, "kind") and dig(document, "metadata", "name")):
+            name = dig(secret, "metadata", "name")
+            raise ClusterUnreachable(f"Secret {name} has Helm's labels and no record of Helm's")
+        yield document
 
 
 def differences(manifest: Any, live: Any, path: str = "") -> Iterator[str]:

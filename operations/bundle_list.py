@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from components import images, versions
+from components import images, parsed, versions
 from components.commands import for_stack, set_value
 from components.harbor import chart, chart_download
 from components.harbor.chart import ChartError
@@ -299,10 +298,10 @@ def read(folder: Path, settings: Settings, stack: str) -> Bundle:
     Raises BundleRefused.
     """
     try:
-        data = json.loads((folder / LIST).read_text())
+        data = parsed.json_of((folder / LIST).read_bytes())
         items = tuple(_item_of(each) for each in (*data["images"], *data["databases"]))
         charts = tuple(_chart_of(each, folder) for each in data["charts"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise BundleRefused(
             f"{folder} has no {LIST} that `make bundle` wrote ({error})\n"
             f"  fix: where the network is, make bundle STACK={stack} TO={folder}"
@@ -332,6 +331,11 @@ def read(folder: Path, settings: Settings, stack: str) -> Bundle:
 
 
 def _item_of(data: Mapping[str, Any]) -> Item:
+    texts = [data["component"], data["role"], data["source"], data["reference"]]
+    if not all(isinstance(text, str) for text in (*texts, *data["alternatives"])):
+        raise ValueError("a name of an image is no text")
+    if not isinstance(data["digest"], str | None):
+        raise ValueError("a digest is no text")
     image = Image(
         component=data["component"],
         role=data["role"],
@@ -348,6 +352,8 @@ def _chart_of(data: Mapping[str, Any], folder: Path) -> Chart:
     unread = Chart(
         version=data["version"], source=data["source"], url=data["url"], sha256=data["sha256"]
     )
+    if "/" in unread.file:
+        raise ValueError("a chart's version is no name of a file")
     content = (folder / CHARTS / unread.file).read_bytes()
     if hashlib.sha256(content).hexdigest() != unread.sha256:
         raise ValueError(f"{unread.file} has another digest than the list")

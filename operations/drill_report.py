@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
+from components import parsed
 from components.monitoring.own_metrics import (
     DRILL_BACKUP_AGE,
     DRILL_DURATION,
@@ -82,7 +82,7 @@ class Restored:
 def read_rows(text: str) -> Restored:
     """The answer to SQL. Raises DrillFailed where it is not that of a Harbor that could start."""
     try:
-        row: Any = json.loads(text)
+        row: Any = parsed.json_of(text)
         samples = [
             Sample(
                 project=str(each["project"]), repository=each["repository"], digest=each["digest"]

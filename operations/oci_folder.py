@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from components import parsed
 
 NAME: Final = "org.opencontainers.image.ref.name"
 _CONTAINERD: Final = "io.containerd.image.name"
@@ -23,6 +26,10 @@ _INDEXES: Final = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
+_DEEPEST: Final = 3
+"""Levels of indexes: one, of platforms, is usual."""
+_LARGEST: Final = 16 * 1024**2
+"""Bytes of a manifest or index; registries take 4 MiB."""
 _LAYOUT: Final = {"imageLayoutVersion": "1.0.0"}
 
 
@@ -70,12 +77,15 @@ class OciFolder:
         entries = [entry for entry in self._named(name) if entry["digest"] == digest]
         if not entries:
             return f"{self.path} has no {name} of digest {digest}"
-        for entry in self._blobs(entries[0]):
-            file = self._blob(entry["digest"])
-            if not file.is_file():
-                return f"{file} is missing"
-            if _sha256(file) != entry["digest"]:
-                return f"{file} is damaged: its content has another digest"
+        try:
+            for entry in self._blobs(entries[0]):
+                file = self._blob(entry["digest"])
+                if not file.is_file():
+                    return f"{file} is missing"
+                if _sha256(file) != entry["digest"]:
+                    return f"{file} is damaged: its content has another digest"
+        except FolderError as error:
+            return str(error)
         return None
 
     def remove_damaged(self, name: str, digest: str) -> None:
@@ -83,7 +93,7 @@ class OciFolder:
         for entry in self._named(name):
             if entry["digest"] != digest:
                 continue
-            for blob in self._blobs(entry):
+            for blob in self._of(entry):
                 file = self._blob(blob["digest"])
                 if file.is_file() and _sha256(file) != blob["digest"]:
                     file.unlink()
@@ -123,12 +133,11 @@ class OciFolder:
 
     def _index(self) -> dict[str, Any]:
         try:
-            index = json.loads((self.path / "index.json").read_text())
-        except (OSError, ValueError) as error:
+            index = _object(self.path / "index.json")
+            entries = _descriptors(index["manifests"])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise FolderError(f"{self.path} has no index of images: {error}") from None
-        if not isinstance(index, dict) or not isinstance(index.get("manifests"), list):
-            raise FolderError(f"{self.path}/index.json is no index of images")
-        return index
+        return {**index, "manifests": entries}
 
     def _named(self, name: str) -> list[dict[str, Any]]:
         return [entry for entry in self._index()["manifests"] if _name(entry) == name]
@@ -136,19 +145,56 @@ class OciFolder:
     def _blob(self, digest: str) -> Path:
         return self.path / "blobs" / digest.replace(":", "/")
 
-    def _blobs(self, entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """The image's descriptor, and those of all that it names, down to the layers."""
+    def _of(self, entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """As `_blobs`, up to a manifest that is none."""
+        with suppress(FolderError):
+            yield from self._blobs(entry)
+
+    def _blobs(self, entry: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str, Any]]:
+        """The image's descriptor, and those of all that it names, down to the layers.
+
+        Raises FolderError at a manifest that is none.
+        """
         yield entry
         file = self._blob(entry["digest"])
         if not file.is_file():
             return
-        manifest = json.loads(file.read_text())
-        if entry["mediaType"] in _INDEXES:
-            for child in manifest["manifests"]:
-                yield from self._blobs(child)
-        else:
-            yield manifest["config"]
-            yield from manifest["layers"]
+        is_index = entry.get("mediaType") in _INDEXES
+        try:
+            if is_index and depth == _DEEPEST:
+                raise ValueError("an index within an index within an index")
+            manifest = _object(file)
+            named = manifest["manifests"] if is_index else [manifest["config"], *manifest["layers"]]
+            below = _descriptors(named)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            raise FolderError(f"{file} is damaged, and no manifest: {error}") from None
+        for child in below:
+            if is_index:
+                yield from self._blobs(child, depth + 1)
+            else:
+                yield child
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """The object in a file of JSON. Raises OSError and ValueError."""
+    if file.stat().st_size > _LARGEST:
+        raise ValueError(f"it is larger than {_LARGEST} bytes")
+    value = parsed.json_of(file.read_bytes())
+    if not isinstance(value, dict):
+        raise ValueError("it is no object in JSON")
+    return value
+
+
+def _descriptors(values: Any) -> list[dict[str, Any]]:
+    """Descriptors of blobs. Raises ValueError: a digest becomes a path, so it is checked here."""
+    if not isinstance(values, list):
+        raise ValueError("a list is missing")
+    for each in values:
+        if re.fullmatch(r"sha256:[0-9a-f]{64}", str(each.get("digest")), re.ASCII) is None:
+            raise ValueError("a blob has a digest that is none of SHA-256")
+        if not isinstance(each.get("annotations"), dict | None):
+            raise ValueError("annotations are no object")
+    return values
 
 
 def _name(entry: Mapping[str, Any]) -> str | None:

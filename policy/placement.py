@@ -18,10 +18,14 @@ from policy.resource import (
     leaves,
 )
 
-_OF_LOGINS: Final = frozenset({"SealedSecret", "ServiceAccountPatch"})
+_OF_LOGINS: Final = frozenset(
+    {"SealedSecret", "ExternalSecret", "PushSecret", "Secret", "ServiceAccountPatch"}
+)
 """Kinds that hand out a robot's login in the namespaces that its `pullSecret` names."""
 _SCHEDULE: Final = "kubernetes:velero.io/v1:Schedule"
 """Velero reads it in its own namespace alone."""
+_OF_TENANTS: Final = frozenset({"Database", "DatabaseRole", "SealedSecret"})
+"""Kinds that stand beside the Cluster in which a database is made."""
 _CLUSTER_SCOPED: Final = frozenset(
     {
         "Namespace",
@@ -60,6 +64,8 @@ def objects_are_at_home(resource: Resource, sovereign: Sovereign) -> Problems:
     if namespace is UNKNOWN or namespace in sovereign.namespaces:
         return
     if resource.kind in _OF_LOGINS and namespace in sovereign.login_namespaces:
+        return
+    if resource.kind in _OF_TENANTS and namespace in sovereign.tenant_namespaces:
         return
     if resource.type == _SCHEDULE and namespace in sovereign.schedule_namespaces:
         return

@@ -6,10 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from policy.resource import RELEASE, Problems, Resource, Sovereign, words
+from policy.resource import RELEASE, UNKNOWN, Problems, Resource, Sovereign, words
 
+SECRET: Final = "kubernetes:core/v1:Secret"
+_OWNER_KEY: Final = "sovereign-harbor-owner"
+_PUSHED: Final = "-pushed"
+"""Key of the Secrets from which values are pushed, and how their names end
+(components/delivery/objects.py)."""
 _ENCRYPTED: Final = frozenset(
     {
+        ("pulumi-python:dynamic/delivery:Handover", "data"),
+        (SECRET, "data"),
         ("pulumi-python:dynamic/sealing:Seal", "data"),
         ("tls:index/selfSignedCert:SelfSignedCert", "privateKeyPem"),
         ("sovereign-registry:index:Configuration", "secrets"),
@@ -104,8 +111,10 @@ def no_plaintext_secret(resource: Resource, sovereign: Sovereign) -> Problems:
     # Every stack has one release, so the file is reported once.
     if resource.type == RELEASE and sovereign.has_public_secrets:
         yield PUBLIC
-    if resource.type == "kubernetes:core/v1:Secret":
-        if resource.props.get("data") or resource.props.get("stringData"):
+    if resource.type == SECRET:
+        if resource.props.get("stringData") or (
+            resource.props.get("data") and not _is_pushed(resource)
+        ):
             yield "a Secret's data would stand readable in the state; use a SealedSecret"
         return
     for path, value in resource.leaves():
@@ -119,10 +128,28 @@ def no_plaintext_secret(resource: Resource, sovereign: Sovereign) -> Problems:
         shape = next((what for what, shape in _SHAPES.items() if shape.search(value)), None)
         if shape is not None:
             yield f"{where} holds {shape}"
-        elif _LABELS & set(path) or (resource.type, path[0]) in _SECRET_NAMES:
+        elif (
+            _names_a_key(resource.kind, path)
+            or _LABELS & set(path)
+            or (resource.type, path[0]) in _SECRET_NAMES
+        ):
             continue  # keys chosen by others, whose words say nothing about the value
         elif names_a_secret(_property(path, resource.props)) and not _is_reference(value):
             yield f"{where} holds a secret in plain text"
+
+
+def _names_a_key(kind: str, path: Sequence[str]) -> bool:
+    """Whether a value is the name of a key of a Secret, and not what the key holds."""
+    return kind in ("ExternalSecret", "PushSecret") and path[-1] == "secretKey"
+
+
+def _is_pushed(resource: Resource) -> bool:
+    """Whether a Secret is one from which a value goes into the estate's store. review/rules.py
+    checks that the engine encrypts its data."""
+    data = resource.props.get("data")
+    if data is UNKNOWN:  # as a whole, in a preview without a cluster
+        return str(resource.at("metadata.name")).endswith(_PUSHED)
+    return isinstance(data, Mapping) and _OWNER_KEY in data
 
 
 def _property(path: Sequence[str], props: Mapping[str, Any]) -> str:
@@ -144,7 +171,10 @@ def names_a_secret(name: str) -> bool:
 
 
 def _is_reference(value: str) -> bool:
-    return value == "" or re.fullmatch(r"\$(\(\w+\)|\{\w+\})", value) is not None
+    variable = re.fullmatch(r"\$(\(\w+\)|\{\w+\})", value)
+    # In an ExternalSecret: the value that the operator fetches.
+    template = re.fullmatch(r"\{\{ \.\w+( \|[^{}]*)? \}\}", value)
+    return value == "" or variable is not None or template is not None
 
 
 def _is_sealed(value: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from components.kubernetes.naming import SEAM_NAMESPACE
 from components.public_passphrase import is_public_salt
+from components.settings.database import with_what_follows
 
 
 class Unknown:
@@ -89,6 +90,9 @@ class Sovereign:
     """Velero's, where its file has the section backup: for a Schedule, and nothing else."""
     dashboard_namespaces: frozenset[str] = frozenset()
     """Grafana's, where its file names one: for the dashboard's ConfigMap, and nothing else."""
+    tenant_namespaces: frozenset[str] = frozenset()
+    """That of the Cluster in which its file makes a database: for the database, the role and the
+    role's Secret."""
     sandbox: bool = False
     salt: str = ""
     """`encryptionsalt` of its file: from it and a passphrase the key of its secrets is made."""
@@ -109,6 +113,7 @@ class Sovereign:
             dashboard_namespaces=frozenset(
                 _of_dashboards(config.get("sovereign-harbor:monitoring"))
             ),
+            tenant_namespaces=frozenset(_of_tenants(config.get("sovereign-harbor:database"))),
             sandbox=config.get("sovereign-harbor:sandbox") in (True, "true"),
             salt=str(salt),
         )
@@ -134,6 +139,15 @@ def _of_dashboards(monitoring: Any) -> Iterator[str]:
         namespace = cast("Mapping[str, Any]", monitoring).get("dashboardNamespace")
         if namespace:
             yield str(namespace)
+
+
+def _of_tenants(database: Any) -> Iterator[str]:
+    """The Cluster's namespace, as a section `database` says it."""
+    filled = with_what_follows(database)
+    create = filled.get("create") if isinstance(filled, dict) else None
+    namespace = create.get("namespace") if isinstance(create, dict) else None
+    if namespace:
+        yield str(namespace)
 
 
 def _of_logins(registry: Any) -> Iterator[str]:

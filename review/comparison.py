@@ -33,11 +33,13 @@ REPLACES: Final[Mapping[str, str]] = {
     "Bucket": r"(bucket|region)$",
     "Seal": r"(namespace|name)$",
     "Unsealed": r"(namespace|name)$",
+    "Handover": r"(namespace|name)$",
+    "Synced": r"(namespace|name)$",
 }
 """Kind → the paths of which a change replaces the resource."""
 
 _MINTED: Final = frozenset({"RandomPassword", "PrivateKey", "SelfSignedCert", "AccessKey"})
-_CARRIERS: Final = frozenset({*_MINTED, "Seal", "Unsealed"})
+_CARRIERS: Final = frozenset({*_MINTED, "Seal", "Unsealed", "Handover", "Synced"})
 """Kinds whose outputs are unknown here and are other ones after a change of their inputs."""
 
 
@@ -156,7 +158,7 @@ def _followed(
 def _is_source(change: Change) -> bool:
     """Whether its outputs become other ones. Another certificate alone changes no revision."""
     paths = [d.path for d in change.differences if not d.path.startswith(_OPTION)]
-    if change.kind == "Seal":
+    if change.kind in ("Seal", "Handover"):
         return change.act != "same" and any(path.startswith("data") for path in paths)
     return change.kind in _CARRIERS and (change.act == "create" or bool(paths))
 

@@ -31,8 +31,10 @@ _TO: Final[Mapping[Act, str]] = {
     "update": "change",
     "create": "create",
 }
-_FOLDED: Final = "sovereign-harbor:index:SealedSecret"
-"""Shown as one resource in place of its three children (seal, manifest, wait)."""
+_FOLDED: Final = frozenset(
+    {"sovereign-harbor:index:SealedSecret", "sovereign-harbor:index:ExternalSecret"}
+)
+"""Shown as one resource in place of their children (seal, manifest, wait)."""
 
 _MOST_DIFFERENCES = 6
 _LONGEST_VALUE = 60
@@ -108,7 +110,8 @@ def _sections(plan: Plan) -> Iterator[str]:
 
 
 def fold(plan: Plan) -> list[Change]:
-    """The resources as people count them: a SealedSecret is one, its children are none."""
+    """The resources as people count them: a SealedSecret or an
+    ExternalSecret is one, its children are none."""
     by_urn = {change.urn: change for change in plan.changes}
     folded: dict[str, list[Change]] = defaultdict(list)
     shown: list[Change] = []
@@ -116,7 +119,7 @@ def fold(plan: Plan) -> list[Change]:
         parent = by_urn.get(change.parent)
         if not is_shown(change):
             continue
-        if parent is not None and parent.type == _FOLDED:
+        if parent is not None and parent.type in _FOLDED:
             folded[parent.urn].append(change)
         else:
             shown.append(change)

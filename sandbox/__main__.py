@@ -7,20 +7,23 @@ import sys
 
 from engine.pulumi import EngineError
 from engine.terminal import fail
-from sandbox import commands
+from sandbox import commands, estate
 from sandbox.processes import SandboxError
-from sandbox.state import State
+from sandbox.state import STACK
 from toolchain.go import ToolchainError
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m sandbox")
     parser.add_argument("command", choices=sorted(commands.COMMANDS))
-    parser.add_argument("--stack", default="local")
+    parser.add_argument("--stack", default=STACK)
+    parser.add_argument("--sandbox", action="store_true", help="a real Sovereign's stack, here")
     parser.add_argument("--until-exit-of", type=int, metavar="PID", help="stop when PID is gone")
     chosen = parser.parse_args(arguments)
     try:
-        return commands.COMMANDS[chosen.command](State.current(), chosen)
+        if chosen.command == "up" and chosen.stack != STACK and not chosen.sandbox:
+            return commands.real_up(chosen.stack)
+        return commands.COMMANDS[chosen.command](estate.of(chosen.stack), chosen)
     except (SandboxError, ToolchainError, EngineError) as error:
         return fail(str(error))
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from components.settings.schema.environment import expand
 from engine.project import ROOT
 from sandbox import network
 from sandbox.processes import SandboxError, born, free_port, tail
@@ -21,6 +22,8 @@ from toolchain.build import Toolbox
 
 MANIFESTS = ROOT / "sandbox" / "manifests"
 SPARE_VOLUMES = 12
+_STAND_INS = ("cert-manager", "cnpg", "backup", "monitoring", "external-secrets")
+"""Operators whose kinds stand in."""
 KINDS = ("Stage", "PortForward", "ClusterPortForward")
 """What KWOK reads from objects: the stage of the CloudNativePG stand-in comes after its CRD, and
 the ports of Harbor's pods lead to where Harbor's API is (sandbox/harbor_api.py)."""
@@ -64,6 +67,11 @@ def _kwokctl(state: State, tools: Toolbox, verb: str, *options: str) -> None:
         raise SandboxError(f"the cluster did not {verb}:\n{tail(log)}\n  log: {log}")
 
 
+def folder(state: State) -> Path:
+    """Where kwokctl keeps the cluster: `pids`, `logs` and the data of etcd."""
+    return state.folder / "kwok" / "clusters" / CLUSTER
+
+
 def _file_of_cluster(state: State) -> Path:
     return state.path("kwok", "clusters", CLUSTER, "kwok.yaml")
 
@@ -94,8 +102,11 @@ def with_kinds(text: str) -> str:
     return re.sub(r"(?m)^(?P<indent> *)enableCRDs:\n(?:(?P=indent)- .*\n)+", listed, text)
 
 
-def prepare(state: State, tools: Toolbox) -> None:
-    """Puts into the cluster what a Sovereign's cluster has before this program runs."""
+def prepare(state: State, tools: Toolbox, estate: list[Path]) -> None:
+    """Puts into the cluster what a Sovereign's cluster has before this program runs.
+
+    `estate`: manifests of an estate's own, which may refer to variables of the sandbox.
+    """
     apply(state, tools, MANIFESTS / "namespaces.yaml", MANIFESTS / "storage-class.yaml")
     stages = tools.assets("kwok") / "stages"
     files = [p for p in sorted(stages.rglob("*.yaml")) if p.name != "kustomization.yaml"]
@@ -104,11 +115,16 @@ def prepare(state: State, tools: Toolbox) -> None:
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
-    standins = [MANIFESTS / f"{name}-standin.yaml" for name in ("cnpg", "backup", "monitoring")]
+    standins = [MANIFESTS / f"{name}-standin.yaml" for name in _STAND_INS]
     apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
-    after_kinds = ("cnpg-stage", "gateway", "velero-location")
+    after_kinds = ("cnpg-stage", "gateway", "velero-location", "cert-manager-stage")
     apply(state, tools, *(MANIFESTS / f"{name}.yaml" for name in after_kinds))
+    for manifest in estate:
+        text = expand(manifest.read_text(), {"SANDBOX_SHARED_PASSWORD": state.shared_password()})
+        kubectl(
+            *(state, tools, "apply", "--server-side", "--force-conflicts", "-f", "-"), stdin=text
+        )
     _put_spare_volumes(state, tools)
 
 
@@ -171,11 +187,11 @@ _COMPONENTS = (
 
 def pids(state: State) -> dict[str, int]:
     """The cluster's living processes by name."""
-    folder = _pid_files(state)
+    files = _pid_files(state)
     living: dict[str, int] = {}
     for name in _COMPONENTS:
         try:
-            pid = int((folder / f"{name}.pid").read_text())
+            pid = int((files / f"{name}.pid").read_text())
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except (FileNotFoundError, ValueError, ProcessLookupError):
             continue
@@ -186,12 +202,12 @@ def pids(state: State) -> dict[str, int]:
 
 
 def _pid_files(state: State) -> Path:
-    return state.folder / "kwok" / "clusters" / CLUSTER / "pids"
+    return folder(state) / "pids"
 
 
 def last_words(state: State) -> str:
     """The end of the log of KWOK, which plays the kubelets."""
-    log = state.folder / "kwok" / "clusters" / CLUSTER / "logs" / "kwok-controller.log"
+    log = folder(state) / "logs" / "kwok-controller.log"
     return f"{tail(log)}\n  log: {log}"
 
 

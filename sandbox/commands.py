@@ -14,51 +14,66 @@ from typing import Any
 from engine.project import ROOT
 from engine.stack import Stack
 from engine.terminal import Counter, Steps, as_text
-from sandbox import chart, cluster, harbor_api, kyverno, processes, sealing, smoke, storage
+from sandbox import (
+    chart,
+    cluster,
+    estate,
+    external_secrets,
+    harbor_api,
+    kyverno,
+    processes,
+    sealing,
+    smoke,
+    storage,
+)
 from sandbox.environment import as_shell, environment, guarded
+from sandbox.estate import Estate
 from sandbox.processes import SandboxError
 from sandbox.state import STACK, State
 from toolchain import build
 from toolchain.build import Toolbox, ensure
 from toolchain.go import cache_dir
 
-Command = Callable[[State, argparse.Namespace], int]
+Command = Callable[[Estate, argparse.Namespace], int]
 
 
-def up(state: State, arguments: argparse.Namespace) -> int:
+def up(place: Estate, arguments: argparse.Namespace) -> int:
     """Brings the sandbox and the Sovereign in it up, and proves that images survive."""
-    if arguments.stack != STACK:
-        return _real_up(arguments.stack)
-    steps = Steps(8)
+    state = place.state
+    steps = Steps(8 if place.has_kyverno else 7)
     with steps.step("Tools"):
         tools = ensure()
-    chart_told = start(state, tools, steps, watch=arguments.until_exit_of)
-    variables = environment(state, tools)
-    sovereign = Stack(STACK, variables)
-    with steps.step(f"pulumi up -s {STACK}") as told:
+    chart_told = start(state, tools, steps, place=place, watch=arguments.until_exit_of)
+    sovereign = Stack(place.stack, environment(state, tools, place.stack), place.project(state))
+    with steps.step(f"pulumi up -s {place.stack}") as told:
         sovereign.ensure()
         told.append(_folded_up(state, sovereign))
     with steps.step("Smoke test: push, look into the bucket, pull, compare, delete") as told:
         proof = smoke.run(state, tools, sovereign.outputs())
         told.append(proof.told)
-    with steps.step(f"pulumi up -s {STACK} again") as told:
+    with steps.step(f"pulumi up -s {place.stack} again") as told:
         sovereign.up(expect_no_changes=True)
         told.append("unchanged")
     _show_result(sovereign, proof, chart_told, harbor_api.told(state))
     steps.finish("A Sovereign runs in the sandbox")
-    print(NEXT, end="")
+    print(_next(place), end="")
     return 0
 
 
-NEXT = f"""
-Next
-  eval "$(make -s env)"                     # pulumi, kubectl, helm, crane for stack {STACK}
-  pulumi stack output registryFqdn -s {STACK}
-  kubectl get pods -n harbor
-  make status                               # what runs
-  make down                                 # end it; make clean removes the data, too
-A Sovereign of your own: docs/howto/new-sovereign.md, in a shell without `make env`.
-"""
+def _next(place: Estate) -> str:
+    which = "" if place.stack == STACK else f" STACK={place.stack}"
+    lines = {
+        f'eval "$(make -s env{which})"': f"pulumi, kubectl, helm, crane for stack {place.stack}",
+        f"pulumi stack output registryFqdn -s {place.stack}": "",
+        f"kubectl get pods -n {place.namespace}": "",
+        f"make status{which}": "what runs",
+        f"make down{which}": f"end it; make clean{which} removes the data, too",
+    }
+    shown = [
+        f"  {line:<41} # {meaning}" if meaning else f"  {line}" for line, meaning in lines.items()
+    ]
+    own = "A Sovereign of your own: docs/howto/new-sovereign.md, in a shell without `make env`."
+    return "\n".join(["", "Next", *shown, own, ""])
 
 
 def _folded_up(state: State, sovereign: Stack) -> str:
@@ -78,24 +93,44 @@ def _folded_up(state: State, sovereign: Stack) -> str:
     return f"{counter.count or 'no'} resources changed; the engine's words: {log}"
 
 
-def start(state: State, tools: Toolbox, steps: Steps, *, watch: int | None = None) -> str:
-    """Starts the parts of the sandbox that do not run; which chart it uses, in words."""
+def start(
+    state: State,
+    tools: Toolbox,
+    steps: Steps,
+    *,
+    place: Estate | None = None,
+    watch: int | None = None,
+) -> str:
+    """Starts the parts of the sandbox that do not run; which chart it uses, in words.
+
+    `place`: whose sandbox it is; the local stack's unless given.
+    """
+    place = place or estate.of(STACK)
     if watch is not None:  # First: a start can be interrupted, too.
         stop_when_gone(state, watch)
     with steps.step("Cluster: real control plane, simulated kubelets") as told:
         cluster.start(state, tools)
-        cluster.prepare(state, tools)
+        cluster.prepare(state, tools, place.manifests)
         told.append(str(state.kubeconfig))
     # Before anything makes pods: webhooks of an earlier run refuse them until it answers.
-    with steps.step("Kyverno: the real admission controller") as told:
-        told.append(kyverno.start(state, tools))
-    with steps.step("Object storage, sealed-secrets controller, Harbor's chart") as told:
+    if place.has_kyverno:
+        with steps.step("Kyverno: the real admission controller") as told:
+            told.append(kyverno.start(state, tools))
+    delivers = "sealed-secrets controller" if place.has_sealing else "External Secrets' stand-in"
+    with steps.step(f"Object storage, {delivers}, Harbor's chart") as told:
         endpoint = storage.start(state, tools)
-        sealing.start(state, tools)
+        if place.has_sealing:
+            sealing.start(state, tools)
+        else:
+            external_secrets.start(state, tools)
+            wait = ("--all", "--for=condition=Ready", "--timeout=30s")
+            cluster.kubectl(state, tools, "wait", "clustersecretstore", *wait)
         _, chart_told = chart.choose(state, tools)
         told.append(f"{endpoint}; {chart_told}")
     with steps.step("Harbor's API") as told:
-        told.append(harbor_api.start(state, tools))
+        told.append(harbor_api.start(state, tools, namespace=place.namespace))
+        if place.issuers and not os.environ.get(harbor_api.VARIABLE):
+            harbor_api.control(state, "settings", {"issuers": place.issuers})
     return chart_told
 
 
@@ -110,12 +145,14 @@ def stop_when_gone(state: State, pid: int) -> None:
     )
 
 
-def _real_up(stack: str) -> int:
+def real_up(stack: str) -> int:
+    """`pulumi up` of a real Sovereign. Raises SandboxError without the official pulumi."""
+    here = f", or here: make up STACK={stack} SANDBOX=1" if stack in estate.names() else ""
     if shutil.which("pulumi-language-python") is None:
         raise SandboxError(
             f"stack {stack} is a real Sovereign and needs the official pulumi with its plugins "
-            "(https://www.pulumi.com/docs/install/); the sandbox's stand-ins serve stack "
-            f"{STACK} only. Without it: make preview STACK={stack}"
+            "(https://www.pulumi.com/docs/install/); the sandbox's stand-ins serve sandboxes "
+            f"only. Without it: make preview STACK={stack}{here}"
         )
     return subprocess.call(["pulumi", "up", "-s", stack], cwd=ROOT)
 
@@ -141,9 +178,9 @@ def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str, api_told
     print(f"  docker push {host}/library/<image>:<tag>\n")
 
 
-def down(state: State, _: argparse.Namespace) -> int:
+def down(place: Estate, _: argparse.Namespace) -> int:
     """Ends every process of the sandbox, by process id. Its data stays until `clean`."""
-    ended = stop_all(state)
+    ended = stop_all(place.state)
     print(f"stopped: {', '.join(ended) if ended else 'nothing was running'}")
     return 0
 
@@ -162,16 +199,22 @@ def stop_all(state: State) -> list[str]:
     return ended + processes.stop_left_plugins(state)
 
 
-def clean(state: State, arguments: argparse.Namespace) -> int:
-    """Ends everything and removes the sandbox's folder, state and all."""
-    down(state, arguments)
-    shutil.rmtree(state.folder, ignore_errors=True)
-    print(f"removed: {state.folder}")
+def clean(place: Estate, arguments: argparse.Namespace) -> int:
+    """Ends everything and removes the sandbox's folder, state and all. The local one's folder has
+    those of the estates in it."""
+    if place.stack == STACK:
+        for name in estate.names()[1:]:
+            stop_all(estate.of(name).state)
+    down(place, arguments)
+    folder = place.state.folder
+    shutil.rmtree(folder, ignore_errors=True)
+    print(f"removed: {folder}")
     return 0
 
 
-def status(state: State, _: argparse.Namespace) -> int:
+def status(place: Estate, _: argparse.Namespace) -> int:
     """Shows what runs, and which tools are used."""
+    state = place.state
     print(f"sandbox  {state.folder}")
     for name, pid in cluster.pids(state).items():
         print(f"  {name:<26} running   pid {pid}")
@@ -186,23 +229,27 @@ def status(state: State, _: argparse.Namespace) -> int:
     return 0
 
 
-def env(state: State, _: argparse.Namespace) -> int:
+def env(place: Estate, _: argparse.Namespace) -> int:
     """Prints what `eval` needs to use the sandbox from a shell."""
+    state = place.state
     with contextlib.redirect_stdout(sys.stderr):
         tools = ensure(report=lambda _: None)
-    print(as_shell(guarded(state, environment(state, tools))))
+    variables = environment(state, tools, place.stack)
+    print(as_shell(guarded(state, variables, place.project(state))))
     print(
-        f"This shell is for the sandbox's stack {STACK}: its passphrase is public, and `make "
+        f"This shell is for the sandbox's stack {place.stack}: its passphrase is public, and `make "
         "clean` removes its backend. `pulumi` refuses every other stack in it.",
         file=sys.stderr,
     )
     return 0
 
 
-def smoke_test(state: State, _: argparse.Namespace) -> int:
+def smoke_test(place: Estate, _: argparse.Namespace) -> int:
     """Pushes an image through Harbor's registry line and pulls it back."""
+    state = place.state
     tools = ensure(report=lambda _: None)
-    proof = smoke.run(state, tools, Stack(STACK, environment(state, tools)).outputs())
+    sovereign = Stack(place.stack, environment(state, tools, place.stack), place.project(state))
+    proof = smoke.run(state, tools, sovereign.outputs())
     print("\n".join(proof.lines))
     return 0
 

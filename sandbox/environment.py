@@ -7,15 +7,17 @@ import shlex
 import shutil
 from pathlib import Path
 
+from engine.project import ROOT
 from engine.tools import own_pulumi
 from sandbox import guard
 from sandbox.processes import SandboxError
-from sandbox.state import CONTEXT, PASSPHRASE, State
+from sandbox.state import CONTEXT, PASSPHRASE, STACK, State
 from toolchain.build import Toolbox
 
 
-def environment(state: State, tools: Toolbox) -> dict[str, str]:
-    """The variables to set, PATH included. Raises SandboxError when the sandbox never ran."""
+def environment(state: State, tools: Toolbox, stack: str = STACK) -> dict[str, str]:
+    """The variables to set for a stack, PATH included. Raises SandboxError when the sandbox never
+    ran."""
     storage, chart = state.load("object-storage.json"), state.load("chart.json")
     if storage is None or chart is None:
         raise SandboxError("the sandbox was never started: make up")
@@ -44,25 +46,28 @@ def environment(state: State, tools: Toolbox) -> dict[str, str]:
         "HELM_CONFIG_HOME": str(state.folder / "helm" / "config"),
         "HELM_DATA_HOME": str(state.folder / "helm" / "data"),
         "HARBOR_CHART": chart["source"],
+        "SANDBOX_STACK": stack,
         "SANDBOX_KUBE_CONTEXT": CONTEXT,
         "SANDBOX_S3_ENDPOINT": f"http://127.0.0.1:{storage['port']}",
         "SANDBOX_S3_ACCESS_KEY": credentials["s3AccessKey"],
         "SANDBOX_S3_SECRET_KEY": credentials["s3SecretKey"],
         "SANDBOX_SEALING_CERTIFICATE": str(state.sealing_certificate),
+        "SANDBOX_SHARED_PASSWORD": state.shared_password(),
     }
 
 
-def guarded(state: State, variables: dict[str, str]) -> dict[str, str]:
+def guarded(state: State, variables: dict[str, str], project: Path = ROOT) -> dict[str, str]:
     """The same variables for a person's shell, in which `pulumi` serves no other stack.
 
-    Raises SandboxError without a pulumi.
+    `project`: where it runs, whatever the shell's folder, if that is not the repository. Raises
+    SandboxError without a pulumi.
     """
     folder = state.folder / "guard"
     folders = [part for part in variables["PATH"].split(os.pathsep) if part != str(folder)]
     real = shutil.which("pulumi", path=os.pathsep.join(folders))
     if real is None:
         raise SandboxError("there is no pulumi: make up")
-    guard.write(folder, Path(real), variables["PULUMI_BACKEND_URL"])
+    guard.write(folder, Path(real), variables["PULUMI_BACKEND_URL"], project)
     return {**variables, "PATH": os.pathsep.join([str(folder), *folders])}
 
 

@@ -102,15 +102,22 @@ def _is_sandbox(name: str, root: Path) -> bool:
         return False
 
 
-def write(folder: Path, real: Path, backend: str) -> None:
-    """Puts a command `pulumi` into `folder`, which asks this module and then becomes `real`."""
+def write(folder: Path, real: Path, backend: str, project: Path = ROOT) -> None:
+    """Puts a command `pulumi` into `folder`, which asks this module and then becomes `real`.
+
+    It runs in `project` if that is a copy of the repository, so that it never reads or writes an
+    estate's committed stack file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    change = "" if project == ROOT else f'cd "{project}" || exit 1\n'
     command = folder / "pulumi"
     draft = folder / f".pulumi.{os.getpid()}"
     draft.write_text(
         "#!/bin/sh\n"
         "# Written by `make env`: sandbox/guard.py says why.\n"
-        f'PYTHONPATH="{ROOT}" "{sys.executable}" -m sandbox.guard "{backend}" "$@" || exit 1\n'
+        f'PYTHONPATH="{ROOT}" "{sys.executable}" -m sandbox.guard "{backend}" "{project}" "$@" '
+        "|| exit 1\n"
+        f"{change}"
         f'exec "{real}" "$@"\n'
     )
     draft.chmod(draft.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
@@ -118,9 +125,9 @@ def write(folder: Path, real: Path, backend: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The arguments: the sandbox's backend, then those of pulumi."""
-    backend, *rest = arguments
-    told = refusal(rest, os.environ, backend=backend)
+    """The arguments: the sandbox's backend, the project's folder, then those of pulumi."""
+    backend, project, *rest = arguments
+    told = refusal(rest, os.environ, backend=backend, root=Path(project))
     if told is None:
         return 0
     print(f"error: {told}", file=sys.stderr)

@@ -23,23 +23,24 @@ from toolchain.build import Toolbox
 
 NAME = "fake-harbor"
 NAMESPACE = "harbor"
+"""Harbor's, unless another is said."""
 CORE_PORT = 8080
 VARIABLE = "SANDBOX_HARBOR_API"
 
 
-def start(state: State, tools: Toolbox) -> str:
+def start(state: State, tools: Toolbox, *, namespace: str = NAMESPACE) -> str:
     """Starts the fake unless it runs, and leads core's port to it; which Harbor answers, in words.
 
     Raises SandboxError for a SANDBOX_HARBOR_API that is no http://host:port.
     """
     real = os.environ.get(VARIABLE, "")
-    host, port = _address(real) if real else ("127.0.0.1", _start_fake(state, tools))
+    host, port = _address(real) if real else ("127.0.0.1", _start_fake(state, tools, namespace))
     if real:
         running = processes.find(state, NAME)
         if running is not None:
             processes.stop(state, running)
     state.save("harbor-api.json", {"host": host, "port": port, "real": bool(real)})
-    _forward(state, tools, host, port)
+    forward(state, tools, host, port, namespace)
     return told(state)
 
 
@@ -65,7 +66,7 @@ def _address(url: str) -> tuple[str, int]:
         raise SandboxError(f"{VARIABLE}={url}: {error}") from error
 
 
-def _start_fake(state: State, tools: Toolbox) -> int:
+def _start_fake(state: State, tools: Toolbox, namespace: str) -> int:
     kept = state.load("harbor-api.json")
     port: int = kept["port"] if kept and not kept["real"] else processes.free_port()
     running = processes.find(state, NAME)
@@ -80,7 +81,7 @@ def _start_fake(state: State, tools: Toolbox) -> int:
             "sandbox.fake_harbor",
             f"--port={port}",
             f"--file={state.path('fake-harbor', 'database.json')}",
-            f"--namespace={NAMESPACE}",
+            f"--namespace={namespace}",
             f"--kubectl={tools.path('kubectl')}",
             "--seconds-after-a-wrong-password=0",
         ],
@@ -94,14 +95,14 @@ def _start_fake(state: State, tools: Toolbox) -> int:
     return port
 
 
-def _forward(state: State, tools: Toolbox, host: str, port: int) -> None:
+def forward(state: State, tools: Toolbox, host: str, port: int, namespace: str) -> None:
     target = {"address": host, "port": port}
     rule = {
         "apiVersion": "kwok.x-k8s.io/v1alpha1",
         "kind": "ClusterPortForward",
         "metadata": {"name": "harbor-core"},
         "spec": {
-            "selector": {"matchNamespaces": [NAMESPACE]},
+            "selector": {"matchNamespaces": [namespace]},
             "forwards": [{"ports": [CORE_PORT], "target": target}],
         },
     }

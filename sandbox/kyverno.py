@@ -50,6 +50,11 @@ def start(state: State, tools: Toolbox) -> str:
 def restart(state: State, tools: Toolbox) -> None:
     """Ends the controller and starts it again; its webhooks stay registered."""
     stop(state)
+    start_again(state, tools)
+
+
+def start_again(state: State, tools: Toolbox) -> None:
+    """Starts the controller unless it runs, where it served before."""
     _run(state, tools, (state.load("kyverno.json") or {})["port"])
 
 

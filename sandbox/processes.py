@@ -34,7 +34,7 @@ class Process:
         return born(self.pid) == self.born
 
 
-class _Detached(subprocess.Popen[bytes]):
+class Detached(subprocess.Popen[bytes]):
     """A process that outlives its parent: Popen would warn when its handle is dropped."""
 
     def __del__(self, *_: object) -> None:
@@ -70,7 +70,7 @@ def start(
         return running
     log = state.path("logs", f"{name}.log")
     with log.open("ab") as output:
-        child = _Detached(
+        child = Detached(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,

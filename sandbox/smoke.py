@@ -36,6 +36,8 @@ REPOSITORY = "library/smoke"
 STORAGE_SECRET = "harbor-objectstorage-credentials"
 USER_SECRET = "harbor-minted-registry-user"
 ADMIN_SECRET = "harbor-minted-admin-password"
+OWNERS = ("SealedSecret", "ExternalSecret")
+"""Kinds whose controllers make Secrets."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,14 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
 
 
 def _unsealed(state: State, tools: Toolbox, namespace: str) -> tuple[str, ...]:
-    """Names of the namespace's Secrets that a SealedSecret owns."""
+    """Names of the namespace's Secrets that a SealedSecret or an ExternalSecret owns."""
     listed = json.loads(
         cluster.kubectl(state, tools, "get", "secrets", "-n", namespace, "-o", "json")
     )
     return tuple(
         item["metadata"]["name"]
         for item in listed["items"]
-        if any(o["kind"] == "SealedSecret" for o in item["metadata"].get("ownerReferences", []))
+        if any(owner["kind"] in OWNERS for owner in item["metadata"].get("ownerReferences", []))
     )
 
 

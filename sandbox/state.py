@@ -66,6 +66,15 @@ class State:
             json.dump(document, handle, indent=1)
         draft.replace(path)
 
+    def shared_password(self) -> str:
+        """Password of the services that an estate shares, made at the first call."""
+        kept = self.load("shared.json")
+        if kept is None:
+            # Signs and a slash, which estates' passwords have, and which URLs have to escape.
+            kept = {"password": f"{secrets.token_urlsafe(24)}+/="}
+            self.save("shared.json", kept)
+        return kept["password"]
+
     def credentials(self) -> dict[str, str]:
         """This sandbox's own random secrets, made at the first call."""
         kept = self.load("credentials.json")

@@ -10,9 +10,12 @@ from hypothesis import settings
 
 from tests.support.project import ROOT
 
-# How long an example takes is the machine's affair: no test judges times.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How long an example takes is the machine's affair: no test judges times. Each run has the same
+# examples, so that no change is blamed for another's fault.
+settings.register_profile("suite", deadline=None, derandomize=True)
+# `make fuzz`: other examples each time; pytest prints the seed.
+settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True)
+settings.load_profile("fuzz" if os.environ.get("FUZZ_CASES") else "suite")
 
 _READ_ON_PURPOSE = {
     "SANDBOX_KILL_SEED",

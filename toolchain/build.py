@@ -29,10 +29,12 @@ from toolchain.go import (
     ToolchainError,
     Version,
     cache_dir,
+    caches_in_use,
     elapsed,
     find_go,
     locked,
     parse_version,
+    remove_caches,
     run,
     temporary_folder,
 )
@@ -212,7 +214,8 @@ _COSTS: Mapping[str, float] = {
 def ensure(names: Iterable[str] | None = None, *, report: Report | None = None) -> Toolbox:
     """The named tools, or all that the sandbox runs: from PATH, from the cache, else built now.
 
-    Tools of EXTRA_TOOLS have to be named. Raises ToolchainError.
+    Tools of EXTRA_TOOLS have to be named. Go's caches are removed after a build (go.KEEP_CACHES).
+    Raises ToolchainError.
 
     Progress goes to standard error, or line by line to `report`.
     """
@@ -224,14 +227,17 @@ def ensure(names: Iterable[str] | None = None, *, report: Report | None = None) 
     started = time.monotonic()
     built = 0
     if missing:
-        go = find_go(required_go(missing), progress)
-        for tool in missing:
-            progress.begin(f"{tool.name} {tool.version}")
-            if build(tool, go, progress):
-                built += 1
-                progress.end("built")
-            else:
-                progress.end("built by another process")
+        with caches_in_use():
+            go = find_go(required_go(missing), progress)
+            for tool in missing:
+                progress.begin(f"{tool.name} {tool.version}")
+                if build(tool, go, progress):
+                    built += 1
+                    progress.end("built")
+                else:
+                    progress.end("built by another process")
+        # Not after a failure: the next run goes on with what they hold.
+        remove_caches()
     summary = f"tools: {built} built, {len(needed) - built} cached in {elapsed(started)}"
     progress.line(f"{summary}; from PATH: {', '.join(sorted(from_path)) or 'none'}")
     return toolbox(tools, needed, from_path)

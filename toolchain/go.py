@@ -20,6 +20,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 REQUIREMENTS = Path(__file__).parent / "modules" / "go-requirements.txt"
 
@@ -138,6 +139,45 @@ def locked(path: Path, progress: Progress) -> Generator[None, None, None]:
                 progress.tick()
                 time.sleep(0.2)
         yield
+
+
+KEEP_CACHES = "KEEP_CACHES"
+"""Environment variable: not empty, Go's caches stay after a build."""
+
+_ONLY_FOR_BUILDING = ("build", "mod", "path", "telemetry")
+"""Go's caches of compiled packages and of sources, 14 GB and more after all tools. Go itself, where
+it was installed here, is not among them."""
+
+
+@contextmanager
+def caches_in_use() -> Generator[None, None, None]:
+    """While entered no other process removes Go's caches."""
+    with _lock_of_caches() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+def remove_caches() -> bool:
+    """Removes what only building needs; whether it did.
+
+    It does not where KEEP_CACHES is set, nor while another process builds, which removes them then.
+    """
+    if os.environ.get(KEEP_CACHES):
+        return False
+    with _lock_of_caches() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        for name in _ONLY_FOR_BUILDING:
+            shutil.rmtree(cache_dir() / "go" / name, ignore_errors=True)
+    return True
+
+
+def _lock_of_caches() -> IO[str]:
+    path = cache_dir() / "go" / ".lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w")
 
 
 def run(

@@ -32,8 +32,8 @@ from components.stack_config import Secrets, StackConfig
 @dataclass(frozen=True, kw_only=True)
 class BackupArgs:
     """`settings`: None where only `source` is read, the bucket of a restore; None without one, or
-    where it is the destination. `namespace`: Harbor's, as a name. `owner`: the stack, as the
-    bucket's mark names it."""
+    where it is the destination. `namespace`: Harbor's, as a name; `is_shared`: whether others
+    live there. `owner`: the stack, as the bucket's mark names it."""
 
     settings: BackupSettings | None
     source: DestinationSettings | None
@@ -41,6 +41,7 @@ class BackupArgs:
     secrets: Secrets
     owner: str
     context: Context
+    is_shared: bool = False
 
 
 class Backup(pulumi.ComponentResource):
@@ -150,7 +151,7 @@ class Backup(pulumi.ComponentResource):
                 "labels": context.labels("backup"),
                 "annotations": dict(FIELD_MANAGER),
             },
-            spec=velero_spec(settings, self._args.namespace),
+            spec=velero_spec(settings, self._args.namespace, is_shared=self._args.is_shared),
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -169,5 +170,6 @@ def create(config: StackConfig, context: Context) -> Backup | None:
         # Not the mark of the images' bucket, which this stack would take for its own.
         owner=f"{pulumi.get_project()}/{pulumi.get_stack()} (backups)",
         context=context,
+        is_shared=settings.harbor.shared_namespace,
     )
     return Backup("backup", args, context.options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from components.kubernetes.naming import HARBOR_PODS, PART_OF
 from components.settings.backup import BackupSettings, CompressionSettings, DestinationSettings
 
 STORE: Final = "harbor-pg"
@@ -120,12 +121,20 @@ def scheduled_backup_spec(settings: BackupSettings, cluster: str) -> dict[str, A
     }
 
 
-def velero_spec(settings: BackupSettings, namespace: str) -> dict[str, Any]:
-    """`spec` of Velero's Schedule (velero.io/v1) for the objects in that namespace."""
+def velero_spec(
+    settings: BackupSettings, namespace: str, *, is_shared: bool = False
+) -> dict[str, Any]:
+    """`spec` of Velero's Schedule (velero.io/v1) for the objects in that namespace.
+
+    `is_shared`: whether others live there, whose objects and Secrets are left out.
+    """
+    ours = (dict([PART_OF]), HARBOR_PODS, {"owner": "helm", "name": HARBOR_PODS["release"]})
+    selected = {"orLabelSelectors": [{"matchLabels": labels} for labels in ours]}
     return {
         "schedule": settings.velero_cron,
         "template": {
             "includedNamespaces": [namespace],
+            **(selected if is_shared else {}),
             "ttl": settings.velero_ttl,
             "storageLocation": settings.velero.storage_location,
             # Of volumes: blobs and database have backups of their own, and a copy of a running

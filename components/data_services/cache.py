@@ -11,7 +11,8 @@ from components.context import Context
 from components.credentials import Credentials
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
 from components.data_services.valkey import Valkey, ValkeyArgs, cache_secret_data
-from components.harbor_inputs import CA_KEY, Cache
+from components.delivery.objects import PASSWORD, URL_QUOTED, literal
+from components.harbor_inputs import CA_KEY, Cache, cache_secret
 from components.ordering import after
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
@@ -61,15 +62,17 @@ def create(config: StackConfig, context: Context, credentials: Credentials) -> C
         tls=section.tls,
         trusts_own_ca=section.ca_bundle is not None,
     )
-    authority: dict[str, pulumi.Input[str]] = (
-        {} if section.ca_bundle is None else {CA_KEY: section.ca_bundle}
-    )
+    authority = {} if section.ca_bundle is None else {CA_KEY: section.ca_bundle}
     shared = SharedCredentials(
         "cache",
         SharedCredentialsArgs(
             source=section.secret,
             secret_name=SHARED_SECRET,
             data=lambda password: {**cache_secret_data(cache, password), **authority},
+            template={
+                **cache_secret(cache, PASSWORD, URL_QUOTED),
+                **{key: literal(text) for key, text in authority.items()},
+            },
             context=context,
         ),
         context.options,

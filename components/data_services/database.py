@@ -16,6 +16,8 @@ from components.data_services.instance import DATABASE, OWNER, PORT
 from components.data_services.origin import origin_of
 from components.data_services.postgres import AUTHORITY_SECRET, Postgres, PostgresArgs
 from components.data_services.shared import SharedCredentials, SharedCredentialsArgs
+from components.data_services.tenant import TenantDatabase, TenantDatabaseArgs
+from components.delivery.objects import PASSWORD, literal
 from components.harbor_inputs import Database
 from components.settings.database import DedicatedDatabase
 from components.settings.model import max_open_connections
@@ -79,18 +81,37 @@ def create(
     else:
         # Beside the password, so that Harbor's pods restart on either.
         certificate = {} if section.ca_bundle is None else {"ca.crt": section.ca_bundle}
-        shared = SharedCredentials(
-            "database",
-            SharedCredentialsArgs(
-                source=section.secret,
+        template = {
+            "password": PASSWORD,
+            **{key: literal(text) for key, text in certificate.items()},
+        }
+        if section.create is not None:
+            of_tenant = TenantDatabaseArgs(
+                settings=section,
+                create=section.create,
+                password=credentials.database_password,
+                minted=credentials.minted.get("database-password"),
                 secret_name=SHARED_SECRET,
-                data=lambda password: {"password": password, **certificate},
+                authority=certificate,
+                template=template,
                 context=context,
-            ),
-            context.options,
-        )
-        host = pulumi.Output.from_input(section.host)
-        secret_name, revision = shared.secret_name, shared.revision
+            )
+            created = TenantDatabase("database", of_tenant, context.options)
+            host, secret_name, revision = created.host, created.secret_name, created.revision
+        else:
+            shared = SharedCredentials(
+                "database",
+                SharedCredentialsArgs(
+                    source=section.secret,
+                    secret_name=SHARED_SECRET,
+                    data=lambda password: {"password": password, **certificate},
+                    template=template,
+                    context=context,
+                ),
+                context.options,
+            )
+            host = pulumi.Output.from_input(section.host)
+            secret_name, revision = shared.secret_name, shared.revision
         port, name, username = section.port, section.name, section.username
         authority = None if section.ca_bundle is None else SHARED_SECRET
     database = pulumi.Output.all(host, secret_name).apply(

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import pulumi
-from pulumi_kubernetes.apps.v1 import StatefulSet
-from pulumi_kubernetes.core.v1 import Service
 
 from components.context import Context
 from components.data_services.pods import placement
 from components.harbor_inputs import VALKEY_PASSWORD_KEY, Cache, cache_secret
 from components.images import valkey_image
 from components.kubernetes.naming import FIELD_MANAGER
+from components.kubernetes.objects import KubernetesObject
 from components.kubernetes.quantities import requests_and_limits
 from components.ordering import after
 from components.sealing.seal import Minted
@@ -77,13 +76,22 @@ class Valkey(pulumi.ComponentResource):
             **metadata,
             "annotations": {**FIELD_MANAGER, "pulumi.com/skipAwait": "true"},
         }
-        Service(f"{name}-service", metadata=unawaited, spec=service, opts=child)
+        KubernetesObject(
+            f"{name}-service", "v1", "Service", metadata=unawaited, spec=service, opts=child
+        )
         # By its revision the server waits for the Secret. Nothing else is an output: were the whole
         # spec unknown, a preview would show a rotation as a replacement of the volume.
         workload: Any = stateful_set_spec(
             args, secret_name=f"{NAME}-credentials", revision=secret.revision
         )
-        server = StatefulSet(f"{name}-server", metadata=metadata, spec=workload, opts=child)
+        server = KubernetesObject(
+            f"{name}-server",
+            "apps/v1",
+            "StatefulSet",
+            metadata=metadata,
+            spec=workload,
+            opts=child,
+        )
         self.revision = secret.revision
         self.cache = after(server.id, _cache(f"{NAME}-credentials"))
         self.register_outputs({})

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-import yaml
-
+from components import parsed
 from components.commands import set_value
 
 _LARGEST_CHART: Final = 64 * 1024**2
@@ -26,7 +25,6 @@ UNREADABLE: Final = (
     StopIteration,
     tarfile.TarError,
     zlib.error,
-    yaml.YAMLError,
 )
 """What reading a damaged package or folder raises."""
 
@@ -103,7 +101,7 @@ def local_chart(source: str, version: str) -> Path:
 def default_values(path: Path) -> dict[str, Any]:
     """The chart's own values. `path`: its folder or package. Raises ChartError."""
     try:
-        values = yaml.safe_load(_file(path, "values.yaml"))
+        values = parsed.yaml_of(_file(path, "values.yaml"))
     except UNREADABLE as error:
         raise _no_chart(path, str(error) or "it has no values.yaml") from None
     if not isinstance(values, dict):
@@ -156,7 +154,7 @@ def _verify(path: Path, sha256: str) -> None:
 
 def _metadata(path: Path) -> dict[str, str]:
     try:
-        metadata = yaml.safe_load(_file(path, "Chart.yaml"))
+        metadata = parsed.yaml_of(_file(path, "Chart.yaml"))
     except UNREADABLE as error:
         raise _no_chart(path, str(error) or "it has no Chart.yaml") from None
     if not isinstance(metadata, dict):

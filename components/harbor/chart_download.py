@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import json
 import os
 import re
 import urllib.error
@@ -19,9 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin, urlsplit
 
-import yaml
-from yaml import CSafeLoader
-
+from components import parsed
 from components.commands import set_value
 from components.harbor.chart import ChartError
 from components.proxies import proxies_for
@@ -82,7 +79,7 @@ def download(source: str, version: str, sha256: str, get: Get | None = None) -> 
             content = _from_repository(source, version, fetch).content
     except urllib.error.HTTPError as error:
         raise _refused(source, sha256, _answered(error)) from None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise _unreachable(source, version, error) from None
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
@@ -104,7 +101,7 @@ def package(source: str, version: str, get: Get | None = None) -> Package:
         if not source.startswith("oci://"):
             return _from_repository(source, version, fetch)
         tag = version.replace("+", "_")  # as Helm writes it: a tag has no plus
-        manifest: Any = json.loads(_asked(f"{_api(source)}/manifests/{tag}", fetch, _MANIFEST))
+        manifest: Any = parsed.json_of(_asked(f"{_api(source)}/manifests/{tag}", fetch, _MANIFEST))
         (digest,) = (
             layer["digest"] for layer in manifest["layers"] if layer["mediaType"] == _CHART_LAYER
         )
@@ -142,10 +139,13 @@ def _unreachable(source: str, version: str, error: Exception) -> ChartUnreachabl
 def _from_repository(source: str, version: str, get: Get) -> Package:
     base = source.rstrip("/") + "/"
     try:
-        index: Any = yaml.load(get(f"{base}index.yaml", {}), Loader=CSafeLoader)
+        index: Any = parsed.yaml_of(get(f"{base}index.yaml", {}))
         entry = next(each for each in index["entries"]["harbor"] if each["version"] == version)
-        url, digest = urljoin(base, str(entry["urls"][0])), entry.get("digest")
-    except (yaml.YAMLError, KeyError, IndexError, TypeError, StopIteration):
+        address, digest = entry["urls"][0], entry.get("digest")
+        if not isinstance(address, str):
+            raise TypeError
+        url = urljoin(base, address)
+    except (ValueError, LookupError, TypeError, AttributeError, StopIteration):
         raise ChartError(
             f"sovereign-harbor:harbor.chart.source = {source} lists no chart harbor {version}\n"
             f"  fix: {set_value('harbor.chart.version', '<a version that it lists>')}"
@@ -187,9 +187,12 @@ def _asked(url: str, get: Get, headers: Mapping[str, str]) -> bytes:
         if not challenge.lower().startswith("bearer ") or not realm.startswith("https://"):
             raise
     try:
-        answer: Any = json.loads(get(f"{realm}?{urlencode(fields)}", {}))
+        answer: Any = parsed.json_of(get(f"{realm}?{urlencode(fields)}", {}))
         token = answer.get("token") or answer["access_token"]
-    except (ValueError, KeyError, AttributeError):
+        # A header has one line of printable characters.
+        if re.fullmatch(r"[!-~]+", token) is None:
+            raise ValueError
+    except (ValueError, LookupError, TypeError, AttributeError):
         raise ChartUnreachable(f"{realm} gave no token for {url}") from None
     return get(url, {**headers, "Authorization": f"Bearer {token}"})
 

@@ -14,7 +14,6 @@ again, as they carry its ownership annotations. Records of others are never touc
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any, Final, cast
 
 import pulumi
 
+from components import parsed
 from components.harbor_inputs import GIVEN_SECRET_KEY, MINTED_SECRET_KEY, RELEASE
 from components.kubernetes.client import ClusterClient, dig
 
@@ -105,21 +105,20 @@ def records(client: ClusterClient, namespace: str) -> list[Record]:
     """Helm's records of the release, oldest first."""
     path = f"/api/v1/namespaces/{namespace}/secrets"
     listed = client.get(f"{path}?labelSelector=owner%3Dhelm%2Cname%3D{RELEASE}")
-    secrets: list[dict[str, Any]] = listed["items"] if listed else []
+    secrets: list[dict[str, Any]] = dig(listed, "items") or []
     return sorted((_record(path, secret) for secret in secrets), key=lambda record: record.revision)
 
 
 def _record(path: str, secret: Mapping[str, Any]) -> Record:
-    labels: Mapping[str, str] = secret["metadata"]["labels"]
-    release = _release(secret)
+    release = release_in(secret)
     values: dict[str, Any] = {}
     if isinstance(release.get("config"), dict):
         values = release["config"]
-    revision = labels.get("version", "")
+    revision = str(dig(secret, "metadata", "labels", "version"))
     return Record(
         path=f"{path}/{secret['metadata']['name']}",
         revision=int(revision) if revision.isdecimal() else 0,
-        status=labels.get("status", "unknown"),
+        status=str(dig(secret, "metadata", "labels", "status") or "unknown"),
         chart_version=dig(release, "chart", "metadata", "version"),
         external_url=values.get("externalURL"),
         has_values=bool(values),
@@ -129,13 +128,13 @@ def _record(path: str, secret: Mapping[str, Any]) -> Record:
     )
 
 
-def _release(secret: Mapping[str, Any]) -> Mapping[str, Any]:
+def release_in(secret: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a record says; nothing where somebody else's Secret has Helm's labels and no record."""
     try:
         # Kubernetes' base64 around Helm's own base64 around gzip around JSON.
         packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
         unpacked = zlib.decompressobj(wbits=31).decompress(packed, _LARGEST_RECORD)
-        release = json.loads(unpacked)
-    except (KeyError, TypeError, ValueError, RecursionError, zlib.error):
+        release = parsed.json_of(unpacked)
+    except (KeyError, TypeError, ValueError, zlib.error):
         return {}
     return cast("Mapping[str, Any]", release) if isinstance(release, dict) else {}

@@ -11,13 +11,23 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Final, cast
 
+from components import parsed
 from components.kubernetes import kubectl
 from components.kubernetes.unreachable import ClusterUnreachable
 
 _ANSWER_SECONDS: Final = 10
+
+_WHOLE_ANSWER_SECONDS: Final = 60
+"""From the head of an answer to its end: each piece of a body that trickles is in time."""
+
+_LONGEST_MESSAGE: Final = 500
+"""Characters of what a server said that an error repeats."""
+
+_LARGEST_ANSWER: Final = 256 * 1024**2
+"""Bytes. 500 pods are about 5 MiB, and etcd takes objects of 1.5 MiB."""
 
 _FIRST_ANSWER_SECONDS: Final = 30
 """From kubectl's start, for a credential plugin that has to ask somebody, and for a connection:
@@ -112,7 +122,7 @@ class ClusterClient:
         try:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
-            answer = _Answer(status=response.status, body=response.read())
+            answer = _Answer(status=response.status, body=_body(response))
         except TimeoutError:
             raise ClusterUnreachable(
                 f"no answer within {connection.seconds:.0f} s{proxy.complaints()}"
@@ -151,7 +161,7 @@ class _OverSocket(HTTPConnection):
 
 def _object(path: str, answer: _Answer) -> Any:
     try:
-        value: Any = json.loads(answer.body)
+        value: Any = parsed.json_of(answer.body)
     except ValueError:
         value = None
     if not isinstance(value, dict):
@@ -159,7 +169,48 @@ def _object(path: str, answer: _Answer) -> Any:
             f"{path}: an answer that is no object in JSON, so not by a Kubernetes API server: "
             "check the kubeconfig's server and what stands in front of it"
         )
+    if (odd := _odd_part(cast("Any", value))) is not None:
+        raise ClusterUnreachable(
+            f"{path}: an answer whose {odd} is not Kubernetes', so not by an API server: "
+            "check the kubeconfig's server and what stands in front of it"
+        )
     return cast("Any", value)
+
+
+def _body(response: HTTPResponse) -> bytes:
+    """The body of an answer. Raises OSError for one that is too large, or takes too long."""
+    end = time.monotonic() + _WHOLE_ANSWER_SECONDS
+    content = bytearray()
+    while piece := response.read1(1024**2):
+        content += piece
+        if len(content) > _LARGEST_ANSWER:
+            raise OSError(f"an answer of more than {_LARGEST_ANSWER} bytes")
+        if time.monotonic() > end:
+            raise OSError(f"an answer that has no end after {_WHOLE_ANSWER_SECONDS} s")
+    if response.length:
+        raise IncompleteRead(b"", response.length)
+    return bytes(content)
+
+
+def _odd_part(value: Mapping[str, Any]) -> str | None:
+    """The part of an object, or of those in a list, that no API server writes so; None if none.
+
+    Only the frame that all kinds have: readers rely on it, and dig for a kind's own parts.
+    """
+    items: Any = value.get("items", [])
+    if not isinstance(items, list):
+        return "items"
+    for each in cast("list[Any]", [value, *items]):
+        if not isinstance(each, Mapping):
+            return "items"
+        for part in ("metadata", "data", "spec", "status"):
+            # `status` is a text in an answer to DELETE.
+            if not isinstance(dig(each, part), dict | (str if part == "status" else dict) | None):
+                return part
+    # Of each object of a list readers use the name.
+    names = [dig(each, "metadata", "name") for each in cast("list[Any]", items)]
+    is_named = all(isinstance(name, str) for name in names)
+    return None if is_named else "items"
 
 
 def _is_of_the_api_server(answer: _Answer) -> bool:
@@ -168,22 +219,22 @@ def _is_of_the_api_server(answer: _Answer) -> bool:
     if answer.body.strip() == b"404 page not found":
         return True
     try:
-        return json.loads(answer.body)["kind"] == "Status"
+        return parsed.json_of(answer.body)["kind"] == "Status"
     except (ValueError, LookupError, TypeError):
         return False
 
 
 def _message(answer: _Answer) -> str:
     try:
-        return str(json.loads(answer.body)["message"])
+        return str(parsed.json_of(answer.body)["message"])[:_LONGEST_MESSAGE]
     except (ValueError, LookupError, TypeError):
         return " ".join(answer.body[:500].decode(errors="replace").split())
 
 
 def dig(tree: Any, *keys: str) -> Any:
-    """The value under `keys` in nested objects; None where one of the keys is missing."""
+    """The value under `keys` in nested objects; None where a key is missing, or no object is."""
     for key in keys:
-        tree = tree.get(key) if tree else None
+        tree = cast("Mapping[str, Any]", tree).get(key) if isinstance(tree, Mapping) else None
     return tree
 
 
@@ -196,7 +247,7 @@ def secret_value(client: ClusterClient, *, namespace: str, name: str, key: str) 
     encoded = dig(secret, "data", key)
     try:
         return None if encoded is None else base64.b64decode(encoded).decode()
-    except ValueError:
+    except (ValueError, TypeError):
         # The exception would quote the value.
         raise ClusterUnreachable(f"Secret {namespace}/{name}: {key} is no text in UTF-8") from None
 

@@ -8,7 +8,6 @@ One process serves all threads of this program, and it ends with the program.
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import re
 import select
@@ -22,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from components import parsed
 from components.kubernetes.unreachable import ClusterUnreachable
 
 _START_SECONDS: Final = 20
@@ -65,8 +65,7 @@ class Child:
                 "with it: https://kubernetes.io/docs/tasks/tools"
             )
         self._kubectl = [kubectl, *([] if context is None else [f"--context={context}"])]
-        # kuberc (kubectl 1.34) could set other defaults for the options of every command.
-        self._environment = {**os.environ, "KUBERC": "off"}
+        self._environment = _environment()
         self._name = f"kubectl {arguments[0]}"
         self._output = b""
         self._ended = False
@@ -247,7 +246,7 @@ def run_in_pod(
             capture_output=True,
             text=True,
             errors="replace",
-            env={**os.environ, "KUBERC": "off"},
+            env=_environment(),
             timeout=seconds,
             check=False,
         )
@@ -304,6 +303,20 @@ def complaints(errors: str, *, besides: str = "") -> str:
     )
 
 
+def _environment() -> dict[str, str]:
+    """What kubectl, and the credential plugin that it starts, find in their environment.
+
+    The program has the stack's secrets in PULUMI_CONFIG, decrypted by the engine
+    (pulumi-language-python, main.go), and the passphrase in PULUMI_CONFIG_PASSPHRASE. A command
+    that a kubeconfig names needs neither.
+    """
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("PULUMI_CONFIG")
+    }
+    # kuberc (kubectl 1.34) could set other defaults for the options of every command.
+    return {**inherited, "KUBERC": "off"}
+
+
 def _is_for_the_pod(context: str | None) -> bool:
     """Whether kubectl uses the account of the pod that this program runs in.
 
@@ -342,7 +355,7 @@ def _cluster_name(arguments: list[str], environment: Mapping[str, str]) -> str:
     if viewed.returncode != 0:
         raise ClusterUnreachable(f"kubeconfig{_way_out(complaints(viewed.stderr))}")
     try:
-        config: dict[str, Any] = json.loads(viewed.stdout)
+        config: dict[str, Any] = parsed.json_of(viewed.stdout)
         name = str(config["contexts"][0]["context"]["cluster"])
         servers = {entry["name"]: entry["cluster"].get("server") for entry in config["clusters"]}
     except (ValueError, LookupError, TypeError, AttributeError):

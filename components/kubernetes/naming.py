@@ -23,6 +23,19 @@ REGISTRY_CERTIFICATE: Final = "harbor-registry"
 RECORDED_METRICS: Final = "harbor-recorded-metrics"
 """ConfigMap in which commands record metrics, and the pod that serves them."""
 
+HARBOR_PODS: Final = {"app": "harbor", "release": "harbor"}
+"""Labels that the chart gives all objects and pods of the release `harbor`; its Services and
+Deployments select by them, so they cannot change."""
+
+RECORDED_METRICS_SERVER: Final = f"{RECORDED_METRICS}-server"
+"""ConfigMap of the web server that serves them."""
+
+ALERTS: Final = "harbor"
+"""PrometheusRule with the alerts."""
+
+DASHBOARD: Final = "harbor-dashboard"
+"""ConfigMap with Grafana's dashboard."""
+
 PART_OF: Final = ("app.kubernetes.io/part-of", "sovereign-harbor")
 """Label of every object that this program writes; a namespace with it is the program's own."""
 

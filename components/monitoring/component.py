@@ -12,11 +12,10 @@ from typing import Any, Final
 
 import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
-from pulumi_kubernetes.apps.v1 import Deployment
-from pulumi_kubernetes.core.v1 import ConfigMap, Service
 
 from components.context import Context
-from components.kubernetes.naming import DATABASE_CLUSTER, FIELD_MANAGER
+from components.kubernetes.naming import DASHBOARD, DATABASE_CLUSTER, FIELD_MANAGER
+from components.kubernetes.objects import KubernetesObject
 from components.monitoring import recorded
 from components.monitoring.dashboard import dashboard
 from components.monitoring.rules import NAME, prometheus_rule_spec
@@ -25,7 +24,6 @@ from components.settings.model import Settings
 from components.stack_config import StackConfig
 
 API: Final = "monitoring.coreos.com/v1"
-DASHBOARD: Final = "harbor-dashboard"
 DASHBOARD_LABEL: Final = {"grafana_dashboard": "1"}
 """By which the sidecar of Grafana's chart finds dashboards."""
 
@@ -61,8 +59,10 @@ class Monitoring(pulumi.ComponentResource):
             if section.dashboard_namespace is not None:
                 metadata["namespace"] = section.dashboard_namespace
             text = json.dumps(dashboard(settings), indent=1, sort_keys=True)
-            ConfigMap(
+            KubernetesObject(
                 f"{name}-dashboard",
+                "v1",
+                "ConfigMap",
                 metadata=metadata,
                 data={f"{DASHBOARD}.json": text},
                 opts=self._child,
@@ -73,8 +73,10 @@ class Monitoring(pulumi.ComponentResource):
         settings = self._args.settings
         harbor = settings.harbor
         part, name = "recorded-metrics", recorded.NAME
-        config = ConfigMap(
+        config = KubernetesObject(
             f"{self._name}-recorded-config",
+            "v1",
+            "ConfigMap",
             metadata=self._metadata(part, recorded.SERVER_CONFIG),
             data={recorded.CONFIG_KEY: recorded.nginx_conf(harbor.ip_family)},
             opts=self._child,
@@ -82,8 +84,10 @@ class Monitoring(pulumi.ComponentResource):
         spec: Any = recorded.deployment_spec(
             harbor, self._args.context.labels(part), image_registry=settings.image_registry
         )
-        Deployment(
+        KubernetesObject(
             f"{self._name}-recorded-server",
+            "apps/v1",
+            "Deployment",
             metadata=self._metadata(part, name),
             spec=spec,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[config]),
@@ -92,8 +96,10 @@ class Monitoring(pulumi.ComponentResource):
         # The ServiceMonitor selects the Service by this label.
         metadata["labels"] |= recorded.selector()
         metadata["annotations"] |= {"pulumi.com/skipAwait": "true"}
-        Service(
+        KubernetesObject(
             f"{self._name}-recorded-service",
+            "v1",
+            "Service",
             metadata=metadata,
             spec=_service(harbor.ip_family.policy, harbor.ip_family.families),
             opts=self._child,

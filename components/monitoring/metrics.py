@@ -214,6 +214,14 @@ METRICS: Final[tuple[Metric, ...]] = (
         "internal/collectors/certificate_collector.go:33",
     ),
     Metric(
+        name="externalsecret_status_condition",
+        source="external-secrets",
+        labels=("namespace", "exported_namespace", "name", "condition", "status"),
+        defined_in="external-secrets/external-secrets v2.9.0 "
+        "pkg/controllers/externalsecret/esmetrics/esmetrics.go:63 (1 for the status that holds; "
+        "exported_namespace: Prometheus, where honorLabels is not set)",
+    ),
+    Metric(
         name="sealed_secrets_controller_condition_info",
         source="sealed-secrets",
         labels=("namespace", "name", "condition"),

@@ -10,13 +10,14 @@ import hashlib
 from typing import Any, Final
 
 from components.images import recorded_metrics_image
+from components.kubernetes.naming import RECORDED_METRICS_SERVER
 from components.kubernetes.quantities import requests_and_limits
 from components.monitoring.own_metrics import CONFIG_MAP, WRITERS
 from components.settings.harbor import HarborSettings, IpFamily
 
 NAME: Final = CONFIG_MAP
 """Of the Deployment, its Service and its ServiceMonitor, too."""
-SERVER_CONFIG: Final = f"{NAME}-server"
+SERVER_CONFIG: Final = RECORDED_METRICS_SERVER
 """ConfigMap with nginx's configuration."""
 CONFIG_KEY: Final = "nginx.conf"
 PORT: Final = 8001

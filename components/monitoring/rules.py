@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from components.kubernetes.naming import ALERTS
 from components.monitoring.alert import Alert
 from components.monitoring.alerts import database, harbor, jobs, platform, recorded, storage
 from components.monitoring.metrics import sources
 from components.settings.model import Settings
 from components.settings.monitoring import RUNBOOKS
 
-NAME: Final = "harbor"
+NAME: Final = ALERTS
 """Of the PrometheusRule."""
 
 

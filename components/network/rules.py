@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from components.harbor_inputs import RELEASE
 from components.images import java_scanner_repositories, scanner_repositories
+from components.kubernetes.naming import HARBOR_PODS
 from components.settings.database import SharedDatabase
 from components.settings.model import Settings
 from components.settings.network_policies import (
@@ -44,9 +44,6 @@ POSTGRES_METRICS: Final = 9187
 HTTPS: Final = 443
 DNS: Final = 53
 VALKEY: Final = 6379
-
-_HARBOR: Final = {"app": "harbor", "release": RELEASE}
-"""The chart's Services and Deployments select by these labels, so they cannot change."""
 
 PRIVATE: Final = {
     4: ("10.0.0.0/8", "100.64.0.0/10", LINK_LOCAL[4], "172.16.0.0/12", "192.168.0.0/16"),
@@ -315,7 +312,7 @@ def _extra_edges(rules: tuple[ExtraRule, ...]) -> Iterator[Edge]:
 
 
 def _harbor_pods(component: str) -> Pods:
-    return Pods(labels={**_HARBOR, "component": component})
+    return Pods(labels={**HARBOR_PODS, "component": component})
 
 
 def _gateway_port(settings: Settings) -> int:
@@ -392,7 +389,7 @@ def network_policies(allowed: Perimeter) -> list[Policy]:
         name="harbor-default-deny",
         kind="NetworkPolicy",
         spec={
-            "podSelector": {"matchLabels": _HARBOR},
+            "podSelector": {"matchLabels": HARBOR_PODS},
             "policyTypes": ["Ingress", "Egress"],
         },
     )

@@ -14,7 +14,7 @@ This module's path and its provider's name are part of every existing state: the
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.dynamic import (
@@ -30,7 +30,11 @@ from pulumi.dynamic import (
 
 from components import commands
 from components.settings.provider_config import stack_name
-from components.settings.storage.base import BlobLocation, StorageKind, location_name
+
+if TYPE_CHECKING:
+    # Only the program needs the settings' classes: to import them is a fifth of the start of the
+    # process that runs dynamic providers.
+    from components.settings.storage.base import BlobLocation, StorageKind
 
 
 class BlobPlaceProvider(ResourceProvider):
@@ -108,6 +112,8 @@ class BlobPlace(Resource, module="storage", name="BlobPlace"):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """`settings`: their place, and the place to which the blobs were moved, if they were."""
+        from components.settings.storage.base import location_name
+
         props = {
             "place": settings.blob_location,
             "name": location_name(settings.blob_location),

@@ -27,7 +27,7 @@ from components.object_storage.s3.probe import probe
 from components.object_storage.s3.provider import S3Provider
 from components.object_storage.s3.purpose import IMAGES, Purpose, purpose_of
 from components.ordering import after
-from components.sealing.crypto import revision
+from components.sealing.digests import revision
 
 ADDRESS = ("bucket", "region", "endpoint", "pathStyle", "caBundle", "rootDirectory")
 """Inputs that say where the key pair is used. A change of one of them needs a new proof."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from components.settings.storage.base import BucketSettings
+if TYPE_CHECKING:
+    from components.settings.storage.base import BucketSettings
 
 
 @dataclass(frozen=True, kw_only=True)

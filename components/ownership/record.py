@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import pulumi
-import pulumi_kubernetes as k8s
 
 from components.context import Context
 from components.kubernetes.naming import FIELD_MANAGER
+from components.kubernetes.objects import KubernetesObject
 from components.ownership.state_mark import CONFIG_MAP, KEY
 
 
 def create(context: Context, after: pulumi.Resource) -> None:
     """Writes the mark into the cluster after `after`: before that nothing could be lost."""
-    k8s.core.v1.ConfigMap(
+    KubernetesObject(
         "state-mark-record",
+        "v1",
+        "ConfigMap",
         metadata={
             "name": CONFIG_MAP,
             "namespace": context.namespace,

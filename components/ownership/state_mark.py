@@ -36,7 +36,7 @@ from components.sealing.lost_state import (
     unknown_mark,
     unknown_to_backup,
 )
-from components.sealing.opened import revision_of, secret_path
+from components.sealing.opened import maker_path, revision_of, secret_path
 
 CONFIG_MAP: Final = "sovereign-harbor-state"
 KEY: Final = "mark"
@@ -76,7 +76,13 @@ class StateMarkProvider(ClusterProvider):
         if own is None and there is None and not news["adopting"]:
             left = left_behind(lambda name: self._kept(namespace, name), self._given or {})
             if left and not self._lives(namespace):
-                reason = taken_down(namespace, left, news["stack"])
+                paths = (
+                    maker_path(self._kept(namespace, each.name), namespace, each.name)
+                    for each in left
+                )
+                is_external = any(path and "externalsecrets" in path for path in paths)
+                maker = "externalsecret" if is_external else "sealedsecret"
+                reason = taken_down(namespace, left, news["stack"], maker)
                 return CheckResult(inputs, [CheckFailure("", reason)])
         needed = [key for key in KNOWN_TO_A_DATABASE if key not in (self._given or {})]
         if own is None and news.get("restores") and needed:

@@ -10,6 +10,7 @@ from components.image_policy import require_harbor
 from components.image_policy.require_harbor import API_VERSIONS
 from components.kubernetes.client import ClusterClient, dig
 from components.kubernetes.naming import PART_OF
+from components.preflight import beside
 from components.preflight.evidence import refuses
 from components.settings.exposure import IngressExposure
 from components.settings.model import Settings
@@ -43,6 +44,11 @@ _MOST_NAMES: Final = 5
 def problems(client: ClusterClient, settings: Settings, stack: str) -> list[str]:
     """Why the namespace must not be taken. Raises ClusterUnreachable."""
     name = settings.harbor.namespace
+    if settings.harbor.shared_namespace:
+        return [
+            *beside.problems(client, settings, stack),
+            *_policy_problems(client, name, settings, stack),
+        ]
     return [
         *_contents_problems(client, settings, stack),
         *_policy_problems(client, name, settings, stack),
@@ -55,10 +61,7 @@ def _contents_problems(client: ClusterClient, settings: Settings, stack: str) ->
     if namespace is None:
         return
     if dig(namespace, "metadata", "deletionTimestamp"):
-        yield (
-            f"namespace {name} is being deleted; nothing can be made in it\n"
-            f"  fix: wait until it is gone: kubectl wait --for=delete namespace/{name} --timeout=5m"
-        )
+        yield beside.is_being_deleted(name)
         return
     labels: Mapping[str, str] = dig(namespace, "metadata", "labels") or {}
     if labels.get(PART_OF[0]) == PART_OF[1] or settings.harbor.adopt:
@@ -72,6 +75,8 @@ def _contents_problems(client: ClusterClient, settings: Settings, stack: str) ->
         f"sovereign-harbor:harbor.namespace = {name}: the namespace exists, was not made by this "
         f"program, and holds {shown}{more}. This stack would label and restrict it as its own\n"
         f"  fix: another namespace: {set_value('harbor.namespace', '<name>', stack)}\n"
+        "  or, if all of that stays there beside Harbor, and untouched: "
+        f"{set_value('harbor.sharedNamespace', 'true', stack)}\n"
         "  or, if all of it may become Harbor's, say so in the cluster: "
         f"kubectl label namespace {name} {PART_OF[0]}={PART_OF[1]}"
     )

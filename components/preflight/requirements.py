@@ -9,11 +9,12 @@ from typing import Any
 
 import pulumi
 
-from components.commands import for_stack, run, set_value
+from components.commands import for_stack, run, set_value, unset
 from components.image_policy import rewrite
 from components.image_policy.require_harbor import API_VERSIONS
 from components.image_policy.signatures import KINDS
 from components.kubernetes.client import ClusterClient, dig
+from components.preflight import secret_store
 from components.settings.database import DedicatedDatabase
 from components.settings.exposure import GatewayExposure, ParentRef
 from components.settings.image_policy import ImagePolicySettings
@@ -21,6 +22,7 @@ from components.settings.model import Settings
 from components.settings.network_policies import NamespaceGateway
 from components.settings.reading.refusals import dotted
 from components.settings.registry.section import RegistrySettings
+from components.settings.secrets import ExternalDelivery
 from components.settings.storage.base import BucketSettings
 
 
@@ -65,24 +67,7 @@ def kinds(api_version: str, *names: str, of: str, remedy: str) -> list[Requireme
 
 def requirements(settings: Settings) -> list[Requirement]:
     """What this stack's settings need of the cluster."""
-    sealing = settings.sealing
-    controller = f"{sealing.controller_namespace}/services/{sealing.controller_name}"
-    needed = [
-        *kinds(
-            "bitnami.com/v1alpha1",
-            "SealedSecret",
-            of="sealed-secrets",
-            remedy="install the sealed-secrets controller: "
-            "https://github.com/bitnami-labs/sealed-secrets#installation",
-        ),
-        Requirement(
-            path=f"/api/v1/namespaces/{controller}",
-            what=f"the sealed-secrets controller's Service {sealing.controller_name} in namespace "
-            f"{sealing.controller_namespace}",
-            remedy="set sealing.controllerNamespace and sealing.controllerName to where it runs "
-            "(its chart's fullnameOverride decides the name)",
-        ),
-    ]
+    needed = _delivery_requirements(settings)
     needed += _perimeter_requirements(settings)
     if isinstance(settings.database, DedicatedDatabase):
         needed += kinds(
@@ -111,6 +96,38 @@ def requirements(settings: Settings) -> list[Requirement]:
             )
         )
     return needed + _login_requirements(settings.registry)
+
+
+def _delivery_requirements(settings: Settings) -> list[Requirement]:
+    """What makes Secrets: the sealed-secrets controller, or the External Secrets Operator."""
+    if isinstance(settings.secrets, ExternalDelivery):
+        remedy = (
+            "install the External Secrets Operator, 0.16 or later (https://external-secrets.io), "
+            f"or have Secrets sealed: {unset('secrets')}"
+        )
+        of = "the External Secrets Operator"
+        return [
+            *kinds("external-secrets.io/v1", "ExternalSecret", of=of, remedy=remedy),
+            *kinds("external-secrets.io/v1alpha1", "PushSecret", of=of, remedy=remedy),
+        ]
+    sealing = settings.sealing
+    controller = f"{sealing.controller_namespace}/services/{sealing.controller_name}"
+    return [
+        *kinds(
+            "bitnami.com/v1alpha1",
+            "SealedSecret",
+            of="sealed-secrets",
+            remedy="install the sealed-secrets controller: "
+            "https://github.com/bitnami-labs/sealed-secrets#installation",
+        ),
+        Requirement(
+            path=f"/api/v1/namespaces/{controller}",
+            what=f"the sealed-secrets controller's Service {sealing.controller_name} in namespace "
+            f"{sealing.controller_namespace}",
+            remedy="set sealing.controllerNamespace and sealing.controllerName to where it runs "
+            "(its chart's fullnameOverride decides the name)",
+        ),
+    ]
 
 
 def _backup_requirements(settings: Settings) -> list[Requirement]:
@@ -409,6 +426,7 @@ def problems(client: ClusterClient, settings: Settings) -> list[str]:
             if not requirement.is_met(client)
         ),
         *_listener_problems(client, settings),
+        *secret_store.problems(client, settings),
     ]
 
 

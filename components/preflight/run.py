@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import pulumi
@@ -13,6 +15,7 @@ from components.adopted import Adopted, LiveDatabase
 from components.kubernetes.client import ClusterClient
 from components.kubernetes.unreachable import ClusterUnreachable
 from components.preflight import (
+    database_host,
     evidence,
     exclusions,
     fixed,
@@ -22,6 +25,7 @@ from components.preflight import (
     registry,
     requirements,
     restore,
+    tenant,
     upgrade,
 )
 from components.preflight.adoption import check
@@ -118,6 +122,10 @@ def _answers(config: StackConfig, learned: _Learned) -> tuple[list[str], Mapping
             continue
         try:
             problems += problems_of(client)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # A part of an object, of a kind of others, is not as its controller writes it. The text
+            # of the error could quote it.
+            unchecked[name] = f"what it answered about that is not as expected ({_place(error)})"
         except ClusterUnreachable as error:
             unchecked[name] = str(error)
             # Somebody who may preview need not be allowed everything (403). Anything else would
@@ -128,12 +136,20 @@ def _answers(config: StackConfig, learned: _Learned) -> tuple[list[str], Mapping
     return problems, unchecked
 
 
+def _place(error: Exception) -> str:
+    """The error's class, with the module and line where it was raised."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}:{frame.lineno}"
+
+
 def _existing(client: ClusterClient, config: StackConfig, of_database: LiveDatabase) -> list[str]:
     """Why what exists already is neither adopted nor changed."""
     settings, stack = config.settings, pulumi.get_stack()
     problems = check.problems(client, config)
     # A Harbor of somebody else says the same as its namespace, with the better advice.
     problems = problems or namespace.problems(client, settings, stack)
+    problems += database_host.problems(client, settings, stack)
+    problems += tenant.problems(client, settings, stack)
     problems += restore.problems(of_database, settings, stack, dt.datetime.now(dt.UTC))
     if not problems or check.is_asked_for(settings):
         problems += upgrade.problems(client, settings, stack)

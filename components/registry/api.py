@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
-from components import commands
+from components import commands, parsed
 from components.registry.connection import Answer, Connection
 from components.registry.errors import (
     HarborDown,
@@ -198,11 +198,11 @@ class Harbor:
         """
         path = f"/projects/{segment(name)}"
         try:
-            return self.get(path)
+            return _object(f"GET {path}", self.get(path))
         except HarborError as error:
             if error.status != 403:
                 raise
-            if any(row["name"] == name for row in self.listed("/projects", {"name": name})):
+            if any(row.get("name") == name for row in self.listed("/projects", {"name": name})):
                 raise
             return None
 
@@ -216,7 +216,10 @@ class Harbor:
             project = self.project(name)
             if project is None:
                 return None
-            known = self._shared.projects[name] = int(project["project_id"])
+            number = project.get("project_id")
+            if not isinstance(number, int):
+                raise HarborError(f"GET /projects/{name}", 200, f"{_NOT_HARBORS}: no project_id")
+            known = self._shared.projects[name] = number
         return known
 
     def forget_project(self, name: str) -> None:
@@ -273,8 +276,9 @@ class Harbor:
 
     def ask_prefix(self) -> str:
         """As `prefix`, asked of Harbor. Needs admin."""
-        settings: dict[str, Any] = self.get("/configurations", who="admin") or {}
-        prefix = cast("dict[str, Any]", settings.get("robot_name_prefix") or {}).get("value")
+        call = "GET /configurations"
+        settings = _object(call, self.get("/configurations", who="admin")) or {}
+        prefix = (_object(call, settings.get("robot_name_prefix")) or {}).get("value")
         self._shared.prefix = self.logins.prefix if prefix is None else str(prefix)
         return self._shared.prefix
 
@@ -315,7 +319,7 @@ class Harbor:
         while True:
             asked = {**query, "page": page, "page_size": _PAGE}
             answer = self._request("GET", path, query=asked, who=who)
-            rows = cast("list[dict[str, Any]]", _decoded(f"GET {path}", answer) or [])
+            rows = _rows(f"GET {path}", answer)
             yield from rows
             if len(rows) < _PAGE:
                 return
@@ -530,15 +534,15 @@ class Harbor:
     def _sick_parts(self, answer: Answer) -> list[str]:
         """The components that do not work; of those that this program needs."""
         try:
-            health: Any = json.loads(answer.body)
+            health: Any = parsed.json_of(answer.body)
             status = health["status"]
             parts: list[dict[str, str]] = health.get("components") or []
-        except (ValueError, LookupError, TypeError):
+            # Registry, portal and trivy are not needed to configure Harbor.
+            needed = {"core", "database", "redis", "jobservice"}
+            ill = [p["name"] for p in parts if p.get("status") != "healthy" and p["name"] in needed]
+        except (ValueError, LookupError, TypeError, AttributeError):
             return ["core"]
-        # Registry, portal and trivy are not needed to configure Harbor.
-        needed = {"core", "database", "redis", "jobservice"}
-        sick = [p["name"] for p in parts if p.get("status") != "healthy" and p["name"] in needed]
-        return sick if status != "healthy" else []
+        return ill if status != "healthy" else []
 
 
 def _not_of(secret: str) -> str:
@@ -574,12 +578,37 @@ def _basic(login: str, password: str) -> str:
 
 
 def _decoded(call: str, answer: Answer) -> Any:
+    """An object, or a list of objects. Raises HarborError."""
     try:
-        return json.loads(answer.body)
+        value: Any = parsed.json_of(answer.body)
     except ValueError:
         raise HarborError(
             call, answer.status, "an answer that is no JSON, so not by Harbor's API"
         ) from None
+    rows = cast("list[Any]", value if isinstance(value, list) else [value])
+    if value is not None and not all(isinstance(row, dict) for row in rows):
+        raise HarborError(
+            call, answer.status, f"{_NOT_HARBORS}: neither an object nor a list of them"
+        )
+    return cast("Any", value)
+
+
+def _rows(call: str, answer: Answer) -> list[dict[str, Any]]:
+    """The objects of a list. Raises HarborError."""
+    value: Any = _decoded(call, answer) or []
+    if not isinstance(value, list):
+        raise HarborError(call, answer.status, f"{_NOT_HARBORS}: an object in place of a list")
+    return cast("list[dict[str, Any]]", value)
+
+
+def _object(call: str, value: Any) -> dict[str, Any] | None:
+    """A value that is an object, or nothing. Raises HarborError."""
+    if not isinstance(value, dict | None):
+        raise HarborError(call, 200, f"{_NOT_HARBORS}: no object where one is expected")
+    return cast("dict[str, Any] | None", value)
+
+
+_NOT_HARBORS: Final = "an answer that is not of Harbor's API"
 
 
 def _pause(answer: Answer, number: int) -> float:

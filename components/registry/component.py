@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import pulumi
-from pulumi_kubernetes.core.v1 import ServiceAccountPatch
 
-from components.context import Context
+from components.context import Context, DeliveredSecret
 from components.credentials import (
     ADMIN,
     REGISTRY_ACCOUNT,
@@ -25,6 +24,7 @@ from components.credentials import (
 )
 from components.harbor.release import HarborRegistry
 from components.kubernetes.naming import FIELD_MANAGER
+from components.kubernetes.objects import KubernetesObject
 from components.registry import resources
 from components.registry.logins import (
     DOCKER_CONFIG,
@@ -39,7 +39,6 @@ from components.registry.logins import (
     service_accounts,
 )
 from components.registry.rules import keep_rules, selectors
-from components.sealing.sealed_secret import SealedSecret
 from components.settings.model import Settings
 from components.settings.reading.refusals import Fixes
 from components.settings.registry.login import OIDC_GROUP
@@ -484,26 +483,29 @@ class Registry(pulumi.ComponentResource):
     # ---- robots -----------------------------------------------------------------------------
 
     def _robots(self, registry: RegistrySettings) -> None:
-        logins: dict[tuple[str, str], SealedSecret] = {}
+        logins: dict[tuple[str, str], DeliveredSecret] = {}
         for robot in registry.all_robots:
             logins |= self._robot(robot)
         context = self._args.context
         for (namespace, account), secrets in service_accounts(registry.all_robots).items():
-            ServiceAccountPatch(
+            KubernetesObject(
                 f"{self._name}-service-account-{namespace}/{account}",
+                "v1",
+                "ServiceAccount",
+                is_patch=True,
                 metadata={
                     "name": account,
                     "namespace": namespace,
                     "labels": context.labels("service-account"),
                     "annotations": dict(FIELD_MANAGER),
                 },
-                image_pull_secrets=[{"name": secret} for secret in secrets],
+                imagePullSecrets=[{"name": secret} for secret in secrets],
                 opts=pulumi.ResourceOptions(
                     parent=self, depends_on=[logins[namespace, secret] for secret in secrets]
                 ),
             )
 
-    def _robot(self, robot: Robot) -> dict[tuple[str, str], SealedSecret]:
+    def _robot(self, robot: Robot) -> dict[tuple[str, str], DeliveredSecret]:
         """Declares a robot and hands its login out; returns namespace and name → Secret.
 
         The robot from before a rotation gets its end only once the new login is there.
@@ -578,7 +580,7 @@ class Registry(pulumi.ComponentResource):
 
     def _logins(
         self, robot: Robot, username: pulumi.Output[str], secret: pulumi.Output[str]
-    ) -> dict[tuple[str, str], SealedSecret]:
+    ) -> dict[tuple[str, str], DeliveredSecret]:
         pull_secret = robot.settings.pull_secret
         if pull_secret is None:
             return {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, cast
 
@@ -25,6 +26,13 @@ CORE_PORT: Final = 8080
 
 _AT_ONCE: Final = 16
 """Kept connections. The engine asks a provider for as many resources at once as it has workers."""
+
+_LARGEST: Final = 64 * 1024**2
+"""Bytes of an answer. A page of 100 artifacts with their scans is below 1 MiB; a report of all
+vulnerabilities of an image may have 10."""
+
+_WHOLE_SECONDS: Final = 120.0
+"""For a whole answer: each piece of one that trickles is in time."""
 
 _SECONDS: Final = urllib3.Timeout(connect=10, read=60)
 
@@ -89,14 +97,16 @@ class ToCluster:
                 retries=False,
                 redirect=False,
                 timeout=_SECONDS,
+                preload_content=False,
             )
-        except urllib3.exceptions.HTTPError as error:
+            body = _body(response)
+        except (urllib3.exceptions.HTTPError, _TooLarge) as error:
             reason = _reason(error) + self._complaints()
             raise HarborDown(call, reason) from None
         return Answer(
             status=response.status,
             headers={name.lower(): value for name, value in response.headers.items()},
-            body=response.data,
+            body=body,
         )
 
     def secret(self, name: str, key: str) -> str | None:
@@ -193,6 +203,29 @@ def _public_pool(url: str, authorities: str) -> Any:
     for proxy in proxies.proxies_for(url, os.environ).values():
         return urllib3.ProxyManager(proxy, **options)
     return urllib3.PoolManager(**options)
+
+
+class _TooLarge(Exception):
+    """An answer that no Harbor gives."""
+
+
+def _body(response: Any) -> bytes:
+    """The body of an answer; its connection is then free for the next request."""
+    end = time.monotonic() + _WHOLE_SECONDS
+    content = bytearray()
+    try:
+        for piece in response.stream(1024**2):
+            content += piece
+            if len(content) > _LARGEST:
+                raise _TooLarge(f"it answers more than {_LARGEST} bytes")
+            if time.monotonic() > end:
+                raise _TooLarge(f"its answer has no end after {_WHOLE_SECONDS:.0f} s")
+    except BaseException:
+        response.close()
+        raise
+    finally:
+        response.release_conn()
+    return bytes(content)
 
 
 def _reason(error: Exception) -> str:

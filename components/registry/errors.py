@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from components import parsed
 
 
 class HarborError(Exception):
@@ -68,7 +69,7 @@ def last_line(body: bytes) -> str:
 
 def _message(body: bytes) -> str | None:
     try:
-        errors: Any = json.loads(body)["errors"]
+        errors: Any = parsed.json_of(body)["errors"]
         return str(errors[0]["message"])
     except (ValueError, LookupError, TypeError):
         return None

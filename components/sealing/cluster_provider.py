@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pulumi.dynamic import ConfigureRequest, ResourceProvider
 
-from components.sealing.opened import sealed_owners, sealed_path
+from components.sealing.opened import maker_path
 
 if TYPE_CHECKING:
     from components.kubernetes.client import ClusterClient
@@ -66,9 +66,21 @@ class ClusterProvider(ResourceProvider):
     def stays(self, secret: Mapping[str, Any], namespace: str, name: str) -> bool:
         """Whether a Secret outlives the next moment.
 
-        Kubernetes removes it soon after its SealedSecret, as after `pulumi destroy`.
+        Kubernetes removes it soon after the object that made it, as after `pulumi destroy`.
         """
-        if not sealed_owners(secret):
+        path = maker_path(secret, namespace, name)
+        if path is None:
             return True
-        answered, sealed = self.look(sealed_path(namespace, name))
-        return not answered or sealed is not None
+        answered, maker = self.look(path)
+        return not answered or maker is not None
+
+    def events(self, found: Any) -> Any:
+        """The list of the events about an object of the API; None where nobody answered."""
+        from components.kubernetes.client import dig
+
+        uid, namespace = dig(found, "metadata", "uid"), dig(found, "metadata", "namespace")
+        if not uid or not namespace:
+            return None
+        selector = f"fieldSelector=involvedObject.uid%3D{uid}"
+        _, listed = self.look(f"/api/v1/namespaces/{namespace}/events?{selector}")
+        return listed

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import hashlib
-import hmac
 import os
-import re
 import struct
 from typing import Final
 
@@ -21,7 +18,7 @@ SESSION_KEY_BYTES: Final = 32
 ZERO_NONCE: Final = bytes(12)
 """Safe because each session key seals exactly one message."""
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 class SealingError(ValueError):
@@ -38,12 +35,14 @@ def load_certificate(
     sealed; kubeseal refuses one all the same, since an expired certificate is most often one of a
     cluster that is gone.
     """
-    match = _PEM.search(pem)
-    if match is None:
+    begin = pem.find(_BEGIN)
+    end = pem.find(_END, begin)
+    if begin < 0 or end < 0:
         raise SealingError("no PEM certificate in it")
     try:
-        certificate = x509.load_pem_x509_certificate(match.group().encode())
+        certificate = x509.load_pem_x509_certificate(pem[begin : end + len(_END)].encode())
         key = certificate.public_key()
+        dates = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise SealingError(f"malformed certificate ({error})") from None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
@@ -51,10 +50,11 @@ def load_certificate(
     if not check_dates:
         return certificate
     moment = now or dt.datetime.now(dt.UTC)
-    if moment > certificate.not_valid_after_utc:
-        raise SealingError(f"expired on {certificate.not_valid_after_utc:%Y-%m-%d}")
-    if moment < certificate.not_valid_before_utc:
-        raise SealingError(f"not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M}")
+    not_before, not_after = dates
+    if moment > not_after:
+        raise SealingError(f"expired on {not_after:%Y-%m-%d}")
+    if moment < not_before:
+        raise SealingError(f"not valid before {not_before:%Y-%m-%d %H:%M}")
     return certificate
 
 
@@ -95,16 +95,3 @@ def seal(value: bytes, *, namespace: str, name: str, certificate: x509.Certifica
     )
     sealed = AESGCM(session_key).encrypt(ZERO_NONCE, value, None)
     return base64.b64encode(struct.pack(">H", len(wrapped)) + wrapped + sealed).decode()
-
-
-def revision(data: dict[str, str], *, salt: bytes) -> str:
-    """A short keyed digest of `data`: equal exactly when the plaintexts are (16 hex digits).
-
-    It stands in pod annotations, so it must not let anybody try out guesses: `salt` is random
-    per Secret and never leaves the state.
-    """
-    digest = hmac.new(salt, digestmod=hashlib.sha256)
-    for key in sorted(data):
-        for part in (key.encode(), data[key].encode()):
-            digest.update(struct.pack(">Q", len(part)) + part)
-    return digest.hexdigest()[:16]

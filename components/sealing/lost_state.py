@@ -52,8 +52,11 @@ def left_set(stack: str | None) -> str:
     )
 
 
-def taken_down(namespace: str, left: Sequence[LeftBehind], stack: str | None) -> str:
-    """The message about what stayed of a Sovereign that was taken down with `retainData`."""
+def taken_down(
+    namespace: str, left: Sequence[LeftBehind], stack: str | None, maker: str = "sealedsecret"
+) -> str:
+    """The message about what stayed of a Sovereign that was taken down with `retainData`.
+    `maker`: the kind of the objects that make these Secrets, as kubectl takes it."""
     names = [each.name for each in left]
     commands = "\n".join(
         f"       kubectl get secret {each.name} -n {namespace} "
@@ -67,7 +70,7 @@ def taken_down(namespace: str, left: Sequence[LeftBehind], stack: str | None) ->
         f"all that Harbor encrypted in its database would be lost\n{_bring_back(stack)}"
         f"  or go on with the values that were kept ({TAKEN_DOWN}):\n{commands}\n"
         "  or, only if that Harbor's database is gone, or may be lost: "
-        f"kubectl delete sealedsecret {' '.join(names)} -n {namespace}"
+        f"kubectl delete {maker} {' '.join(names)} -n {namespace}"
     )
 
 
@@ -139,8 +142,9 @@ def other_value(where: str, minted: Mapping[str, Any], stack: str | None) -> str
     )
 
 
-def older_state(where: str, stack: str | None) -> str:
-    """The message about a Secret that a newer state wrote."""
+def older_state(where: str, stack: str | None, maker: str = "sealedsecret") -> str:
+    """The message about a Secret that a newer state wrote. `maker`: the kind of the object that
+    makes it, as kubectl takes it."""
     namespace, _, name = where.partition("/")
     return (
         f"Secret {where} has a value that this stack's state never wrote: the state is older than "
@@ -148,6 +152,6 @@ def older_state(where: str, stack: str | None) -> str:
         f"  fix: bring the newer state back ({_import(stack)}), see "
         f"{RUNBOOK}\n"
         "  or, only if the older values are meant: "
-        f"kubectl delete sealedsecret {name} -n {namespace}, then "
+        f"kubectl delete {maker} {name} -n {namespace}, then "
         f"{run('refresh', stack)} and {run('up', stack)}"
     )

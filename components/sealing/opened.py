@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from components.sealing.crypto import revision
+from components.sealing.digests import revision
 
 REVISION_ANNOTATION: Final = "sovereign-harbor/revision"
 """Annotation of the Secret's template: the controller writes it together with the data."""
@@ -16,6 +16,10 @@ def sealed_path(namespace: str, name: str) -> str:
     return f"/apis/bitnami.com/v1alpha1/namespaces/{namespace}/sealedsecrets/{name}"
 
 
+def external_path(namespace: str, name: str) -> str:
+    return f"/apis/external-secrets.io/v1/namespaces/{namespace}/externalsecrets/{name}"
+
+
 def secret_path(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/secrets/{name}"
 
@@ -23,6 +27,15 @@ def secret_path(namespace: str, name: str) -> str:
 def revision_of(secret: Any) -> str | None:
     """The revision that a Secret carries; None when it is missing or not of this program."""
     return _dig(secret, "metadata", "annotations", REVISION_ANNOTATION)
+
+
+def maker_path(secret: Any, namespace: str, name: str) -> str | None:
+    """The path of the SealedSecret or ExternalSecret that a Secret goes with; None of one that
+    stays by itself. Both kinds have the name of their Secret."""
+    owners: list[Mapping[str, Any]] = _dig(secret, "metadata", "ownerReferences") or []
+    paths = {"SealedSecret": sealed_path, "ExternalSecret": external_path}
+    kinds = [str(owner.get("kind")) for owner in owners]
+    return next((paths[kind](namespace, name) for kind in kinds if kind in paths), None)
 
 
 def sealed_owners(secret: Any) -> list[str | None]:

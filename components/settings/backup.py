@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import model_validator
 
 from components.settings.registry import cron
-from components.settings.schema.buckets import BUCKET_NAME, OWN_FOLDER, REGION, Versioning
+from components.settings.schema.buckets import BUCKET_NAME, REGION, Versioning
+from components.settings.schema.own_folder import OWN_FOLDER
 from components.settings.schema.rules import (
     DNS_LABEL,
     ENDPOINT,
@@ -67,7 +68,7 @@ Period = Annotated[str, PERIOD]
 def _schedule(text: str) -> str | None:
     if text == cron.NEVER:
         return "a backup that is never made: leave the section out"
-    reason = cron.SCHEDULE.check(text) if cron.SCHEDULE.check is not None else None
+    reason = cron.problem(text)
     return reason and reason.replace("Harbor", "the operator")
 
 

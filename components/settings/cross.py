@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from components import harbor_lines
 from components.registry_address import RegistryAddress
 from components.settings.backup import GAP, BackupSettings, DestinationSettings
@@ -16,6 +18,7 @@ from components.settings.database import (
     DatabaseSettings,
     DedicatedDatabase,
     SharedDatabase,
+    StoreRef,
 )
 from components.settings.dns import DnsKind
 from components.settings.exposure import CommonExposure, GatewayExposure, IngressExposure
@@ -31,6 +34,7 @@ from components.settings.registry.section import RegistrySettings
 from components.settings.schema.problems import Problem
 from components.settings.schema.rules import REMOVE
 from components.settings.sealing import SealingSettings
+from components.settings.secrets import ExternalDelivery, SecretsSettings
 from components.settings.storage.base import BucketSettings, StorageKind
 from components.settings.trivy import TrivySettings
 from components.settings.valkey import SharedValkey, ValkeySettings
@@ -211,6 +215,62 @@ def _harbor_can_come_back(
             f"images would be {images}, and Harbor would stay down",
             example=name,
         )
+
+
+def _sealing_is_of_sealed_secrets(
+    *, secrets: SecretsSettings, sealing: SealingSettings
+) -> Iterator[Problem]:
+    if not isinstance(secrets, ExternalDelivery):
+        return
+    for name, field in type(sealing).model_fields.items():
+        if getattr(sealing, name) == field.default:
+            continue
+        yield Problem(
+            path=("sealing", to_camel(name)),
+            reason="left out with secrets.delivery external: nothing is sealed then"
+            + (
+                ", and secrets.timeoutSeconds is how long the program waits"
+                if name == "timeout_seconds"
+                else ""
+            ),
+            example=REMOVE,
+        )
+
+
+def _stored_passwords_have_a_store(
+    *, secrets: SecretsSettings, database: DatabaseSettings, valkey: ValkeySettings
+) -> Iterator[Problem]:
+    if isinstance(secrets, ExternalDelivery):
+        return
+    for name, section in (("database", database), ("valkey", valkey)):
+        if isinstance(section, SharedDatabase | SharedValkey) and isinstance(
+            section.secret, StoreRef
+        ):
+            yield Problem(
+                path=(name, "secret", "storeKey"),
+                reason="only with secrets.delivery external and secrets.store: nothing else reads "
+                "the store. Without it, the namespace, name and key of a Secret",
+                example=REMOVE,
+            )
+
+
+def _written_keys_are_not_read(
+    *, secrets: SecretsSettings, fqdn: str, database: DatabaseSettings, valkey: ValkeySettings
+) -> Iterator[Problem]:
+    """A key under the prefix is this program's: a name it writes now or later."""
+    if not isinstance(secrets, ExternalDelivery):
+        return
+    prefix = secrets.prefix_for(fqdn)
+    for name, section in (("database", database), ("valkey", valkey)):
+        if not isinstance(section, SharedDatabase | SharedValkey):
+            continue
+        password = section.secret
+        if isinstance(password, StoreRef) and password.store_key.startswith(f"{prefix}harbor"):
+            yield Problem(
+                path=(name, "secret", "storeKey"),
+                reason=f"a key that does not begin with {prefix}harbor, as those that this program "
+                "writes (secrets.prefix)",
+            )
 
 
 def _registry_knows_users(*, valkey: ValkeySettings, harbor: HarborSettings) -> Iterator[Problem]:
@@ -471,6 +531,9 @@ RULES: tuple[CrossRule, ...] = (
         check=_harbor_is_not_pulled_from_itself,
     ),
     CrossRule(needs=("rotation", "registry"), check=registry_rules.admin_is_rotated_by_the_api),
+    CrossRule(needs=("secrets", "sealing"), check=_sealing_is_of_sealed_secrets),
+    CrossRule(needs=("secrets", "database", "valkey"), check=_stored_passwords_have_a_store),
+    CrossRule(needs=("secrets", "fqdn", "database", "valkey"), check=_written_keys_are_not_read),
     CrossRule(needs=("registry",), check=registry_rules.names_are_unique),
     CrossRule(
         needs=("registry",), check=registry_rules.deleted_contents_are_of_no_declared_project
@@ -508,6 +571,16 @@ def chart_hints(harbor: HarborSettings) -> list[str]:
         f"harbor.chart.version {version} is of a line of Harbor's chart that this program was not "
         f"tested with; tested are {tested}, see docs/reference/versions.md"
     ]
+
+
+def sharing_hints(harbor: HarborSettings, image_policy: ImagePolicySettings) -> Iterator[str]:
+    """Warnings about what others may do in a namespace that they share with Harbor."""
+    if harbor.shared_namespace and image_policy.enabled and image_policy.enforcement == "Enforce":
+        yield (
+            f"imagePolicy leaves out namespace {harbor.namespace}, since Harbor must start there "
+            "while no image can be pulled from it, and the namespace is shared "
+            "(harbor.sharedNamespace): whoever may make pods there may run any image"
+        )
 
 
 def backup_hints(

@@ -30,6 +30,7 @@ from components.settings.schema.rules import (
     whole_number,
 )
 from components.settings.schema.secret_rules import AsksForSecrets, SecretRule, characters
+from components.settings.secrets import STORE_KEY, STORE_PROPERTY
 
 SslMode = Literal["disable", "require", "verify-ca", "verify-full"]
 _CONNECTIONS = whole_number(1, 100_000, example=100)
@@ -38,12 +39,47 @@ _CONNECTIONS = whole_number(1, 100_000, example=100)
 class SecretRef(Section):
     """A key of a Secret in the cluster."""
 
+    told_by_keys = True
+
+    kind: Literal["cluster"] = "cluster"
+    """Where the password is; it need not be written."""
     namespace: Annotated[str, DNS_LABEL]
     """Namespace of the Secret."""
     name: Annotated[str, OBJECT_NAME]
     """Name of the Secret."""
     key: Annotated[str, SECRET_KEY_NAME] = "password"
     """Key that holds the password."""
+
+
+class StoreRef(Section):
+    """A value in the estate's secret store, for secrets.delivery external."""
+
+    told_by_keys = True
+
+    kind: Literal["store"] = "store"
+    """Where the password is; it need not be written."""
+    store_key: Annotated[str, STORE_KEY]
+    """Key in the store, whole: secrets.prefix is for what this program writes."""
+    part: Annotated[str, STORE_PROPERTY] | None = Field(default=None, alias="property")
+    """Property of that key, where the key holds an object; the whole value when unset."""
+
+    def __str__(self) -> str:
+        return self.store_key if self.part is None else f"{self.store_key}, property {self.part}"
+
+
+def _by_its_keys(value: Any) -> Any:
+    """`secret: {storeKey: …}` is in the store, and what has more keys of the other is not."""
+    if isinstance(value, dict) and "kind" not in value:
+        given = cast("dict[str, Any]", value)
+        stored, others = given.keys() & {"storeKey", "property"}, {"namespace", "name", "key"}
+        is_stored = len(stored) > len(given.keys() & others)
+        return {"kind": "store" if is_stored else "cluster", **given}
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+PasswordRef = Annotated[
+    SecretRef | StoreRef, Field(discriminator="kind"), BeforeValidator(_by_its_keys)
+]
 
 
 def _image(text: str) -> str | None:
@@ -234,23 +270,73 @@ class DedicatedDatabase(CommonDatabaseSettings, Placement):
         return self
 
 
+# goharbor/harbor src/common/dao/pgsql.go: migrations by golang-migrate, whose Lock() takes
+# pg_advisory_lock for the session (database/pgx/pgx.go); queries by pgx, which prepares each
+# statement and keeps it for the connection. PgBouncer 1.21 follows prepared statements
+# (max_prepared_statements), and no version follows advisory locks.
+SESSIONS_BREAK: Final = (
+    "Harbor's migrations take advisory locks and its driver prepares statements; both are lost "
+    "when a pooler hands the connection to someone else after a transaction"
+)
+"""Why Harbor works over a pooler in session mode only."""
+
+
 def _pool_mode(mode: str) -> str | None:
-    if mode == "transaction":
-        return (
-            "Harbor's migrations take advisory locks and its driver prepares statements; both "
-            "are lost when a pooler hands the connection to someone else after a transaction"
-        )
+    if mode in ("transaction", "statement"):
+        return SESSIONS_BREAK
     return None if mode in ("session", "none") else ""
+
+
+DATABASE: Final = "registry"
+"""Name of Harbor's database unless set."""
+
+
+class CreateDatabaseSettings(Section):
+    """A database that the program makes in a CloudNativePG Cluster of the estate."""
+
+    called_here: ClassVar[Mapping[str, str]] = {"clusterName": "cluster", "clusterRef": "cluster"}
+    follows: ClassVar[Mapping[str, str]] = {"namespace": "secret"}
+
+    cluster: Annotated[str, OBJECT_NAME]
+    """Name of the Cluster."""
+    namespace: Annotated[str, DNS_LABEL]
+    """Namespace of the Cluster. Unless set, that of database.secret, or of database.host."""
+    role: bool = True
+    """Whether the program makes the role that owns the database, too, with a minted password; it
+    takes CloudNativePG 1.30. False unless set where database.secret is set: then the role is the
+    Cluster's owner's."""
+
+    def object_name(self, database: str) -> str:
+        """Name of the Database and of the DatabaseRole in the cluster."""
+        return f"harbor-{_slug(database)}"
+
+    def secret_name(self, database: str) -> str:
+        """Name of the Secret with the role's minted password, in the Cluster's namespace."""
+        return f"harbor-{_slug(database)}-owner"
+
+
+def _slug(database: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", database.lower()).strip("-")
+
+
+_RESERVED_NAMES: Final = ("postgres", "template0", "template1")
+_RESERVED_ROLES: Final = ("postgres", "streaming_replica")
+_RESERVED_PREFIXES: Final = ("pg_", "cnpg_")
+"""Refused by the kinds Database and DatabaseRole (postgresql.cnpg.io/v1)."""
 
 
 class SharedDatabase(CommonDatabaseSettings):
     """A database on a server that exists already."""
 
     also_called = ("external",)
+    follows: ClassVar[Mapping[str, str]] = dict.fromkeys(("host", "username", "secret"), "create")
 
     mode: Literal["shared"]
+    create: CreateDatabaseSettings | None = None
+    """Make the database in a CloudNativePG Cluster of the estate; it exists already when unset."""
     host: Annotated[str, HOST]
-    """Host of the server, as Harbor's pods reach it."""
+    """Host of the server, as Harbor's pods reach it. With database.create the Cluster's read-write
+    Service unless set."""
     port: Annotated[int, PORT] = 5432
     """Port of the server."""
     # Harbor writes name and role into a connection string without quotes, so characters that need
@@ -262,7 +348,7 @@ class SharedDatabase(CommonDatabaseSettings):
             example="registry",
             check=matching(r"[A-Za-z_][A-Za-z0-9_-]{0,62}"),
         ),
-    ] = "registry"
+    ] = DATABASE
     """Name of the database."""
     username: Annotated[
         str,
@@ -272,9 +358,10 @@ class SharedDatabase(CommonDatabaseSettings):
             check=matching(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}"),
         ),
     ]
-    """Role that owns the database."""
-    secret: SecretRef
-    """Secret that holds the role's password."""
+    """Role that owns the database. With database.create harbor unless set."""
+    secret: PasswordRef
+    """Where the role's password is: a Secret of the cluster, or a key of the secret store. With
+    database.create the program makes the password unless set."""
     ca_bundle: Annotated[str, PEM] | None = None
     """PEM of the authority that signed the server's certificate, if it is not a public one; for
     sslmode verify-ca and verify-full."""
@@ -288,12 +375,59 @@ class SharedDatabase(CommonDatabaseSettings):
             suggest=lambda mode: ["session"] if mode in ("transaction", "statement") else [],
         ),
     ] = "none"
-    """Pooling mode of a PgBouncer in front of the server, if there is one."""
+    """Pooling mode of a PgBouncer in front of the server, if there is one. That of a Pooler of
+    CloudNativePG is read in the cluster, too."""
+
+    @property
+    def makes_role(self) -> bool:
+        """Whether the program makes the role, and with it the password."""
+        return self.create is not None and self.create.role
+
+    @model_validator(mode="after")
+    def _can_be_created(self) -> Self:
+        create = self.create
+        if create is None:
+            return self
+        if self.name in _RESERVED_NAMES:
+            refuse(
+                f"another than {', '.join(_RESERVED_NAMES)}, which PostgreSQL has already",
+                at=("name",),
+                example="registry",
+            )
+        if create.role and (
+            self.username in _RESERVED_ROLES or self.username.startswith(_RESERVED_PREFIXES)
+        ):
+            refuse(
+                f"no role of PostgreSQL's or the operator's own ({', '.join(_RESERVED_ROLES)}, "
+                f"{', '.join(f'{prefix}…' for prefix in _RESERVED_PREFIXES)})",
+                at=("username",),
+                example="harbor",
+            )
+        if create.role and self.secret != _minted_secret(create, self.name):
+            refuse(
+                "left out with database.create.role: the program mints the password and makes its "
+                "Secret. For a role that the Cluster's owner made, set database.create.role false",
+                at=("secret",),
+                example=REMOVE,
+            )
+        service, _, rest = self.host.partition(".")
+        if service in (f"{create.cluster}-ro", f"{create.cluster}-r"):
+            refuse(
+                f"the Service {create.cluster}-rw: {service} leads to servers that take no writes",
+                at=("host",),
+                example=".".join(filter(None, (f"{create.cluster}-rw", rest))),
+            )
+        return self
 
     @property
     def looks_pooled(self) -> bool:
         """Whether host name or port (6432, PgBouncer's default) suggest a PgBouncer."""
         return "pooler" in self.host or "pgbouncer" in self.host or self.port == 6432
+
+
+def _minted_secret(create: CreateDatabaseSettings, database: str) -> SecretRef:
+    name = create.secret_name(database)
+    return SecretRef(namespace=create.namespace, name=name, key="password")
 
 
 def by_default_dedicated(value: Any) -> Any:
@@ -303,8 +437,55 @@ def by_default_dedicated(value: Any) -> Any:
     return value  # pyright: ignore[reportUnknownVariableType]
 
 
+def with_what_follows(value: Any) -> Any:
+    """Fills in what follows from `create`: namespace and host of the Cluster, role and Secret."""
+    filled = by_default_dedicated(value)
+    if not isinstance(filled, dict):
+        return filled
+    raw = cast("dict[str, Any]", filled)
+    if raw["mode"] != "shared" or raw.get("create") is None:
+        return raw
+    create = cast("dict[str, Any]", raw["create"]) if isinstance(raw["create"], dict) else {}
+    return _with_created(raw, {**create}, is_object=isinstance(raw["create"], dict))
+
+
+def _with_created(
+    raw: dict[str, Any], create: dict[str, Any], *, is_object: bool
+) -> dict[str, Any]:
+    """`create`: a copy of raw["create"], empty where that `is_object` not.
+
+    What does not follow from a `create` that is refused is filled in all the same: the refusal is
+    about `create` alone.
+    """
+    secret, host = raw.get("secret"), raw.get("host")
+    if "namespace" not in create:
+        beside = cast("dict[str, Any]", secret) if isinstance(secret, dict) else {}
+        of_host = host.split(".")[1:2] if isinstance(host, str) else []
+        known = [beside["namespace"]] if "namespace" in beside else of_host
+        create |= {"namespace": known[0]} if known else {}
+    if secret is not None:
+        create.setdefault("role", False)
+    cluster, home = _or_any(create.get("cluster")), _or_any(create.get("namespace"))
+    name = raw.get("name")
+    owner = f"harbor-{_slug(name if isinstance(name, str) else DATABASE)}-owner"
+    minted = {"namespace": home, "name": owner, "key": "password"}
+    makes_role = str(create.get("role", True)).lower() != "false"
+    return {
+        "host": f"{cluster}-rw.{home}",
+        "username": "harbor",
+        **({"secret": minted} if makes_role else {}),
+        **raw,
+        "create": create if is_object else raw["create"],
+    }
+
+
+def _or_any(name: Any) -> str:
+    is_name = isinstance(name, str) and re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name)
+    return str(name) if is_name else "any"
+
+
 DatabaseSettings = Annotated[
     DedicatedDatabase | SharedDatabase,
     Field(discriminator="mode"),
-    BeforeValidator(by_default_dedicated),
+    BeforeValidator(with_what_follows),
 ]

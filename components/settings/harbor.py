@@ -183,8 +183,11 @@ class HarborSettings(AsksForSecrets):
     }
 
     namespace: Annotated[str, OWN_NAMESPACE] = "harbor"
-    """Namespace of Harbor, its database and its cache. One that exists has to be empty, or
-    adopted."""
+    """Namespace of Harbor, its database and its cache. One that exists has to be empty, adopted, or
+    shared."""
+    shared_namespace: bool = False
+    """Whether others live in the namespace. It then has to exist, and stays as it is: the program
+    neither makes it nor labels, protects or deletes it, and touches nothing of theirs."""
     adopt: bool = False
     """Adopt the Helm release `harbor` that exists in the namespace instead of refusing it."""
     chart: Chart = Chart()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
-from components.settings.database import DatabaseSettings, SharedDatabase
+from components.settings.database import DatabaseSettings, SecretRef, SharedDatabase, StoreRef
 from components.settings.exclusions import ESTATE, needed_for_harbor
 from components.settings.schema.rules import DNS_LABEL, PORT_NUMBER, Section, SettingRule, refuse
 from components.settings.signatures import SignaturesSettings
@@ -149,6 +149,11 @@ def namespaces_harbor_needs(
     return needed_for_harbor(
         harbor=harbor,
         sealing=sealing,
-        database=database.secret.namespace if is_shared else None,
-        cache=valkey.secret.namespace if isinstance(valkey, SharedValkey) else None,
+        database=_namespace_of(database.secret) if is_shared else None,
+        cache=_namespace_of(valkey.secret) if isinstance(valkey, SharedValkey) else None,
     )
+
+
+def _namespace_of(password: SecretRef | StoreRef) -> str | None:
+    """Where a shared service's Secret is, and so the service; a store says nothing of that."""
+    return password.namespace if isinstance(password, SecretRef) else None

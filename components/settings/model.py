@@ -27,6 +27,7 @@ from components.settings.registry.section import RegistrySettings
 from components.settings.rotation import RotationSettings
 from components.settings.schema.rules import FQDN, Section, refuse
 from components.settings.sealing import SealingSettings
+from components.settings.secrets import SealedDelivery, SecretsSettings
 from components.settings.storage.section import StorageSettings
 from components.settings.trivy import TrivySettings
 from components.settings.valkey import DedicatedValkey, ValkeySettings
@@ -56,6 +57,8 @@ class Settings(Section):
     """Where images are kept."""
     sealing: SealingSettings = SealingSettings()
     """How Secrets are sealed for the cluster."""
+    secrets: SecretsSettings = SealedDelivery()
+    """How Secrets reach the cluster: sealed, or by way of the estate's secret store."""
     harbor: HarborSettings = HarborSettings()
     """Harbor's Helm release."""
     database: DatabaseSettings = DedicatedDatabase()

@@ -14,7 +14,9 @@ from components.settings.schema.rules import (
     whole_number,
 )
 
-PlatformSource = Literal["kube-state-metrics", "kubelet", "cert-manager", "sealed-secrets"]
+PlatformSource = Literal[
+    "kube-state-metrics", "kubelet", "cert-manager", "sealed-secrets", "external-secrets"
+]
 """Software of the cluster with metrics of its own, which some alerts need."""
 
 RUNBOOKS = "docs/runbooks"

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from components.kubernetes.quantities import bytes_of
-from components.settings.database import SecretRef, by_default_dedicated
+from components.settings.database import PasswordRef, by_default_dedicated
 from components.settings.placement import Placement
 from components.settings.schema.rules import (
     HOST,
@@ -131,8 +131,8 @@ class SharedValkey(Section):
     Harbor's pods trust it."""
     indexes: ValkeyIndexes = ValkeyIndexes()
     """Which database of the server each part of Harbor uses."""
-    secret: SecretRef
-    """Secret that holds the password."""
+    secret: PasswordRef
+    """Where the password is: a Secret of the cluster, or a key of the secret store."""
 
     @model_validator(mode="after")
     def _authority_is_for_tls(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -31,8 +32,9 @@ else:
     provider_pb2 = protocol.load("provider_pb2")
     provider_pb2_grpc = protocol.load("provider_pb2_grpc")
 
-# The only stack on which a stand-in changes anything.
 SANDBOX_STACK = "local"
+"""The stack on which a stand-in changes something, unless SANDBOX_STACK names that of an
+estate in the sandbox (sandbox/environment.py)."""
 
 Invocation = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -191,10 +193,11 @@ class StandInProvider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _only_in_the_sandbox(self, urn: str, verb: str, context: Any) -> None:
         stack = urn.removeprefix("urn:pulumi:").split("::", 1)[0]
-        if stack != SANDBOX_STACK:
+        sandboxes = os.environ.get("SANDBOX_STACK") or SANDBOX_STACK
+        if stack != sandboxes:
             message = (
                 f"refuses to {verb} {urn.rsplit('::', 1)[-1]!r} on stack {stack!r}: "
-                f"it only works on stack {SANDBOX_STACK!r}. {self._remedy()}"
+                f"it only works on stack {sandboxes!r}. {self._remedy()}"
             )
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, self._says(message))
 

@@ -8,11 +8,12 @@ links of layers do not count: garbage collection leaves them behind.
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, Final, cast
+
+from components import parsed
 
 _BLOB: Final = re.compile(r"docker/registry/v2/blobs/(sha256)/[0-9a-f]{2}/([0-9a-f]{64})/data")
 _REVISION: Final = re.compile(
@@ -106,7 +107,7 @@ def referred(heads: Iterable[str], manifest: Callable[[str], bytes | None]) -> S
 def references(content: bytes, digest: str) -> tuple[list[str], list[str]]:
     """The manifests and the blobs that a manifest names. Raises Unreadable."""
     try:
-        told: Any = json.loads(content)
+        told: Any = parsed.json_of(content)
         children = _digests(told.get("manifests"))
         leaves = _digests(told.get("layers")) + _digests([told.get("config")])
         # Schema 1, which Harbor still stores.

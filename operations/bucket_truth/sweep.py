@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components import parsed
 from components.commands import run, set_value
 from operations.bucket_truth.inventory import YOUNG, Blob, Truth
 
@@ -48,7 +49,7 @@ def plan_of(stack: str, bucket: str, found: Truth, at: dt.datetime) -> Plan:
 def read_plan(text: str, stack: str, bucket: str) -> Plan:
     """A plan that was written by a dry run of this stack. Raises PlanRefused."""
     try:
-        told: Any = json.loads(text)
+        told: Any = parsed.json_of(text)
         plan = Plan(
             stack=told["stack"],
             bucket=told["bucket"],
@@ -104,8 +105,10 @@ def refusals(
 def _ended_since(run: Mapping[str, Any], moment: dt.datetime) -> bool:
     try:
         begun = dt.datetime.fromisoformat(str(run.get("creation_time")))
-        parameters: Any = json.loads(run.get("job_parameters") or "{}")
+        parameters: Any = parsed.json_of(run.get("job_parameters") or "{}")
     except ValueError:
+        return False
+    if not isinstance(parameters, dict):
         return False
     is_real = not parameters.get("dry_run")
     begun = begun.replace(tzinfo=begun.tzinfo or dt.UTC)

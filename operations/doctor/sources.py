@@ -6,7 +6,6 @@ holds no plaintext secret.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,9 +13,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, cast
 
+from components import parsed
 from components.backup.objects import SCHEDULE
 from components.credentials import ADMIN, REGISTRY_ACCOUNT, secret_name
 from components.data_services.postgres import CLUSTER
+from components.delivery.delivered import Delivered, push_path
 from components.harbor.recovery import records
 from components.image_policy import require_harbor, signatures
 from components.kubernetes.client import ClusterClient, dig, fetch_certificate, secret_value
@@ -29,12 +30,13 @@ from components.registry import gates
 from components.registry.api import Harbor, Logins, Who, segment, where
 from components.registry.connection import Connection, ToCluster
 from components.registry.errors import HarborError, LoginRefused
-from components.sealing.opened import Opened, sealed_path, secret_path
+from components.sealing.opened import Opened, external_path, sealed_path, secret_path
 from components.settings.database import DedicatedDatabase
 from components.settings.exposure import IngressExposure
 from components.settings.model import Settings
 from components.settings.registry.names import OWN_ROBOT
 from components.settings.schema.environment import expand
+from components.settings.secrets import ExternalDelivery
 from engine import pulumi, workplace
 from engine.pulumi import EngineError
 from operations.doctor.aside import side_by_side
@@ -145,6 +147,9 @@ def sources(of: Sovereign) -> Mapping[str, Source]:
         "quotas": lambda: of.harbor.listed("/quotas", {"reference": "project"}, who=of.who),
         "images": partial(_images, of),
     }
+    if isinstance(of.settings.secrets, ExternalDelivery):
+        del asked["sealed"], asked["sealing certificate"]
+        asked["delivered"] = partial(_delivered, of)
     if isinstance(of.settings.database, DedicatedDatabase):
         asked["database"] = partial(_database, of)
         asked["connections"] = partial(_connections, of)
@@ -172,7 +177,7 @@ def _asked(of: Sovereign, *arguments: str) -> Any:
     ran = workplace.backend_workplace(of.environment).run([*arguments, "-s", of.stack])
     if ran.code != 0:
         raise EngineError(ran.errors.strip().splitlines()[-1] if ran.errors.strip() else "refused")
-    return json.loads(ran.output)
+    return parsed.json_of(ran.output)
 
 
 def _deployment(of: Sovereign) -> Mapping[str, Any]:
@@ -212,19 +217,46 @@ def _mark(of: Sovereign) -> str | None:
     return dig(of.cluster().get(path), "data", KEY)
 
 
-def _sealed(of: Sovereign) -> list[tuple[str, Opened]]:
-    """Namespace/name and both objects of each SealedSecret; the Secrets without their data."""
-    label = "%3D".join(part.replace("/", "%2F") for part in PART_OF)
+_OWN: Final = "%3D".join(part.replace("/", "%2F") for part in PART_OF)
+"""The label of this program's objects, as a query has it."""
+
+
+def _namespaces(of: Sovereign) -> list[str]:
+    """Where Secrets of this program are."""
     namespaces = {of.namespace}
     if of.settings.storage.has_seam:
         namespaces.add(SEAM_NAMESPACE)
     for robot in of.settings.registry.all_robots:
         if robot.settings.pull_secret is not None:
             namespaces.update(robot.settings.pull_secret.namespaces)
+    return sorted(namespaces)
+
+
+def _delivered(of: Sovereign) -> list[tuple[str, Delivered, str]]:
+    """Namespace/name, objects and kind of each ExternalSecret and PushSecret; the Secrets without
+    their data."""
+    found: list[tuple[str, Delivered, str]] = []
+    for namespace in _namespaces(of):
+        pushes = push_path(namespace, "").rstrip("/")
+        for push in _items(of, f"{pushes}?labelSelector={_OWN}"):
+            name = f"{namespace}/{push['metadata']['name']}"
+            found.append((name, Delivered(external=None, secret=None, push=push), "pushsecret"))
+        listed = external_path(namespace, "").rstrip("/")
+        for external in _items(of, f"{listed}?labelSelector={_OWN}"):
+            name = external["metadata"]["name"]
+            secret = of.cluster().get(secret_path(namespace, name))
+            bare = None if secret is None else {"metadata": secret["metadata"]}
+            both = Delivered(external=external, secret=bare)
+            found.append((f"{namespace}/{name}", both, "externalsecret"))
+    return found
+
+
+def _sealed(of: Sovereign) -> list[tuple[str, Opened]]:
+    """Namespace/name and both objects of each SealedSecret; the Secrets without their data."""
     found: list[tuple[str, Opened]] = []
-    for namespace in sorted(namespaces):
+    for namespace in _namespaces(of):
         listed = sealed_path(namespace, "").rstrip("/")
-        for sealed in _items(of, f"{listed}?labelSelector={label}"):
+        for sealed in _items(of, f"{listed}?labelSelector={_OWN}"):
             name = sealed["metadata"]["name"]
             secret = of.cluster().get(secret_path(namespace, name))
             bare = None if secret is None else {"metadata": secret["metadata"]}
@@ -308,7 +340,7 @@ def _health(of: Sovereign) -> Mapping[str, Any]:
     """What Harbor says of itself, to whom it does not know."""
     answer = of.harbor.connection.send("GET", "/api/v2.0/health", {}, None)
     try:
-        return json.loads(answer.body)
+        return parsed.json_of(answer.body)
     except ValueError:
         raise NotRead(f"Harbor answered {answer.status}, and no JSON, to GET /health") from None
 

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from checks.deployer_role import NAME
+from components.kubernetes.naming import RECORDED_METRICS
 from engine.project import ROOT
 from engine.stack import Stack
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
-from tests.support.sandbox import empty_bucket, remove
+from tests.sandbox.test_backup import DESTINATION
+from tests.sandbox.test_monitoring import SECTION
+from tests.support.monitoring import METRICS
+from tests.support.sandbox import empty_bucket, objects, remove
 
 FILE = ROOT / "docs/howto/deployer.yaml"
+DOCTOR = """
+import sys
+from pathlib import Path
+from engine import stacks
+from operations.__main__ import main
+stacks.file_of = lambda name: Path(sys.argv[1])
+sys.exit(main(["doctor", "local", "--json", "--record"]))
+"""
+"""The verb, on the scratch copy of the stack's file."""
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +87,72 @@ def test_the_rights_are_no_administrator_s(sandbox: Sandbox, deployer: Path) -> 
     assert not can(sandbox, deployer, "create", "clusterrolebindings.rbac.authorization.k8s.io")
 
 
-def test_a_sovereign_is_previewed_deployed_and_left_unchanged_with_them(alone: Stack) -> None:
-    previewed = alone.run("preview", "-s", alone.name)
+@pytest.fixture(scope="module")
+def with_all_sections(sandbox: Sandbox, alone: Stack) -> Iterator[Stack]:
+    """The sections besides `registry`, which the local stack has."""
+    lasting = {**sandbox.section("storage"), "versioning": {"noncurrentDays": 30}}
+    with sandbox.configured(
+        storage=lasting,
+        backup={"destination": DESTINATION},
+        backupAccessKey="${SANDBOX_S3_ACCESS_KEY}",
+        backupSecretKey="${SANDBOX_S3_SECRET_KEY}",
+        metrics=METRICS,
+        monitoring=SECTION,
+        harbor={"disruptionBudgets": True, "replicas": {"core": 2}},
+    ):
+        yield alone
+
+
+def test_a_sovereign_is_previewed_deployed_and_left_unchanged_with_them(
+    sandbox: Sandbox, with_all_sections: Stack
+) -> None:
+    stack = with_all_sections
+    previewed = stack.run("preview", "-s", stack.name)
     assert "forbidden" not in previewed.text
-    alone.up()
-    alone.up(expect_no_changes=True)
-    alone.run("refresh", "-s", alone.name, "--yes", "--skip-preview")
+    stack.up()
+    for kinds in ("scheduledbackups.postgresql.cnpg.io", "prometheusrules", "poddisruptionbudgets"):
+        assert objects(sandbox, kinds), kinds
+    stack.up(expect_no_changes=True)
+    stack.run("refresh", "-s", stack.name, "--yes", "--skip-preview")
+
+
+def test_it_is_examined_with_them_and_what_is_found_recorded(
+    sandbox: Sandbox, with_all_sections: Stack, deployer: Path
+) -> None:
+    file = sandbox.project / f"Pulumi.{with_all_sections.name}.yaml"
+    done = subprocess.run(
+        [sys.executable, "-c", DOCTOR, str(file)],
+        cwd=ROOT,
+        env={**sandbox.variables, "KUBECONFIG": str(deployer), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    told = done.stdout + done.stderr
+    assert "forbidden" not in told
+    assert "it needs the right" not in told
+    assert {each["check"] for each in json.loads(done.stdout)["checks"]} >= {"backup", "secrets"}
+    recorded = {each["metadata"]["name"] for each in objects(sandbox, "configmaps")}
+    assert RECORDED_METRICS in recorded
+
+
+def test_a_drill_may_do_what_it_does(sandbox: Sandbox, deployer: Path) -> None:
+    """tests/unit/test_least_privilege.py has every call of a drill."""
+    executes = ("create", "pods", "--subresource=exec")
+    for what in (
+        ("create", "clusters.postgresql.cnpg.io"),
+        ("create", "secrets"),
+        executes,
+        ("list", "events"),
+    ):
+        assert can(sandbox, deployer, *what, "-n", "harbor-drill"), what
+    assert not can(sandbox, deployer, *executes, "-n", "harbor")
+
+
+def test_a_destroy_needs_no_more(with_all_sections: Stack) -> None:
+    destroyed = with_all_sections.run(
+        "destroy", "-s", with_all_sections.name, "--yes", "--skip-preview"
+    )
+    assert "forbidden" not in destroyed.text

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from engine.project import ROOT
 from sandbox.state import STACK
 from tests.support import recording
 
@@ -54,6 +58,23 @@ def test_debug_output_has_no_plaintext_secret(tmp_path: Path) -> None:
     for secret in secrets:
         for line in (secret, *(line for line in secret.splitlines() if len(line) > 40)):
             assert line not in printed
+
+
+@pytest.mark.parametrize("flag", ["--logtostderr", "-v=1"])
+def test_the_engine_s_own_log_has_every_secret_in_it(tmp_path: Path, flag: str) -> None:
+    """Its marshaling of properties, whatever the level (pulumi 3.250). The program cannot change
+    that: SECURITY.md warns. Once this fails, tests/sandbox/test_leaks.py can look at that log."""
+    place = recording.imported(VERSION, tmp_path)
+    shown = ("stack", "output", "adminPassword", "--show-secrets", "-s", STACK)
+    password = recording.done(place, *shown).strip()
+    (tmp_path / "tmp").mkdir()
+    logged = replace(place, environment={**place.environment, "TMPDIR": str(tmp_path / "tmp")})
+    ran = logged.run(["preview", "-s", STACK, flag])
+    files = "".join(file.read_text() for file in (tmp_path / "tmp").glob("pulumi.*"))
+    assert len(password) == 32
+    assert password in ran.errors + files
+    assert password not in ran.output
+    assert f"`{flag.partition('=')[0]}`" in (ROOT / "SECURITY.md").read_text()
 
 
 def protected(tmp_path: Path) -> Any:

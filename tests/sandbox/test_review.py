@@ -28,7 +28,7 @@ from review import base, preview, rules
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 
-STACKS = ["local", "omantel", "otech"]
+STACKS = ["local", "gitlabbda", "omantel", "otech"]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 SECRETS = ("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE", "KUBECONFIG")
 

@@ -30,6 +30,7 @@ from components.registry_address import RegistryAddress
 from components.settings.database import DedicatedDatabase, SecretRef
 from components.settings.model import Settings
 from components.settings.rotation import RotationSettings
+from components.settings.secrets import ExternalDelivery, StoreSettings
 from components.settings.valkey import DedicatedValkey
 from components.stack_config import StackConfig
 from tests.support.mocks import MARK
@@ -98,12 +99,18 @@ KINDS = (
     "CiliumNetworkPolicy",
     "Cluster",
     "ClusterPolicy",
+    "Database",
+    "DatabaseRole",
     "HTTPRoute",
     "ImageValidatingPolicy",
     "MutatingPolicy",
     "ObjectStore",
     "Schedule",
     "ScheduledBackup",
+    "ExternalSecret",
+    "PushSecret",
+    "ClusterSecretStore",
+    "SecretStore",
     "PodMonitor",
     "PrometheusRule",
     "SealedSecret",
@@ -133,6 +140,8 @@ class Cluster:
     is_up: bool = True
     refused: dict[str, int | None] = field(default_factory=dict)
     """Path → the status that it is refused with; None for no answer."""
+    denied: frozenset[str] = frozenset()
+    """Resources that whoever asks may not use."""
     has_everything: bool = False
 
     def __call__(self, context: str | None) -> "Cluster":
@@ -151,6 +160,11 @@ class Cluster:
             everything = {"properties": {"isWALArchiver": {}}}
         answer = self.objects.get(path, everything if self.has_everything else None)
         return answer() if callable(answer) else answer
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        assert path.endswith("/selfsubjectaccessreviews"), path
+        attributes = body["spec"]["resourceAttributes"]
+        return {"status": {"allowed": attributes["resource"] not in self.denied}}
 
     def patch(self, path: str, merge: dict[str, Any]) -> None:
         self.merged.append((path, merge))
@@ -205,6 +219,7 @@ def context_of(
     protect: bool = True,
     retain: bool = True,
     options: pulumi.ResourceOptions | None = None,
+    external: ExternalDelivery | None = None,
 ) -> Context:
     """What every component is given. Without `options` a provider is made, for which an engine has
     to run."""
@@ -219,7 +234,11 @@ def context_of(
         protect=protect,
         retain=retain,
         options=options,
+        external=external,
     )
+
+
+EXTERNAL = ExternalDelivery(delivery="external", store=StoreSettings(name="platform"))
 
 
 class Build(Protocol):

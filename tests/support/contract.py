@@ -6,13 +6,17 @@ Each asserts its rule for all resources of a run that is over.
 from components.kubernetes import naming
 from tests.support.mocks import (
     BUCKET,
+    EXTERNAL_SECRET,
+    HANDOVER,
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
     PASSWORD,
     POSTGRES_CLUSTER,
+    PUSHED,
     SEAL,
     SEALED_SECRET,
+    TENANT_DATABASE,
     Engine,
     is_secret,
     text,
@@ -27,13 +31,16 @@ DATA = {
 """What cannot be made again: the namespace with its claims, images, database, and the key that
 decrypts what is in the database."""
 
-DATA_OF_SECTIONS = {(BUCKET, "backup-bucket")}
+DATA_OF_SECTIONS = {(BUCKET, "backup-bucket"), (TENANT_DATABASE, "database-tenant")}
 """The same, of sections that are off unless set."""
 
 STAYS = {
     (SEALED_SECRET, "credentials-secret-key-manifest"),
     (SEALED_SECRET, "credentials-admin-password-manifest"),
     (SEALED_SECRET, "database-credentials-manifest"),
+    (EXTERNAL_SECRET, "credentials-secret-key-manifest"),
+    (EXTERNAL_SECRET, "credentials-admin-password-manifest"),
+    (EXTERNAL_SECRET, "database-credentials-manifest"),
 }
 """What the database needs when the state is gone. Not protected: another name replaces it."""
 
@@ -73,9 +80,11 @@ def assert_no_secret_in_the_clear(engine: Engine) -> None:
         for key, value in resource.inputs.items():
             if MARK in text(value):
                 assert is_secret(value), f"{key} of {resource} shows a secret"
-        if resource.typ.startswith("kubernetes:"):
+        if resource.typ == PUSHED:
+            assert {key for key, value in resource.inputs.items() if is_secret(value)} == {"data"}
+        elif resource.typ.startswith("kubernetes:"):
             # A Release's values are kept in a Secret: base64, not encryption.
             assert MARK not in text(resource.inputs), resource
             assert not is_secret(resource.inputs), f"{resource} has {resource.inputs}"
-    for seal in engine.all(SEAL):
+    for seal in (*engine.all(SEAL), *engine.all(HANDOVER)):
         assert {key for key, value in seal.inputs.items() if is_secret(value)} == {"data"}, seal

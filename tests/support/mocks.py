@@ -28,6 +28,7 @@ from pulumi.runtime.settings import SETTINGS, get_root_resource, reset_options
 from pulumi.runtime.stack import Stack, wait_for_rpcs
 
 from components.registry.kinds import KINDS
+from components.sealing.digests import revision
 from components.sealing.seal import SealProvider
 
 T = TypeVar("T")
@@ -40,6 +41,12 @@ MARK = "TOPSECRET"
 KUBERNETES_PROVIDER = "pulumi:providers:kubernetes"
 SEAL = "pulumi-python:dynamic/sealing:Seal"
 UNSEALED = "pulumi-python:dynamic/sealing:Unsealed"
+HANDOVER = "pulumi-python:dynamic/delivery:Handover"
+SYNCED = "pulumi-python:dynamic/delivery:Synced"
+EXTERNAL_SECRET = "kubernetes:external-secrets.io/v1:ExternalSecret"
+PUSH_SECRET = "kubernetes:external-secrets.io/v1alpha1:PushSecret"
+PUSHED = "kubernetes:core/v1:Secret"
+"""The only Secrets that the program applies itself: those from which values are pushed."""
 SEALING_TRUST = "pulumi-python:dynamic/sealing:SealingTrust"
 STATE_MARK = "pulumi-python:dynamic/ownership:StateMark"
 BUCKET = "pulumi-python:dynamic/storage:S3Bucket"
@@ -47,6 +54,9 @@ KEY_PROOF = "pulumi-python:dynamic/storage:KeyProof"
 LOCKDOWN = "pulumi-python:dynamic/storage:S3Lockdown"
 ROUTE_ACCEPTED = "pulumi-python:dynamic/network:RouteAccepted"
 ARCHIVE_PROOF = "pulumi-python:dynamic/backup:ArchiveProof"
+DATABASE_APPLIED = "pulumi-python:dynamic/database:DatabaseApplied"
+TENANT_DATABASE = "kubernetes:postgresql.cnpg.io/v1:Database"
+DATABASE_ROLE = "kubernetes:postgresql.cnpg.io/v1:DatabaseRole"
 DATABASE_RESTORE = "pulumi-python:dynamic/database:DatabaseRestore"
 OBJECT_STORE = "kubernetes:barmancloud.cnpg.io/v1:ObjectStore"
 SCHEDULED_BACKUP = "kubernetes:postgresql.cnpg.io/v1:ScheduledBackup"
@@ -151,6 +161,12 @@ class Provider:
             return SealProvider().create(props).outs or {}
         computed: Mapping[str, Callable[[], dict[str, Any]]] = {
             UNSEALED: dict,
+            HANDOVER: lambda: {"revision": revision(plain(inputs["data"]), salt=b"mocks")},
+            SYNCED: lambda: {
+                "revision": plain(inputs.get("revision")) or f"of-the-store-{name}",
+                "content": "digest",
+                "salt": MARK,
+            },
             SEALING_TRUST: dict,
             STATE_MARK: lambda: {"mark": "mark-of-the-state"},
             ROUTE_ACCEPTED: dict,
@@ -160,6 +176,7 @@ class Provider:
             BLOB_PLACE: dict,
             ARCHIVE_PROOF: dict,
             DATABASE_RESTORE: dict,
+            DATABASE_APPLIED: dict,
             KUBERNETES_PROVIDER: dict,
             AWS_PROVIDER: dict,
             AWS_ACCESS_KEY: lambda: {"secret": minted(name, 40)},

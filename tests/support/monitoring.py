@@ -37,8 +37,15 @@ def small(**monitoring: Any) -> Settings:
     return builders.settings(metrics=METRICS, monitoring={"enabled": True, **monitoring})
 
 
-def wide() -> Settings:
-    return builders.settings(**WIDE)
+def wide(**sections: Any) -> Settings:
+    return builders.settings(**WIDE, **sections)
+
+
+def every_alert() -> list[Alert]:
+    """The alerts of all ways in which Secrets are delivered, each once."""
+    external = wide(secrets={"delivery": "external", "store": {"name": "platform"}})
+    listed = [*rules.all_alerts(wide()), *rules.all_alerts(external)]
+    return list({alert.name: alert for alert in listed}.values())
 
 
 _WORDS = {

@@ -35,6 +35,10 @@ SHARED_DATABASE: dict[str, Any] = {
     "username": "harbor",
     "secret": {"namespace": "databases", "name": "pg-app"},
 }
+TENANT_DATABASE: dict[str, Any] = {
+    "mode": "shared",
+    "create": {"cluster": "gitlab-postgres", "namespace": "gitlabbda"},
+}
 SHARED_VALKEY: dict[str, Any] = {
     "mode": "shared",
     "host": "valkey-primary.valkey",

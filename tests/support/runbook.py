@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
 from engine.project import ROOT
 from engine.stack import Stack
@@ -25,8 +26,13 @@ pulumi() {
 
 def commands(page: str) -> dict[str, str]:
     """Heading → its block of commands, of docs/runbooks/<page>.md; one block per section."""
+    return commands_of(ROOT / "docs" / "runbooks" / f"{page}.md")
+
+
+def commands_of(page: Path) -> dict[str, str]:
+    """The same of any page."""
     blocks: dict[str, str] = {}
-    text = (ROOT / "docs" / "runbooks" / f"{page}.md").read_text()
+    text = page.read_text()
     for section in re.split(r"^##+ ", text, flags=re.MULTILINE)[1:]:
         heading, _, rest = section.partition("\n")
         for block in re.findall(r"^```sh\n(.*?)^```", rest, flags=re.MULTILINE | re.DOTALL):

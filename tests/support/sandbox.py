@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,41 +15,49 @@ import yaml
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3.client import S3Credentials, s3_client
 from components.object_storage.s3.contents import delete_own
-from engine.project import ROOT
 from engine.stack import Stack
-from sandbox import cluster
+from sandbox import cluster, estate
+from sandbox.smoke import OWNERS
 from sandbox.state import REGION, STACK, State
 from sandbox.waiting import wait_until
 from toolchain.build import Toolbox
 
 NAMESPACE = "harbor"
+"""Harbor's, of the local stack."""
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running sandbox and a scratch copy of the project."""
+    """A running sandbox and a scratch copy of the project. `name`: of the stack that it is for."""
 
     state: State
     tools: Toolbox
     project: Path
     variables: dict[str, str]
+    name: str = STACK
+    namespace: str = NAMESPACE
 
-    def stack(self, name: str = STACK, **variables: str) -> Stack:
+    def stack(self, name: str | None = None, **variables: str) -> Stack:
         """The engine for a stack, with more environment variables if given.
 
         A stack that is no sandbox has a passphrase of its own, as the program demands.
         """
-        own = {} if name == STACK else {"PULUMI_CONFIG_PASSPHRASE": "of the estate's own"}
+        name = name or self.name
+        own = {} if name == self.name else {"PULUMI_CONFIG_PASSPHRASE": "of the estate's own"}
         return Stack(name, {**self.variables, **own, **variables}, self.project)
 
-    def section(self, section: str, name: str = STACK) -> Any:
+    def file(self, name: str | None = None) -> Path:
+        """A stack's scratch file."""
+        return self.project / f"Pulumi.{name or self.name}.yaml"
+
+    def section(self, section: str, name: str | None = None) -> Any:
         """What a stack's scratch file says of a top-level section; None when nothing."""
-        document = yaml.safe_load((self.project / f"Pulumi.{name}.yaml").read_text())
+        document = yaml.safe_load(self.file(name).read_text())
         return document["config"].get(f"sovereign-harbor:{section}")
 
-    def configure(self, name: str = STACK, **sections: object) -> None:
+    def configure(self, name: str | None = None, **sections: object) -> None:
         """Replaces top-level sections in a stack's scratch file; None removes one."""
-        file = self.project / f"Pulumi.{name}.yaml"
+        file = self.file(name)
         document = yaml.safe_load(file.read_text())
         for section, value in sections.items():
             key = f"sovereign-harbor:{section}"
@@ -61,9 +68,9 @@ class Sandbox:
         file.write_text(yaml.safe_dump(document))
 
     @contextmanager
-    def configured(self, name: str = STACK, **sections: object) -> Iterator[None]:
+    def configured(self, name: str | None = None, **sections: object) -> Iterator[None]:
         """As `configure`; afterwards the file is as before, whatever happened to it meanwhile."""
-        file = self.project / f"Pulumi.{name}.yaml"
+        file = self.file(name)
         before = file.read_text()
         self.configure(name, **sections)
         try:
@@ -72,23 +79,23 @@ class Sandbox:
             file.write_text(before)
 
 
-def objects(sandbox: Sandbox, kinds: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
-    """The namespace's objects of these kinds (comma-separated)."""
-    listed = cluster.kubectl(
-        sandbox.state, sandbox.tools, "get", kinds, "-n", namespace, "-o", "json"
-    )
+def objects(sandbox: Sandbox, kinds: str, namespace: str | None = None) -> list[dict[str, Any]]:
+    """The objects of these kinds (comma-separated) in a namespace, Harbor's unless given."""
+    where = namespace or sandbox.namespace
+    listed = cluster.kubectl(sandbox.state, sandbox.tools, "get", kinds, "-n", where, "-o", "json")
     return json.loads(listed)["items"]
 
 
 def unsealed(sandbox: Sandbox) -> dict[str, dict[str, str]]:
-    """Secret → key → plaintext, of each Secret that a SealedSecret owns, in both namespaces."""
+    """Secret → key → plaintext, of each Secret that a SealedSecret or an ExternalSecret owns, in
+    both namespaces."""
     return {
         secret["metadata"]["name"]: {
             key: base64.b64decode(value).decode() for key, value in secret["data"].items()
         }
-        for namespace in (NAMESPACE, "flux-system")
+        for namespace in (sandbox.namespace, "flux-system")
         for secret in objects(sandbox, "secrets", namespace)
-        if any(o["kind"] == "SealedSecret" for o in secret["metadata"].get("ownerReferences", []))
+        if any(owner["kind"] in OWNERS for owner in secret["metadata"].get("ownerReferences", []))
     }
 
 
@@ -133,20 +140,24 @@ def edit_state(stack: Stack, edit: Callable[[dict[str, Any]], None]) -> None:
     stack.run("stack", "import", "-s", stack.name, "--file", str(file))
 
 
-def remove(stack: Stack) -> None:
-    """As `destroyed_wholly`, without the `up` that lets the data go: the state is told instead."""
+def let_go(stack: Stack) -> None:
+    """Tells the state that a destroy may delete all data."""
 
-    def let_go(resource: dict[str, Any]) -> None:
+    def unprotect(resource: dict[str, Any]) -> None:
         resource.pop("retainOnDelete", None)
         resource.pop("protect", None)
 
-    edit_state(stack, let_go)
+    edit_state(stack, unprotect)
+
+
+def remove(stack: Stack) -> None:
+    """As `destroyed_wholly`, without the `up` that lets the data go: the state is told instead."""
+    let_go(stack)
     destroy = ("destroy", "-s", stack.name, "--yes", "--skip-preview", "--continue-on-error")
     stack.run(*destroy, check=False)
 
 
 def begin_anew(sandbox: Sandbox, sovereign: Stack) -> None:
     """The Sovereign as its committed stack file describes it."""
-    file = f"Pulumi.{sovereign.name}.yaml"
-    shutil.copyfile(ROOT / file, sandbox.project / file)
+    estate.of(sovereign.name).write(sandbox.project)
     sovereign.up()

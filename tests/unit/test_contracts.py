@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -14,6 +15,7 @@ import pytest
 
 import components
 from components.context import Context
+from components.data_services import database
 from components.harbor import disruption
 from components.image_policy import component as image_policy
 from components.image_policy.component import ImagePolicy
@@ -37,11 +39,13 @@ from tests.support.mocks import (
     NAMESPACE,
     PASSWORD,
     POSTGRES_CLUSTER,
+    PUSHED,
     RELEASE,
     SEAL,
     SEALED_SECRET,
     Engine,
     fresh_engine,
+    is_secret,
     text,
 )
 from tests.support.monitoring import WIDE
@@ -78,6 +82,12 @@ def network_policies(context: Context) -> NetworkPolicies:
     return policies.create(builders.config(), context)
 
 
+def tenant_database(context: Context) -> Any:
+    section = {"mode": "shared", "create": {"cluster": "pg", "namespace": "databases"}}
+    stack = builders.config(database=section)
+    return database.create(stack, context, builders.credentials(context))
+
+
 REGISTRY: dict[str, Any] = {
     "projects": {"apps": {"robots": {"ci": {"permissions": ["push"], "rotation": 2}}}},
     "proxyCaches": {"proxy-ghcr": {"upstream": {"type": "github-ghcr"}}},
@@ -104,11 +114,16 @@ def sealed_secret(context: Context) -> Any:
     return context.sealed("one", "secret", {"password": builders.password()}, parent=parent)
 
 
+def external_secret(context: Context) -> Any:
+    return sealed_secret(replace(context, external=builders.EXTERNAL))
+
+
 BUILDERS: dict[str, Callable[[Context], Any]] = {
     "Backup": builders.backup,
     "Credentials": builders.credentials,
     "DisruptionBudgets": disruption_budgets,
     "DnsRecords": dns_records,
+    "ExternalSecret": external_secret,
     "HarborRegistry": builders.harbor,
     "ImagePolicy": image_policies,
     "Monitoring": monitored,
@@ -119,6 +134,7 @@ BUILDERS: dict[str, Callable[[Context], Any]] = {
     "RegistryCertificate": certificate,
     "SealedSecret": sealed_secret,
     "SharedCredentials": builders.shared_credentials,
+    "TenantDatabase": tenant_database,
     "Valkey": builders.valkey,
 }
 
@@ -242,7 +258,11 @@ def test_what_is_sealed_is_a_secret_value(name: str, built: Engine) -> None:
 
 
 def test_there_is_no_plain_secret_object(name: str, built: Engine) -> None:
-    assert built.all("kubernetes:core/v1:Secret") == []
+    # One from which a value is pushed has it encrypted in the state, and in the cluster where its
+    # reader is.
+    for secret in built.all(PUSHED):
+        assert name == "ExternalSecret"
+        assert is_secret(secret.inputs["data"])
 
 
 def test_the_contract_sees_secrets_at_all(whole: Engine) -> None:

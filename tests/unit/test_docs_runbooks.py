@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from components.monitoring import rules
 from components.settings.reading.secrets import SECRETS
 from components.settings.reading.spec import is_known
 from tests.support import runbook
-from tests.support.monitoring import wide
+from tests.support.monitoring import every_alert
 from tests.support.project import ROOT
 from tests.support.raw_settings import GOOD
 from tests.unit.test_docs_registry import key_path
@@ -125,7 +124,7 @@ def test_a_line_of_a_block_is_a_whole_command(page: Path) -> None:
 
 
 def test_each_alert_has_a_page_that_names_it() -> None:
-    for alert in rules.all_alerts(wide()):
+    for alert in every_alert():
         page = FOLDER / f"{alert.runbook}.md"
         assert page in FAILURES, alert.name
         seen = sections(page)["What you see"]

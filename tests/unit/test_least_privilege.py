@@ -19,17 +19,27 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from checks import deployer_role
 from components.image_policy.require_harbor import PolicyKind
+from components.registry.errors import HarborDown
+from operations.doctor.sources import Sovereign, sources
+from operations.drill_objects import PREPARED, RUN_ANNOTATION
 from policy.resource import RELEASE
+from tests.support import builders
 from tests.support.builders import CACHES, Cluster
 from tests.support.mocks import Engine, plain
 from tests.support.monitoring import WIDE
 from tests.support.project import ROOT
 from tests.unit import test_program
+from tests.unit.operations.test_drill_rights import Call, calls, is_allowed  # noqa: F401
+from tests.unit.operations.test_restore_drill import registry, world  # noqa: F401
 from tests.unit.test_examples import EXAMPLES, sections
 from tests.unit.test_program import BACKUP, CERTIFICATE_PATH, REQUIRE_POLICY, Program
 
 FILE = ROOT / "docs/howto/deployer.yaml"
+DRILL_FILE = ROOT / "docs/howto/restore-drill.yaml"
 NAMESPACE = "harbor"
+DRILL_NAMESPACE = "harbor-drill"
+OF_ENGINE = {"listing", "deployment", "history"}
+"""Sources of the doctor that ask the backend, not the cluster."""
 program = test_program.program
 
 PUBLIC_KEY = (
@@ -50,6 +60,7 @@ def images_of(kind: str) -> dict[str, Any]:
 HA = {"profile": "ha"}
 """With disruption budgets."""
 AUDIT = {"spec": {"validationActions": ["Audit"]}}
+OWN = "labelSelector=app.kubernetes.io%2Fpart-of%3Dsovereign-harbor"
 NOT_REACHED = (
     # Where the stack's file gives cluster.uid.
     "/api/v1/namespaces/kube-system",
@@ -78,6 +89,55 @@ def objects_of(engine: Engine) -> Iterator[deployer_role.Object]:
             namespace=str(metadata.get("namespace") or ""),
             name=str(metadata.get("name") or ""),
         )
+
+
+class Silent:
+    """A Harbor that does not answer: how it is reached, the program's own runs show."""
+
+    def send(self, method: str, path: str, *_: Any) -> Any:
+        raise HarborDown(f"{method} {path}", "down")
+
+    def secret(self, name: str, key: str) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
+
+
+def asked_by_the_doctor() -> list[str]:
+    """Paths of the cluster that the doctor reads, for a stack with all that it looks at."""
+    settings = builders.settings(
+        database={"mode": "dedicated"},
+        backup=builders.BACKUP,
+        imagePolicy={"enabled": True},
+        registry={"projects": {"apps": {}}},
+    )
+    sealed = {"items": [{"metadata": {"name": "harbor-minted-admin-password"}}]}
+    primary = {"status": {"currentPrimary": "harbor-pg-1"}}
+    cluster = Cluster(
+        objects={
+            "/apis/postgresql.cnpg.io/v1/namespaces/harbor/clusters/harbor-pg": primary,
+            f"/apis/bitnami.com/v1alpha1/namespaces/harbor/sealedsecrets?{OWN}": sealed,
+        }
+    )
+    client: Any = cluster
+    connection: Any = Silent()
+    of = Sovereign(
+        stack="omantel", settings=settings, environment={}, client=client, connection=connection
+    )
+    asked: list[str] = []
+    text = cluster.text
+
+    def recorded(path: str) -> str:
+        asked.append(path)
+        return text(path)
+
+    client.text = recorded
+    for name, source in sources(of).items():
+        if name not in OF_ENGINE:
+            with contextlib.suppress(Exception):  # most of it is not there
+                source()
+    return [*cluster.asked, *asked]
 
 
 def chart_kinds() -> set[tuple[str, str]]:
@@ -136,9 +196,10 @@ def made(program: Program, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
         types |= set(objects_of(engine))
     written = deployer_role.manifests(
         types,
-        [*asked, *NOT_REACHED],
+        [*asked, *NOT_REACHED, *asked_by_the_doctor()],
         chart_kinds(),
         namespace=NAMESPACE,
+        drill=yaml.safe_load_all(DRILL_FILE.read_text()),
     )
     if os.environ.get("UPDATE_GOLDEN"):
         FILE.write_text(written)
@@ -161,7 +222,47 @@ def test_secrets_are_read_in_the_sovereign_s_namespaces_only(
         for rule in document.get("rules", []):
             if "secrets" in rule["resources"] and "resourceNames" not in rule:
                 assert document["kind"] == "Role"
-                assert document["metadata"]["namespace"] == NAMESPACE
+                assert document["metadata"]["namespace"] in (NAMESPACE, DRILL_NAMESPACE)
+
+
+def is_granted(documents: list[dict[str, Any]], call: Call) -> bool:
+    """Whether a Role of the call's namespace, or the ClusterRole, allows it."""
+    return any(
+        is_allowed(call, rule)
+        for document in documents
+        if document["kind"] == "ClusterRole"
+        or (document["kind"] == "Role" and document["metadata"]["namespace"] == call[0])
+        for rule in document["rules"]
+    )
+
+
+def test_the_deployer_may_drill_in_the_namespace_that_is_made_with_the_file(
+    documents: list[dict[str, Any]],
+    calls: set[Call],  # noqa: F811
+) -> None:
+    assert [call for call in sorted(calls) if not is_granted(documents, call)] == []
+    assert len(calls) > 15
+    namespaces = {d["metadata"]["name"]: d for d in documents if d["kind"] == "Namespace"}
+    assert namespaces[DRILL_NAMESPACE]["metadata"]["annotations"] == {RUN_ANNOTATION: PREPARED}
+    assert not is_granted(documents, ("", "", "namespaces", "", "create"))
+    assert not is_granted(documents, (NAMESPACE, "", "pods/exec", "", "create"))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        (NAMESPACE, "", "pods/proxy", "harbor-pg-1:9187", "get"),
+        (NAMESPACE, "bitnami.com", "sealedsecrets", "", "list"),
+        ("flux-system", "bitnami.com", "sealedsecrets", "", "list"),
+        ("", "wgpolicyk8s.io", "policyreports", "", "list"),
+        (NAMESPACE, "", "configmaps", "", "create"),
+        (NAMESPACE, "", "configmaps", "harbor-recorded-metrics", "patch"),
+        ("velero", "velero.io", "schedules", "harbor", "get"),
+    ],
+)
+def test_the_deployer_may_examine_and_record(documents: list[dict[str, Any]], call: Call) -> None:
+    """The doctor with RECORD=1."""
+    assert is_granted(documents, call)
 
 
 def test_every_role_is_bound_to_the_deployer(documents: list[dict[str, Any]]) -> None:

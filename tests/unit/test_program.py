@@ -20,8 +20,10 @@ import pytest
 import yaml
 
 from components.kubernetes import naming
+from components.preflight import beside
 from components.sealing.unsealed import REVISION_ANNOTATION
 from components.settings.database import SecretRef
+from components.settings.model import Settings
 from tests.support import builders
 from tests.support.builders import ACCESS_KEY, AWS, NODE_ROLE, SECRET_KEY, Cluster
 from tests.support.contract import (
@@ -35,9 +37,11 @@ from tests.support.mocks import (
     BLOB_PLACE,
     BUCKET,
     CONFIG_MAP,
+    HANDOVER,
     KUBERNETES_PROVIDER,
     MARK,
     NAMESPACE,
+    PASSWORD,
     POSTGRES_CLUSTER,
     PROJECT,
     RELEASE,
@@ -46,6 +50,7 @@ from tests.support.mocks import (
     SEALING_TRUST,
     STATE_MARK,
     STATEFUL_SET,
+    SYNCED,
     Engine,
     fresh_engine,
     plain,
@@ -64,8 +69,13 @@ STACKS = tuple(sorted(file.stem for file in GOLDEN.glob("*.txt")))
 preview of its pull request is its test."""
 
 SECRETS = {**builders.SECRETS, "dnsToken": f"{MARK}-token-of-forty-characters-"}
+NAMED_SECRETS = {"gitlabbda": {"gitlabSecret": f"{MARK}-gitlab"}}
+"""By stack: those that its file names itself."""
 DATABASE = SecretRef(namespace="databases", name="harbor-app", key="password")
 VALKEY = SecretRef(namespace="valkey", name="valkey", key="valkey-password")
+READY = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+GITLABS_STORE = "/apis/external-secrets.io/v1/clustersecretstores/gitlabbda-app-secrets-store"
+GITLABS_DATABASE = SecretRef(namespace="gitlabbda", name="gitlab-postgres-app")
 SHARED: dict[str, Any] = {
     "database": {
         "mode": "shared",
@@ -102,9 +112,16 @@ KEYED_GCS: dict[str, Any] = {"storage": builders.KEYED_GCS}
 KEYLESS_GCS: dict[str, Any] = {"storage": builders.KEYLESS_GCS}
 AZURE: dict[str, Any] = {"storage": builders.AZURE}
 FQDN = {
+    "gitlabbda": "staging.bluedynamics.eu",
     "local": "local.harbor.test",
     "omantel": "omantel.omani.works",
     "otech": "otech.omani.works",
+}
+BUCKETS = {
+    "gitlabbda": "registry-gitlabbda-kup6s",
+    "local": "local-harbor",
+    "omantel": "omantel-harbor",
+    "otech": "otech-harbor",
 }
 
 CERTIFICATE_PATH = (
@@ -121,6 +138,18 @@ SANDBOX = {
 
 Sections = dict[str, Any]
 
+SECTION_OF = {"delivered": "secrets"}
+"""Argument of a run → the section that it stands for; `secrets` are values there."""
+EXTERNAL: Sections = {
+    "delivered": {"delivery": "external", "store": {"name": "platform"}},
+    "sealing": {},
+}
+STORE = "/apis/external-secrets.io/v1/clustersecretstores/platform"
+STORED: Sections = {
+    name: {**SHARED[name], "secret": {"storeKey": f"estate-{name}", "property": "password"}}
+    for name in ("database", "valkey")
+}
+
 
 class Program:
     """The stacks of this project, run as the engine would run them.
@@ -129,7 +158,7 @@ class Program:
     """
 
     def __init__(self, certificate: str, folder: Path) -> None:
-        self._certificate = certificate
+        self.certificate = certificate
         self._pinned = folder / "sealing.pem"
         self._pinned.write_text(certificate)
         self._runs: dict[str, Engine] = {}
@@ -142,6 +171,12 @@ class Program:
                 self._run(engine, stack, **arguments)
             self._runs[key] = engine
         return self._runs[key]
+
+    def preview_of_file(self, stack: str, file: Sections) -> Engine:
+        """The same of a stack with that file, by config key; it is not kept."""
+        with fresh_engine() as engine:
+            self._run(engine, stack, file=file, preview=True, secrets={}, is_up=False)
+        return engine
 
     def preview_offline(self, stack: str, **sections: Any) -> Engine:
         """Nobody's cluster and nobody's secrets: a pull request from a fork."""
@@ -166,35 +201,43 @@ class Program:
         is_equipped: bool = True,
         objects: Sections | None = None,
         refused: dict[str, int | None] | None = None,
+        file: Sections | None = None,
         **sections: Any,
     ) -> None:
         """`secrets`: those that are set. `sections`: what replaces those of the stack's file.
+        `file`: what is in the stack's file, if not what is committed.
 
         `reaches`: the cluster of the kubeconfig, the stack's own unless said; `is_equipped`:
         whether it has all that any stack needs; `objects`: what else it has, by path; `refused`:
         the status of what it refuses, by path.
         """
-        given = SECRETS if secrets is None else secrets
+        given = {**SECRETS, **NAMED_SECRETS.get(stack, {})} if secrets is None else secrets
         # The sandbox's file names variables where the others have encrypted values.
         config = {
             **defaults(),
             **{f"{PROJECT}:{key}": value for key, value in given.items()},
-            **config_of(stack),
-            **{f"{PROJECT}:{key}": value for key, value in sections.items()},
+            **(config_of(stack) if file is None else {}),
+            **{
+                f"{PROJECT}:{SECTION_OF.get(k, k)}": value
+                for k, value in {**(file or {}), **sections}.items()
+            },
         }
         cluster = Cluster(
-            cluster_name=reaches or stack,
+            cluster_name=reaches or (cluster_of(stack) if file is None else stack),
             is_up=is_up,
             has_everything=is_equipped,
             refused=refused or {},
             objects={
-                CERTIFICATE_PATH: self._certificate,
+                CERTIFICATE_PATH: self.certificate,
+                TENANT_CLUSTER: {"spec": {"instances": 2}},
                 REQUIRE_POLICY: None,  # a stack does not need it: it brings it
+                **dict.fromkeys((STORE, GITLABS_STORE), READY),
                 **(objects or {}),
             },
         )
         cluster.put_secret(DATABASE, f"{MARK}-database")
         cluster.put_secret(VALKEY, f"{MARK}-valkey")
+        cluster.put_secret(GITLABS_DATABASE, f"{MARK}-database")
         with pytest.MonkeyPatch.context() as monkeypatch:
             cluster.stand_in(monkeypatch)
             monkeypatch.chdir(ROOT)
@@ -221,6 +264,11 @@ def defaults() -> Sections:
     """What Pulumi.yaml declares: the engine puts it where a stack's file says nothing."""
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     return {f"{PROJECT}:{key}": of["default"] for key, of in declared.items()}
+
+
+def cluster_of(stack: str) -> str:
+    """The cluster that a stack's file names; one like the stack where it names none."""
+    return config_of(stack).get(f"{PROJECT}:cluster", {}).get("name", stack)
 
 
 def config_of(stack: str) -> Sections:
@@ -334,6 +382,10 @@ BACKUP: Sections = {
     },
 }
 RESTORED: Sections = {**BACKUP, "database": {"restore": {}}}
+TENANT: Sections = {"mode": "shared", "create": {"cluster": "pg", "namespace": "databases"}}
+TENANT_SECRET: Sections = {"namespace": "databases", "name": "harbor-app"}
+TENANT_CLUSTER = "/apis/postgresql.cnpg.io/v1/namespaces/databases/clusters/pg"
+BESIDE_OTHERS: Sections = {"harbor": {"namespace": "team", "sharedNamespace": True}}
 VARIANTS: list[tuple[str, Sections]] = [
     ("backups", BACKUP),
     ("a restored database", RESTORED),
@@ -347,8 +399,14 @@ VARIANTS: list[tuple[str, Sections]] = [
     ("shared", SHARED),
     ("shared database", {"database": SHARED["database"]}),
     ("shared cache, filesystem", {"valkey": SHARED["valkey"], **FILESYSTEM}),
+    ("a database in a shared cluster", {"database": TENANT}),
+    ("a database of another's role", {"database": {**TENANT, "secret": TENANT_SECRET}}),
     ("another namespace", REGISTRY_NAMESPACE),
+    ("external secrets", EXTERNAL),
+    ("external secrets, shared", {**EXTERNAL, **SHARED}),
+    ("external secrets, shared services in the store", {**EXTERNAL, **STORED}),
     ("monitoring", {**MONITORED, "exposure": {"kind": "gateway"}}),
+    ("a namespace with others", BESIDE_OTHERS),
     ("many replicas", {"harbor": {"replicas": {"core": 3, "registry": 3}}}),
 ]
 
@@ -369,6 +427,8 @@ def test_a_variant_runs_and_previews_as_the_same_resources(
 def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
     sections: Sections, program: Program
 ) -> None:
+    if "delivered" in sections:
+        pytest.skip("nothing is sealed: tests/unit/preflight/test_secret_store.py")
     seals = program.run("otech", **sections).all(SEAL)
     in_the_way = {
         f"/api/v1/namespaces/{seal['namespace']}/secrets/{seal['name']}": {
@@ -380,6 +440,75 @@ def test_a_plain_secret_in_the_way_of_any_secret_is_refused(
     for seal in seals:
         assert f"kubectl annotate secret {seal['name']} -n {seal['namespace']} " in said
     assert said.count("no SealedSecret made it") == len(seals)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [sections for _, sections in VARIANTS if "harbor" not in sections],
+    ids=[name for name, sections in VARIANTS if "harbor" not in sections],
+)
+def test_beside_others_every_object_is_looked_for_before_it_is_applied(
+    sections: Sections, program: Program
+) -> None:
+    changed = {f"{PROJECT}:{SECTION_OF.get(k, k)}": v for k, v in sections.items()}
+    given = {**config_of("otech"), **changed}
+    named = {k.partition(":")[2]: v for k, v in given.items() if k.partition(":")[0] == PROJECT}
+    stack = Settings.model_validate({**named, **BESIDE_OTHERS})
+    looked_for = set(beside.objects(stack))
+    engine = program.run("otech", **{**sections, **BESIDE_OTHERS})
+    for resource in engine.resources:
+        if resource.is_manifest and resource["metadata"].get("namespace") == "team":
+            one = (resource.typ.rpartition(":")[2], resource["metadata"]["name"])
+            assert one in looked_for, resource
+
+
+def test_beside_others_the_namespace_is_no_resource_of_the_stack(program: Program) -> None:
+    alone, beside_others = program.run("otech"), program.run("otech", **BESIDE_OTHERS)
+    names = {(each.typ, each.name) for each in alone.resources}
+    assert names - {(each.typ, each.name) for each in beside_others.resources} == {
+        (NAMESPACE, "namespace")
+    }
+    assert beside_others.one(RELEASE)["namespace"] == "team"
+
+
+def test_an_adoption_beside_others_leaves_the_namespace_alone(program: Program) -> None:
+    harbor = {**BESIDE_OTHERS["harbor"], "adopt": True}
+    engine = program.run("otech", preview=True, is_up=False, harbor=harbor)
+    assert engine.all(NAMESPACE) == []
+
+
+@pytest.mark.parametrize("services", [{}, SHARED, STORED], ids=["own", "shared", "stored"])
+def test_with_external_delivery_every_secret_comes_by_the_store(
+    services: Sections, program: Program
+) -> None:
+    sealed = program.run("otech", **({} if services == STORED else services))
+    engine = program.run("otech", **EXTERNAL, **services)
+    assert engine.all(SEAL) == engine.all(SEALED_SECRET) == engine.all(SEALING_TRUST) == []
+    names = {(each["namespace"], each["name"]) for each in engine.all(SYNCED)}
+    if services != STORED:
+        assert names == {(each["namespace"], each["name"]) for each in sealed.all(SEAL)}
+    pushed = {each["name"] for each in engine.all(HANDOVER)}
+    read_only = {"harbor-shared-database", "harbor-shared-valkey"} if services == STORED else set()
+    assert {name for _, name in names} - pushed == read_only
+    keys = [each["storeKey"] for each in engine.all(HANDOVER)]
+    assert len(set(keys)) == len(keys)
+    assert all(key.startswith("otech-omani-works-") for key in keys)
+    assert_one_cluster(engine)
+    assert_labelled(engine, FQDN["otech"])
+    assert_no_secret_in_the_clear(engine)
+    if not services:  # a shared database's Secret has the logical name of the own one
+        assert_data_is_kept(engine)
+
+
+def test_the_same_pods_restart_whichever_way_secrets_come(program: Program) -> None:
+    sealed = values_of(program.run("otech"))
+    delivered = values_of(program.run("otech", **EXTERNAL))
+    for component in ("core", "jobservice", "registry", "trivy", "exporter"):
+        told = [
+            set((each.get(component) or {}).get("podAnnotations") or {})
+            for each in (sealed, delivered)
+        ]
+        assert told[0] == told[1], component
 
 
 def test_everything_waits_until_the_state_and_the_certificate_are_accepted(
@@ -436,6 +565,17 @@ def test_harbor_and_all_that_is_its_go_to_the_namespace_of_the_settings(program:
 # --- Data --------------------------------------------------------------------------------------
 
 
+def test_of_an_estate_with_shared_services_the_bucket_and_the_key_are_kept(
+    program: Program,
+) -> None:
+    kept = {
+        (resource.typ, resource.name)
+        for resource in program.run("gitlabbda").resources
+        if resource.protect and resource.retain
+    }
+    assert kept == {(BUCKET, "object-storage-bucket"), (PASSWORD, "credentials-secret-key")}
+
+
 @pytest.mark.parametrize("stack", ["omantel", "otech"])
 def test_a_sovereign_s_data_is_protected_and_outlives_the_stack(
     stack: str, program: Program
@@ -476,7 +616,7 @@ def test_of_the_outputs_the_admin_password_alone_is_secret(stack: str, program: 
     assert outputs["registryFqdn"].value == f"registry.{FQDN[stack]}"
     assert outputs["registryUrl"].value == f"https://registry.{FQDN[stack]}"
     assert outputs["imagePrefix"].value == f"registry.{FQDN[stack]}/"
-    assert outputs["bucket"].value == f"{stack}-harbor"
+    assert outputs["bucket"].value == BUCKETS[stack]
     assert outputs["harborVersion"].value == "2.14.3"
 
 
@@ -597,6 +737,7 @@ def values_of(engine: Engine) -> Sections:
 @pytest.mark.parametrize(
     ("stack", "endpoint", "secure"),
     [
+        ("gitlabbda", "https://fsn1.your-objectstorage.com", True),
         ("local", "http://127.0.0.1:7070", False),
         ("omantel", "https://fsn1.your-objectstorage.com", True),
         ("otech", "https://fsn1.your-objectstorage.com", True),
@@ -609,7 +750,7 @@ def test_harbor_keeps_its_blobs_in_the_sovereign_s_bucket(
     s3 = values_of(engine)["persistence"]["imageChartStorage"]["s3"]
     assert s3["regionendpoint"] == endpoint
     assert s3["secure"] is secure
-    assert s3["bucket"] == f"{stack}-harbor" == engine.one(BUCKET)["bucket"]
+    assert s3["bucket"] == BUCKETS[stack] == engine.one(BUCKET)["bucket"]
 
 
 @pytest.mark.parametrize("sections", [{}, FILESYSTEM], ids=["bucket", "volume"])

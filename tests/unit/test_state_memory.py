@@ -25,7 +25,10 @@ from tests.support.project import ROOT
 
 PINNED = {
     ("components.backup.archive", "ArchiveProofProvider"),
+    ("components.data_services.applied", "DatabaseAppliedProvider"),
     ("components.data_services.restore", "DatabaseRestoreProvider"),
+    ("components.delivery.handover", "HandoverProvider"),
+    ("components.delivery.synced", "SyncedProvider"),
     ("components.network.accepted", "RouteAcceptedProvider"),
     ("components.object_storage.blob_place", "BlobPlaceProvider"),
     ("components.object_storage.key_proof", "KeyProofProvider"),

@@ -9,10 +9,16 @@ from components.kubernetes.naming import DATABASE_CLUSTER as CLUSTER
 from components.kubernetes.naming import REGISTRY_CERTIFICATE
 from components.monitoring.alert import Alert, Example, Severity, series, steps
 from components.settings.model import Settings
+from components.settings.secrets import ExternalDelivery
 
 
 def alerts(settings: Settings) -> Iterator[Alert]:
     namespace, thresholds = settings.harbor.namespace, settings.monitoring.thresholds
+
+    def ours(label: str) -> str:
+        """Beside others, only what is Harbor's: no alert about their pods is for its people."""
+        is_shared = settings.harbor.shared_namespace
+        return f', {label}=~"(data-)?{RELEASE}-.+"' if is_shared else ""
 
     def replicas(what: str, name: str = f"{RELEASE}-core") -> str:
         return f'kube_deployment_{what}{{namespace="{namespace}", deployment="{name}"}}'
@@ -22,8 +28,9 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         source="kube-state-metrics",
         severity="warning",
         expr="max by (namespace, deployment) (kube_deployment_spec_replicas"
-        f'{{namespace="{namespace}"}}) - max by (namespace, deployment) '
-        f'(kube_deployment_status_replicas_available{{namespace="{namespace}"}}) > 0',
+        f'{{namespace="{namespace}"{ours("deployment")}}}) - max by (namespace, deployment) '
+        "(kube_deployment_status_replicas_available"
+        f'{{namespace="{namespace}"{ours("deployment")}}}) > 0',
         for_="15m",
         summary="Pods of Harbor are missing",
         description="{{ $value }} pods of {{ $labels.deployment }} have not been available for 15 "
@@ -59,7 +66,7 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         source="kube-state-metrics",
         severity="warning",
         expr="max by (namespace, pod, container, reason) (kube_pod_container_status_waiting_reason"
-        f'{{namespace="{namespace}", reason=~"{reasons}"}}) == 1',
+        f'{{namespace="{namespace}", reason=~"{reasons}"{ours("pod")}}}) == 1',
         for_="10m",
         summary="A container in Harbor's namespace does not start",
         description="Container {{ $labels.container }} of {{ $labels.pod }} has been waiting for "
@@ -93,8 +100,9 @@ def alerts(settings: Settings) -> Iterator[Alert]:
         )
 
     percent = thresholds.volume_percent
-    free = f'kubelet_volume_stats_available_bytes{{namespace="{namespace}"}}'
-    size = f'kubelet_volume_stats_capacity_bytes{{namespace="{namespace}"}}'
+    claims = f'{{namespace="{namespace}"{ours("persistentvolumeclaim")}}}'
+    free = f"kubelet_volume_stats_available_bytes{claims}"
+    size = f"kubelet_volume_stats_capacity_bytes{claims}"
     by = "max by (namespace, persistentvolumeclaim)"
     yield Alert(
         name="HarborVolumeNearlyFull",
@@ -126,7 +134,49 @@ def alerts(settings: Settings) -> Iterator[Alert]:
     if settings.exposure.needs_cert_manager:
         for ending, days, severity in steps(thresholds.certificate_days):
             yield _certificate_not_renewed(f"HarborCertificateNotRenewed{ending}", days, severity)
-    yield from _sealed_secrets(namespace)
+    if isinstance(settings.secrets, ExternalDelivery):
+        yield _external_secrets(namespace)
+    else:
+        yield from _sealed_secrets(namespace)
+
+
+def _external_secrets(namespace: str) -> Alert:
+    condition = "externalsecret_status_condition"
+    selector = 'condition="Ready", status="False", name=~"harbor-.+"'
+
+    def not_ready(name: str) -> str:
+        return series(
+            condition, name=name, exported_namespace=namespace, condition="Ready", status="False"
+        )
+
+    return Alert(
+        name="HarborSecretNotSynced",
+        source="external-secrets",
+        severity="warning",
+        # The operator's chart renames the metric's own label namespace to exported_namespace,
+        # unless serviceMonitor.honorLabels is set.
+        expr=f'max by (name) ({condition}{{{selector}, namespace="{namespace}"}} or '
+        f'{condition}{{{selector}, exported_namespace="{namespace}"}}) == 1',
+        for_="15m",
+        summary="A Secret of Harbor is not synced with the secret store",
+        description="The External Secrets Operator has failed to fetch {{ $labels.name }} for 15 "
+        "minutes. The old Secret stays; a value that changed in the store does not arrive.",
+        runbook="secret-store",
+        fires=Example(
+            series={not_ready("harbor-pg-credentials"): "1x30"},
+            at="20m",
+            labels={"name": "harbor-pg-credentials"},
+            says="The External Secrets Operator has failed to fetch harbor-pg-credentials for 15 "
+            "minutes. The old Secret stays; a value that changed in the store does not arrive.",
+        ),
+        quiet=Example(
+            series={
+                not_ready("harbor-pg-credentials"): "0x30",
+                not_ready("somebody-s"): "1x30",
+            },
+            at="20m",
+        ),
+    )
 
 
 def _certificate_not_renewed(name: str, days: int, severity: Severity) -> Alert:

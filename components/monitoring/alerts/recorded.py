@@ -18,6 +18,7 @@ from components.monitoring.own_metrics import (
     SEALING_CERTIFICATE_EXPIRY,
 )
 from components.settings.model import Settings
+from components.settings.secrets import ExternalDelivery
 
 
 def alerts(settings: Settings) -> Iterator[Alert]:
@@ -67,26 +68,8 @@ def alerts(settings: Settings) -> Iterator[Alert]:
             ),
             quiet=Example(series={series: f"{(days + 1) * 86400}x60"}, at="30m"),
         )
-    days = thresholds.certificate_days
-    series = f"{SEALING_CERTIFICATE_EXPIRY.name}{{{scraped}}}"
-    yield Alert(
-        name="HarborSealingCertificateExpires",
-        source="recorded",
-        severity="warning",
-        expr=f"(min({series}) - time()) / 86400 < {days}",
-        for_="15m",
-        summary="The certificate ends with which Secrets are sealed",
-        description='The sealing certificate ends in {{ printf "%.1f" $value }} days, fewer than '
-        f"{days}. Then an update is refused until it has another one.",
-        runbook="sealing-key",
-        fires=Example(
-            series={series: "174600x60"},
-            at="30m",
-            says=f"The sealing certificate ends in 2.0 days, fewer than {days}. Then an update "
-            "is refused until it has another one.",
-        ),
-        quiet=Example(series={series: f"{(days + 1) * 86400}x60"}, at="30m"),
-    )
+    if not isinstance(settings.secrets, ExternalDelivery):
+        yield _sealing_certificate(scraped, thresholds.certificate_days)
     days = thresholds.robot_days
     robot = f'{ROBOT_EXPIRY.name}{{{scraped}, robot="robot$ci"}}'
     yield Alert(
@@ -170,4 +153,26 @@ def alerts(settings: Settings) -> Iterator[Alert]:
             says=f"The last restore drill that passed was {days + 1}.0 days ago, more than {days}.",
         ),
         quiet=Example(series={last: "0x60"}, at="30m"),
+    )
+
+
+def _sealing_certificate(scraped: str, days: int) -> Alert:
+    series = f"{SEALING_CERTIFICATE_EXPIRY.name}{{{scraped}}}"
+    return Alert(
+        name="HarborSealingCertificateExpires",
+        source="recorded",
+        severity="warning",
+        expr=f"(min({series}) - time()) / 86400 < {days}",
+        for_="15m",
+        summary="The certificate ends with which Secrets are sealed",
+        description='The sealing certificate ends in {{ printf "%.1f" $value }} days, fewer than '
+        f"{days}. Then an update is refused until it has another one.",
+        runbook="sealing-key",
+        fires=Example(
+            series={series: "174600x60"},
+            at="30m",
+            says=f"The sealing certificate ends in 2.0 days, fewer than {days}. Then an update "
+            "is refused until it has another one.",
+        ),
+        quiet=Example(series={series: f"{(days + 1) * 86400}x60"}, at="30m"),
     )

@@ -168,7 +168,7 @@ def _broken_off_is_a_server_error(
     body, length = response_dict["body"], response_dict["headers"].get("Content-Length")
     if operation_model.http["method"] == "HEAD" or not isinstance(body, bytes):
         return  # without a body, or one that its reader checks
-    if length is not None and len(body) < int(length):
+    if length is not None and length.isdecimal() and len(body) < int(length):
         response_dict.update(status_code=500, body=b"")
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from components import parsed
 from components.object_storage.s3.client import read_object
 from components.object_storage.s3.errors import NOT_OFFERED, error_code
-from components.settings.storage.base import OWN_FOLDER
+from components.settings.schema.own_folder import OWN_FOLDER
 
 OWN_PREFIX = f"{OWN_FOLDER}/"
 """Under it lies all that this program itself writes into a bucket; it never counts as data."""
@@ -50,7 +51,7 @@ def read_owner(client: Any, bucket: str, root: str = "") -> Owner | None:
     """The owner of the bucket, or of `root`; None without owner object. Raises ClientError."""
     key = owner_key(root)
     try:
-        content: Any = json.loads(read_object(client, bucket, key))
+        content: Any = parsed.json_of(read_object(client, bucket, key))
         return Owner(stack=str(content["owner"]), claim=content.get("claim"))
     except ClientError as error:
         if error_code(error) == "NoSuchKey":
@@ -60,7 +61,7 @@ def read_owner(client: Any, bucket: str, root: str = "") -> Owner | None:
         if error_code(error) == "AccessDenied" and not _lists(client, bucket, key):
             return None
         raise
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Generator
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from components.object_storage.s3.purpose import IMAGES
 
@@ -21,6 +22,9 @@ _KEY_REFUSED = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "ExpiredToken"}
 )
 """Codes by which stores say that a key pair is wrong, whatever the request."""
+
+
+_ODD_ANSWER = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 class BucketError(Exception):
@@ -59,6 +63,13 @@ def explained(
             )
     except BotoCoreError as error:
         words = str(error).rstrip(".") or type(error).__name__
+    except (ResponseParserError, *_ODD_ANSWER) as error:
+        # The SDK leaves out what an answer has not, and raises what its parsers raise. The text of
+        # the error could quote the answer.
+        words = (
+            f"an answer is not as S3 answers ({type(error).__name__}); is this the store's "
+            "endpoint, and no proxy in between?"
+        )
     else:
         return
     for text in hidden:

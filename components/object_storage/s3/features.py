@@ -90,7 +90,7 @@ def _effect(rule: LifecycleRule) -> str:
     scope = rule.get("Filter") or {"Prefix": action.get("Prefix", "")}
     action.pop("Prefix", None)
     effect = action if scope == EVERYTHING else {**action, "Filter": scope}
-    return json.dumps(effect, sort_keys=True)
+    return json.dumps(effect, sort_keys=True, default=str)  # a rule may name a date
 
 
 def _put_versioning(client: Any, props: dict[str, Any]) -> list[str]:

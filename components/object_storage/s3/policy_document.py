@@ -8,9 +8,10 @@ silently names nobody, and the policy then locks out everybody.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from typing import Any
+
+from components.parsed import json_of
 
 Policy = dict[str, Any]
 
@@ -60,7 +61,7 @@ def with_trial(policy: Policy | None, bucket: str, key: str, named: str) -> Poli
 
 def parsed(text: str) -> Policy:
     """A policy as a store returns it, in the spelling of this module: lists, sorted."""
-    policy: Any = json.loads(text)
+    policy: Any = json_of(text)
     statements: list[Policy] = _as_list(policy.get("Statement", []))
     return {**policy, "Statement": [_spelled(statement) for statement in statements]}
 

@@ -30,7 +30,9 @@ def adopted(settings: Settings) -> Adopted:
     """The ids of what is to be adopted."""
     namespace = settings.harbor.namespace
     return Adopted(
-        namespace=namespace if settings.harbor.adopt else None,
+        namespace=namespace
+        if settings.harbor.adopt and not settings.harbor.shared_namespace
+        else None,
         release=f"{namespace}/{RELEASE}" if settings.harbor.adopt else None,
         database=f"{namespace}/{CLUSTER}" if _adopts_database(settings) else None,
     )

@@ -30,7 +30,7 @@ def key_problem(
     `is_key`: whether a text is the key that this stack was given; None: it was given none.
     """
     secret = running.key_secret
-    if is_key is None and secret == MINTED_SECRET_KEY:
+    if not secret or (is_key is None and secret == MINTED_SECRET_KEY):
         return None
     if is_key is not None and is_key(running.key):
         return None
@@ -39,7 +39,8 @@ def key_problem(
         f"sovereign-harbor:harborSecretKey: the Harbor in namespace {namespace} encrypts the "
         f"credentials in its database with the key in Secret {secret}, and this stack {state}: "
         "they would be lost\n"
-        f"  fix: kubectl get secret {secret} -n {namespace} -o jsonpath='{{.data.secretKey}}' | "
+        f"  fix: kubectl get secret {secret} -n {namespace} -o "
+        f"jsonpath='{{.data.{running.key_entry}}}' | "
         f"base64 -d | {set_secret('harborSecretKey', stack)}"
     )
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, cast
 
 from components.registry.api import Harbor
 from components.registry.errors import HarborError, Refused
-from components.sealing.crypto import revision
+from components.sealing.digests import revision
 
 
 class _Unknown:

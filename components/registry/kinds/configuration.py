@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, Final, cast
 
+from components import parsed
 from components.registry.errors import HarborError, LoginRefused, Refused
 from components.registry.kinds import checks
 from components.registry.kinds.base import UNKNOWN, Field, Kind, Session, Tree
@@ -74,7 +74,7 @@ def _values(value: Any) -> Any:
 def _value(item: str, value: Any) -> Any:
     if item in _JSON and isinstance(value, str) and value:
         with suppress(ValueError):
-            return json.loads(value)
+            return parsed.json_of(value)
     if item == "disabled_audit_log_event_types" and isinstance(value, str):
         return sorted(part.strip() for part in value.split(",") if part.strip())
     return value

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
+from components import parsed
 from components.registry.errors import HarborDown, HarborError, Refused
 from components.registry.kinds import checks
 from components.registry.kinds.base import (
@@ -193,7 +193,7 @@ class Schedule(Kind):
         del session
         what = stored["what"]
         schedule: Tree = stored.get("schedule") or {}
-        parameters: Any = json.loads(stored.get("job_parameters") or "{}")
+        parameters: Any = parsed.json_of(stored.get("job_parameters") or "{}")
         # Harbor shows no parameters of a scan of everything; it knows none.
         if not schedule or what == "scanAll":
             parameters = known.get("parameters", {})

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+from components import parsed
 from components.registry.kinds.base import Tree, rows
 
 PATTERNS: Final = ("repositories", "repositoriesExcluded", "tags", "tagsExcluded")
@@ -98,7 +99,7 @@ def untagged(rule: Tree) -> Any:
         if not selector.get("extras"):
             return True
         try:
-            said = bool(json.loads(selector["extras"]).get("untagged"))
+            said = bool(parsed.json_of(selector["extras"]).get("untagged"))
         except (ValueError, AttributeError):
             return selector["extras"]
         return not said if selector.get("decoration") == "excludes" else said

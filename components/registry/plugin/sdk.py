@@ -12,9 +12,11 @@ import signal
 import stat
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import grpc
@@ -283,10 +285,23 @@ async def _told(answer: Coroutine[Any, Any, T], request: Any, context: Any) -> T
         await context.abort(grpc.StatusCode.UNKNOWN, told, details)
     except grpc.aio.AbortError:
         raise
+    except (LookupError, TypeError, AttributeError) as error:
+        # What Harbor answered has another shape than its API's. The text could quote a part of it.
+        await context.abort(
+            grpc.StatusCode.UNKNOWN,
+            f"what Harbor answered, or what the state has, is not as expected "
+            f"({type(error).__name__} in {_place(error)})",
+        )
     except Exception as error:
         told = for_stack(str(error) or type(error).__name__, _stack(request.urn))
         await context.abort(grpc.StatusCode.UNKNOWN, told)
     raise AssertionError("abort raises")
+
+
+def _place(error: Exception) -> str:
+    """Module and line in which an exception was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 
 
 def engine_log(address: str) -> tuple[Warn, Warn]:

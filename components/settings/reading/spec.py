@@ -315,6 +315,12 @@ def _describe_section(models: list[type[BaseModel]], default: Any) -> SettingSpe
     examples: list[tuple[Path, str]] = []
     if len(models) > 1:
         tag = discriminator_of(models)
+        if _are_told_by_keys(models):
+            keys = [
+                ", ".join(each for each in _keys_in_order(model) if each != tag) for model in models
+            ]
+            allowed = f"an object with the keys {', or '.join(keys)}"
+            return replace(_describe_section(models[:1], default), allowed=allowed)
         allowed = f"an object with {tag}: {' or '.join(_tags(models, tag))}"
         if len({*_tags(models, tag)}) > 1 and default is None:
             return SettingSpec(allowed=allowed, examples=[((tag,), f"<{tag}>")], is_section=True)
@@ -391,7 +397,23 @@ def _tags(models: list[type[BaseModel]], tag: str) -> list[str]:
 
 def _chosen(models: list[type[BaseModel]], tag: str, value: Any) -> type[BaseModel]:
     given = _get(value, tag)
-    return next((model for model in models if given in _tags([model], tag)), models[0])
+    chosen = next((model for model in models if given in _tags([model], tag)), None)
+    if chosen is None and _are_told_by_keys(models):
+        keys = set(cast("dict[str, Any]", value)) if isinstance(value, dict) else set[str]()
+        chosen = max(models, key=lambda model: len(keys & _keys(model)))
+    return chosen or models[0]
+
+
+def _are_told_by_keys(models: list[type[BaseModel]]) -> bool:
+    return all(issubclass(model, Section) and model.told_by_keys for model in models)
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    return set(_keys_in_order(model))
+
+
+def _keys_in_order(model: type[BaseModel]) -> list[str]:
+    return [key_of(field, name) for name, field in model.model_fields.items()]
 
 
 def _get(value: Any, segment: str | int) -> Any:

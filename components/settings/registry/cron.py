@@ -10,9 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
-
-from components.settings.schema.rules import SettingRule
+from typing import Final
 
 NEVER: Final = "none"
 _WORDS: Final[Mapping[str, str]] = {
@@ -205,7 +203,7 @@ def come_within(first: Starts, other: Starts, gap: dt.timedelta) -> bool:
     )
 
 
-def _problem(text: str) -> str | None:
+def problem(text: str) -> str | None:
     try:
         six_fields(text)
     except NoSchedule as error:
@@ -213,8 +211,8 @@ def _problem(text: str) -> str | None:
     return None
 
 
-def _problem_of_replication(text: str) -> str | None:
-    reason = _problem(text)
+def problem_of_replication(text: str) -> str | None:
+    reason = problem(text)
     if reason is None and text != NEVER and six_fields(text).split(" ")[1] == "*":
         return "Harbor refuses * as the minutes of a replication: every 5m, or */5"
     return reason
@@ -233,7 +231,7 @@ _MEANT: Final[Mapping[str, str]] = {
 """Words of other tools → a schedule."""
 
 
-def _meant(text: str) -> Iterator[str]:
+def meant(text: str) -> Iterator[str]:
     """Schedules that could be meant by a text that is none."""
     words = " ".join(text.lower().split()).removeprefix("@")
     yield _MEANT.get(words, words)
@@ -252,13 +250,7 @@ def _meant(text: str) -> Iterator[str]:
             yield " ".join(("*/1", *fields[1:]))
 
 
-_ALLOWED = (
+ALLOWED = (
     "none, hourly, daily, weekly, every 15m, every 6h, or cron in UTC: five fields, or Harbor's "
     "six with the seconds 0 first"
 )
-SCHEDULE: Final = SettingRule(allowed=_ALLOWED, example="daily", check=_problem, suggest=_meant)
-REPLICATION_SCHEDULE: Final = SettingRule(
-    allowed=_ALLOWED, example="every 6h", check=_problem_of_replication, suggest=_meant
-)
-Schedule = Annotated[str, SCHEDULE]
-ReplicationSchedule = Annotated[str, REPLICATION_SCHEDULE]

@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from components.settings.registry import names, patterns
-from components.settings.registry.cron import NEVER, ReplicationSchedule, six_fields
+from components.settings.registry.cron import NEVER, six_fields
+from components.settings.registry.cron_rules import ReplicationSchedule
 from components.settings.registry.endpoints import EndpointType, SourceSettings
 from components.settings.registry.patterns import Glob, RepositoryGlob
 from components.settings.schema.rules import REMOVE, Section, SettingRule, refuse, whole_number

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import model_validator
 
 from components.settings.registry import patterns
-from components.settings.registry.cron import Schedule, six_fields
+from components.settings.registry.cron import six_fields
+from components.settings.registry.cron_rules import Schedule
 from components.settings.registry.patterns import Glob, RepositoryGlob
 from components.settings.schema.rules import (
     REMOVE,

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import model_validator
 
-from components.settings.registry.cron import Schedule, six_fields
+from components.settings.registry.cron import six_fields
+from components.settings.registry.cron_rules import Schedule
 from components.settings.schema.rules import Section, refuse, refuse_repetition, whole_number
 from components.settings.trivy import TrivySettings
 

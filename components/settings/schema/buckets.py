@@ -1,7 +1,7 @@
 """What names of buckets and their settings may be, for images and for backups alike. Pure."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated
 
 from components.settings.schema.rules import (
     Check,
@@ -44,8 +44,6 @@ REGION = SettingRule(
     example="us-east-1",
     check=matching(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}"),
 )
-OWN_FOLDER: Final = ".sovereign-harbor"
-"""Folder in a bucket, or below a root directory, of the objects that this program itself writes."""
 
 
 class Versioning(Section):

@@ -39,8 +39,13 @@ class Section(BaseModel):
     """What other tools call a setting → its key in this section, or its path from the top."""
     not_here: ClassVar[Mapping[str, str]] = {}
     """What other tools call a setting that this section has not → why, and what to write."""
+    follows: ClassVar[Mapping[str, str]] = {}
+    """Required keys → the key whose presence says them, too."""
     short_form: ClassVar[str] = ""
     """The key that a text sets which stands in the place of the section."""
+    told_by_keys: ClassVar[bool] = False
+    """Whether this section, one of several kinds, is told from the others by its keys, so that
+    nobody has to write its kind."""
     example_key: ClassVar[str] = ""
     """The key that the command sets which makes a section without required keys; the first when
     empty."""
@@ -71,8 +76,10 @@ RENAME: Final = "\0rename"
 def refuse(reason: str, *, at: tuple[str | int, ...] = (), example: str | None = None) -> NoReturn:
     """Refuse the value under validation, or the key `at` below it. `example`: a value to set
     instead."""
+    # pydantic refuses halves of surrogate pairs, which a quoted value may have.
+    shown = reason.encode(errors="backslashreplace").decode()
     raise PydanticCustomError(
-        "refused", "{reason}", {"reason": reason, "at": at, "example": example}
+        "refused", "{reason}", {"reason": shown, "at": at, "example": example}
     )
 
 

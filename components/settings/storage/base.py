@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 from components.kubernetes.naming import SEAM_NAMESPACE
 from components.settings.schema.buckets import (
     BUCKET_NAME,
-    OWN_FOLDER,
     REGION,
     Versioning,
     written_unquoted,
 )
+from components.settings.schema.own_folder import OWN_FOLDER
 from components.settings.schema.rules import (
     DNS_LABEL,
     REMOVE,

@@ -8,14 +8,59 @@ from collections.abc import Iterator
 from cryptography import x509
 
 from components.commands import for_stack, run, set_value
+from components.delivery.delivered import Delivered, is_observed, is_ready, reason
 from components.sealing.crypto import SealingError, load_certificate
 from components.sealing.opened import Opened
+from components.settings.secrets import ExternalDelivery
 from operations.doctor.findings import Finding, Reading, State, few, of_two_degrees
 
 _SEALING = "docs/runbooks/sealing-key.md"
+_DELIVERY = "docs/howto/external-secrets.md"
 _CERTIFICATES = "docs/runbooks/certificate-expiry.md"
 CRITICAL_DAYS = 3
 """As the alert that is critical (components/settings/monitoring.py)."""
+
+
+def delivered(read: Reading) -> Iterator[Finding]:
+    """Whether each Secret of this program is there as it was declared last."""
+    is_external = isinstance(read.settings.secrets, ExternalDelivery)
+    yield from (synced if is_external else unsealed)(read)
+
+
+def synced(read: Reading) -> Iterator[Finding]:
+    """Whether each ExternalSecret has its Secret, and each PushSecret brought its value."""
+    objects: list[tuple[str, Delivered, str]] = read.of("delivered")
+    bad = {name: (why, kind) for name, each, kind in objects if (why := _why_not(each))}
+    number = sum(kind == "externalsecret" for _, _, kind in objects)
+    if not objects:
+        yield Finding(
+            check="secrets",
+            state="ill",
+            what="no ExternalSecret of this program is in the cluster",
+            command=run("up --refresh", read.stack),
+        )
+    elif bad:
+        told = few([f"{name} ({why})" for name, (why, _) in bad.items()], most=2)
+        first, (_, kind) = next(iter(bad.items()))
+        name, _, secret = first.partition("/")
+        yield Finding(
+            check="secrets",
+            state="ill",
+            what=f"{len(bad)} of {number} Secrets are not synced with the store: {told}",
+            command=f"kubectl describe {kind} {secret} -n {name} ({_DELIVERY})",
+        )
+    else:
+        yield Finding(check="secrets", state="ok", what=f"{number} Secrets are synced")
+
+
+def _why_not(each: Delivered) -> str:
+    """Why the operator did not do what an object says; "" if it did."""
+    made = each.push if each.external is None else each.external
+    if not is_ready(made) or not is_observed(made):
+        return reason(None, made)
+    if each.external is not None and each.secret is None:
+        return "no Secret"
+    return "" if each.is_of_this_one else "the Secret is of an ExternalSecret that is gone"
 
 
 def unsealed(read: Reading) -> Iterator[Finding]:
@@ -53,6 +98,10 @@ def _why(each: Opened) -> str:
 
 def sealing_certificate(read: Reading) -> Iterator[Finding]:
     """How long the program can seal. What is sealed already stays readable."""
+    if isinstance(read.settings.secrets, ExternalDelivery):
+        what = "nothing is sealed here: the estate's secret store delivers"
+        yield Finding(check="sealing-certificate", state="ok", what=what)
+        return
     try:
         certificate = load_certificate(read.of("sealing certificate"), check_dates=False)
     except SealingError as error:

@@ -19,7 +19,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "pods": harbor.pods,
     "health": harbor.health,
     "login": secrets.login,
-    "secrets": secrets.unsealed,
+    "secrets": secrets.delivered,
     "sealing-certificate": secrets.sealing_certificate,
     "tls-certificate": secrets.tls_certificate,
     "token-certificate": secrets.token_certificate,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 from typing import Any
 
 import pytest
 
-from fleet.release_drift import differences
+from components.kubernetes.unreachable import ClusterUnreachable
+from fleet.release_drift import differences, manifests
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,25 @@ def test_what_the_api_server_writes_otherwise_is_no_drift(manifest: Any, live: A
 )
 def test_a_difference_is_named_by_its_path(manifest: Any, live: Any, path: str) -> None:
     assert list(differences(manifest, live)) == [path]
+
+
+def record(release: bytes) -> str:
+    return base64.b64encode(base64.b64encode(gzip.compress(release, mtime=0))).decode()
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        "x",
+        base64.b64encode(b"x").decode(),
+        record(b"[" * 100_000),
+        record(b'{"manifest": 7}'),
+        record(b'{"manifest": "[a"}'),
+        record(b'{"manifest": "a: b"}'),
+        None,
+    ],
+    ids=range(7),
+)
+def test_a_record_that_is_none_is_told_and_no_traceback(release: Any) -> None:
+    with pytest.raises(ClusterUnreachable, match="no record of Helm's"):
+        list(manifests({"metadata": {"name": "r"}, "data": {"release": release}}))

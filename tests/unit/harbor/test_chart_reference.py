@@ -231,3 +231,27 @@ def test_a_folder_is_packed_into_the_same_bytes_each_time(tmp_path: Path) -> Non
     with tarfile.open(path) as archive:
         assert archive.getnames() == ["harbor/Chart.yaml", "harbor/templates/a.yaml"]
     assert chart.packaged(path) == first
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "version: &a [*a]\n",
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else '*a'] * 9)}]\n" for n in range(9)
+        )
+        + "version: *a8\n",
+        'version: !!int ""\n',
+        "version: !!bool x\n",
+        "version: !!timestamp x\n",
+        "- " * 100_000,
+    ],
+    ids=range(6),
+)
+def test_metadata_that_would_fill_the_memory_or_break_the_parser_is_no_chart(
+    metadata: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Chart.yaml").write_text(metadata)
+    with pytest.raises(ChartError, match="no Helm chart"):
+        chart_reference(str(tmp_path), "1.18.3")

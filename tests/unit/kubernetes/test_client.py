@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.kubernetes import client as client_module
 from components.kubernetes import kubectl
-from components.kubernetes.client import ClusterClient, secret_value
+from components.kubernetes.client import ClusterClient, dig, secret_value
 from components.kubernetes.unreachable import ClusterUnreachable
 from tests.support.api_server import ApiServer, Request
 from tests.support.project import ROOT
@@ -389,3 +390,46 @@ def test_a_command_in_a_pod_that_fails_says_why(
 ) -> None:
     error = refused(lambda: in_pod(tmp_path, monkeypatch, then, seconds=1))
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"items": {}},
+        {"items": ["x"]},
+        {"items": [{"metadata": {}}]},
+        {"metadata": "x"},
+        {"data": ["x"]},
+        {"spec": "x"},
+        {"status": []},
+    ],
+    ids=str,
+)
+def test_an_answer_of_another_shape_is_no_answer(
+    api: ApiServer, client: ClusterClient, answer: Any
+) -> None:
+    api.put(ONE, answer)
+    assert "not by an API server" in str(refused(lambda: client.get(ONE)))
+
+
+def test_an_answer_that_is_nested_without_end_is_no_answer(
+    api: ApiServer, client: ClusterClient
+) -> None:
+    for status in (200, 403, 500):
+        api.answers[ONE] = (status, "application/json", '{"a":' * 50_000)
+        refused(lambda: client.get(ONE))
+
+
+def test_an_answer_without_an_end_is_given_up(
+    api: ApiServer, client: ClusterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.put(ONE, {"data": {"a": "b" * 5_000_000}})
+    monkeypatch.setattr(client_module, "_LARGEST_ANSWER", 1_000_000)
+    assert "more than 1000000 bytes" in str(refused(lambda: client.get(ONE)))
+    monkeypatch.undo()
+    assert client.get(ONE)["data"]["a"] == "b" * 5_000_000
+
+
+@pytest.mark.parametrize("tree", [None, 1, "x", [1], {"a": "x"}, {"a": [1]}, {"a": {"b": 1}}])
+def test_to_dig_where_no_object_is_finds_nothing(tree: Any) -> None:
+    assert dig(tree, "a", "b", "c") is None

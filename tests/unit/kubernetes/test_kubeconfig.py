@@ -203,6 +203,22 @@ def test_a_plugin_gives_a_client_certificate(
     assert api.requests[-1].client_certificate == "deployer"
 
 
+def test_a_plugin_is_not_told_the_secrets_of_the_stack(
+    api: ApiServer, kubeconfig: Kubeconfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine gives them to the program in its environment, decrypted."""
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps({"p:s3SecretKey": SECRET}))
+    monkeypatch.setenv("PULUMI_CONFIG_P__S3SECRETKEY", SECRET)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", SECRET)
+    monkeypatch.setenv("AWS_PROFILE", "of the plugin")
+    user = plugin(tmp_path, f'env > "{tmp_path}/told"\n{credential(token="t")}')
+    kubeconfig.use(kubeconfig.write(user=user))
+    reaches()
+    told = (tmp_path / "told").read_text()
+    assert "AWS_PROFILE=of the plugin" in told
+    assert SECRET not in told
+
+
 def test_a_plugin_is_told_the_cluster(
     api: ApiServer, kubeconfig: Kubeconfig, tmp_path: Path
 ) -> None:

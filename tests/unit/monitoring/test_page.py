@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from components.monitoring import rules
 from components.monitoring.alert import Alert
 from components.monitoring.metrics import METRICS, Metric
 from components.monitoring.own_metrics import OWN_METRICS, OwnMetric
-from tests.support.monitoring import wide
+from tests.support.monitoring import every_alert
 from tests.support.project import ROOT
 
 PAGE = (ROOT / "docs/howto/monitoring.md").read_text()
 ROWS = {line.split("`")[1]: line for line in PAGE.splitlines() if line.startswith("| `")}
-ALERTS = rules.all_alerts(wide())
+ALERTS = every_alert()
 
 
 def test_the_page_has_no_alert_and_no_metric_that_is_gone() -> None:

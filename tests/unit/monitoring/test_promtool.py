@@ -15,7 +15,7 @@ import yaml
 
 from components.monitoring import rules
 from components.monitoring.alert import Alert
-from tests.support.monitoring import promtool_test, small, wide
+from tests.support.monitoring import every_alert, promtool_test, small, wide
 from toolchain import catalogue
 
 TOOL = next(tool for tool in catalogue.EXTRA_TOOLS if tool.name == "promtool")
@@ -47,7 +47,7 @@ def written(chosen: list[Alert], folder: Path, name: str = "rules.yaml") -> str:
 
 
 def test_prometheus_accepts_the_rules(tmp_path: Path) -> None:
-    name = written(rules.all_alerts(wide()), tmp_path)
+    name = written(every_alert(), tmp_path)
     said = promtool("check", "rules", "--lint=all", "--lint-fatal", name, folder=tmp_path)
     assert "SUCCESS" in said
 
@@ -56,7 +56,7 @@ def test_every_alert_fires_with_its_series_and_stays_quiet_with_others(tmp_path:
     # One process, and a file for each alert: promtool evaluates every rule of a file each minute.
     # It names the example that it fails at.
     files: list[str] = []
-    for alert in rules.all_alerts(wide()):
+    for alert in every_alert():
         name = written([alert], tmp_path, f"rules-{alert.name}.yaml")
         content = promtool_test([alert], wide(), name)
         files.append(f"test-{alert.name}.yaml")

@@ -9,13 +9,14 @@ import pytest
 
 from components.monitoring import rules
 from components.monitoring.alert import Alert
+from components.monitoring.alerts import platform
 from components.monitoring.metrics import METRICS, sources
 from tests.support import builders
-from tests.support.monitoring import metric_names, small, wide
+from tests.support.monitoring import every_alert, metric_names, small, wide
 from tests.support.project import ROOT
 
 TABLE = {metric.name: metric for metric in METRICS}
-EVERY = rules.all_alerts(wide())
+EVERY = every_alert()
 METRICS_ON = {"enabled": True, "serviceMonitor": True}
 
 
@@ -132,6 +133,21 @@ def test_another_namespace_is_watched_there() -> None:
         harbor={"namespace": "oci"}, metrics=METRICS_ON, monitoring={"enabled": True}
     )
     assert all('namespace="harbor"' not in alert.expr for alert in rules.alerts(stack))
+
+
+def test_beside_others_nothing_is_said_about_their_pods_and_volumes() -> None:
+    stack = builders.settings(
+        harbor={"namespace": "gitlab", "sharedNamespace": True},
+        monitoring={"enabled": True},
+        metrics=METRICS_ON,
+    )
+    for source, label in (
+        ("HarborReplicasMissing", "deployment"),
+        ("HarborContainerDoesNotStart", "pod"),
+        ("HarborVolumeNearlyFull", "persistentvolumeclaim"),
+    ):
+        (alert,) = (one for one in platform.alerts(stack) if one.name == source)
+        assert f'{label}=~"(data-)?harbor-.+"' in alert.expr
 
 
 def test_a_runbook_is_named_by_its_address_or_by_its_path() -> None:

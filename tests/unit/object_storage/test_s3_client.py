@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
+import urllib3
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from components.object_storage.location import BucketLocation
 from components.object_storage.s3 import client
@@ -95,3 +100,37 @@ def test_a_page_is_not_an_empty_bucket(call: str, server: Server) -> None:
         reached(location, CREDENTIALS) as bucket,
     ):
         getattr(bucket, call)(Bucket="nizwa-harbor")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<ListAllMyBucketsResult><Buckets><Bucket/></Buckets></ListAllMyBucketsResult>",
+        b"<ListAllMyBucketsResult><Buckets><Bucket><CreationDate>hunter2</CreationDate></Bucket>"
+        b"</Buckets></ListAllMyBucketsResult>",
+        b"<ListAllMyB\xfacketsResult>hunter2",
+        b"hunter2",
+    ],
+)
+def test_an_answer_that_is_not_s3_s_is_refused_in_words_without_it(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answered(request: Any, **_: Any) -> AWSResponse:
+        raw: Any = urllib3.HTTPResponse(io.BytesIO(body), preload_content=False)
+        return AWSResponse(request.url, 200, HTTPHeaders(), raw)
+
+    location = BucketLocation(
+        bucket="b", region="fsn1", endpoint="https://s3.nizwa.test", path_style=True
+    )
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    pair = S3Credentials(access_key="a" * 20, secret_key="b" * 40)
+
+    def ask() -> None:
+        with reached(location, pair) as store:
+            store.meta.events.register("before-send.s3", answered)
+            _ = store.list_buckets()["Buckets"][0]["CreationDate"]
+
+    with pytest.raises(BucketError) as refused:
+        ask()
+    assert "hunter2" not in str(refused.value)
+    assert any(words in str(refused.value) for words in ("not as S3 answers", "answered 500"))

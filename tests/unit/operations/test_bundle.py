@@ -312,7 +312,10 @@ def test_refused_settings_and_a_stack_that_is_not_there_have_no_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert main(["bundle", "nobody"]) == 1
-    assert "there is no Pulumi.nobody.yaml: local, omantel, otech" in capsys.readouterr().err
+    assert (
+        "there is no Pulumi.nobody.yaml: gitlabbda, local, omantel, otech"
+        in capsys.readouterr().err
+    )
     assert main(["bundle", " "]) == 1
     assert "make bundle STACK=omantel" in capsys.readouterr().err
     file = tmp_path / "Pulumi.omantel.yaml"
@@ -378,3 +381,46 @@ def test_a_folder_of_images_says_what_is_wrong_with_it(tmp_path: Path) -> None:
         (folder.path / "index.json").write_text(text)
         with pytest.raises(FolderError, match="index of images"):
             folder.prepare()
+
+
+@pytest.mark.parametrize("digest", ["{outside}", "sha256:../../../outside", "sha512:x", None, 7])
+@pytest.mark.parametrize("place", ["index", "manifest"])
+def test_a_digest_that_is_none_leads_to_no_file(place: str, digest: Any, tmp_path: Path) -> None:
+    """A blob of a wrong content is removed, and a digest is a path of a file."""
+    outside, folder = tmp_path / "outside", tmp_path / "images"
+    outside.write_text("kept")
+    images = OciFolder(folder)
+    images.prepare()
+    image = images.put("x", config=b"{}", config_type="c", layer=b"l", of="t")
+    odd = digest.format(outside=outside) if isinstance(digest, str) else digest
+    descriptor = {"digest": odd, "annotations": {"org.opencontainers.image.ref.name": "x"}}
+    if place == "index":
+        (folder / "index.json").write_text(json.dumps({"manifests": [descriptor]}))
+        with pytest.raises(FolderError, match="digest"):
+            images.damage("x", image)
+        with pytest.raises(FolderError, match="digest"):
+            images.remove_damaged("x", str(odd))
+    else:
+        manifest = folder / "blobs" / image.replace(":", "/")
+        manifest.write_text(json.dumps({"config": descriptor, "layers": []}))
+        assert "damaged" in (images.damage("x", image) or "")
+        images.remove_damaged("x", image)
+        assert not manifest.exists()
+    assert outside.read_text() == "kept"
+
+
+def test_an_index_that_contains_itself_ends(tmp_path: Path) -> None:
+    """Digests do not let it, and they are compared only while it is read."""
+    folder, digest = tmp_path / "images", f"sha256:{'0' * 64}"
+    images = OciFolder(folder)
+    images.prepare()
+    index = {
+        "digest": digest,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "annotations": {"org.opencontainers.image.ref.name": "x"},
+    }
+    text = json.dumps({"manifests": [index]})
+    (folder / "index.json").write_text(text)
+    (folder / "blobs" / "sha256").mkdir(parents=True)
+    (folder / "blobs" / "sha256" / ("0" * 64)).write_text(text)
+    assert "another digest" in (images.damage("x", digest) or "")

@@ -205,3 +205,14 @@ def test_what_goes_or_is_of_others_has_not_stayed(gone: str, cluster: Cluster) -
             objects[path]["metadata"].pop(gone, None)
     cluster.objects = objects
     assert refusal({}) == ""
+
+
+def test_what_the_store_s_operator_keeps_is_taken_away_by_its_own_kind(cluster: Cluster) -> None:
+    cluster.objects = stayed(**KEPT)
+    for path, secret in [*cluster.objects.items()]:
+        if "/secrets/" in path:
+            name = path.rpartition("/")[2]
+            secret["metadata"]["ownerReferences"] = [{"kind": "ExternalSecret", "name": name}]
+            made = "/apis/external-secrets.io/v1/namespaces/registry/externalsecrets"
+            cluster.objects[f"{made}/{name}"] = {"metadata": {}}
+    assert f"kubectl delete externalsecret {' '.join(KEPT)} -n registry" in refusal({})

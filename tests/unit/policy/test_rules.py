@@ -318,6 +318,24 @@ def test_velero_s_namespace_takes_a_schedule_and_nothing_else(
     assert problems("objects-are-at-home", restore, sovereign)
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "is_fine"),
+    [
+        ("valkey-pushed", {"sovereign-harbor-owner": "eA=="}, True),
+        ("valkey-pushed", UNKNOWN, True),
+        ("valkey", UNKNOWN, False),
+        ("valkey-pushed", {"password": "eA=="}, False),
+    ],
+)
+def test_only_a_secret_that_is_pushed_into_a_store_is_written_plainly(
+    name: str, data: Any, *, is_fine: bool
+) -> None:
+    there = {"name": name, "namespace": "harbor"}
+    secret = one("kubernetes:core/v1:Secret", metadata=there, data=data)
+    found = list(problems("no-plaintext-secret", secret, Sovereign.of({})))
+    assert (found == []) is is_fine
+
+
 def test_grafana_s_namespace_takes_the_dashboard_and_nothing_else() -> None:
     sovereign = Sovereign.of({"sovereign-harbor:monitoring": {"dashboardNamespace": "grafana"}})
     dashboard = {"namespace": "grafana", "labels": {"grafana_dashboard": "1"}}
@@ -326,6 +344,30 @@ def test_grafana_s_namespace_takes_the_dashboard_and_nothing_else() -> None:
     assert problems("objects-are-at-home", of_ours, Sovereign.of({}))
     other = one("kubernetes:core/v1:ConfigMap", metadata={"namespace": "grafana"})
     assert problems("objects-are-at-home", other, sovereign)
+
+
+@pytest.mark.parametrize(
+    ("section", "is_home"),
+    [
+        ({"mode": "shared", "create": {"cluster": "pg", "namespace": "databases"}}, True),
+        ({"mode": "shared", "create": {"cluster": "pg"}, "host": "pg-pooler.databases"}, True),
+        ({"mode": "shared", "create": {"cluster": "pg", "namespace": "elsewhere"}}, False),
+        ({"mode": "shared", "host": "pg.databases"}, False),
+        ({"mode": "shared", "create": "pg"}, False),
+        ({"instances": 2}, False),
+        ("refused", False),
+        (None, False),
+    ],
+)
+def test_the_namespace_of_the_estate_s_cluster_takes_a_database_and_nothing_else(
+    section: Any, *, is_home: bool
+) -> None:
+    sovereign = Sovereign.of({"sovereign-harbor:database": section})
+    there = {"namespace": "databases"}
+    database = one("kubernetes:postgresql.cnpg.io/v1:Database", metadata=there)
+    assert (list(problems("objects-are-at-home", database, sovereign)) == []) is is_home
+    cluster = one("kubernetes:postgresql.cnpg.io/v1:Cluster", metadata=there)
+    assert problems("objects-are-at-home", cluster, sovereign)
 
 
 @pytest.mark.parametrize(
@@ -514,10 +556,12 @@ def test_every_variant_keeps_every_rule(
     home = sections.get("harbor", {}).get("namespace", "harbor")
     of_velero = frozenset({"velero"} if "backup" in sections else ())
     of_grafana = sections.get("monitoring", {}).get("dashboardNamespace")
+    create = sections.get("database", {}).get("create", {})
     sovereign = Sovereign(
         namespaces=frozenset({home, "flux-system"}),
         schedule_namespaces=of_velero,
         dashboard_namespaces=frozenset({of_grafana} if of_grafana else ()),
+        tenant_namespaces=frozenset(filter(None, [create.get("namespace")])),
     )
     assert broken(program.run("omantel", **sections), sovereign) == []
 

@@ -90,6 +90,49 @@ def test_a_harbor_is_read_from_its_own_objects() -> None:
     assert read(chart_objects()) == RUNNING
 
 
+KEY_FILE = {"name": "key-of-core", "mountPath": "/etc/core/key", "subPath": "key"}
+
+
+@pytest.mark.parametrize(
+    ("secret", "entry"),
+    [
+        (
+            {"secretName": "harbor-secrets", "items": [{"key": "core-key", "path": "key"}]},
+            "core-key",
+        ),
+        ({"secretName": "harbor-secrets"}, "key"),
+    ],
+    ids=["one entry", "the whole Secret"],
+)
+def test_a_harbor_of_other_manifests_has_its_key_where_core_reads_it(
+    secret: dict[str, Any], entry: str
+) -> None:
+    objects = chart_objects()
+    pod = {
+        "containers": [{"name": "core", "volumeMounts": [KEY_FILE]}],
+        "volumes": [{"name": "secret-key"}, {"name": "key-of-core", "secret": secret}],
+    }
+    deployment = "/apis/apps/v1/namespaces/harbor/deployments/harbor-core"
+    objects[deployment] = {"spec": {"template": {"spec": pod}}}
+    encoded = base64.b64encode(KEY.encode()).decode()
+    objects["/api/v1/namespaces/harbor/secrets/harbor-secrets"] = {"data": {entry: encoded}}
+    running = read(objects)
+    assert running is not None
+    assert running == replace(RUNNING, key_secret="harbor-secrets", key_entry=entry)
+    problem = key_problem(running, is_key=None, namespace="harbor", stack="omantel")
+    assert f"jsonpath='{{.data.{entry}}}'" in (problem or "")
+
+
+def test_of_a_core_without_a_mounted_key_nothing_is_said_about_it() -> None:
+    def never(_: str) -> bool:
+        return False
+
+    running = replace(RUNNING, key_secret="", key="")
+    for is_key in (None, never):
+        problem = key_problem(running, is_key=is_key, namespace="harbor", stack="omantel")
+        assert problem is None
+
+
 def test_a_namespace_without_harbor_has_none() -> None:
     assert read({}) is None
 

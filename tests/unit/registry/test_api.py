@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from components.registry import api
-from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY, Harbor
+from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY, Harbor, Logins
 from components.registry.connection import Answer
 from components.registry.errors import HarborDown, HarborError, LoginRefused, Refused, last_line
 from sandbox.fake_harbor.faults import Fault
@@ -339,3 +340,41 @@ def test_a_preview_without_harbor_waits_for_it_once(fake: FakeHarbor) -> None:
     settings = {"part": "system", "values": {"session_timeout": 30}}
     fresh.provider.update("urn", "Configuration", {"part": "system"}, settings, preview=True)
     assert len(fresh.warnings) == 1
+
+
+@dataclass
+class _Odd:
+    """A Harbor of which one answer is odd; the login is taken."""
+
+    body: bytes
+
+    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        del method, headers, body
+        is_login = path.endswith("/users/current")
+        return Answer(
+            status=412 if is_login else 200, headers={}, body=b"" if is_login else self.body
+        )
+
+    def secret(self, name: str, key: str) -> str | None:
+        return f"{name}-{key}-password"
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"1", b'"x"', b"[1]", b"[null]", b"[" * 100_000, b'{"name": "p"}', b'{"project_id": []}'],
+    ids=lambda body: str(body[:20]),
+)
+def test_an_answer_of_another_shape_is_an_error_in_words(body: bytes) -> None:
+    connection: Any = _Odd(body)
+    logins = Logins(admin_secret="a", account="sovereign", account_secret="b")
+    harbor = Harbor(connection=connection, logins=logins, patience=0)
+    for call in (
+        lambda: harbor.project_number("p"),
+        lambda: harbor.listed("/projects"),
+    ):
+        with pytest.raises(HarborError, match=r"not of Harbor's API|no JSON"):
+            call()
+    assert not harbor.is_healthy()

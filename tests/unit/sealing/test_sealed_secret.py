@@ -16,7 +16,9 @@ from tests.support.mocks import SEAL, SEALED_SECRET, UNSEALED, Engine, is_secret
 def seal_one(given: Context, **changes: Any) -> SealedSecret:
     component = pulumi.ComponentResource("test:index:Parent", "parent", None, given.options)
     data: dict[str, pulumi.Input[str]] = {"password": builders.password()}
-    return given.sealed("one", "secret-name", data, parent=component, **changes)
+    sealed = given.sealed("one", "secret-name", data, parent=component, **changes)
+    assert isinstance(sealed, SealedSecret)
+    return sealed
 
 
 def test_a_sealed_secret_is_sealed_applied_and_awaited(engine: Engine, build: Build) -> None:

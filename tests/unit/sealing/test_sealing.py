@@ -24,9 +24,9 @@ from components.sealing.crypto import (
     SealingError,
     certificate_fingerprint,
     load_certificate,
-    revision,
     seal,
 )
+from components.sealing.digests import revision
 from components.sealing.seal import SealProvider
 from components.sealing.unsealed import UnsealedProvider
 from components.settings.cluster import ClusterSettings
@@ -318,3 +318,9 @@ def test_a_pinned_file_that_is_no_pem_is_refused_with_the_command_that_converts_
         sealing_certificate_of(settings, ClusterSettings())
     assert "sovereign-harbor:sealing.certificate = 'sealing-nizwa.crt'" in str(raised.value)
     assert words in str(raised.value)
+
+
+def test_a_file_of_nothing_but_beginnings_is_refused_at_once() -> None:
+    """A search from each of them to the end took minutes for a megabyte."""
+    with pytest.raises(SealingError, match="no PEM certificate"):
+        load_certificate("-----BEGIN CERTIFICATE-----\n" * 100_000)

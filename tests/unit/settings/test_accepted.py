@@ -5,13 +5,21 @@ from typing import Any, cast
 import pytest
 
 from components.kubernetes.quantities import bytes_of
-from components.settings.database import DedicatedDatabase
+from components.settings.database import DedicatedDatabase, SecretRef, SharedDatabase
 from components.settings.model import Settings, max_open_connections
 from components.settings.storage.base import BucketSettings
 from components.settings.storage.filesystem import FilesystemStorage
 from components.settings.storage.keyed import HetznerStorage, S3Storage
 from components.settings.valkey import DedicatedValkey, SharedValkey
-from tests.support.raw_settings import AWS, PEM, S3, SHARED_DATABASE, SHARED_VALKEY, accepted
+from tests.support.raw_settings import (
+    AWS,
+    PEM,
+    S3,
+    SHARED_DATABASE,
+    SHARED_VALKEY,
+    TENANT_DATABASE,
+    accepted,
+)
 
 
 def test_the_smallest_config_gets_secure_defaults() -> None:
@@ -35,8 +43,11 @@ def test_the_smallest_config_gets_secure_defaults() -> None:
     assert max_open_connections(settings) == 30
 
 
+EXTERNAL: dict[str, Any] = {"delivery": "external", "store": {"name": "platform"}}
+
 KEPT: list[tuple[str, Any]] = [
     ("harbor.adopt", True),
+    ("harbor.sharedNamespace", True),
     ("database.adopt", True),
     ("imageRegistry", "mirror.internal"),
     ("imageRegistry", "mirror:5000"),
@@ -81,6 +92,10 @@ KEPT: list[tuple[str, Any]] = [
     ("storage.rootDirectory", "sovereign-harbor/.sovereign-harbor-images"),
     ("storage.movedTo", "hetzner/fsn1/omantel-harbor"),
     ("storage.lockdown", {"projectId": "1234567", "moreAccessKeys": ["NEXTACCESSKEY0000001"]}),
+    ("secrets.delivery", "sealed"),
+    ("secrets", {**EXTERNAL, "refreshInterval": "1h30m", "prefix": "kup6s/harbor/"}),
+    ("secrets", {**EXTERNAL, "store": {"kind": "SecretStore", "name": "vault.prod"}}),
+    ("secrets", {**EXTERNAL, "timeoutSeconds": 300, "refreshInterval": "24h"}),
     ("sealing.acceptedFingerprint", "0a" * 32),
     ("sealing.certificate", PEM),
     ("sealing.certificate", "keys/sealing-omantel.pem"),
@@ -246,6 +261,7 @@ def test_a_shared_valkey_may_leave_index_0_to_its_owner() -> None:
     valkey = accepted("valkey", {**SHARED_VALKEY, "indexes": {"core": 3}}).valkey
     assert isinstance(valkey, SharedValkey)
     assert (valkey.indexes.core, valkey.indexes.registry) == (3, 2)
+    assert isinstance(valkey.secret, SecretRef)
     assert valkey.secret.key == "valkey-password"
 
 
@@ -271,3 +287,44 @@ def test_settings_that_do_not_fit_together_cannot_be_built() -> None:
     storage = HetznerStorage(region="fsn1", bucket="omantel-harbor")
     with pytest.raises(ValueError, match=r"cluster\.name"):
         Settings(fqdn="omantel.omani.works", storage=storage)
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "secret", "makes_role"),
+    [
+        (
+            {},
+            "gitlab-postgres-rw.gitlabbda",
+            ("gitlabbda", "harbor-registry-owner"),
+            True,
+        ),
+        (
+            {"create": {"cluster": "pg"}, "host": "pg-pooler.data", "poolMode": "session"},
+            "pg-pooler.data",
+            ("data", "harbor-registry-owner"),
+            True,
+        ),
+        (
+            {"create": {"cluster": "pg"}, "secret": {"namespace": "data", "name": "team"}},
+            "pg-rw.data",
+            ("data", "team"),
+            False,
+        ),
+        (
+            {"name": "Harbor_2"},
+            "gitlab-postgres-rw.gitlabbda",
+            ("gitlabbda", "harbor-harbor-2-owner"),
+            True,
+        ),
+    ],
+    ids=["the least", "by the host", "a role of the owner's", "a name with other letters"],
+)
+def test_what_follows_from_a_database_that_is_made_need_not_be_said(
+    given: dict[str, Any], host: str, secret: tuple[str, str], *, makes_role: bool
+) -> None:
+    database = accepted("database", {**TENANT_DATABASE, **given}).database
+    assert isinstance(database, SharedDatabase)
+    assert (database.host, database.username) == (host, "harbor")
+    assert isinstance(database.secret, SecretRef)
+    assert (database.secret.namespace, database.secret.name) == secret
+    assert database.makes_role == makes_role

@@ -1,50 +1,33 @@
-"""Random whole stack files: valid ones become Settings, and one fault is refused by its key."""
+"""Random whole stack files: valid ones become Settings and preview, one fault is refused by key.
+
+The percentages are of all cases (tests/support/fuzzing.py) and come to 100.
+"""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from components.settings.model import Settings
 from components.settings.reading import refusals, spec, stack_file
-from components.settings.reading.refusals import Reading, dotted
+from components.settings.reading.refusals import Reading, Refusal, dotted
+from tests.support.fuzzing import cases
+from tests.support.printed_fixes import followed, is_for_a_machine, path_of, without
 from tests.support.stack_files import leaves, objects, stack_files
+from tests.unit.test_program import Program
 
-BOUNDED = settings(
-    max_examples=25,
-    deadline=None,
-    phases=(
-        Phase.explicit,
-        Phase.reuse,
-        Phase.generate,
-    ),  # to make a whole file small takes minutes
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+BASE: dict[str, Any] = {
+    "fqdn": "nizwa.omani.works",
+    "cluster": {"name": "nizwa"},
+    "storage": {"kind": "hetzner", "region": "fsn1", "bucket": "nizwa-harbor"},
+}
 
 
 def read(raw: dict[str, Any]) -> Reading:
     return refusals.read(raw, stack="nizwa")
-
-
-def without(raw: Any, path: spec.Path) -> Any:
-    """The raw config without what is at a path."""
-    segment, *rest = path
-    if rest:
-        return refusals.replaced(
-            raw, (segment,), without(spec.lookup(raw, (segment,)), tuple(rest))
-        )
-    if isinstance(segment, int):
-        return [*raw[:segment], *raw[segment + 1 :]]
-    return {key: value for key, value in raw.items() if key != segment}
-
-
-def path_of(key: str) -> spec.Path:
-    parts = re.findall(r'\[(\d+)\]|\["([^"]*)"\]|([^.\[\]]+)', key)
-    return tuple(int(index) if index else quoted or name for index, quoted, name in parts)
 
 
 def repaired(raw: dict[str, Any]) -> dict[str, Any]:
@@ -64,14 +47,18 @@ def repaired(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-BASE: dict[str, Any] = {
-    "fqdn": "nizwa.omani.works",
-    "cluster": {"name": "nizwa"},
-    "storage": {"kind": "hetzner", "region": "fsn1", "bucket": "nizwa-harbor"},
-}
+def is_about(refusal: Refusal, key: str) -> bool:
+    """Whether a refusal is of that key, of a part of it, or of the section that it is in."""
+    told = refusal.key
+    return (
+        told == key
+        or told.startswith((f"{key}.", f"{key}["))
+        or key.startswith((f"{told}.", f"{told}["))
+    )
 
 
-@BOUNDED
+@pytest.mark.fuzz
+@cases(16)
 @given(stack_files())
 def test_a_random_stack_file_is_settings_or_refusals_with_a_way_out(raw: dict[str, Any]) -> None:
     reading = read(raw)
@@ -83,7 +70,8 @@ def test_a_random_stack_file_is_settings_or_refusals_with_a_way_out(raw: dict[st
             assert "omantel" not in refusal.fix
 
 
-@BOUNDED
+@pytest.mark.fuzz
+@cases(16)
 @given(stack_files())
 def test_a_valid_stack_file_is_written_read_and_built(raw: dict[str, Any]) -> None:
     valid = repaired(raw)
@@ -96,11 +84,41 @@ def test_a_valid_stack_file_is_written_read_and_built(raw: dict[str, Any]) -> No
     assert read(built.model_dump(mode="json", by_alias=True, exclude_none=True)).settings == built
 
 
-CORRUPT: list[Any] = [{"zzz": 1}, [["zzz"]], "a\x00b", "\u00a0", "zzz zzz\n", "<x>"]
+@pytest.fixture(scope="module")
+def program(sealing_certificate: str, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return Program(sealing_certificate, tmp_path_factory.mktemp("sandbox"))
+
+
+@pytest.mark.fuzz
+@cases(2)
+@given(raw=stack_files())
+def test_a_valid_stack_file_previews(raw: dict[str, Any], program: Program) -> None:
+    valid = repaired(raw)
+    # The certificate is a file's name or a text between the right lines, and here neither is one;
+    # nor is there a chart.
+    if valid.get("secrets", {}).get("delivery") != "external":
+        sealing = {**valid.get("sealing", {}), "certificate": program.certificate}
+        valid = {**valid, "sealing": sealing}
+    valid["harbor"] = {k: v for k, v in valid.get("harbor", {}).items() if k != "chart"}
+    engine = program.preview_of_file("nizwa", valid)
+    assert len(engine.resources) > 20
+
+
+CORRUPT: list[Any] = [
+    *({"zzz": 1}, [["zzz"]], "a\x00b", "\u00a0", "zzz zzz\n", "<x>", None),
+    *(
+        -(10**30),
+        "\ud800",
+        "z" * 5000,
+        {"": {"": []}},
+        b"\xff".decode("latin1"),
+    ),
+]
 """No setting is any of these: placeholders neither, which fixes leave to people."""
 
 
-@BOUNDED
+@pytest.mark.fuzz
+@cases(36)
 @given(stack_files(), st.data())
 def test_one_value_that_is_none_is_refused_by_its_key(raw: dict[str, Any], data: Any) -> None:
     valid = repaired(raw)
@@ -108,18 +126,34 @@ def test_one_value_that_is_none_is_refused_by_its_key(raw: dict[str, Any], data:
     corrupt = data.draw(st.sampled_from(CORRUPT))
     is_free = spec.lookup(valid, path[:-1]) is not spec.ABSENT and "annotations" in path
     assume(not is_free)  # whatever an annotation says
-    reading = read(refusals.replaced(valid, path, corrupt))
+    broken = refusals.replaced(valid, path, corrupt)
     key = dotted(path)
-    told = [refusal.key for refusal in reading.refusals]
-    assert any(
-        each == key
-        or each.startswith((f"{key}.", f"{key}["))
-        or key.startswith((f"{each}.", f"{each}["))
-        for each in told
-    ), (key, corrupt, told)
+    refused = [each for each in read(broken).refusals if is_about(each, key)]
+    assert refused, (key, corrupt, read(broken).refusals)
+    for refusal in refused:
+        assert refusal.value
+        assert refusal.allowed
+        assert refusal.fix
+        if is_for_a_machine(refusal):
+            after = read(followed(broken, refusal)).refusals
+            assert refusal not in after, (key, corrupt)
 
 
-@BOUNDED
+@pytest.mark.fuzz
+@cases(15)
+@given(stack_files(), st.data())
+def test_one_value_left_out_is_refused_by_its_key_or_not_needed(
+    raw: dict[str, Any], data: Any
+) -> None:
+    valid = repaired(raw)
+    path = data.draw(st.sampled_from([path for path in leaves(valid) if path]))
+    for refusal in read(without(valid, path)).refusals:
+        assert refusal.allowed
+        assert refusal.fix
+
+
+@pytest.mark.fuzz
+@cases(15)
 @given(stack_files(), st.data())
 def test_one_unknown_key_is_refused_by_its_name(raw: dict[str, Any], data: Any) -> None:
     valid = repaired(raw)

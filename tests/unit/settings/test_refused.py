@@ -26,6 +26,7 @@ from tests.support.raw_settings import (
     SECRET_KEY,
     SHARED_DATABASE,
     SHARED_VALKEY,
+    TENANT_DATABASE,
     merged,
     read,
     set_path,
@@ -128,6 +129,7 @@ INGRESS: dict[str, Any] = {
     },
 }
 GATEWAY: dict[str, Any] = {"kind": "gateway"}
+EXTERNAL: dict[str, Any] = {"secrets": {"delivery": "external", "store": {"name": "platform"}}}
 NODE_ROLE: dict[str, Any] = {"mode": "node-role"}
 LOCKED: dict[str, Any] = {**GOOD["storage"], "lockdown": {"projectId": "1234567"}}
 API_SERVER = (
@@ -476,6 +478,96 @@ REFUSED: list[Bad] = [
         },
         storage={"kind": "filesystem"},
     ),
+    # secrets
+    bad("secrets.delivery", "kubernetes", "one of sealed, external", "sealed"),
+    bad("secrets.delivery", "eso", "one of sealed, external", "external"),
+    bad(
+        "secrets.delivery",
+        ...,
+        "one of sealed, external",
+        "external",
+        secrets={"delivery": "external", "store": {"name": "platform"}},
+    ),
+    bad(
+        "secrets",
+        {"delivery": "external"},
+        "an object with the keys kind, name",
+        [set_path("secrets.store.name", "<name>")],
+        key="secrets.store",
+    ),
+    bad(
+        "secrets.store.kind",
+        "VaultStore",
+        "one of ClusterSecretStore, SecretStore",
+        "ClusterSecretStore",
+        **EXTERNAL,
+    ),
+    bad("secrets.store.name", "Platform Store", "a Kubernetes object name", "<name>", **EXTERNAL),
+    bad("secrets.refreshInterval", "1 hour", "a duration from 1m to 24h", "1h", **EXTERNAL),
+    bad("secrets.refreshInterval", "10s", "asks the store all the time", "1h", **EXTERNAL),
+    bad("secrets.refreshInterval", "0s", "never fetch a value again", "1h", **EXTERNAL),
+    bad("secrets.refreshInterval", "48h", "wait longer than a day", "1h", **EXTERNAL),
+    bad("secrets.refreshInterval", 90, "YAML reads it as a number", "90s", **EXTERNAL),
+    bad("secrets.prefix", "/data/harbor", "do not begin with '/'", "data/harbor", **EXTERNAL),
+    bad("secrets.prefix", "", "1 to 100 letters", "omantel-", **EXTERNAL),
+    bad("secrets.timeoutSeconds", 3600, "a whole number from 5 to 900", "120", **EXTERNAL),
+    bad(
+        "secrets.prefix",
+        "kup6s-",
+        "no such setting of delivery sealed; delivery external has it",
+        [remove("secrets.prefix")],
+        secrets={"delivery": "sealed"},
+    ),
+    *(
+        bad(
+            f"sealing.{name}",
+            value,
+            "nothing is sealed then",
+            [remove(f"sealing.{name}")],
+            **EXTERNAL,
+        )
+        for name, value in (
+            ("certificate", "sealing.pem"),
+            ("acceptedFingerprint", "0a" * 32),
+            ("controllerNamespace", "sealed-secrets"),
+            ("controllerName", "sealed-secrets"),
+            ("timeoutSeconds", 60),
+        )
+    ),
+    bad(
+        "database",
+        {**SHARED_DATABASE, "secret": {"storeKey": "pg"}},
+        "only with secrets.delivery external",
+        [remove("database.secret.storeKey")],
+        key="database.secret.storeKey",
+        shown="<secret, 2 characters>",
+    ),
+    bad(
+        "valkey",
+        {**SHARED_VALKEY, "secret": {"storeKey": "valkey", "property": "the password"}},
+        "the name of a property of that key",
+        [set_path("valkey.secret.property", "password")],
+        key="valkey.secret.property",
+        shown="<secret, 12 characters>",
+        **EXTERNAL,
+    ),
+    bad(
+        "database",
+        {**SHARED_DATABASE, "secret": {"property": "password"}},
+        "the name of a key in the secret store",
+        [set_path("database.secret.storeKey", "<key>")],
+        key="database.secret.storeKey",
+        **EXTERNAL,
+    ),
+    bad(
+        "database",
+        {**SHARED_DATABASE, "secret": {"storeKey": "omantel-omani-works-harbor-database"}},
+        "a key that does not begin with omantel-omani-works-harbor",
+        [set_path("database.secret.storeKey", "<key>")],
+        key="database.secret.storeKey",
+        shown="<secret, 35 characters>",
+        **EXTERNAL,
+    ),
     # sealing
     bad("sealing.certificate", "MIIB", "a certificate in PEM", "sealing-omantel.pem"),
     bad(
@@ -521,6 +613,7 @@ REFUSED: list[Bad] = [
         {"the exact version": ["yes", "1.19"], "YAML reads it as true": [True]},
     ),
     bad("harbor.disruptionBudgets", "maybe", "true or false", "false"),
+    bad("harbor.sharedNamespace", "gitlab", "true or false", "false"),
     bad(
         "harbor.spreadOver",
         ["a b"],
@@ -622,12 +715,73 @@ REFUSED: list[Bad] = [
         },
         database=SHARED_DATABASE,
     ),
-    bad(
+    *each(
         "database.poolMode",
-        "transaction",
-        "Harbor's migrations take advisory locks and its driver prepares statements",
         "session",
+        {
+            "Harbor's migrations take advisory locks and its driver prepares statements": [
+                "transaction",
+                "statement",
+            ],
+        },
         database=SHARED_DATABASE,
+    ),
+    *each(
+        "database.create",
+        [
+            *remove("database.create").splitlines(),
+            *set_path("database.create.cluster", "<name>").splitlines(),
+            *set_path("database.create.namespace", "<namespace>").splitlines(),
+        ],
+        {"an object with the keys cluster, namespace, role": [True, "gitlab-postgres"]},
+        database=TENANT_DATABASE,
+    ),
+    *each(
+        "database.create.cluster",
+        "<name>",
+        {"a Kubernetes object name": ["Gitlab_Postgres", "pg/gitlab", ""]},
+        database=TENANT_DATABASE,
+    ),
+    bad(
+        "database.create.namespace",
+        "GitLab BDA",
+        "a Kubernetes name",
+        "<namespace>",
+        database=TENANT_DATABASE,
+    ),
+    bad("database.create.role", "maybe", "true or false", "true", database=TENANT_DATABASE),
+    *each(
+        "database.name",
+        "registry",
+        {"which PostgreSQL has already": ["postgres", "template1"]},
+        database=TENANT_DATABASE,
+    ),
+    *each(
+        "database.username",
+        "harbor",
+        {"no role of PostgreSQL's or the operator's own": ["postgres", "pg_harbor", "cnpg_harbor"]},
+        database=TENANT_DATABASE,
+    ),
+    *each(
+        "database.host",
+        "gitlab-postgres-rw.gitlabbda",
+        {
+            "leads to servers that take no writes": [
+                "gitlab-postgres-ro.gitlabbda",
+                "gitlab-postgres-r.gitlabbda",
+            ]
+        },
+        database=TENANT_DATABASE,
+    ),
+    bad(
+        "database.secret",
+        {"namespace": "gitlabbda", "name": "harbor"},
+        "the program mints the password and makes its Secret",
+        REMOVE,
+        database={
+            **TENANT_DATABASE,
+            "create": {"cluster": "pg", "namespace": "gitlabbda", "role": True},
+        },
     ),
     bad("database.port", 70000, "a whole number from 1 to 65535", "5432", database=SHARED_DATABASE),
     bad(

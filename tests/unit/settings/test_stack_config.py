@@ -268,6 +268,15 @@ def test_an_address_like_that_of_a_pooler_is_a_warning_only(stack: Stack) -> Non
     assert len(stack.warnings) == 1
 
 
+def test_enforcing_beside_others_says_what_they_may_run(stack: Stack) -> None:
+    harbor = {"namespace": "gitlab", "sharedNamespace": True}
+    stack.load({**GOOD, "harbor": harbor}, secrets=BOTH)
+    assert stack.warnings == []
+    stack.load({**GOOD, "harbor": harbor, "imagePolicy": {"enforcement": "Enforce"}}, secrets=BOTH)
+    (warning,) = stack.warnings
+    assert "imagePolicy leaves out namespace gitlab" in warning
+
+
 # --- The committed files -----------------------------------------------------------------------
 
 

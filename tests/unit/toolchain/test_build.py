@@ -365,6 +365,55 @@ def test_asking_for_what_is_not_there_names_what_is(modules: Path, cache: Path) 
         build.ensure(["hammer"])
 
 
+@pytest.fixture
+def gos_caches(cache: Path) -> Path:
+    """What Go leaves behind, beside a Go that was installed here."""
+    for name in ("build/ab", "mod/example.com", "toolchains/key/go"):
+        (cache / "go" / name).mkdir(parents=True)
+    return cache / "go"
+
+
+def left(caches: Path) -> set[str]:
+    return {entry.name for entry in caches.iterdir() if entry.is_dir()}
+
+
+def test_what_only_building_needs_goes_after_a_build(upstream: Path, gos_caches: Path) -> None:
+    build.ensure(report=print)
+    assert left(gos_caches) == {"toolchains"}
+
+
+def test_caches_stay_if_they_are_to(
+    upstream: Path, gos_caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEP_CACHES", "1")
+    build.ensure(report=print)
+    assert left(gos_caches) == {"build", "mod", "toolchains"}
+
+
+def test_a_run_that_builds_nothing_removes_nothing(upstream: Path, gos_caches: Path) -> None:
+    build.ensure(report=print)
+    (gos_caches / "mod").mkdir()
+    build.ensure(report=print)
+    assert left(gos_caches) == {"mod", "toolchains"}
+
+
+def test_after_a_failure_the_next_run_goes_on_with_the_caches(
+    upstream: Path, gos_caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_GO_FAILS", "1")
+    with pytest.raises(ToolchainError):
+        build.ensure(report=print)
+    assert left(gos_caches) == {"build", "mod", "toolchains"}
+
+
+def test_caches_that_another_process_builds_with_stay(upstream: Path, gos_caches: Path) -> None:
+    with go.caches_in_use():
+        build.ensure(report=print)
+        assert "mod" in left(gos_caches)
+    assert go.remove_caches()
+    assert left(gos_caches) == {"toolchains"}
+
+
 def test_cleaning_go_caches_keeps_the_tools_and_cleaning_all_removes_them(
     upstream: Path, cache: Path
 ) -> None:

@@ -8,15 +8,15 @@ longer refused, unless the command has a placeholder for what only a person know
 from __future__ import annotations
 
 import re
-import shlex
 from typing import Any
 
 import pulumi
 import pytest
 
-from components.settings.reading import refusals, spec, stack_file
+from components.settings.reading import refusals, stack_file
 from components.settings.reading.refusals import Refusal
 from tests.support.loading import Stack
+from tests.support.printed_fixes import followed, is_for_a_machine
 from tests.support.raw_settings import GOOD
 
 LONG = "a" * 256
@@ -283,38 +283,9 @@ def test_a_mistake_is_refused_with_the_way_out(
     assert words in refusal.allowed
     assert refusal.fix.endswith(way_out) or refusal.fix.endswith(f"{way_out} -s omantel")
     assert not re.search("hunter2|Harbor12345", str(refusal))
-    if re.search("<|^in ", refusal.fix) is None:
-        mended = followed(section, refusal)
+    if is_for_a_machine(refusal):
+        mended = followed({"registry": section}, refusal)
         assert key not in [other.key for other in read(mended["registry"])]
-
-
-def followed(section: dict[str, Any], refusal: Refusal) -> dict[str, Any]:
-    """The section after the printed commands, as `pulumi config` runs them."""
-    after: dict[str, Any] = {"registry": section}
-    for line in refusal.fix.splitlines():
-        words = shlex.split(line)
-        path = path_of(words[4])
-        if words[2] == "rm":
-            after = without(after, path)
-        else:
-            value: Any = int(words[5]) if words[5].isdecimal() else words[5]
-            after = refusals.replaced(after, path, {"true": True, "false": False}.get(value, value))
-    return after
-
-
-def path_of(key: str) -> spec.Path:
-    parts = re.findall(r'\[(\d+)\]|\["([^"]*)"\]|([^.\[\]]+)', key)
-    return tuple(int(index) if index else quoted or name for index, quoted, name in parts)
-
-
-def without(config: Any, path: spec.Path) -> Any:
-    first, *rest = path
-    if rest:
-        inner = without(spec.lookup(config, (first,)), tuple(rest))
-        return refusals.replaced(config, (first,), inner)
-    if isinstance(first, int):
-        return [*config[:first], *config[first + 1 :]]
-    return {key: value for key, value in config.items() if key != first}
 
 
 def test_there_are_enough_mistakes() -> None:

@@ -1,0 +1,206 @@
+"""One fault, tried: the run that is hit, the next one, and what must be as before."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chaos import evidence, faults, parts
+from chaos.evidence import Evidence
+from chaos.faults import ROTATED, FaultKind, Skipped
+from chaos.trial import Trial
+from engine.pulumi import EngineError
+from sandbox import processes
+from tests.support.sandbox import empty_bucket
+
+SURVIVED: Final = "survived"
+REPAIRED: Final = "repaired"
+FAILED: Final = "failed"
+MISSED: Final = "missed"
+SKIPPED: Final = "skipped"
+
+SETTLE_SECONDS: Final = 20
+"""For controllers to do their part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """What became of one try.
+
+    `outcome`: SURVIVED, the run itself succeeded; REPAIRED, it failed, and the next one succeeded;
+    FAILED, with `problems` in words; MISSED, the run had ended before the fault came; SKIPPED, the
+    machine does not allow it. `faults`: how many were injected.
+    """
+
+    kind: str
+    change: str
+    outcome: str
+    faults: int
+    seconds: float
+    problems: tuple[str, ...] = ()
+
+
+_CALLS: Final[Mapping[str, Mapping[str, int]]] = {
+    "release": {"api": 250, "s3": 1, "harbor": 2},
+    "policies": {"api": 150, "s3": 1, "harbor": 2},
+    "rotation": {"api": 360, "s3": 1, "harbor": 2},
+    "registry": {"api": 125, "s3": 1, "harbor": 5},
+    "bucket": {"api": 125, "s3": 5, "harbor": 2},
+    "destroy": {"api": 250, "s3": 8, "harbor": 20},
+    "first up": {"api": 400, "s3": 19, "harbor": 60},
+}
+"""About how many calls a run makes that does this. Runs that no fault ended correct it."""
+
+
+def prepared(trial: Trial) -> None:
+    """The Sovereign up, with a blob in its bucket. Raises EngineError."""
+    # So that `destroy` takes everything away, as it is asked to in some tries.
+    trial.sandbox.configure(retainData="false")
+    trial.stack.ensure()
+    trial.stack.up()
+    trial.put_sentinel()
+    trial.stack.run("preview", "-s", trial.stack.name, "--expect-no-changes")
+
+
+def tried(trial: Trial, kind: FaultKind, number: int, dice: random.Random) -> list[Tried]:
+    """Tries a fault: one result, or one for `destroy` and one for the first `up` after it.
+
+    `number`: no try before had it. Afterwards `trial.is_lost` where not even the second run after
+    the one that was hit succeeded: no later try would mean anything there.
+    """
+    if kind.life:
+        return _life(trial, kind, dice)
+    change = dice.choice(kind.changes)
+    before = evidence.look(trial)
+    faults.change(trial, change, number)
+    attempt = _Attempt(trial, kind, change, dice)
+    attempt.hit()
+    rotated = ROTATED.get(change, frozenset())
+    attempt.converge()
+    if attempt.outcome != SKIPPED and not trial.is_lost:
+        attempt.compare(lambda after: evidence.problems(before, after, rotated=rotated))
+    return [attempt.told()]
+
+
+def _life(trial: Trial, kind: FaultKind, dice: random.Random) -> list[Tried]:
+    before = evidence.look(trial)
+    empty_bucket(trial.sandbox, trial.bucket_outputs)
+    trial.verb = "destroy"
+    try:
+        destroyed = _Attempt(trial, kind, "destroy", dice)
+        destroyed.hit()
+        destroyed.converge()
+        if not trial.is_lost:
+            destroyed.compare(evidence.left_behind)
+    finally:
+        trial.verb = "up"
+    if trial.is_lost:
+        return [destroyed.told()]
+    made = _Attempt(trial, kind, "first up", dice)
+    made.hit()
+    between = evidence.look(trial)
+    made.converge()
+
+    def problems(after: Evidence) -> list[str]:
+        return evidence.problems(evidence.of_a_first_up(before, between, after), after)
+
+    if not trial.is_lost:
+        made.compare(problems)
+        trial.put_sentinel()
+    return [destroyed.told(), made.told()]
+
+
+class _Attempt:
+    """One run that is hit, step by step."""
+
+    def __init__(self, trial: Trial, kind: FaultKind, does: str, dice: random.Random) -> None:
+        self._trial, self._kind, self._does, self._dice = trial, kind, does, dice
+        self._begun = time.monotonic()
+        self._faults = 0
+        self._problems: list[str] = []
+        self.outcome = SURVIVED
+
+    def hit(self) -> None:
+        """The run with the fault; afterwards everything works again."""
+        trial = self._trial
+        trial.calls = dict(trial.measured.get(self._does, _CALLS[self._does]))
+        trial.hung, trial.last = False, None
+        try:
+            hit = self._kind.inject(trial, self._dice)
+            self._faults = hit.faults
+        except Skipped as skipped:
+            self.outcome, self._problems = SKIPPED, [str(skipped)]
+            return
+        finally:
+            counts = {name: proxy.count for name, proxy in trial.proxies.items()}
+            trial.calm()
+        code = trial.last.code if trial.last is not None else None
+        if code != 0 or hit.runs > 1:
+            self.outcome = REPAIRED
+        elif self._kind.name.endswith("one-call"):
+            trial.measured[self._does] = counts
+        if trial.hung:
+            self._problems.append("the run did not end by itself")
+        parts.all_answer(trial.sandbox)
+
+    def converge(self) -> None:
+        """The next run, unless this one succeeded, and a preview after it with nothing to do."""
+        verb = self._trial.verb
+        if self.outcome != SURVIVED and not self._run_again(f"the next `{verb}`"):
+            self._trial.is_lost = not self._run_again("the one after it")
+        processes.stop_left_plugins(self._trial.sandbox.state)
+        if verb == "destroy" or self._trial.is_lost:
+            return
+        stack = self._trial.stack
+        try:
+            if evidence.pending(self._trial):
+                # As docs/runbooks/interrupted-run.md says.
+                refresh = ("refresh", "-s", stack.name, "--yes", "--skip-preview")
+                stack.run(*refresh, "--clear-pending-creates")
+            stack.run("preview", "-s", stack.name, "--expect-no-changes")
+        except EngineError as error:
+            self._problems.append(f"the preview after it failed: {_end(error)}")
+            self._trial.is_lost = not self._run_again("the run after it")
+
+    def compare(self, problems: Callable[[Evidence], list[str]]) -> None:
+        """Adds what is not as it has to be, once controllers have done their part."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while told := problems(evidence.look(self._trial)):
+            if time.monotonic() > deadline:
+                self._problems += told
+                return
+            time.sleep(0.5)
+
+    def told(self) -> Tried:
+        outcome = self.outcome
+        if outcome in (SURVIVED, REPAIRED):
+            outcome = FAILED if self._problems else outcome if self._faults else MISSED
+        return Tried(
+            kind=self._kind.name,
+            change=self._does,
+            outcome=outcome,
+            faults=self._faults,
+            seconds=round(time.monotonic() - self._begun, 1),
+            problems=tuple(self._problems),
+        )
+
+    def _run_again(self, told: str) -> bool:
+        """Runs undisturbed; whether that succeeded. If not, a problem is added."""
+        stack = self._trial.stack
+        stack.drop_dead_lock()
+        try:
+            stack.run(self._trial.verb, "-s", stack.name, "--yes", "--skip-preview")
+        except EngineError as error:
+            self._problems.append(f"{told} failed: {_end(error)}")
+            return False
+        return True
+
+
+def _end(error: EngineError) -> str:
+    """The end of what the engine said, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "error" in line.lower()] or lines
+    return " / ".join(telling[-4:])[-900:]

@@ -1,0 +1,1 @@
+"""Secrets by way of the estate's store, where `secrets.delivery` is external."""

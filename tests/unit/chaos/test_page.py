@@ -1,0 +1,70 @@
+"""The order of faults is the seed's, and the page counts what was tried."""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import islice
+
+from chaos import page
+from chaos.__main__ import each_once, order
+from chaos.attempt import FAILED, MISSED, REPAIRED, SKIPPED, SURVIVED, Tried
+from chaos.faults import KINDS
+
+RUN = page.Run(
+    date=dt.date(2026, 1, 2),
+    seed=7,
+    command="make chaos CHAOS_SEED=7",
+    processors=2,
+    load=3.4,
+    workers=2,
+    seconds=600,
+)
+
+
+def tried(kind: str, outcome: str, faults: int = 1, *problems: str) -> Tried:
+    return Tried(
+        kind=kind, change="release", outcome=outcome, faults=faults, seconds=1, problems=problems
+    )
+
+
+def test_a_seed_repeats_the_faults_and_their_dice() -> None:
+    def names(seed: int, worker: int) -> list[tuple[int, str, float]]:
+        return [
+            (n, name, dice.random()) for n, name, dice in islice(order(seed, worker, [*KINDS]), 90)
+        ]
+
+    assert names(1, 1) == names(1, 1)
+    assert names(1, 1) != names(2, 1)
+    assert names(1, 1) != names(1, 2)
+
+
+def test_each_fault_comes_as_often_as_its_weight() -> None:
+    total = sum(kind.weight for kind in KINDS.values())
+    names = [name for _, name, _ in islice(order(1, 1, [*KINDS]), total)]
+    assert {name: names.count(name) for name in KINDS} == {
+        name: kind.weight for name, kind in KINDS.items()
+    }
+
+
+def test_workers_share_the_faults_that_are_tried_once() -> None:
+    turns = [turn for worker in (1, 2) for turn in each_once(1, worker, 2, [*KINDS])]
+    assert sorted(name for _, name, _ in turns) == sorted(KINDS)
+
+
+def test_the_page_counts_tries_and_faults_by_outcome() -> None:
+    told = [
+        tried("api-slow", SURVIVED, 40),
+        tried("api-slow", REPAIRED, 10),
+        tried("api-slow", MISSED, 0),
+        tried("etcd-killed", FAILED, 1, "Secret harbor/a changed"),
+        tried("disk-full", SKIPPED, 0, "no file system of its own can be mounted here"),
+    ]
+    text = page.text(RUN, told)
+    assert "**3 tries with 51 injected faults, 1 did not converge.**" in text
+    assert f"| {KINDS['api-slow'].told} | 2 | 50 | 1 | 1 | 0 |" in text
+    assert f"| {KINDS['etcd-killed'].told} | 1 | 1 | 0 | 0 | 1 |" in text
+    assert f"- {KINDS['disk-full'].told}: no file system" in text
+    assert f"- {KINDS['s3-slow'].told}: not among the faults of this run" in text
+    assert "Secret harbor/a changed" in text
+    assert "1 more tries are not counted" in text
+    assert "make chaos CHAOS_SEED=7" in text

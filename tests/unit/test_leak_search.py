@@ -1,0 +1,105 @@
+"""The search of tests/sandbox/test_leaks.py finds a secret in whichever notation it stands."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.support.leaks import HASH, Artefacts, forms, kinds_with, leaks, watching
+
+SECRET = "s3cr3t/with+signs&ß~0123456789"
+PEM = "-----BEGIN KEY-----\n" + "\n".join("MIIEvQIBADANBgkq" * 4 + str(i) for i in range(3))
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def zipped(text: str) -> bytes:
+    """Without the moment, which would be in the tests' names: workers have to agree on them."""
+    return gzip.compress(text.encode(), mtime=0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"password: {SECRET}",
+        json.dumps({"password": SECRET}),
+        json.dumps(json.dumps({"password": SECRET})),
+        f"https://robot:{quote(SECRET, safe='')}@registry",
+        encoded(SECRET),
+        # In the middle of another text, at each of the three alignments of base64.
+        encoded(f"a{SECRET}z"),
+        encoded(f"ab{SECRET}"),
+        encoded(f"robot$ci:{SECRET}"),
+        base64.urlsafe_b64encode(f"ab{SECRET}".encode()).decode(),
+        SECRET.encode().hex(),
+        # As Helm stores a release, and as kubectl shows that.
+        base64.b64encode(zipped(f"x {SECRET} y")).decode(),
+        base64.b64encode(base64.b64encode(zipped(f"x {SECRET}"))).decode(),
+    ],
+)
+def test_a_secret_is_found_in_every_notation(text: str) -> None:
+    artefacts = Artefacts()
+    artefacts.add("log", "a", f"before {text} after")
+    found = leaks(artefacts, {"admin": SECRET})
+    assert found == ["admin stands in log: a"]
+
+
+def test_a_line_of_a_key_is_found_alone() -> None:
+    artefacts = Artefacts()
+    artefacts.add("log", "a", PEM.splitlines()[2])
+    assert leaks(artefacts, {"key": PEM}) == ["key stands in log: a"]
+
+
+@pytest.mark.parametrize(
+    "text", ["robot:$2y$05$" + "a" * 53, "robot:$apr1$abcdefgh$" + "a" * 22, "r:{SHA}" + "a" * 27]
+)
+def test_the_hash_of_a_password_is_found_without_knowing_the_password(text: str) -> None:
+    artefacts = Artefacts()
+    artefacts.add("state", "a", text)
+    assert leaks(artefacts, {}) == ["the hash of a password stands in state: a"]
+
+
+def test_what_is_no_secret_is_not_reported() -> None:
+    artefacts = Artefacts()
+    artefacts.add("log", "a", f"{encoded('something else')} $(VALKEY_PASSWORD) {SECRET[:-1]}")
+    assert leaks(artefacts, {"admin": SECRET}) == []
+    assert not HASH.search("costs $5")
+    assert "ab" not in forms("ab")
+
+
+def test_a_file_is_read_also_where_it_is_packed(tmp_path: Path) -> None:
+    (tmp_path / "history").mkdir()
+    (tmp_path / "history" / "a.json.gz").write_bytes(gzip.compress(SECRET.encode()))
+    artefacts = Artefacts()
+    artefacts.add_folder("state", tmp_path)
+    assert kinds_with(artefacts, SECRET) == {"state"}
+
+
+def test_a_process_and_a_file_are_seen_while_they_are_there(tmp_path: Path) -> None:
+    # One that hides its environment from its child, as sudo does.
+    program = (
+        "import pathlib, subprocess, sys, time; "
+        "file = pathlib.Path(sys.argv[1], 'short-lived'); file.write_text('planted file'); "
+        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(1)', 'planted-argument'], "
+        "env={'PLANTED': 'planted-value'}); file.unlink()"
+    )
+    with watching("MARK_OF_THIS_TEST=1", tmp_path) as seen:
+        time.sleep(0.1)
+        subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)],
+            env={"MARK_OF_THIS_TEST": "1"},
+            check=True,
+        )
+    assert any("planted-argument" in each for each in seen.arguments)
+    assert "planted-value" in {v for values in seen.environments.values() for v in values}
+    assert seen.files == {"short-lived": "planted file"}
