@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
-.PHONY: help up down status env tools build smoke clean clean-caches clean-tools test test-unit coverage test-sandbox \
+.PHONY: help up down status env tools build smoke conformance clean clean-caches clean-tools test test-unit coverage test-sandbox \
 	test-harbor fuzz chaos check fix reference lock sbom audit bench fresh-machine
 
 help: ## List the targets
@@ -36,6 +36,9 @@ tools: $(VENV)/program ## Print what eval needs to put pulumi, as it is here, in
 
 smoke: $(VENV)/program ## Push an image through Harbor's registry and pull it back
 	@$(RUN) -m sandbox smoke --stack $(STACK)
+
+conformance: $(VENV)/program ## Run OCI's conformance tests on the registry of the sandbox that is up
+	@$(RUN) -m sandbox conformance --stack $(STACK)
 
 clean: $(VENV)/program ## End the sandbox and remove all it wrote
 	@$(RUN) -m sandbox clean --stack $(STACK)

@@ -1,4 +1,4 @@
-"""`python -m sandbox up|down|status|env|smoke|clean`: what the Make targets call."""
+"""`python -m sandbox up|down|status|env|smoke|conformance|clean`: what the Make targets call."""
 
 from __future__ import annotations
 

@@ -102,21 +102,20 @@ def with_kinds(text: str) -> str:
     return re.sub(r"(?m)^(?P<indent> *)enableCRDs:\n(?:(?P=indent)- .*\n)+", listed, text)
 
 
-def prepare(state: State, tools: Toolbox, estate: list[Path]) -> None:
+def prepare(state: State, tools: Toolbox, stages: Path, estate: list[Path]) -> None:
     """Puts into the cluster what a Sovereign's cluster has before this program runs.
 
-    `estate`: manifests of an estate's own, which may refer to variables of the sandbox.
+    `stages`: a file with KWOK's Stages. `estate`: manifests of an estate's own, which may refer to
+    variables of the sandbox.
     """
     apply(state, tools, MANIFESTS / "namespaces.yaml", MANIFESTS / "storage-class.yaml")
-    stages = tools.assets("kwok") / "stages"
-    files = [p for p in sorted(stages.rglob("*.yaml")) if p.name != "kustomization.yaml"]
     crds = [
         path
         for tool in ("sealed-secrets", "gateway-api")
         for path in sorted(tools.assets(tool).rglob("*.yaml"))
     ]
     standins = [MANIFESTS / f"{name}-standin.yaml" for name in _STAND_INS]
-    apply(state, tools, *files, *crds, *standins, MANIFESTS / "nodes.yaml")
+    apply(state, tools, stages, *crds, *standins, MANIFESTS / "nodes.yaml")
     kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
     after_kinds = ("cnpg-stage", "gateway", "velero-location", "cert-manager-stage")
     apply(state, tools, *(MANIFESTS / f"{name}.yaml" for name in after_kinds))
@@ -126,6 +125,12 @@ def prepare(state: State, tools: Toolbox, estate: list[Path]) -> None:
             *(state, tools, "apply", "--server-side", "--force-conflicts", "-f", "-"), stdin=text
         )
     _put_spare_volumes(state, tools)
+
+
+def stage_files(tools: Toolbox) -> list[Path]:
+    """The Stages of nodes and pods, as KWOK brings them."""
+    files = sorted((tools.assets("kwok") / "stages").rglob("*.yaml"))
+    return [path for path in files if path.name != "kustomization.yaml"]
 
 
 def _put_spare_volumes(state: State, tools: Toolbox) -> None:

@@ -17,6 +17,7 @@ from engine.terminal import Counter, Steps, as_text
 from sandbox import (
     chart,
     cluster,
+    conformance,
     estate,
     external_secrets,
     harbor_api,
@@ -28,6 +29,7 @@ from sandbox import (
 )
 from sandbox.environment import as_shell, environment, guarded
 from sandbox.estate import Estate
+from sandbox.pods import control as pods
 from sandbox.processes import SandboxError
 from sandbox.state import STACK, State
 from toolchain import build
@@ -40,7 +42,7 @@ Command = Callable[[Estate, argparse.Namespace], int]
 def up(place: Estate, arguments: argparse.Namespace) -> int:
     """Brings the sandbox and the Sovereign in it up, and proves that images survive."""
     state = place.state
-    steps = Steps(8 if place.has_kyverno else 7)
+    steps = Steps(9 if place.has_kyverno else 8)
     with steps.step("Tools"):
         tools = ensure()
     chart_told = start(state, tools, steps, place=place, watch=arguments.until_exit_of)
@@ -54,7 +56,7 @@ def up(place: Estate, arguments: argparse.Namespace) -> int:
     with steps.step(f"pulumi up -s {place.stack} again") as told:
         sovereign.up(expect_no_changes=True)
         told.append("unchanged")
-    _show_result(sovereign, proof, chart_told, harbor_api.told(state))
+    _show_result(sovereign, proof, [pods.told(state), chart_told, harbor_api.told(state)])
     steps.finish("A Sovereign runs in the sandbox")
     print(_next(place), end="")
     return 0
@@ -110,7 +112,10 @@ def start(
         stop_when_gone(state, watch)
     with steps.step("Cluster: real control plane, simulated kubelets") as told:
         cluster.start(state, tools)
-        cluster.prepare(state, tools, place.manifests)
+        stages = pods.decide(
+            state, tools, namespace=place.namespace, has_own_cache=place.has_own_cache
+        )
+        cluster.prepare(state, tools, stages, place.manifests)
         told.append(str(state.kubeconfig))
     # Before anything makes pods: webhooks of an earlier run refuse them until it answers.
     if place.has_kyverno:
@@ -131,6 +136,8 @@ def start(
         told.append(harbor_api.start(state, tools, namespace=place.namespace))
         if place.issuers and not os.environ.get(harbor_api.VARIABLE):
             harbor_api.control(state, "settings", {"issuers": place.issuers})
+    with steps.step("Pods that run") as told:
+        told.append(pods.start(state))
     return chart_told
 
 
@@ -157,7 +164,7 @@ def real_up(stack: str) -> int:
     return subprocess.call(["pulumi", "up", "-s", stack], cwd=ROOT)
 
 
-def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str, api_told: str) -> None:
+def _show_result(sovereign: Stack, proof: smoke.Proof, parts: list[str]) -> None:
     outputs = sovereign.outputs()
     host = outputs["registryFqdn"]
     width = max(map(len, outputs))
@@ -170,8 +177,8 @@ def _show_result(sovereign: Stack, proof: smoke.Proof, chart_told: str, api_told
     print("  second `pulumi up`: unchanged")
     print("\nSimulated or stand-in here")
     print("  kubelets (KWOK), PostgreSQL's operator (readiness only), the gateway in front")
-    print(f"  {chart_told}")
-    print(f"  {api_told}")
+    for told in parts:
+        print(f"  {told}")
     print("\nOn a Sovereign with a gateway in front")
     print(f"  docker login {host} -u admin      # break-glass password, next line")
     print(f"  pulumi stack output adminPassword --show-secrets -s {sovereign.name}")
@@ -222,6 +229,7 @@ def status(place: Estate, _: argparse.Namespace) -> int:
         word = f"running   pid {process.pid}" if process.alive else "ended"
         print(f"  {process.name:<26} {word}")
     print(f"  {harbor_api.told(state)}")
+    print(f"  {pods.told(state)}")
     print(f"tools    {cache_dir()}")
     for tool in build.status():
         size = f"{tool.size / 2**20:.0f} MiB" if tool.size else ""
@@ -254,6 +262,17 @@ def smoke_test(place: Estate, _: argparse.Namespace) -> int:
     return 0
 
 
+def conformance_test(place: Estate, _: argparse.Namespace) -> int:
+    """Runs OCI's conformance tests; 1 where failures differ from those that are known."""
+    state = place.state
+    tools = ensure(report=lambda _: None)
+    sovereign = Stack(place.stack, environment(state, tools, place.stack), place.project(state))
+    outputs = sovereign.outputs()
+    report = conformance.run(state, tools, ensure(["conformance"]), outputs["namespace"])
+    print("\n".join(report.lines))
+    return 1 if report.differs else 0
+
+
 COMMANDS: dict[str, Command] = {
     "up": up,
     "down": down,
@@ -261,4 +280,5 @@ COMMANDS: dict[str, Command] = {
     "status": status,
     "env": env,
     "smoke": smoke_test,
+    "conformance": conformance_test,
 }

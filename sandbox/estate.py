@@ -53,6 +53,11 @@ class Estate:
         return self._section("secrets").get("delivery", "sealed") == "sealed"
 
     @property
+    def has_own_cache(self) -> bool:
+        """Whether its Valkey is one of its own, not the estate's."""
+        return self._section("valkey").get("mode", "dedicated") == "dedicated"
+
+    @property
     def issuers(self) -> list[str]:
         """Addresses at which people log in."""
         login = self._section("registry").get("login")

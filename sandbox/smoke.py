@@ -1,9 +1,10 @@
 """The proof at the end of a first run: an image goes through Harbor's registry into the bucket.
 
-The registry line of Harbor (distribution 2.8.3) runs here as a process, with the configuration that
-the release rendered and the Secrets that the controller unsealed, both read from the API server.
-Harbor's core, which would answer `docker login`, is not part of it: no pod runs in the sandbox. A
-fake of its API stands in front of the registry for the proof of the robots' logins.
+The registry line of Harbor (distribution 2.8.3) is that of the applied Pod, with the Sovereign's
+Valkey behind it, where Pods run (sandbox/pods). Elsewhere it is a process with the configuration
+that the release rendered and the Secrets that the controller unsealed, both read from the API
+server, and a cache in memory. Harbor's core, which would answer `docker login`, is not part of it:
+a fake of its API stands in front of the registry for the proof of the robots' logins.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from components.object_storage.s3.client import S3Credentials, s3_client
 from components.registry.api import ADMIN_PASSWORD_KEY
 from sandbox import cluster, processes, robot_proof
 from sandbox.crane import Crane
+from sandbox.pods import reached as pods
 from sandbox.processes import SandboxError
 from sandbox.state import REGION, State
 from toolchain.build import Toolbox
@@ -38,17 +40,22 @@ USER_SECRET = "harbor-minted-registry-user"
 ADMIN_SECRET = "harbor-minted-admin-password"
 OWNERS = ("SealedSecret", "ExternalSecret")
 """Kinds whose controllers make Secrets."""
+CACHE_SECRET = "harbor-valkey-credentials"
+REGISTRY = 5000
+VALKEY = 6379
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What the smoke test has shown. `robots`: lines about projects and robots."""
+    """What the smoke test has shown. `robots`: lines about projects and robots. `registry`: which
+    one it was."""
 
     digest: str
     blobs: int
     image_bytes: int
     unsealed: tuple[str, ...]
     robots: tuple[str, ...] = ()
+    registry: str = ""
 
     @property
     def told(self) -> str:
@@ -61,6 +68,7 @@ class Proof:
             f"pushed: {REPOSITORY} {self.digest} ({self.image_bytes / 2**20:.0f} MiB)",
             f"in the bucket under docker/registry/v2/: {self.blobs} blobs of it",
             "pulled: identical, byte for byte; then deleted",
+            f"registry: {self.registry}",
             *self.robots,
         ]
 
@@ -71,9 +79,11 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
     unsealed = _unsealed(state, tools, namespace)
     with tempfile.TemporaryDirectory(dir=state.directory("smoke")) as folder:
         work = Path(folder)
-        with _registry(state, tools, namespace, work) as host:
+        with registry(state, tools, namespace, work) as serving:
+            host, told = serving.host, serving.told
+            Crane(tools, work).login(host, serving.username, serving.password)
+            before = _cached(state, tools, namespace, work)
             proof = _push_and_pull(state, tools, outputs, work, host, unsealed)
-            user = _secret(state, tools, namespace, USER_SECRET)
             robots = robot_proof.prove(
                 state,
                 tools,
@@ -82,11 +92,12 @@ def run(state: State, tools: Toolbox, outputs: Mapping[str, Any]) -> Proof:
                 admin_password=_secret(state, tools, namespace, ADMIN_SECRET)[ADMIN_PASSWORD_KEY],
                 backend={
                     "url": f"http://{host}",
-                    "user": user["REGISTRY_HTPASSWD"].partition(":")[0],
-                    "password": user["REGISTRY_PASSWD"],
+                    "user": serving.username,
+                    "password": serving.password,
                 },
             )
-            return replace(proof, robots=tuple(robots))
+            told += _newly_cached(before, _cached(state, tools, namespace, work))
+            return replace(proof, robots=tuple(robots), registry=told)
 
 
 def _unsealed(state: State, tools: Toolbox, namespace: str) -> tuple[str, ...]:
@@ -108,15 +119,49 @@ def _secret(state: State, tools: Toolbox, namespace: str, name: str) -> dict[str
     return {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
 
 
+@dataclass(frozen=True)
+class Serving:
+    """Harbor's registry. `host`: host:port on 127.0.0.1. `told`: which one it is, in words."""
+
+    host: str
+    told: str
+    username: str
+    password: str
+
+
 @contextmanager
-def _registry(state: State, tools: Toolbox, namespace: str, work: Path) -> Iterator[str]:
-    """Harbor's registry on 127.0.0.1; yields host:port."""
+def registry(state: State, tools: Toolbox, namespace: str, work: Path) -> Iterator[Serving]:
+    """Harbor's registry with its login: of the Pod, else a process that ends with the context.
+
+    Its configuration is in `work` then, as config.yml. Raises SandboxError.
+    """
     rendered = cluster.kubectl(
         state, tools, "get", "configmap", "harbor-registry", "-n", namespace, "-o", "json"
     )
     configuration = work / "config.yml"
     configuration.write_text(json.loads(rendered)["data"]["config.yml"])
     user = _secret(state, tools, namespace, USER_SECRET)
+    with ExitStack() as closing:
+        pod = pods.ready_pod(state, component="registry")
+        if pod is not None:
+            host, told = f"127.0.0.1:{pod.ports[REGISTRY]}", f"Pod {pod.name}, as applied"
+        else:
+            process = _process(state, tools, namespace, work, configuration, user)
+            host, told = closing.enter_context(process), "a process with the Pod's configuration"
+        username = user["REGISTRY_HTPASSWD"].partition(":")[0]
+        yield Serving(host, told, username, user["REGISTRY_PASSWD"])
+
+
+@contextmanager
+def _process(
+    state: State,
+    tools: Toolbox,
+    namespace: str,
+    work: Path,
+    configuration: Path,
+    user: Mapping[str, str],
+) -> Iterator[str]:
+    """The registry as a process beside the cluster; yields host:port."""
     (work / "passwd").write_text(user["REGISTRY_HTPASSWD"])
     port, debug = processes.free_port(), processes.free_port()
     environment = {
@@ -136,13 +181,31 @@ def _registry(state: State, tools: Toolbox, namespace: str, work: Path) -> Itera
         environment=environment,
         ready=lambda: processes.answers(port),
     )
-    host = f"127.0.0.1:{port}"
     try:
-        username = (work / "passwd").read_text().partition(":")[0]
-        Crane(tools, work).login(host, username, user["REGISTRY_PASSWD"])
-        yield host
+        yield f"127.0.0.1:{port}"
     finally:
         processes.stop(state, process)
+
+
+def _cached(state: State, tools: Toolbox, namespace: str, work: Path) -> set[str] | None:
+    """What the Sovereign's Valkey holds of the registry: keys. None where either is simulated."""
+    valkey = pods.ready_pod(state, component="cache")
+    if valkey is None or pods.ready_pod(state, component="registry") is None:
+        return None
+    secret = _secret(state, tools, namespace, CACHE_SECRET)
+    index = yaml.safe_load((work / "config.yml").read_text())["redis"]["db"]
+    commands = ["SELECT", str(index)], ["KEYS", "*"]
+    *_, keys = pods.ask_valkey(valkey.ports[VALKEY], secret["REDIS_PASSWORD"], *commands)
+    return set(keys.splitlines())
+
+
+def _newly_cached(before: set[str] | None, after: set[str] | None) -> str:
+    """What came into the Valkey meanwhile, in words. Raises SandboxError where nothing did."""
+    if before is None or after is None:
+        return ""
+    if not after - before:
+        raise SandboxError("the registry has cached nothing in the Sovereign's Valkey")
+    return f"; {len(after - before)} entries of it in the Sovereign's Valkey"
 
 
 def _storage_keys(

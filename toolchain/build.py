@@ -207,6 +207,7 @@ _COSTS: Mapping[str, float] = {
         ("kyverno", 96),
         # 8 min 12 s of processor time (Go 1.26.8), measured.
         ("promtool", 205),
+        ("conformance", 5),
     )
 }
 

@@ -245,6 +245,12 @@ EXTRA_TOOLS: tuple[Tool, ...] = (
         packages=(("promtool", "github.com/prometheus/prometheus/cmd/promtool"),),
         variables=(("github.com/prometheus/common/version.Version", "{version}"),),
     ),
+    Tool(
+        name="conformance",
+        source="github.com/opencontainers/distribution-spec/conformance",
+        packages=(("conformance", "github.com/opencontainers/distribution-spec/conformance"),),
+    ),
 )
 """Built only when they are asked for by name: the sandbox runs without them. promtool runs the unit
-tests of the alert rules (tests/unit/monitoring/test_promtool.py)."""
+tests of the alert rules (tests/unit/monitoring/test_promtool.py), conformance tests the registry
+(`make conformance`)."""

@@ -28,6 +28,8 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A sandbox without a Sovereign in it yet. It ends with the session, however that ends."""
     folder = tmp_path_factory.mktemp("sandbox")
     os.environ["SANDBOX_DIR"] = str(folder)
+    # Pods run in test_pods.py, and where `make up` is tested: they take processor time.
+    os.environ.setdefault("SANDBOX_PODS", "simulated")
     state = State(folder)
     tools = ensure(report=lambda _: None)
     commands.start(state, tools, Steps(9), watch=os.getpid())
