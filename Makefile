@@ -9,7 +9,9 @@ CACHE := $(or $(SOVEREIGN_HARBOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/s
 # A run is many short processes: where this is set, each would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 # Downloaded wheels go to the cache folder too, not to the home folder. They are compiled when they
-# are imported: to compile all that the SDKs hold is half of an installation.
+# are imported: to compile all that the SDKs hold is half of an installation. The lock names all that
+# is needed. Without --no-deps, pip 23 asks the registry for `coverage[toml]`, which the lock has
+# as `coverage`, and refuses the newest version of it for having no hash here.
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
 
 .PHONY: help up down status env tools build smoke conformance clean clean-caches clean-tools test test-unit coverage test-sandbox \
@@ -142,7 +144,7 @@ audit: $(AUDIT)/installed ## Look up known vulnerabilities of the locked Python 
 $(AUDIT)/installed: requirements-audit.lock
 	@$(PYTHON) -m venv $(AUDIT)
 	@PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(AUDIT)/bin/pip install --quiet \
-		--require-hashes --no-compile -r requirements-audit.lock
+		--require-hashes --no-deps --no-compile -r requirements-audit.lock
 	@touch $@
 
 $(VENV)/bin/python:
@@ -151,10 +153,12 @@ $(VENV)/bin/python:
 
 $(VENV)/program: requirements.lock | $(VENV)/bin/python
 	@$(PIP) -r requirements.lock
+	@$(RUN) -m pip check --quiet
 	@touch $@
 
 $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 	@$(PIP) -r requirements-dev.lock
+	@$(RUN) -m pip check --quiet
 	@touch $@ $(VENV)/program
 
 # --- Reviewed before it runs, and many at once ---------------------------------------------------

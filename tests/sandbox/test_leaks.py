@@ -218,7 +218,8 @@ def lived(witness: Witness) -> None:
     life.secrets["token of the deployer"] = users[0]["user"]["token"]
     sandbox.configure(
         storage={**sandbox.section("storage"), "versioning": {"noncurrentDays": 30}},
-        backup={"destination": DESTINATION},
+        # Backups of another database, which other files left, would be refused.
+        backup={"destination": {**DESTINATION, "bucket": "leaks-backup"}},
         backupAccessKey="${SANDBOX_S3_ACCESS_KEY}",
         metrics=METRICS,
         monitoring=SECTION,

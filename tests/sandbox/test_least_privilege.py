@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,7 +22,7 @@ from tests.sandbox.conftest import Sandbox
 from tests.sandbox.test_backup import DESTINATION
 from tests.sandbox.test_monitoring import SECTION
 from tests.support.monitoring import METRICS
-from tests.support.sandbox import empty_bucket, objects, remove
+from tests.support.sandbox import begin_anew, edit_state, empty_bucket, objects, remove
 
 FILE = ROOT / "docs/howto/deployer.yaml"
 DOCTOR = """
@@ -65,11 +66,12 @@ def can(sandbox: Sandbox, kubeconfig: Path, *what: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def alone(sandbox: Sandbox, deployer: Path) -> Stack:
+def alone(sandbox: Sandbox, deployer: Path) -> Iterator[Stack]:
     """The local stack, driven by the deployer, with nothing of it in the cluster yet."""
     known = sandbox.stack()
     known.ensure()
-    if "urn" in known.run("stack", "export", "-s", known.name).text:
+    is_up = "urn" in known.run("stack", "export", "-s", known.name).text
+    if is_up:
         # A bucket that holds anything is not deleted.
         empty_bucket(sandbox, known.outputs())
         remove(known)
@@ -77,7 +79,10 @@ def alone(sandbox: Sandbox, deployer: Path) -> Stack:
             ROOT / f"Pulumi.{known.name}.yaml", sandbox.project / f"Pulumi.{known.name}.yaml"
         )
         cluster.apply(sandbox.state, sandbox.tools, FILE)  # the namespace, with its Role
-    return sandbox.stack(KUBECONFIG=str(deployer))
+    yield sandbox.stack(KUBECONFIG=str(deployer))
+    if is_up:
+        remove(known)
+        begin_anew(sandbox, known)
 
 
 def test_the_rights_are_no_administrator_s(sandbox: Sandbox, deployer: Path) -> None:
@@ -93,7 +98,8 @@ def with_all_sections(sandbox: Sandbox, alone: Stack) -> Iterator[Stack]:
     lasting = {**sandbox.section("storage"), "versioning": {"noncurrentDays": 30}}
     with sandbox.configured(
         storage=lasting,
-        backup={"destination": DESTINATION},
+        # Backups of another database, which other files left, would be refused.
+        backup={"destination": {**DESTINATION, "bucket": "deployer-backup"}},
         backupAccessKey="${SANDBOX_S3_ACCESS_KEY}",
         backupSecretKey="${SANDBOX_S3_SECRET_KEY}",
         metrics=METRICS,
@@ -151,7 +157,13 @@ def test_a_drill_may_do_what_it_does(sandbox: Sandbox, deployer: Path) -> None:
     assert not can(sandbox, deployer, *executes, "-n", "harbor")
 
 
-def test_a_destroy_needs_no_more(with_all_sections: Stack) -> None:
+def test_a_destroy_needs_no_more_even_where_all_data_goes(with_all_sections: Stack) -> None:
+    def let_go(resource: dict[str, Any]) -> None:
+        # Who may delete a namespace may do it with whatever is inside: an administrator made it.
+        if resource["type"] != "kubernetes:core/v1:Namespace":
+            resource.pop("retainOnDelete", None)
+
+    edit_state(with_all_sections, let_go)
     destroyed = with_all_sections.run(
         "destroy", "-s", with_all_sections.name, "--yes", "--skip-preview"
     )

@@ -1,0 +1,34 @@
+"""The locked requirements are installed as they are locked."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+
+import pytest
+
+from tests.support.project import ROOT
+
+INSTALLERS = ("Makefile", "docs/howto/restore-drill.md", "toolchain/go.py")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-audit.lock")
+
+
+@pytest.mark.parametrize("name", INSTALLERS)
+def test_pip_looks_for_nothing_that_the_lock_does_not_name(name: str) -> None:
+    text = (ROOT / name).read_text()
+    with_hashes = text.count("--require-hashes")
+    assert with_hashes
+    assert text.count("--no-deps") >= with_hashes
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_each_line_of_a_lock_is_a_version_with_hashes(name: str) -> None:
+    entries = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
+    assert [each for each in entries if "==" not in each or "--hash=sha256:" not in each] == []
+
+
+def test_what_runs_is_what_is_locked() -> None:
+    locked = dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (ROOT / LOCKS[1]).read_text()))
+    assert {name: version(name) for name in ("pulumi", "coverage", "pytest")} == {
+        name: locked[name] for name in ("pulumi", "coverage", "pytest")
+    }
