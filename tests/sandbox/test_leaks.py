@@ -49,6 +49,8 @@ KINDS = {
     *("Helm record", "objects of the cluster", "Events"),
     *("process arguments", "environment", "temporary files"),
 }
+OF_NODES = {"key": "kubernetes.io/arch", "value": "amd64", "effect": "NoSchedule"}
+"""What Harbor's pods tolerate unless told otherwise."""
 PUBLIC = {"username", "s3-bucket", "s3-region", "s3-endpoint", "tls.crt", "region"}
 """Keys of Secrets whose values are no secrets."""
 ALLOWED = frozenset({"PULUMI_CONFIG"})
@@ -223,7 +225,7 @@ def lived(witness: Witness) -> None:
         backupAccessKey="${SANDBOX_S3_ACCESS_KEY}",
         metrics=METRICS,
         monitoring=SECTION,
-        harbor={"tolerations": [{"key": "planted", "operator": "Equal", "value": PLANTED}]},
+        harbor={"tolerations": [OF_NODES, {**OF_NODES, "key": "planted", "value": PLANTED}]},
     )
     # As people give a secret: encrypted in the stack's file, decrypted by the engine.
     stack.run("config", "set", "--secret", "backupSecretKey", key, "-s", stack.name)
