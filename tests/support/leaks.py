@@ -29,9 +29,15 @@ HASH: Final = re.compile(r"\$(?:2[abxy]|apr1|5|6)\$[./A-Za-z0-9$]{20,}|\{SHA\}[A
 
 
 def forms(secret: str) -> set[str]:
-    """What the same secret looks like in other notations; of several lines, each long one too."""
+    """What the same secret looks like in other notations; of several lines, each long one too.
+
+    An RSA key begins with its modulus, a fifth of it, which its public key has too (RFC 8017,
+    A.1.2). So of a private key the lines of the first third are not looked for alone.
+    """
     whole = secret.strip()
     lines = [line for line in whole.splitlines() if len(line) > _LONG_LINE]
+    if "PRIVATE KEY" in whole:
+        lines = lines[len(lines) // 3 :]
     return {
         form
         for each in (whole, *lines)

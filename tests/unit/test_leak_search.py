@@ -12,6 +12,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.leaks import HASH, Artefacts, forms, kinds_with, leaks, watching
 
@@ -103,3 +105,20 @@ def test_a_process_and_a_file_are_seen_while_they_are_there(tmp_path: Path) -> N
     assert any("planted-argument" in each for each in seen.arguments)
     assert "planted-value" in {v for values in seen.environments.values() for v in values}
     assert seen.files == {"short-lived": "planted file"}
+
+
+def test_the_public_half_of_a_key_is_no_leak_and_the_private_half_is_one() -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+    public = key.public_key()
+    ssh = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    halves = serialization.PublicFormat.SubjectPublicKeyInfo
+    artefacts = Artefacts()
+    artefacts.add("log", "public", ssh.decode())
+    artefacts.add("log", "PEM", public.public_bytes(serialization.Encoding.PEM, halves).decode())
+    artefacts.add("log", "private", f"before {pem.splitlines()[-3]} after")
+    assert leaks(artefacts, {"key": pem}) == ["key stands in log: private"]
