@@ -307,7 +307,7 @@ def test_the_search_finds_what_is_planted_in_every_kind_of_artefact(life: Life) 
     assert set(everything.kinds) == KINDS
     assert kinds_with(everything, PLANTED) == KINDS
     seen = {command for each in life.watched for command, _ in each.environments}
-    assert {"pulumi", "kubectl", "pulumi-language-python"} <= seen
+    assert {"pulumi", "kubectl"} <= seen
     assert any(
         "__main__" in each or "pulumi-language-python-exec" in each
         for watched in life.watched
