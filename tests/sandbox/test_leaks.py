@@ -39,7 +39,7 @@ from tests.support.leaks import (
     watching,
 )
 from tests.support.monitoring import METRICS
-from tests.support.sandbox import NAMESPACE, let_go, objects, unsealed
+from tests.support.sandbox import NAMESPACE, empty_bucket, let_go, objects, unsealed
 
 PLANTED = "planted-4f53cda18c2b4f0d"
 MARK = "SOVEREIGN_HARBOR_LEAK_TEST"
@@ -244,6 +244,7 @@ def lived(witness: Witness) -> None:
         witness.operate(verb, *options)
     refusals(witness)
     witness.collect()
+    empty_bucket(sandbox, stack.outputs())  # one that holds anything is not deleted
     # The deployer may not delete the namespace.
     let_go(stack)
     Witness(sandbox, sandbox.stack(), life).run("printed", "destroy", "--yes", "--skip-preview")
