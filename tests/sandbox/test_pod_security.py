@@ -64,7 +64,11 @@ def templates(workloads: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for each in workloads:
         spec = each["spec"]
         spec = spec["jobTemplate"]["spec"] if each["kind"] == "CronJob" else spec
-        specs[f"{each['kind']}/{each['metadata']['name']}"] = spec["template"]["spec"]
+        pod: dict[str, Any] = spec["template"]["spec"]
+        # The controller of a StatefulSet adds a volume for each of its claims.
+        claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])]
+        volumes = [*pod.get("volumes", []), *({"name": name, "emptyDir": {}} for name in claims)]
+        specs[f"{each['kind']}/{each['metadata']['name']}"] = {**pod, "volumes": volumes}
     return specs
 
 
@@ -115,6 +119,7 @@ def monitored(sandbox: Sandbox, sovereign: Stack) -> Iterator[Stack]:
     with sandbox.configured(metrics=METRICS, monitoring=SECTION):
         sovereign.up()
         yield sovereign
+    sovereign.up()
 
 
 def test_the_judge_refuses_what_is_not_restricted_and_takes_what_is(sandbox: Sandbox) -> None:

@@ -38,7 +38,8 @@ def theirs() -> list[dict[str, Any]]:
         metadata = {"name": name, "namespace": NAMESPACE, "labels": {"app": "gitlab"}}
         return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
 
-    pod = {"containers": [{"name": "web", "image": "gitlab.example.com/web:17"}]}
+    # The policies of a Sovereign that other files of the same sandbox left let only its images run.
+    pod = {"containers": [{"name": "web", "image": "registry.local.harbor.test/gitlab/web:17"}]}
     labels = {"matchLabels": {"app": "gitlab"}}
     template = {"metadata": {"labels": {"app": "gitlab"}}, "spec": pod}
     return [
