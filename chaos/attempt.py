@@ -14,7 +14,7 @@ from chaos.faults import ROTATED, FaultKind, Skipped
 from chaos.trial import Trial
 from engine.pulumi import EngineError
 from sandbox import processes
-from tests.support.sandbox import empty_bucket
+from tests.support.sandbox import remove
 
 SURVIVED: Final = "survived"
 REPAIRED: Final = "repaired"
@@ -65,12 +65,37 @@ def prepared(trial: Trial) -> None:
     trial.stack.run("preview", "-s", trial.stack.name, "--expect-no-changes")
 
 
+def begun_anew(trial: Trial) -> None:
+    """Another Sovereign, where the last one is lost: it is taken away, and made as in `prepared`.
+
+    Raises EngineError.
+    """
+    if not trial.is_lost:
+        return
+    trial.calm()
+    parts.all_answer(trial.sandbox)
+    trial.stack.drop_dead_lock()
+    trial.empty_bucket()
+    remove(trial.stack)
+    prepared(trial)
+    trial.is_lost = False
+
+
 def tried(trial: Trial, kind: FaultKind, number: int, dice: random.Random) -> list[Tried]:
     """Tries a fault: one result, or one for `destroy` and one for the first `up` after it.
 
     `number`: no try before had it. Afterwards `trial.is_lost` where not even the second run after
-    the one that was hit succeeded: no later try would mean anything there.
+    the one that was hit succeeded, or where this raises something: no later try would mean
+    anything there.
     """
+    try:
+        return _tried(trial, kind, number, dice)
+    except BaseException:
+        trial.is_lost = True
+        raise
+
+
+def _tried(trial: Trial, kind: FaultKind, number: int, dice: random.Random) -> list[Tried]:
     if kind.life:
         return _life(trial, kind, dice)
     change = dice.choice(kind.changes)
@@ -87,7 +112,7 @@ def tried(trial: Trial, kind: FaultKind, number: int, dice: random.Random) -> li
 
 def _life(trial: Trial, kind: FaultKind, dice: random.Random) -> list[Tried]:
     before = evidence.look(trial)
-    empty_bucket(trial.sandbox, trial.bucket_outputs)
+    trial.empty_bucket()
     trial.verb = "destroy"
     try:
         destroyed = _Attempt(trial, kind, "destroy", dice)
@@ -127,7 +152,7 @@ class _Attempt:
         """The run with the fault; afterwards everything works again."""
         trial = self._trial
         trial.calls = dict(trial.measured.get(self._does, _CALLS[self._does]))
-        trial.hung, trial.last = False, None
+        trial.forget_runs()
         try:
             hit = self._kind.inject(trial, self._dice)
             self._faults = hit.faults

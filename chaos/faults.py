@@ -99,7 +99,10 @@ def _ended_after(number: signal.Signals, low: float, high: float) -> Inject:
     def inject(trial: Trial, dice: Dice) -> Hit:
         run = trial.begin()
         run.wait(dice.uniform(low, high))
-        return Hit(faults=int(run.send(number)))
+        sent = run.send(number)
+        # One that is interrupted ends what it has begun, and keeps its lock meanwhile.
+        _wait(trial)
+        return Hit(faults=int(sent))
 
     return inject
 
@@ -250,8 +253,10 @@ def _killed(name: str, low: float = 1, high: float = 6) -> Inject:
         run.wait(dice.uniform(0.3, 4))
         was_running = run.code is None
         ended = parts.kill(trial.sandbox, name)
-        run.wait(dice.uniform(low, high))
-        ended.again()
+        try:
+            run.wait(dice.uniform(low, high))
+        finally:
+            ended.again()
         _wait(trial)
         return Hit(faults=int(was_running))
 

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from chaos.proxy import Proxy, calm
+from components.object_storage.s3.contents import delete_own
 from engine.stack import Stack
 from sandbox import harbor_api, processes, storage
 from tests.support.sandbox import NAMESPACE, Sandbox, bucket_client
@@ -62,13 +63,17 @@ class Run:
         self.output.seek(0)
         return self.output.read().decode(errors="replace")
 
+    def close(self) -> None:
+        """Forgets what it printed."""
+        self.output.close()
+
 
 @dataclass(kw_only=True)
 class Trial:
     """One Sovereign under trial. `api`, `s3`, `harbor`: what its runs reach the servers through.
 
     `backend`: the folder of the state; `disk`: a file system of its own below it, or why not.
-    `last`: the run that was hit."""
+    `runs`: those of the try that goes on; `last`: the one that was hit."""
 
     sandbox: Sandbox
     stack: Stack
@@ -85,6 +90,7 @@ class Trial:
     is_lost: bool = False
     namespaces: tuple[str, ...] = ("harbor", "flux-system")
     last: Run | None = None
+    runs: list[Run] = field(default_factory=list[Run])
     _connection: http.client.HTTPSConnection | None = None
 
     def begin(self, **variables: str) -> Run:
@@ -104,11 +110,15 @@ class Trial:
             start_new_session=True,
         )
         self.last = Run(child=child, output=output)
+        self.runs.append(self.last)
         return self.last
 
-    def text_of_last(self) -> str:
-        """What the run that was hit printed."""
-        return "" if self.last is None else self.last.text()
+    def forget_runs(self) -> None:
+        """Nobody asks any more about the runs until now."""
+        for run in self.runs:
+            run.close()
+        self.runs.clear()
+        self.last, self.hung = None, False
 
     @property
     def proxies(self) -> dict[str, Proxy]:
@@ -140,6 +150,15 @@ class Trial:
         if not s3.list_objects_v2(Bucket=self.bucket, Prefix=SENTINEL).get("KeyCount"):
             s3.put_object(Bucket=self.bucket, Key=SENTINEL, Body=b"a layer")
 
+    def take_sentinel(self) -> None:
+        """Removes that blob again, with its versions."""
+        delete_own(self.s3_client, self.bucket, SENTINEL)
+
+    def empty_bucket(self) -> None:
+        """Deletes all that lies in the bucket, where there is one."""
+        if self.bucket in {bucket["Name"] for bucket in self.s3_client.list_buckets()["Buckets"]}:
+            delete_own(self.s3_client, self.bucket, "")
+
     def get(self, path: str) -> Any:
         """An object or list at an API path, past the proxy; None if there is none.
 
@@ -158,7 +177,7 @@ class Trial:
                 break
             except (OSError, http.client.HTTPException) as error:
                 # The API server may have ended since the last call.
-                self.close()
+                self._disconnect()
                 if is_last:
                     raise processes.SandboxError(f"{path}: {error}") from error
         if answer.status == 404:
@@ -168,7 +187,11 @@ class Trial:
         return json.loads(content)
 
     def close(self) -> None:
-        """Ends the connection of `get`."""
+        """Closes what is open, as far as this opened it."""
+        self.forget_runs()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

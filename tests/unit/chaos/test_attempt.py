@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from chaos import attempt, faults
 from chaos.attempt import FAILED, MISSED, REPAIRED, SKIPPED, SURVIVED
 from chaos.faults import FaultKind, Hit, Skipped
-from chaos.trial import _own_disk
+from chaos.trial import Trial, _own_disk
 from engine.pulumi import EngineError
 from tests.unit.chaos.test_evidence import BEFORE
 
@@ -57,6 +59,12 @@ class StandInTrial:
 
     def calm(self) -> None:
         pass
+
+    def empty_bucket(self) -> None:
+        pass
+
+    def forget_runs(self) -> None:
+        self.last, self.hung = None, False
 
 
 @pytest.fixture
@@ -166,3 +174,56 @@ def test_a_state_on_a_disk_of_its_own_is_kept(tmp_path: Path) -> None:
         assert (tmp_path / "local.json").read_text() == "before"
         (tmp_path / "local.json").write_text("after")
     assert (tmp_path / "local.json").read_text() == "after"
+
+
+def test_a_try_that_raises_leaves_no_sovereign_that_is_known(
+    world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next try makes one anew; else it would tell of the fault of this one."""
+    trial = StandInTrial(Engine())
+    given: Any = trial
+
+    def inject(*_: object) -> Hit:
+        raise RuntimeError("a part did not start again")
+
+    kind = FaultKind(name="x", told="x", inject=inject, changes=("release",))
+    with pytest.raises(RuntimeError):
+        attempt.tried(given, kind, 1, random.Random(1))
+    assert trial.is_lost
+    made: list[str] = []
+    monkeypatch.setattr(attempt, "remove", lambda _: made.append("removed"))
+    monkeypatch.setattr(attempt, "prepared", lambda _: made.append("prepared"))
+    attempt.begun_anew(given)
+    assert (made, trial.is_lost) == (["removed", "prepared"], False)
+    attempt.begun_anew(given)
+    assert len(made) == 2
+
+
+def test_what_a_run_printed_is_closed_with_the_next_try(tmp_path: Path) -> None:
+    """A file that is left open is a warning, and warnings are errors in tests."""
+    given: Any = None
+    stack: Any = type("Stack", (), {"name": "x", "folder": tmp_path, "environment": {}})()
+    stack.drop_dead_lock = lambda: None
+    trial = Trial(
+        sandbox=given,
+        stack=stack,
+        api=given,
+        s3=given,
+        harbor=given,
+        backend=tmp_path,
+        client=given,
+        has_own_disk=False,
+    )
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho done\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    stack.environment["PATH"] = f"{tmp_path}:{os.environ['PATH']}"
+    with contextlib.closing(trial):
+        runs = [trial.begin(), trial.begin()]
+        assert [run.wait() for run in runs] == [0, 0]
+        assert runs[0].text() == "done\n"
+        trial.forget_runs()
+        assert all(run.output.closed for run in runs)
+        assert trial.last is None
+        last = trial.begin()
+        last.wait()
+    assert last.output.closed

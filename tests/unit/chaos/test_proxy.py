@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import socket
 import threading
@@ -35,7 +36,13 @@ class Upstream:
                     self.close_connection = True
                     return
                 self.send_response(200)
-                if self.path == "/watch":
+                if self.path == "/broken":
+                    self.send_header("Content-Length", "100")
+                    self.end_headers()
+                    self.wfile.write(b"not all")
+                    self.close_connection = True
+                    return
+                if self.path.startswith("/watch"):
                     self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()
                     for piece in (b"one", b"two"):
@@ -129,12 +136,33 @@ def test_a_fault_says_whether_the_server_did_it(
     proxy.plan(plans.at(1, fault))
     try:
         status, content = ask(proxy, "PUT")
+    except http.client.IncompleteRead:
+        assert fault.truncated
     except ConnectionError:
         assert fault.answer is None
     else:
         assert fault.answer is not None
         assert (status, content) == (fault.answer.status, fault.answer.content)
     assert bool(upstream.done) == fault.executed
+
+
+@pytest.mark.parametrize("path", ["/x", "/watch?watch=true"])
+def test_of_a_truncated_answer_comes_the_beginning(
+    path: str, proxy: Proxy, upstream: Upstream
+) -> None:
+    proxy.plan(plans.at(1, plans.TRUNCATED))
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        ask(proxy, path=path)
+    assert len(upstream.done) == 1
+    assert ask(proxy, "PUT", body=b"body") == (200, b"PUT body")
+
+
+def test_an_upstream_that_breaks_off_in_its_answer_leaves_nothing_open(proxy: Proxy) -> None:
+    """What is left open is told by a warning, and those are errors here."""
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        ask(proxy, path="/broken")
+    assert ask(proxy)[0] == 200
+    gc.collect()
 
 
 def test_a_request_waits_and_is_let_through(proxy: Proxy) -> None:
