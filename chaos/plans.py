@@ -82,6 +82,12 @@ S3: Final = (
     _s3(503, "ServiceUnavailable"),
     _s3(500, "InternalError", executed=True),
 )
+BUSY: Final = (
+    _kubernetes(503, "ServiceUnavailable", "apiserver is shutting down", ("Retry-After", "1")),
+    _kubernetes(429, "TooManyRequests", "too many requests", ("Retry-After", "1")),
+)
+"""What the API server answers where it wants to be asked again."""
+
 HARBOR: Final = (
     RESET,
     LOST,
@@ -104,6 +110,16 @@ def at(number: int, fault: Fault) -> Plan:
 def since(number: int, fault: Fault) -> Plan:
     """`fault` on the request of that number and on all after it."""
     return lambda request: fault if request.number >= number else None
+
+
+def storm(
+    number: int, share: float, choose: Callable[[], Fault], chance: Callable[[], float]
+) -> Plan:
+    """A fault on that share of the requests, from the one of that number on.
+
+    `chance`: a number from 0 to 1, another one each time.
+    """
+    return lambda request: choose() if request.number >= number and chance() < share else None
 
 
 def slow(seconds: float) -> Plan:

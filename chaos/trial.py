@@ -73,6 +73,7 @@ class Trial:
     """One Sovereign under trial. `api`, `s3`, `harbor`: what its runs reach the servers through.
 
     `backend`: the folder of the state; `disk`: a file system of its own below it, or why not.
+    `changes`: how many values a setting of the stack had, with that of the committed file.
     `runs`: those of the try that goes on; `last`: the one that was hit."""
 
     sandbox: Sandbox
@@ -88,6 +89,7 @@ class Trial:
     verb: str = "up"
     hung: bool = False
     is_lost: bool = False
+    changes: int = 1
     namespaces: tuple[str, ...] = ("harbor", "flux-system")
     last: Run | None = None
     runs: list[Run] = field(default_factory=list[Run])

@@ -196,5 +196,7 @@ def test_a_plan_hits_the_requests_that_its_name_says() -> None:
     assert hit(plans.since(3, plans.RESET)) == [3, 4]
     assert hit(plans.each_once(lambda: plans.RESET)) == [1, 2]
     assert hit(plans.slow(1)) == [1, 2, 3, 4]
+    chances = iter([0.1, 0.5, 0.2])
+    assert hit(plans.storm(2, 0.3, lambda: plans.RESET, lambda: next(chances))) == [2, 4]
     assert hit(plans.calling(2, lambda: called.append(2))) == []
     assert called == [2]
