@@ -53,7 +53,7 @@ class _Answer:
 
     status: int
     body: bytes
-    after: float | None
+    after: float | None = None
 
 
 class _Broken(ClusterUnreachable):
