@@ -288,7 +288,7 @@ def _killed(name: str, low: float = 1, high: float = 6) -> Inject:
         run = trial.begin()
         run.wait(dice.uniform(0.3, 4))
         was_running = run.code is None
-        ended = parts.kill(trial.sandbox, name)
+        ended = trial.keeper.kill(name)
         try:
             run.wait(dice.uniform(low, high))
         finally:

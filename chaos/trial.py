@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from chaos.parts import Keeper
 from chaos.proxy import Proxy, calm
 from components.object_storage.s3.contents import delete_own
 from engine.stack import Stack
@@ -72,6 +73,7 @@ class Run:
 class Trial:
     """One Sovereign under trial. `api`, `s3`, `harbor`: what its runs reach the servers through.
 
+    `keeper`: who starts parts that end by themselves again.
     `backend`: the folder of the state; `disk`: a file system of its own below it, or why not.
     `changes`: how many values a setting of the stack had, with that of the committed file.
     `runs`: those of the try that goes on; `last`: the one that was hit."""
@@ -81,6 +83,7 @@ class Trial:
     api: Proxy
     s3: Proxy
     harbor: Proxy
+    keeper: Keeper
     backend: Path
     client: ssl.SSLContext
     has_own_disk: bool
@@ -256,13 +259,17 @@ def opened(sandbox: Sandbox) -> Iterator[Trial]:
     )
     backend = Path(urlsplit(stack.environment["PULUMI_BACKEND_URL"]).path)
     try:
-        with _own_disk(backend) as has_own_disk:
+        with (
+            _own_disk(backend) as has_own_disk,
+            contextlib.closing(Keeper(sandbox)) as keeper,
+        ):
             trial = Trial(
                 sandbox=sandbox,
                 stack=stack,
                 api=api,
                 s3=s3,
                 harbor=harbor,
+                keeper=keeper,
                 backend=backend,
                 client=client,
                 has_own_disk=has_own_disk,

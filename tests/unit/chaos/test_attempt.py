@@ -217,6 +217,7 @@ def test_what_a_run_printed_is_closed_with_the_next_try(tmp_path: Path) -> None:
         api=given,
         s3=given,
         harbor=given,
+        keeper=given,
         backend=tmp_path,
         client=given,
         has_own_disk=False,
