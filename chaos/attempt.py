@@ -175,7 +175,7 @@ class _Attempt:
         self._succeeded = trial.last is not None and trial.last.code == 0
         if not self._succeeded or hit.runs > 1:
             self.outcome = REPAIRED
-        elif hit.faults <= 1:
+        elif hit.faults <= 1 and len(trial.runs) == 1:
             trial.measured[self._does] = counts
         if trial.hung:
             self._problems.append("the run did not end by itself")

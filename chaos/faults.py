@@ -177,13 +177,11 @@ def _plan(
         proxy: Proxy = getattr(trial, server)
         proxy.plan(plan(trial, dice))
         run = trial.begin()
-        injected = 0
         if lasts is not None:
             run.wait(dice.uniform(*lasts))
-            injected = proxy.injected
-            trial.calm()
+            proxy.calm()
         _wait(trial)
-        return Hit(faults=injected + proxy.injected)
+        return Hit(faults=proxy.injected)
 
     return inject
 

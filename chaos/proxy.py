@@ -150,9 +150,10 @@ class Proxy:
         with self._lock:
             self._plan, self._count, self._injected = plan, 0, 0
 
-    def lead_to(self, upstream: str) -> None:
-        """The server behind the proxy has another address from now on."""
-        self._upstream = urlsplit(upstream)
+    def calm(self) -> None:
+        """Everything is let through from now on; what was counted stays."""
+        with self._lock:
+            self._plan = calm
 
     def close(self) -> None:
         self._server.shutdown()

@@ -53,6 +53,7 @@ class StandInTrial:
     hung: bool = False
     is_lost: bool = False
     changes: int = 1
+    runs: tuple[str, ...] = ("one",)
     last: Any = None
     calls: dict[str, int] = field(default_factory=dict[str, int])
     measured: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -209,14 +210,15 @@ def test_a_try_that_raises_leaves_no_sovereign_that_is_known(
 def test_what_a_run_printed_is_closed_with_the_next_try(tmp_path: Path) -> None:
     """A file that is left open is a warning, and warnings are errors in tests."""
     given: Any = None
+    proxy: Any = CountingProxy()
     stack: Any = type("Stack", (), {"name": "x", "folder": tmp_path, "environment": {}})()
     stack.drop_dead_lock = lambda: None
     trial = Trial(
         sandbox=given,
         stack=stack,
-        api=given,
-        s3=given,
-        harbor=given,
+        api=proxy,
+        s3=proxy,
+        harbor=proxy,
         keeper=given,
         backend=tmp_path,
         client=given,

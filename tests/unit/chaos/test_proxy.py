@@ -129,6 +129,16 @@ def test_one_request_is_refused_before_or_after_it_was_done(
         assert proxy.injected == 1
 
 
+def test_a_proxy_that_is_calm_again_counts_on(proxy: Proxy) -> None:
+    """How many calls a run makes is known only at its end."""
+    proxy.plan(plans.since(1, plans.RESET))
+    with pytest.raises(ConnectionError):
+        ask(proxy)
+    proxy.calm()
+    assert ask(proxy)[0] == 200
+    assert (proxy.count, proxy.injected) == (2, 1)
+
+
 @pytest.mark.parametrize("fault", [*plans.API_SERVER, *plans.S3, *plans.HARBOR])
 def test_a_fault_says_whether_the_server_did_it(
     fault: plans.Fault, proxy: Proxy, upstream: Upstream
