@@ -51,12 +51,15 @@ def each_once(seed: int, worker: int, workers: int, names: Sequence[str]) -> Ite
         yield number, name, random.Random(f"{seed}/{worker}/{number}")
 
 
-def order(seed: int, worker: int, names: Sequence[str]) -> Iterator[Turn]:
-    """The faults of a worker without end, the same for the same seed and worker; each comes as
-    often as its weight says. Pure."""
+def order(seed: int, worker: int, workers: int, names: Sequence[str]) -> Iterator[Turn]:
+    """The faults of a worker without end, the same for the same seed and worker: first its share
+    of all, then each as often as its weight says. Pure."""
+    number = 0
+    for turn in each_once(seed, worker, workers, names):
+        number += 1
+        yield turn
     shuffle = random.Random(f"{seed}/{worker}")
     weighted = [name for name in names for _ in range(KINDS[name].weight)]
-    number = 0
     while True:
         for name in shuffle.sample(weighted, len(weighted)):
             number += 1
@@ -68,6 +71,8 @@ def sandbox() -> Iterator[Sandbox]:
     """A sandbox of its own, which ends with this process, however that ends."""
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     os.environ["SANDBOX_DIR"] = str(folder)
+    # Pods that run take processor time, and no fault hits them.
+    os.environ.setdefault("SANDBOX_PODS", "simulated")
     state = State(folder)
     try:
         tools = ensure(report=lambda _: None)
@@ -84,7 +89,7 @@ def work(chosen: argparse.Namespace) -> int:
     # Ended by the leader: the sandbox is to end with it, and the file system of its state.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     until = time.monotonic() + chosen.seconds
-    turns = order(chosen.seed, chosen.worker, chosen.only)
+    turns = order(chosen.seed, chosen.worker, chosen.workers, chosen.only)
     if chosen.once:
         turns = each_once(chosen.seed, chosen.worker, chosen.workers, chosen.only)
     left = chosen.faults
@@ -98,9 +103,8 @@ def work(chosen: argparse.Namespace) -> int:
                     turn = next(turns, None)
                     if turn is None:
                         return 0
-                    number, name, dice = turn
-                    # The committed stack file gives each change its first value.
-                    for tried in attempt.tried(trial, KINDS[name], number + 1, dice):
+                    _, name, dice = turn
+                    for tried in attempt.tried(trial, KINDS[name], dice):
                         left -= tried.outcome != SKIPPED
                         print(json.dumps(asdict(tried)), flush=True)
         except SandboxError as error:
@@ -168,7 +172,7 @@ def _listen(worker: subprocess.Popen[str], told: list[Tried]) -> None:
         told.append(tried)
         print(
             f"{len(told):>5} {tried.kind:<26} {tried.change:<10} {tried.outcome:<9}"
-            f" {tried.faults:>4} {tried.seconds:>6.1f} s",
+            f" {tried.faults:>4} {tried.runs:>2} {tried.seconds:>6.1f} s",
             flush=True,
         )
         for problem in tried.problems:

@@ -14,7 +14,7 @@ from chaos.faults import ROTATED, FaultKind, Skipped
 from chaos.trial import Trial
 from engine.pulumi import EngineError
 from sandbox import processes
-from tests.support.sandbox import empty_bucket
+from tests.support.sandbox import remove
 
 SURVIVED: Final = "survived"
 REPAIRED: Final = "repaired"
@@ -30,9 +30,10 @@ SETTLE_SECONDS: Final = 20
 class Tried:
     """What became of one try.
 
-    `outcome`: SURVIVED, the run itself succeeded; REPAIRED, it failed, and the next one succeeded;
+    `outcome`: SURVIVED, the run itself succeeded; REPAIRED, it failed, and a later one succeeded;
     FAILED, with `problems` in words; MISSED, the run had ended before the fault came; SKIPPED, the
-    machine does not allow it. `faults`: how many were injected.
+    machine does not allow it. `faults`: how many were injected. `runs`: how many there were, those
+    that were hit and the one after them.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Tried:
     outcome: str
     faults: int
     seconds: float
+    runs: int = 1
     problems: tuple[str, ...] = ()
 
 
@@ -65,29 +67,61 @@ def prepared(trial: Trial) -> None:
     trial.stack.run("preview", "-s", trial.stack.name, "--expect-no-changes")
 
 
-def tried(trial: Trial, kind: FaultKind, number: int, dice: random.Random) -> list[Tried]:
-    """Tries a fault: one result, or one for `destroy` and one for the first `up` after it.
+def begun_anew(trial: Trial) -> None:
+    """Another Sovereign, where the last one is lost: it is taken away, and made as in `prepared`.
 
-    `number`: no try before had it. Afterwards `trial.is_lost` where not even the second run after
-    the one that was hit succeeded: no later try would mean anything there.
+    Raises EngineError.
     """
-    if kind.life:
-        return _life(trial, kind, dice)
+    if not trial.is_lost:
+        return
+    trial.calm()
+    parts.all_answer(trial.sandbox)
+    trial.stack.drop_dead_lock()
+    trial.empty_bucket()
+    remove(trial.stack)
+    prepared(trial)
+    trial.is_lost = False
+
+
+def tried(trial: Trial, kind: FaultKind, dice: random.Random) -> list[Tried]:
+    """Tries a fault: a result for each try, as one whose fault came too late is followed by others.
+
+    A fault of `destroy` has one result for that, and one for the first `up` after it. Afterwards
+    `trial.is_lost` where not even the second run after the one that was hit succeeded, or where
+    this raises something: no later try would mean anything there.
+    """
+    try:
+        if kind.life:
+            return _life(trial, kind, dice)
+        told = [_once(trial, kind, dice)]
+        while told[-1].outcome == MISSED and len(told) < _MOST_TRIES and not trial.is_lost:
+            told.append(_once(trial, kind, dice))
+        return told
+    except BaseException:
+        trial.is_lost = True
+        raise
+
+
+_MOST_TRIES: Final = 3
+
+
+def _once(trial: Trial, kind: FaultKind, dice: random.Random) -> Tried:
     change = dice.choice(kind.changes)
     before = evidence.look(trial)
-    faults.change(trial, change, number)
+    trial.changes += 1
+    faults.change(trial, change, trial.changes)
     attempt = _Attempt(trial, kind, change, dice)
     attempt.hit()
     rotated = ROTATED.get(change, frozenset())
     attempt.converge()
     if attempt.outcome != SKIPPED and not trial.is_lost:
         attempt.compare(lambda after: evidence.problems(before, after, rotated=rotated))
-    return [attempt.told()]
+    return attempt.told()
 
 
 def _life(trial: Trial, kind: FaultKind, dice: random.Random) -> list[Tried]:
     before = evidence.look(trial)
-    empty_bucket(trial.sandbox, trial.bucket_outputs)
+    trial.empty_bucket()
     trial.verb = "destroy"
     try:
         destroyed = _Attempt(trial, kind, "destroy", dice)
@@ -119,37 +153,38 @@ class _Attempt:
     def __init__(self, trial: Trial, kind: FaultKind, does: str, dice: random.Random) -> None:
         self._trial, self._kind, self._does, self._dice = trial, kind, does, dice
         self._begun = time.monotonic()
-        self._faults = 0
+        self._faults = self._runs = 0
         self._problems: list[str] = []
+        self._succeeded = False
         self.outcome = SURVIVED
 
     def hit(self) -> None:
         """The run with the fault; afterwards everything works again."""
         trial = self._trial
         trial.calls = dict(trial.measured.get(self._does, _CALLS[self._does]))
-        trial.hung, trial.last = False, None
+        trial.forget_runs()
         try:
             hit = self._kind.inject(trial, self._dice)
-            self._faults = hit.faults
+            self._faults, self._runs = hit.faults, hit.runs
         except Skipped as skipped:
             self.outcome, self._problems = SKIPPED, [str(skipped)]
             return
         finally:
             counts = {name: proxy.count for name, proxy in trial.proxies.items()}
             trial.calm()
-        code = trial.last.code if trial.last is not None else None
-        if code != 0 or hit.runs > 1:
+        self._succeeded = trial.last is not None and trial.last.code == 0
+        if not self._succeeded or hit.runs > 1:
             self.outcome = REPAIRED
-        elif self._kind.name.endswith("one-call"):
+        elif hit.faults <= 1 and len(trial.runs) == 1:
             trial.measured[self._does] = counts
         if trial.hung:
             self._problems.append("the run did not end by itself")
         parts.all_answer(trial.sandbox)
 
     def converge(self) -> None:
-        """The next run, unless this one succeeded, and a preview after it with nothing to do."""
+        """The next run, unless the last one succeeded, and a preview with nothing to do."""
         verb = self._trial.verb
-        if self.outcome != SURVIVED and not self._run_again(f"the next `{verb}`"):
+        if not self._succeeded and not self._run_again(f"the next `{verb}`"):
             self._trial.is_lost = not self._run_again("the one after it")
         processes.stop_left_plugins(self._trial.sandbox.state)
         if verb == "destroy" or self._trial.is_lost:
@@ -184,12 +219,14 @@ class _Attempt:
             outcome=outcome,
             faults=self._faults,
             seconds=round(time.monotonic() - self._begun, 1),
+            runs=self._runs,
             problems=tuple(self._problems),
         )
 
     def _run_again(self, told: str) -> bool:
         """Runs undisturbed; whether that succeeded. If not, a problem is added."""
         stack = self._trial.stack
+        self._runs += 1
         stack.drop_dead_lock()
         try:
             stack.run(self._trial.verb, "-s", stack.name, "--yes", "--skip-preview")

@@ -15,6 +15,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import yaml
@@ -57,6 +58,8 @@ class FaultKind:
     changes: tuple[str, ...]
     weight: int = 1
     """How often it is tried, compared with the others."""
+    delays: bool = False
+    """Its faults are answers that come late, and nothing else."""
     life: bool = False
     """It hits `destroy` and then the first `up`, not an `up` that changes something small."""
 
@@ -99,7 +102,10 @@ def _ended_after(number: signal.Signals, low: float, high: float) -> Inject:
     def inject(trial: Trial, dice: Dice) -> Hit:
         run = trial.begin()
         run.wait(dice.uniform(low, high))
-        return Hit(faults=int(run.send(number)))
+        sent = run.send(number)
+        # One that is interrupted ends what it has begun, and keeps its lock meanwhile.
+        _wait(trial)
+        return Hit(faults=int(sent))
 
     return inject
 
@@ -161,18 +167,21 @@ def _disk_full(trial: Trial, dice: Dice) -> Hit:
 # --- What the run calls ---------------------------------------------------------------------------
 
 
-def _plan(server: str, plan: Callable[[Trial, Dice], Plan], *, lasts: bool = False) -> Inject:
+def _plan(
+    server: str,
+    plan: Callable[[Trial, Dice], Plan],
+    *,
+    lasts: tuple[float, float] | None = None,
+) -> Inject:
     def inject(trial: Trial, dice: Dice) -> Hit:
         proxy: Proxy = getattr(trial, server)
         proxy.plan(plan(trial, dice))
         run = trial.begin()
-        injected = 0
-        if lasts:
-            run.wait(dice.uniform(4, 12))
-            injected = proxy.injected
-            trial.calm()
+        if lasts is not None:
+            run.wait(dice.uniform(*lasts))
+            proxy.calm()
         _wait(trial)
-        return Hit(faults=injected + proxy.injected)
+        return Hit(faults=proxy.injected)
 
     return inject
 
@@ -206,16 +215,44 @@ def _each_call_once(server: str, faults: Sequence[Disturbance]) -> Inject:
 _MOST_RUNS: Final = 100
 
 
+STORM_RUNS: Final = 5
+"""In a storm runs go on until one succeeds, this many at most. Then an undisturbed one has to."""
+
+
+def _storm(faults: Mapping[str, Sequence[Disturbance]], low: float, high: float) -> Inject:
+    """A share of the calls to each of these servers fails, in one run after the other."""
+
+    def inject(trial: Trial, dice: Dice) -> Hit:
+        runs = injected = 0
+        while True:
+            runs += 1
+            share = dice.uniform(low, high)
+            for server, sorts in faults.items():
+                # Most runs end with a failure: that not all do so at the same early call, the
+                # storm begins somewhere.
+                number = 1 if runs == 1 else _place(dice, trial.calls[server])
+                getattr(trial, server).plan(
+                    plans.storm(number, share, partial(dice.choice, sorts), dice.random)
+                )
+            run = trial.begin()
+            _wait(trial)
+            injected += sum(getattr(trial, server).injected for server in faults)
+            if run.code == 0 or trial.hung or runs == STORM_RUNS:
+                return Hit(faults=injected, runs=runs)
+
+    return inject
+
+
 def _since_a_call(server: str, fault: Disturbance) -> Inject:
     return _plan(
         server,
         lambda trial, dice: plans.since(_place(dice, trial.calls[server]), fault),
-        lasts=True,
+        lasts=(4, 12),
     )
 
 
 def _slow(server: str, low: float, high: float) -> Inject:
-    return _plan(server, lambda _, dice: plans.slow(dice.uniform(low, high)), lasts=True)
+    return _plan(server, lambda _, dice: plans.slow(dice.uniform(low, high)), lasts=(8, 20))
 
 
 def _not_yet_valid(trial: Trial, _: Dice) -> Hit:
@@ -249,9 +286,11 @@ def _killed(name: str, low: float = 1, high: float = 6) -> Inject:
         run = trial.begin()
         run.wait(dice.uniform(0.3, 4))
         was_running = run.code is None
-        ended = parts.kill(trial.sandbox, name)
-        run.wait(dice.uniform(low, high))
-        ended.again()
+        ended = trial.keeper.kill(name)
+        try:
+            run.wait(dice.uniform(low, high))
+        finally:
+            ended.again()
         _wait(trial)
         return Hit(faults=int(was_running))
 
@@ -323,13 +362,30 @@ def _wait(trial: Trial) -> None:
 
 ANY: Final = ("release", "policies", "rotation", "registry", "bucket")
 CLUSTER: Final = ("release", "policies", "rotation")
+SERVERS: Final[Mapping[str, Sequence[Disturbance]]] = {
+    "api": plans.API_SERVER,
+    "s3": plans.S3,
+    "harbor": plans.HARBOR,
+}
 
 
 def _kind(
-    name: str, told: str, inject: Inject, *changes: str, weight: int = 1, life: bool = False
+    name: str,
+    told: str,
+    inject: Inject,
+    *changes: str,
+    weight: int = 1,
+    delays: bool = False,
+    life: bool = False,
 ) -> tuple[str, FaultKind]:
     kind = FaultKind(
-        name=name, told=told, inject=inject, changes=changes or ANY, weight=weight, life=life
+        name=name,
+        told=told,
+        inject=inject,
+        changes=changes or ANY,
+        weight=weight,
+        delays=delays,
+        life=life,
     )
     return name, kind
 
@@ -367,7 +423,22 @@ KINDS: Final[Mapping[str, FaultKind]] = dict(
             _each_call_once("api", plans.API_SERVER),
         ),
         _kind(
-            "api-slow", "API server slow: 0.1 to 0.5 s more for each call", _slow("api", 0.1, 0.5)
+            "api-busy",
+            "API server busy: 10 to 30 % of the calls are to be made again after 1 s (429, 503)",
+            _storm({"api": plans.BUSY}, 0.1, 0.3),
+            weight=2,
+        ),
+        _kind(
+            "api-storm",
+            f"5 to 30 % of the calls to the API server fail, in up to {STORM_RUNS} runs",
+            _storm({"api": plans.API_SERVER}, 0.05, 0.3),
+            weight=4,
+        ),
+        _kind(
+            "api-slow",
+            "API server slow: 0.1 to 0.5 s more for each call, for 8 to 20 s",
+            _slow("api", 0.1, 0.5),
+            delays=True,
         ),
         _kind(
             "api-absent",
@@ -426,10 +497,17 @@ KINDS: Final[Mapping[str, FaultKind]] = dict(
             "bucket",
         ),
         _kind(
+            "s3-storm",
+            f"10 to 30 % of the calls to the S3 store fail, in up to {STORM_RUNS} runs",
+            _storm({"s3": plans.S3}, 0.1, 0.3),
+            "bucket",
+        ),
+        _kind(
             "s3-slow",
-            "S3 store slow: 0.5 to 3 s more for each call",
+            "S3 store slow: 0.5 to 3 s more for each call, for 8 to 20 s",
             _slow("s3", 0.5, 3),
             "bucket",
+            delays=True,
         ),
         _kind(
             "s3-absent",
@@ -457,16 +535,30 @@ KINDS: Final[Mapping[str, FaultKind]] = dict(
             "registry",
         ),
         _kind(
+            "harbor-storm",
+            f"10 to 30 % of the calls to Harbor's API fail, in up to {STORM_RUNS} runs",
+            _storm({"harbor": plans.HARBOR}, 0.1, 0.3),
+            "registry",
+        ),
+        _kind(
             "harbor-slow",
-            "Harbor's API slow: 0.5 to 3 s more for each call",
+            "Harbor's API slow: 0.5 to 3 s more for each call, for 8 to 20 s",
             _slow("harbor", 0.5, 3),
             "registry",
+            delays=True,
         ),
         _kind(
             "harbor-absent",
             "Harbor's API out of reach from a call on, for 4 to 12 s",
             _since_a_call("harbor", plans.RESET),
             "registry",
+        ),
+        _kind(
+            "all-storm",
+            "5 to 30 % of the calls to API server, S3 store and Harbor's API fail, "
+            f"in up to {STORM_RUNS} runs",
+            _storm(SERVERS, 0.05, 0.3),
+            weight=3,
         ),
         _kind("hook-fails", "a hook of the chart fails", _failing_hook, "release"),
         _kind(
@@ -490,6 +582,13 @@ KINDS: Final[Mapping[str, FaultKind]] = dict(
             "life-api-one-call",
             "one call to the API server fails in `destroy`, and in the first `up` after it",
             _one_call("api", plans.API_SERVER),
+            life=True,
+        ),
+        _kind(
+            "life-storm",
+            "3 to 15 % of the calls to API server, S3 store and Harbor's API fail in `destroy`, "
+            f"and in the first `up` after it, in up to {STORM_RUNS} runs each",
+            _storm(SERVERS, 0.03, 0.15),
             life=True,
         ),
     ]

@@ -12,6 +12,10 @@ RESET: Final = Fault()
 """The connection breaks before anything was done."""
 LOST: Final = Fault(executed=True)
 """The server did it, and the connection breaks before its answer."""
+TRUNCATED: Final = Fault(executed=True, truncated=True)
+"""The server did it, and the connection breaks in the middle of its answer."""
+LATE: Final = Fault(seconds=3)
+"""Nothing comes for 3 s, and then the connection breaks: a load balancer ends what takes long."""
 
 
 def _kubernetes(
@@ -61,6 +65,8 @@ SKEWED: Final = _s3(403, "RequestTimeTooSkewed")
 API_SERVER: Final = (
     RESET,
     LOST,
+    TRUNCATED,
+    LATE,
     _kubernetes(500, "InternalError", "Internal error occurred: etcdserver: request timed out"),
     _kubernetes(503, "ServiceUnavailable", "apiserver is shutting down", ("Retry-After", "1")),
     _kubernetes(429, "TooManyRequests", "too many requests", ("Retry-After", "1")),
@@ -69,14 +75,24 @@ API_SERVER: Final = (
 S3: Final = (
     RESET,
     LOST,
+    TRUNCATED,
+    LATE,
     _s3(500, "InternalError"),
     _s3(503, "SlowDown"),
     _s3(503, "ServiceUnavailable"),
     _s3(500, "InternalError", executed=True),
 )
+BUSY: Final = (
+    _kubernetes(503, "ServiceUnavailable", "apiserver is shutting down", ("Retry-After", "1")),
+    _kubernetes(429, "TooManyRequests", "too many requests", ("Retry-After", "1")),
+)
+"""What the API server answers where it wants to be asked again."""
+
 HARBOR: Final = (
     RESET,
     LOST,
+    TRUNCATED,
+    LATE,
     _harbor(500, "UNKNOWN"),
     _harbor(502, "UNKNOWN"),
     _harbor(503, "UNKNOWN"),
@@ -94,6 +110,16 @@ def at(number: int, fault: Fault) -> Plan:
 def since(number: int, fault: Fault) -> Plan:
     """`fault` on the request of that number and on all after it."""
     return lambda request: fault if request.number >= number else None
+
+
+def storm(
+    number: int, share: float, choose: Callable[[], Fault], chance: Callable[[], float]
+) -> Plan:
+    """A fault on that share of the requests, from the one of that number on.
+
+    `chance`: a number from 0 to 1, another one each time.
+    """
+    return lambda request: choose() if request.number >= number and chance() < share else None
 
 
 def slow(seconds: float) -> Plan:

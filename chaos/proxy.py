@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 _UPSTREAM_SECONDS: Final = 120
 _PIECE: Final = 65536
+_ARRIVES_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +54,14 @@ class Answer:
 class Fault:
     """What happens to a request: it waits for `seconds`, and then `answer` or a broken connection.
 
-    `executed`: the server did what was asked, and only its answer is lost. `passes`: nothing but
-    the delay.
+    `executed`: the server did what was asked, and only its answer is lost. `truncated`: of that
+    answer the first half comes. `passes`: nothing but the delay.
     """
 
     seconds: float = 0
     answer: Answer | None = None
     executed: bool = False
+    truncated: bool = False
     passes: bool = False
 
 
@@ -148,9 +150,10 @@ class Proxy:
         with self._lock:
             self._plan, self._count, self._injected = plan, 0, 0
 
-    def lead_to(self, upstream: str) -> None:
-        """The server behind the proxy has another address from now on."""
-        self._upstream = urlsplit(upstream)
+    def calm(self) -> None:
+        """Everything is let through from now on; what was counted stays."""
+        with self._lock:
+            self._plan = calm
 
     def close(self) -> None:
         self._server.shutdown()
@@ -170,16 +173,27 @@ class Proxy:
             self._forward(handler, body)
             return
         if fault.executed:
-            connection = self._connection()
-            with contextlib.closing(connection), contextlib.suppress(OSError):
-                connection.request(
-                    handler.command, handler.path, body or None, dict(handler.headers)
-                )
-                connection.getresponse().read()
+            self._execute(handler, body, truncated=fault.truncated)
         if fault.answer is None:
             _reset(handler)
         else:
             _send(handler, fault.answer)
+
+    def _execute(self, handler: Any, body: bytes, *, truncated: bool) -> None:
+        """Lets the server do what was asked; of its answer comes nothing, or the first half."""
+        connection = self._connection()
+        broken = contextlib.suppress(OSError, http.client.HTTPException)
+        with contextlib.closing(connection), broken:
+            connection.request(handler.command, handler.path, body or None, dict(handler.headers))
+            with connection.getresponse() as response:
+                if "watch=" in handler.path:
+                    # It has no end.
+                    content, length = response.read1(_PIECE), _PIECE
+                else:
+                    content = response.read()
+                    length = len(content)
+                if truncated:
+                    _send_half(handler, response, content, length)
 
     def _connection(self) -> http.client.HTTPConnection:
         host, port = self._upstream.hostname or "", self._upstream.port
@@ -212,10 +226,16 @@ class Proxy:
         try:
             while has_body and (piece := response.read1(_PIECE)):
                 handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+            if response.length:
+                # `read1` ends without a word where the upstream does.
+                raise http.client.IncompleteRead(b"", response.length)
             if chunked:
                 handler.wfile.write(b"0\r\n\r\n")
             response.read()  # the connection can be used again
         except (OSError, http.client.HTTPException):
+            # The response holds the socket too.
+            response.close()
+            handler.upstream.close()
             handler.upstream = None
             _reset(handler)
 
@@ -284,6 +304,23 @@ def _send(handler: Any, answer: Answer) -> None:
     handler.end_headers()
     if handler.command != "HEAD":
         handler.wfile.write(answer.content)
+
+
+def _send_half(
+    handler: Any, response: http.client.HTTPResponse, content: bytes, length: int
+) -> None:
+    """The head of an answer of `length` bytes, and half of what came of it."""
+    handler.send_response_only(response.status, response.reason)
+    for name, value in response.getheaders():
+        if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+            handler.send_header(name, value)
+    handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+    if handler.command != "HEAD":
+        handler.wfile.write(content[: length // 2])
+        # Not to be overtaken by the reset, with which the receiver may forget what it has.
+        handler.wfile.flush()
+        time.sleep(_ARRIVES_SECONDS)
 
 
 def _reset(handler: Any) -> None:

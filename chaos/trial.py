@@ -19,7 +19,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from chaos.parts import Keeper
 from chaos.proxy import Proxy, calm
+from components.object_storage.s3.contents import delete_own
 from engine.stack import Stack
 from sandbox import harbor_api, processes, storage
 from tests.support.sandbox import NAMESPACE, Sandbox, bucket_client
@@ -62,19 +64,26 @@ class Run:
         self.output.seek(0)
         return self.output.read().decode(errors="replace")
 
+    def close(self) -> None:
+        """Forgets what it printed."""
+        self.output.close()
+
 
 @dataclass(kw_only=True)
 class Trial:
     """One Sovereign under trial. `api`, `s3`, `harbor`: what its runs reach the servers through.
 
+    `keeper`: who starts parts that end by themselves again.
     `backend`: the folder of the state; `disk`: a file system of its own below it, or why not.
-    `last`: the run that was hit."""
+    `changes`: how many values a setting of the stack had, with that of the committed file.
+    `runs`: those of the try that goes on; `last`: the one that was hit."""
 
     sandbox: Sandbox
     stack: Stack
     api: Proxy
     s3: Proxy
     harbor: Proxy
+    keeper: Keeper
     backend: Path
     client: ssl.SSLContext
     has_own_disk: bool
@@ -83,8 +92,10 @@ class Trial:
     verb: str = "up"
     hung: bool = False
     is_lost: bool = False
+    changes: int = 1
     namespaces: tuple[str, ...] = ("harbor", "flux-system")
     last: Run | None = None
+    runs: list[Run] = field(default_factory=list[Run])
     _connection: http.client.HTTPSConnection | None = None
 
     def begin(self, **variables: str) -> Run:
@@ -104,11 +115,15 @@ class Trial:
             start_new_session=True,
         )
         self.last = Run(child=child, output=output)
+        self.runs.append(self.last)
         return self.last
 
-    def text_of_last(self) -> str:
-        """What the run that was hit printed."""
-        return "" if self.last is None else self.last.text()
+    def forget_runs(self) -> None:
+        """Nobody asks any more about the runs until now, nor about how many calls they made."""
+        for proxy in self.proxies.values():
+            proxy.plan(calm)
+        self._close_runs()
+        self.last, self.hung = None, False
 
     @property
     def proxies(self) -> dict[str, Proxy]:
@@ -117,7 +132,7 @@ class Trial:
     def calm(self) -> None:
         """The proxies let everything through."""
         for proxy in self.proxies.values():
-            proxy.plan(calm)
+            proxy.calm()
 
     @property
     def bucket(self) -> str:
@@ -140,6 +155,15 @@ class Trial:
         if not s3.list_objects_v2(Bucket=self.bucket, Prefix=SENTINEL).get("KeyCount"):
             s3.put_object(Bucket=self.bucket, Key=SENTINEL, Body=b"a layer")
 
+    def take_sentinel(self) -> None:
+        """Removes that blob again, with its versions."""
+        delete_own(self.s3_client, self.bucket, SENTINEL)
+
+    def empty_bucket(self) -> None:
+        """Deletes all that lies in the bucket, where there is one."""
+        if self.bucket in {bucket["Name"] for bucket in self.s3_client.list_buckets()["Buckets"]}:
+            delete_own(self.s3_client, self.bucket, "")
+
     def get(self, path: str) -> Any:
         """An object or list at an API path, past the proxy; None if there is none.
 
@@ -158,7 +182,7 @@ class Trial:
                 break
             except (OSError, http.client.HTTPException) as error:
                 # The API server may have ended since the last call.
-                self.close()
+                self._disconnect()
                 if is_last:
                     raise processes.SandboxError(f"{path}: {error}") from error
         if answer.status == 404:
@@ -168,7 +192,16 @@ class Trial:
         return json.loads(content)
 
     def close(self) -> None:
-        """Ends the connection of `get`."""
+        """Closes what is open, as far as this opened it."""
+        self._close_runs()
+        self._disconnect()
+
+    def _close_runs(self) -> None:
+        for run in self.runs:
+            run.close()
+        self.runs.clear()
+
+    def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -231,13 +264,17 @@ def opened(sandbox: Sandbox) -> Iterator[Trial]:
     )
     backend = Path(urlsplit(stack.environment["PULUMI_BACKEND_URL"]).path)
     try:
-        with _own_disk(backend) as has_own_disk:
+        with (
+            _own_disk(backend) as has_own_disk,
+            contextlib.closing(Keeper(sandbox)) as keeper,
+        ):
             trial = Trial(
                 sandbox=sandbox,
                 stack=stack,
                 api=api,
                 s3=s3,
                 harbor=harbor,
+                keeper=keeper,
                 backend=backend,
                 client=client,
                 has_own_disk=has_own_disk,

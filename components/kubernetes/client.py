@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -34,10 +35,37 @@ _FIRST_ANSWER_SECONDS: Final = 30
 client-go gives up connecting after 30 s."""
 
 
+_ATTEMPTS: Final = 5
+"""Of a call that the API server asks to repeat, or of a reading one whose connection breaks."""
+
+_PAUSE_SECONDS: Final = 0.2
+"""After a broken connection, and twice as long after each further one."""
+
+_LONGEST_WAIT_SECONDS: Final = 10.0
+
+_BROKEN: Final = re.compile(r"\bEOF|connection reset by peer|broken pipe|GOAWAY", re.IGNORECASE)
+"""Go's words for a connection that broke. One that was refused is none of them."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Answer:
+    """`after`: seconds after which the server wants to be asked again; None where it does not."""
+
     status: int
     body: bytes
+    after: float | None = None
+
+
+class _Broken(ClusterUnreachable):
+    """The connection broke before the end of the answer."""
+
+
+class _Later(ClusterUnreachable):
+    """The server wants to be asked again."""
+
+    def __init__(self, message: str, status: int, after: float) -> None:
+        super().__init__(message, status)
+        self.after = min(after, _LONGEST_WAIT_SECONDS)
 
 
 class ClusterClient:
@@ -108,7 +136,24 @@ class ClusterClient:
     def _request(
         self, method: str, path: str, *, media_type: str | None = None, body: bytes | None = None
     ) -> _Answer:
-        """The answer of a status below 300, or of 404: there is no such object."""
+        """The answer of a status below 300, or of 404: there is no such object.
+
+        Repeated where client-go repeats (rest/with_retry.go), through which the engine's own calls
+        go: for 429 and 5xx with Retry-After, and for a GET whose connection breaks.
+        """
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return self._once(method, path, media_type, body)
+            except _Later as later:
+                pause = later.after
+            except _Broken:
+                if method != "GET":
+                    raise
+                pause = _PAUSE_SECONDS * 2 ** (attempt - 1)
+            time.sleep(pause)
+        return self._once(method, path, media_type, body)
+
+    def _once(self, method: str, path: str, media_type: str | None, body: bytes | None) -> _Answer:
         if not self._proxy.is_running():
             self._proxy = kubectl.proxy(self._context)
         proxy = self._proxy
@@ -122,14 +167,18 @@ class ClusterClient:
         try:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
-            answer = _Answer(status=response.status, body=_body(response))
+            answer = _Answer(
+                status=response.status, body=_body(response), after=_seconds_to_wait(response)
+            )
         except TimeoutError:
             raise ClusterUnreachable(
                 f"no answer within {connection.seconds:.0f} s{proxy.complaints()}"
             ) from None
         except (OSError, HTTPException, UnicodeError) as error:
             reason = str(error) or type(error).__name__
-            raise ClusterUnreachable(f"kubectl proxy: {reason}{proxy.complaints()}") from None
+            is_broken = isinstance(error, ConnectionError | IncompleteRead)
+            kind = _Broken if is_broken else ClusterUnreachable
+            raise kind(f"kubectl proxy: {reason}{proxy.complaints()}") from None
         finally:
             connection.close()
         if answer.status == 404 and not _is_of_the_api_server(answer):
@@ -141,8 +190,12 @@ class ClusterClient:
             message = _message(answer)
             if answer.status == 500 and not _is_of_the_api_server(answer):
                 # Of kubectl, which got no answer. It does not quote a plugin that failed.
-                raise ClusterUnreachable(message + proxy.complaints(besides=message))
-            raise ClusterUnreachable(f"{path}: {answer.status} {message}", answer.status)
+                kind = _Broken if _BROKEN.search(message) else ClusterUnreachable
+                raise kind(message + proxy.complaints(besides=message))
+            told = f"{path}: {answer.status} {message}"
+            if answer.after is not None:
+                raise _Later(told, answer.status, answer.after)
+            raise ClusterUnreachable(told, answer.status)
         return answer
 
 
@@ -175,6 +228,13 @@ def _object(path: str, answer: _Answer) -> Any:
             "check the kubeconfig's server and what stands in front of it"
         )
     return cast("Any", value)
+
+
+def _seconds_to_wait(response: HTTPResponse) -> float | None:
+    """What Retry-After says of a status with which client-go asks again; None if nothing."""
+    asked = response.getheader("Retry-After", "")
+    may_pass = response.status == 429 or response.status >= 500
+    return float(asked) if may_pass and asked.isdecimal() and asked.isascii() else None
 
 
 def _body(response: HTTPResponse) -> bytes:

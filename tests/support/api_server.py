@@ -88,11 +88,12 @@ Answer = tuple[int, str, str] | Callable[[Request], tuple[int, str, str]]
 
 @dataclass
 class ApiServer:
-    """Answers by path; anything else does not exist."""
+    """Answers by path; anything else does not exist. `headers`: more of an answer's, by path."""
 
     authority: Authority
     port: int = 0
     answers: dict[str, Answer] = field(default_factory=dict)
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
 
     @property
@@ -136,8 +137,13 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
             )
             status, media_type, text = server.answer(request)
             self.send_response(status)
-            self.send_header("Content-Type", media_type)
-            self.send_header("Content-Length", str(len(text.encode())))
+            headers = {
+                "Content-Type": media_type,
+                "Content-Length": str(len(text.encode())),
+                **server.headers.get(self.path, {}),
+            }
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text.encode())
 

@@ -21,16 +21,23 @@ RUN = page.Run(
 )
 
 
-def tried(kind: str, outcome: str, faults: int = 1, *problems: str) -> Tried:
+def tried(kind: str, outcome: str, faults: int = 1, *problems: str, runs: int = 1) -> Tried:
     return Tried(
-        kind=kind, change="release", outcome=outcome, faults=faults, seconds=1, problems=problems
+        kind=kind,
+        change="release",
+        outcome=outcome,
+        faults=faults,
+        seconds=1,
+        runs=runs,
+        problems=problems,
     )
 
 
 def test_a_seed_repeats_the_faults_and_their_dice() -> None:
     def names(seed: int, worker: int) -> list[tuple[int, str, float]]:
         return [
-            (n, name, dice.random()) for n, name, dice in islice(order(seed, worker, [*KINDS]), 90)
+            (n, name, dice.random())
+            for n, name, dice in islice(order(seed, worker, 2, [*KINDS]), 90)
         ]
 
     assert names(1, 1) == names(1, 1)
@@ -40,7 +47,10 @@ def test_a_seed_repeats_the_faults_and_their_dice() -> None:
 
 def test_each_fault_comes_as_often_as_its_weight() -> None:
     total = sum(kind.weight for kind in KINDS.values())
-    names = [name for _, name, _ in islice(order(1, 1, [*KINDS]), total)]
+    # All of them once come first.
+    names = [name for _, name, _ in islice(order(1, 1, 1, [*KINDS]), len(KINDS) + total)]
+    assert names[: len(KINDS)] == [*KINDS]
+    names = names[len(KINDS) :]
     assert {name: names.count(name) for name in KINDS} == {
         name: kind.weight for name, kind in KINDS.items()
     }
@@ -54,17 +64,27 @@ def test_workers_share_the_faults_that_are_tried_once() -> None:
 def test_the_page_counts_tries_and_faults_by_outcome() -> None:
     told = [
         tried("api-slow", SURVIVED, 40),
-        tried("api-slow", REPAIRED, 10),
+        tried("api-slow", REPAIRED, 10, runs=2),
         tried("api-slow", MISSED, 0),
         tried("etcd-killed", FAILED, 1, "Secret harbor/a changed"),
         tried("disk-full", SKIPPED, 0, "no file system of its own can be mounted here"),
     ]
     text = page.text(RUN, told)
     assert "**3 tries with 51 injected faults, 1 did not converge.**" in text
-    assert f"| {KINDS['api-slow'].told} | 2 | 50 | 1 | 1 | 0 |" in text
-    assert f"| {KINDS['etcd-killed'].told} | 1 | 1 | 0 | 0 | 1 |" in text
+    assert f"| {KINDS['api-slow'].told} | 2 | 50 | 1 | 1 | 0 | 2 |" in text
+    assert f"| {KINDS['etcd-killed'].told} | 1 | 1 | 0 | 0 | 1 | 1 |" in text
+    assert "50 of them are calls that came late and were answered; 1 are not." in text
+    assert "The goal is 1,000 without the late ones: 999 are missing." in text
+    assert "No try took more than 2 runs" in text
     assert f"- {KINDS['disk-full'].told}: no file system" in text
     assert f"- {KINDS['s3-slow'].told}: not among the faults of this run" in text
     assert "Secret harbor/a changed" in text
     assert "1 more tries are not counted" in text
     assert "make chaos CHAOS_SEED=7" in text
+
+
+def test_the_page_says_that_the_goal_is_reached_without_what_only_came_late() -> None:
+    told = [tried("api-storm", REPAIRED, 1000, runs=6), tried("api-slow", SURVIVED, 40)]
+    text = page.text(RUN, told)
+    assert "1,040 injected faults" in text
+    assert "The goal is 1,000 without the late ones: it is reached." in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import socket
 import threading
@@ -35,7 +36,13 @@ class Upstream:
                     self.close_connection = True
                     return
                 self.send_response(200)
-                if self.path == "/watch":
+                if self.path == "/broken":
+                    self.send_header("Content-Length", "100")
+                    self.end_headers()
+                    self.wfile.write(b"not all")
+                    self.close_connection = True
+                    return
+                if self.path.startswith("/watch"):
                     self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()
                     for piece in (b"one", b"two"):
@@ -122,6 +129,16 @@ def test_one_request_is_refused_before_or_after_it_was_done(
         assert proxy.injected == 1
 
 
+def test_a_proxy_that_is_calm_again_counts_on(proxy: Proxy) -> None:
+    """How many calls a run makes is known only at its end."""
+    proxy.plan(plans.since(1, plans.RESET))
+    with pytest.raises(ConnectionError):
+        ask(proxy)
+    proxy.calm()
+    assert ask(proxy)[0] == 200
+    assert (proxy.count, proxy.injected) == (2, 1)
+
+
 @pytest.mark.parametrize("fault", [*plans.API_SERVER, *plans.S3, *plans.HARBOR])
 def test_a_fault_says_whether_the_server_did_it(
     fault: plans.Fault, proxy: Proxy, upstream: Upstream
@@ -129,12 +146,33 @@ def test_a_fault_says_whether_the_server_did_it(
     proxy.plan(plans.at(1, fault))
     try:
         status, content = ask(proxy, "PUT")
+    except http.client.IncompleteRead:
+        assert fault.truncated
     except ConnectionError:
         assert fault.answer is None
     else:
         assert fault.answer is not None
         assert (status, content) == (fault.answer.status, fault.answer.content)
     assert bool(upstream.done) == fault.executed
+
+
+@pytest.mark.parametrize("path", ["/x", "/watch?watch=true"])
+def test_of_a_truncated_answer_comes_the_beginning(
+    path: str, proxy: Proxy, upstream: Upstream
+) -> None:
+    proxy.plan(plans.at(1, plans.TRUNCATED))
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        ask(proxy, path=path)
+    assert len(upstream.done) == 1
+    assert ask(proxy, "PUT", body=b"body") == (200, b"PUT body")
+
+
+def test_an_upstream_that_breaks_off_in_its_answer_leaves_nothing_open(proxy: Proxy) -> None:
+    """What is left open is told by a warning, and those are errors here."""
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        ask(proxy, path="/broken")
+    assert ask(proxy)[0] == 200
+    gc.collect()
 
 
 def test_a_request_waits_and_is_let_through(proxy: Proxy) -> None:
@@ -168,5 +206,7 @@ def test_a_plan_hits_the_requests_that_its_name_says() -> None:
     assert hit(plans.since(3, plans.RESET)) == [3, 4]
     assert hit(plans.each_once(lambda: plans.RESET)) == [1, 2]
     assert hit(plans.slow(1)) == [1, 2, 3, 4]
+    chances = iter([0.1, 0.5, 0.2])
+    assert hit(plans.storm(2, 0.3, lambda: plans.RESET, lambda: next(chances))) == [2, 4]
     assert hit(plans.calling(2, lambda: called.append(2))) == []
     assert called == [2]

@@ -50,6 +50,7 @@ def api(
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     api_server_of_all.answers.clear()
+    api_server_of_all.headers.clear()
     api_server_of_all.requests.clear()
     api_server_of_all.put(
         "/api/v1/namespaces/kube-system", {"metadata": {"name": "kube-system", "uid": CLUSTER_UID}}

@@ -145,6 +145,98 @@ def test_a_server_that_never_answers_is_given_up(
     assert str(refused(lambda: client.get(ONE))).startswith("no answer within")
 
 
+# --- Asked again, as client-go asks ---------------------------------------------------------------
+
+
+def failing(api: ApiServer, times: int, answer: Callable[[], tuple[int, str, str]]) -> None:
+    """`ONE` is answered so at first, and well after so many times."""
+
+    def given(_: Request) -> tuple[int, str, str]:
+        if len(api.requests) <= times:
+            return answer()
+        return 200, "application/json", '{"metadata": {"name": "one"}}'
+
+    api.answers[ONE] = given
+
+
+def status(code: int) -> tuple[int, str, str]:
+    return code, "application/json", json.dumps({"kind": "Status", "message": "try again"})
+
+
+def broken_off() -> tuple[int, str, str]:
+    raise ConnectionAbortedError
+
+
+@pytest.mark.parametrize("code", [429, 500, 503, 504])
+def test_a_server_that_asks_for_patience_is_asked_again(
+    api: ApiServer, client: ClusterClient, code: int
+) -> None:
+    api.headers[ONE] = {"Retry-After": "0"}
+    for call in (lambda: client.get(ONE), lambda: client.patch(ONE, {})):
+        api.requests.clear()
+        failing(api, 2, lambda: status(code))
+        assert call()["metadata"]["name"] == "one"
+        assert len(api.requests) == 3
+
+
+def test_a_server_that_asks_for_patience_for_ever_is_given_up(
+    api: ApiServer, client: ClusterClient
+) -> None:
+    api.headers[ONE] = {"Retry-After": "0"}
+    failing(api, 99, lambda: status(429))
+    error = refused(lambda: client.get(ONE))
+    assert (error.status, str(error)) == (429, f"{ONE}: 429 try again")
+    assert len(api.requests) == client_module._ATTEMPTS
+
+
+@pytest.mark.parametrize("after", [None, "tomorrow", "-1"])
+def test_a_refusal_without_a_number_of_seconds_is_final(
+    api: ApiServer, client: ClusterClient, after: str | None
+) -> None:
+    if after is not None:
+        api.headers[ONE] = {"Retry-After": after}
+    failing(api, 1, lambda: status(503))
+    assert refused(lambda: client.get(ONE)).status == 503
+    assert len(api.requests) == 1
+
+
+def test_a_wait_is_no_longer_than_a_few_seconds(
+    api: ApiServer, client: ClusterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.headers[ONE] = {"Retry-After": "3600"}
+    waited: list[float] = []
+    monkeypatch.setattr(client_module.time, "sleep", waited.append)
+    failing(api, 1, lambda: status(429))
+    assert client.get(ONE)["metadata"]["name"] == "one"
+    assert waited == [client_module._LONGEST_WAIT_SECONDS]
+
+
+def test_a_connection_that_breaks_is_made_again_for_what_only_reads(
+    api: ApiServer, client: ClusterClient
+) -> None:
+    failing(api, 2, broken_off)
+    assert client.get(ONE)["metadata"]["name"] == "one"
+    api.requests.clear()
+    # The server may have done it.
+    refused(lambda: client.patch(ONE, {}))
+    assert len(api.requests) == 1
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    api: ApiServer, client: ClusterClient
+) -> None:
+    api.headers[ONE] = {"Content-Length": "1000"}
+
+    def then_whole() -> tuple[int, str, str]:
+        whole = len(api.requests) == 2
+        api.headers[ONE] = {} if whole else {"Content-Length": "1000", "Connection": "close"}
+        return 200, "application/json", '{"metadata": {"name": "one"}}'
+
+    failing(api, 9, then_whole)
+    assert client.get(ONE)["metadata"]["name"] == "one"
+    assert len(api.requests) == 2
+
+
 @pytest.mark.parametrize("path", ["/api/v1/namespaces/with space", "/api/v1/namespaces/nizwä"])
 def test_a_path_that_is_none_is_refused_in_words(client: ClusterClient, path: str) -> None:
     assert str(refused(lambda: client.get(path))).startswith("kubectl proxy: ")
