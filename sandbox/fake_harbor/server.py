@@ -150,8 +150,10 @@ class FakeHarbor:
         return self._dead
 
     def restart(self) -> None:
-        """Starts core and jobservice again, on what is deployed now. Everything in the database is as
-        it was, unless it is another one."""
+        """Starts core and jobservice again, on what is deployed now.
+
+        Everything in the database is as it was, unless it is another one.
+        """
         self._dead = False
         self.settings.looping.clear()
         self._look()

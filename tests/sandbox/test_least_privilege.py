@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import yaml
 
 from checks.deployer_role import NAME
 from components.kubernetes.naming import RECORDED_METRICS
+from components.monitoring.own_metrics import CONFIG_MAP
 from engine.project import ROOT
 from engine.stack import Stack
 from sandbox import cluster
@@ -22,7 +22,7 @@ from tests.sandbox.conftest import Sandbox
 from tests.sandbox.test_backup import DESTINATION
 from tests.sandbox.test_monitoring import SECTION
 from tests.support.monitoring import METRICS
-from tests.support.sandbox import begin_anew, edit_state, empty_bucket, objects, remove
+from tests.support.sandbox import edit_state, objects, without_sovereign
 
 FILE = ROOT / "docs/howto/deployer.yaml"
 DOCTOR = """
@@ -68,21 +68,13 @@ def can(sandbox: Sandbox, kubeconfig: Path, *what: str) -> bool:
 @pytest.fixture(scope="module")
 def alone(sandbox: Sandbox, deployer: Path) -> Iterator[Stack]:
     """The local stack, driven by the deployer, with nothing of it in the cluster yet."""
-    known = sandbox.stack()
-    known.ensure()
-    is_up = "urn" in known.run("stack", "export", "-s", known.name).text
-    if is_up:
-        # A bucket that holds anything is not deleted.
-        empty_bucket(sandbox, known.outputs())
-        remove(known)
-        shutil.copyfile(
-            ROOT / f"Pulumi.{known.name}.yaml", sandbox.project / f"Pulumi.{known.name}.yaml"
-        )
+    with without_sovereign(sandbox):
         cluster.apply(sandbox.state, sandbox.tools, FILE)  # the namespace, with its Role
-    yield sandbox.stack(KUBECONFIG=str(deployer))
-    if is_up:
-        remove(known)
-        begin_anew(sandbox, known)
+        stack = sandbox.stack(KUBECONFIG=str(deployer))
+        stack.ensure()
+        yield stack
+        recorded = ("configmap", CONFIG_MAP, "-n", "harbor", "--ignore-not-found")
+        cluster.kubectl(sandbox.state, sandbox.tools, "delete", *recorded)
 
 
 def test_the_rights_are_no_administrator_s(sandbox: Sandbox, deployer: Path) -> None:

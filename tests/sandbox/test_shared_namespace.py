@@ -21,7 +21,7 @@ from sandbox import cluster
 from sandbox.state import STACK
 from sandbox.waiting import wait_until
 from tests.sandbox.conftest import Sandbox
-from tests.support.sandbox import objects
+from tests.support.sandbox import objects, without_sovereign
 
 NAMESPACE, CLUSTER = "gitlab", "gitlab-postgres"
 KINDS = (
@@ -38,8 +38,7 @@ def theirs() -> list[dict[str, Any]]:
         metadata = {"name": name, "namespace": NAMESPACE, "labels": {"app": "gitlab"}}
         return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
 
-    # The policies of a Sovereign that other files of the same sandbox left let only its images run.
-    pod = {"containers": [{"name": "web", "image": "registry.local.harbor.test/gitlab/web:17"}]}
+    pod = {"containers": [{"name": "web", "image": "gitlab.example.com/web:17"}]}
     labels = {"matchLabels": {"app": "gitlab"}}
     template = {"metadata": {"labels": {"app": "gitlab"}}, "spec": pod}
     return [
@@ -125,7 +124,6 @@ def estate(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         variables={**sandbox.variables, "PULUMI_BACKEND_URL": backend},
     )
     own.configure(
-        # No bucket and no seam: another Sovereign of the same sandbox has them.
         storage={"kind": "filesystem", "size": "1Gi"},
         s3AccessKey=None,
         s3SecretKey=None,
@@ -135,12 +133,14 @@ def estate(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         harbor=HARBOR,
         database=DATABASE,
     )
-    made = Estate(own, own.stack())
-    made.kubectl("create", "namespace", NAMESPACE)
-    made.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(theirs()))
-    made.stack.ensure()
-    yield made
-    made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    # The image policy of a Sovereign that other files left would refuse GitLab's images.
+    with without_sovereign(sandbox):
+        made = Estate(own, own.stack())
+        made.kubectl("create", "namespace", NAMESPACE)
+        made.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(theirs()))
+        made.stack.ensure()
+        yield made
+        made.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 def settled(estate: Estate) -> dict[str, Any]:

@@ -175,12 +175,15 @@ def _watch(seen: Watched, mark: str, temporary: Path, ended: threading.Event) ->
 
 
 def _look_at(seen: Watched, process: Path, mark: str, family: set[int]) -> None:
+    words = (process / "cmdline").read_bytes()
     environment = (process / "environ").read_bytes().decode(errors="replace").split("\0")
+    if (process / "cmdline").read_bytes() != words:
+        return  # it became another program meanwhile, whose environment is looked at next time
     parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
     if parent not in family and not any(mark in each for each in environment):
         return
     family.add(int(process.name))
-    arguments = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    arguments = words.decode(errors="replace").split("\0")
     seen.arguments.add(" ".join(arguments))
     command = Path(arguments[0]).name
     for each in environment:

@@ -157,6 +157,22 @@ def remove(stack: Stack) -> None:
     stack.run(*destroy, check=False)
 
 
+@contextmanager
+def without_sovereign(sandbox: Sandbox) -> Iterator[None]:
+    """Nothing of the local Sovereign is in the cluster; one that was there is made anew after."""
+    known = sandbox.stack()
+    known.ensure()
+    was_up = "urn" in known.run("stack", "export", "-s", known.name).text
+    if was_up:
+        empty_bucket(sandbox, known.outputs())  # one that holds anything is not deleted
+        remove(known)
+        estate.of(known.name).write(sandbox.project)
+    yield
+    if was_up:
+        remove(known)
+        begin_anew(sandbox, known)
+
+
 def begin_anew(sandbox: Sandbox, sovereign: Stack) -> None:
     """The Sovereign as its committed stack file describes it."""
     estate.of(sovereign.name).write(sandbox.project)
