@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # are imported: to compile all that the SDKs hold is half of an installation. The lock names all that
 # is needed. Without --no-deps, pip 23 asks the registry for `coverage[toml]`, which the lock has
 # as `coverage`, and refuses the newest version of it for having no hash here.
-PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-compile
+PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-deps --no-compile
 
 .PHONY: help up down status env tools build smoke conformance clean clean-caches clean-tools test test-unit coverage test-sandbox \
 	test-harbor fuzz chaos check fix reference lock sbom audit bench fresh-machine
