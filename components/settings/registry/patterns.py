@@ -26,7 +26,13 @@ def _problem_of_braces(text: str) -> str | None:
     return "a brace is not closed" if depth else None
 
 
+_LONGEST: Final = 1024
+"""Four names of repositories, of which each has at most 255 characters in Harbor."""
+
+
 def _problem(text: str) -> str | None:
+    if len(text) > _LONGEST:
+        return f"a pattern has at most {_LONGEST} characters: a list has as many as it needs"
     if (reason := _problem_of_braces(text)) is not None:
         return reason
     if "," in re.sub(r"\{[^{}]*\}", "", text):

@@ -14,6 +14,7 @@ from components.settings.registry import patterns
     [
         *("**", "*", "v*", "org/**", "sha256-*", "release-{1,2}.x", "a/{b,c}/d", "v[0-9]*", "?"),
         "kestrel-org/lab/golden/{base-java,base-go,base-node}",
+        "a" * 1024,
     ],
 )
 def test_patterns_that_are_taken(pattern: str) -> None:
@@ -36,6 +37,7 @@ def test_patterns_that_are_taken(pattern: str) -> None:
         ("", ""),
         ("a b", ""),
         ("<repository>", ""),
+        ("a" * 1025, "at most 1024 characters"),
     ],
 )
 def test_patterns_that_match_nothing_are_refused(pattern: str, words: str) -> None:
