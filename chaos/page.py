@@ -131,7 +131,7 @@ def _remarks(told: Sequence[Tried]) -> list[str]:
     tried_kinds = {tried.kind for tried in told if tried.outcome not in (SKIPPED, MISSED)}
     reasons = {tried.kind: tried.problems or (_LATE,) for tried in told}
     untried = [
-        f"- {kind.told}: {'; '.join(reasons.get(name, ('not among the faults of this run',)))}"
+        f"- {kind.told}: {'; '.join(reasons.get(name, ('no run got that far',)))}"
         for name, kind in KINDS.items()
         if name not in tried_kinds
     ]
