@@ -109,11 +109,13 @@ NO_HARBOR := nothing tested: no real Harbor is named. Set SANDBOX_HARBOR_API=htt
 
 # Each fault once, unless a number of tries (CHAOS_FAULTS) or of seconds (CHAOS_SECONDS) is given.
 # CHAOS_SEED repeats a run's faults, CHAOS_ONLY names some of them (python -m chaos --help), and
-# CHAOS_PAGE= leaves docs/reference/reliability.md as it is.
+# CHAOS_PAGE= leaves docs/reference/reliability.md as it is. CHAOS_RECORD=file: the page tells also what
+# former runs left there, and this one adds to it.
 chaos: build ## Inject faults and write what became of them (CHAOS_SECONDS=3600 or CHAOS_FAULTS=n)
 	@$(RUN) -m chaos $(if $(CHAOS_FAULTS),--faults $(CHAOS_FAULTS)) \
 		$(if $(CHAOS_SECONDS),--seconds $(CHAOS_SECONDS)) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
-		$(foreach name,$(CHAOS_ONLY),--only $(name)) --workers $(SANDBOXES) $(if $(CHAOS_PAGE),--page)
+		$(foreach name,$(CHAOS_ONLY),--only $(name)) --workers $(SANDBOXES) $(if $(CHAOS_PAGE),--page) \
+		$(if $(CHAOS_RECORD),--record $(CHAOS_RECORD))
 CHAOS_PAGE ?= 1
 
 # ONLY="noop program" for some of them, QUICK=1 for fewer repetitions, COLD=1 to build all tools anew.

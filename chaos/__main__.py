@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from chaos import attempt, page
+from chaos import attempt, page, record
 from chaos.attempt import FAILED, SKIPPED, Tried
 from chaos.faults import KINDS
 from chaos.trial import opened
@@ -92,7 +92,7 @@ def work(chosen: argparse.Namespace) -> int:
     turns = order(chosen.seed, chosen.worker, chosen.workers, chosen.only)
     if chosen.once:
         turns = each_once(chosen.seed, chosen.worker, chosen.workers, chosen.only)
-    left = chosen.faults
+    left, in_vain = chosen.faults, 0
     while left > 0 and time.monotonic() < until:
         before = left
         try:
@@ -108,7 +108,9 @@ def work(chosen: argparse.Namespace) -> int:
                         left -= tried.outcome != SKIPPED
                         print(json.dumps(asdict(tried)), flush=True)
         except SandboxError as error:
-            if left == before:
+            # On a busy machine a sandbox may not be ready in time.
+            in_vain = in_vain + 1 if left == before else 0
+            if in_vain == _MOST_IN_VAIN:
                 raise
             fail(f"worker {chosen.worker} goes on in another sandbox: {error}")
     return 0
@@ -117,6 +119,11 @@ def work(chosen: argparse.Namespace) -> int:
 def lead(chosen: argparse.Namespace) -> int:
     """Runs the workers, tells what they tell, and writes the page if asked."""
     begun = dt.datetime.now(dt.UTC)
+    if chosen.record is not None and chosen.record.exists():
+        try:
+            record.read(chosen.record)
+        except ValueError as error:
+            return fail(str(error))
     options = [
         f"--faults={-(-chosen.faults // chosen.workers)}",
         f"--seconds={chosen.seconds}",
@@ -141,6 +148,8 @@ def lead(chosen: argparse.Namespace) -> int:
             thread.start()
         for thread in threads:
             thread.join()
+    except KeyboardInterrupt:
+        print("interrupted: what was tried until now is told", flush=True)
     finally:
         for worker in workers:
             worker.terminate()
@@ -156,7 +165,8 @@ def lead(chosen: argparse.Namespace) -> int:
     )
     print(page.table(told))
     if chosen.page:
-        page.PAGE.write_text(page.text(run, told))
+        made, all_told = record.added(chosen.record, run, told)
+        page.PAGE.write_text(page.text(made, all_told))
         print(f"written: {page.PAGE.relative_to(ROOT)}")
     failed = [tried for tried in told if tried.outcome == FAILED]
     print(f"{len(told)} tries, {len(failed)} failed, seed {chosen.seed}")
@@ -187,6 +197,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=_WORKERS, help="each has a sandbox")
     parser.add_argument("--only", action="append", choices=sorted(KINDS), help="this fault")
     parser.add_argument("--page", action="store_true", help=f"write {page.PAGE.name}")
+    parser.add_argument("--record", type=Path, help="the page tells what is in this file, too")
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
@@ -211,6 +222,7 @@ def main(arguments: list[str]) -> int:
 
 
 _WORKERS = 2
+_MOST_IN_VAIN = 3
 _A_DAY = 24 * 60 * 60.0
 
 if __name__ == "__main__":

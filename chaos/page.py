@@ -54,26 +54,30 @@ hits the run with one kind of fault, and lets everything work again. Then:
 """
 
 
-def text(run: Run, told: Sequence[Tried]) -> str:
-    """The whole page."""
-    return "\n".join([_INTRODUCTION, _about(run, told), table(told), *_remarks(told)])
+def text(made: Sequence[Run], told: Sequence[Tried]) -> str:
+    """The whole page. `made`: the runs in which all of that was tried, at least one."""
+    return "\n".join([_INTRODUCTION, _about(made, told), table(told), *_remarks(told)])
 
 
-def _about(run: Run, told: Sequence[Tried]) -> str:
+def _about(made: Sequence[Run], told: Sequence[Tried]) -> str:
     tries = [tried for tried in told if tried.outcome not in (SKIPPED, MISSED)]
     failed = [tried for tried in tries if tried.outcome == FAILED]
     faults = sum(tried.faults for tried in tries)
     late = sum(tried.faults for tried in tries if KINDS[tried.kind].delays)
     runs = max((tried.runs for tried in tries if tried.outcome != FAILED), default=0)
+    dates = dict.fromkeys(run.date.isoformat() for run in made)
+    which = [
+        f"- `{run.command}`: {_sandboxes(run.workers)} on {run.processors} processors, "
+        f"load {run.load:.0f}, {run.seconds / 60:.0f} minutes"
+        for run in made
+    ]
     return (
-        f"On {run.date.isoformat()}: **{len(tries)} tries with "
+        f"On {' and '.join(dates)}: **{len(tries)} tries with "
         f"{faults:,} injected faults, "
-        f"{len(failed)} did not converge.** "
-        f"{_sandboxes(run.workers)} on {run.processors} processors, load "
-        f"{run.load:.0f}, {run.seconds / 60:.0f} minutes.\n\n"
-        f"```sh\n{run.command}\n```\n\n"
-        "Each call that failed, broke off or came late is a fault, and so is each process that was "
-        f"killed or stopped. {late:,} of them are calls that came late and were answered; "
+        f"{len(failed)} did not converge.**\n\n"
+        + "\n".join([*which, "", ""])
+        + "Each call that failed, broke off or came late is a fault, and so is each process that "
+        f"was killed or stopped. {late:,} of them are calls that came late and were answered; "
         f"{faults - late:,} are not. {_goal(faults - late)} No try took more than {runs} runs, "
         f"those that were hit counted.\n"
     )
@@ -87,7 +91,7 @@ def _goal(faults: int) -> str:
 
 
 def _sandboxes(count: int) -> str:
-    return "One sandbox" if count == 1 else f"{count} sandboxes side by side"
+    return "one sandbox" if count == 1 else f"{count} sandboxes side by side"
 
 
 def table(told: Sequence[Tried]) -> str:
@@ -127,7 +131,7 @@ def _remarks(told: Sequence[Tried]) -> list[str]:
     tried_kinds = {tried.kind for tried in told if tried.outcome not in (SKIPPED, MISSED)}
     reasons = {tried.kind: tried.problems or (_LATE,) for tried in told}
     untried = [
-        f"- {kind.told}: {'; '.join(reasons.get(name, ('not among the faults of this run',)))}"
+        f"- {kind.told}: {'; '.join(reasons.get(name, ('no run got that far',)))}"
         for name, kind in KINDS.items()
         if name not in tried_kinds
     ]
