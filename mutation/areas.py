@@ -30,23 +30,26 @@ class Area:
                 yield file.relative_to(ROOT).as_posix()
 
 
+_CONTRACTS: Final = "tests/unit/test_contracts.py"
+"""What holds for every component."""
+
 AREAS: Final = (
     Area(name="settings", sources=("components/settings",), tests=("tests/unit/settings",)),
     Area(
         name="sealing",
         sources=("components/sealing",),
-        tests=("tests/unit/sealing", "tests/unit/test_state_memory.py"),
+        tests=("tests/unit/sealing", _CONTRACTS),
     ),
     Area(
         name="image-policy",
         sources=("components/image_policy",),
-        tests=("tests/unit/image_policy",),
+        tests=("tests/unit/image_policy", _CONTRACTS),
     ),
-    Area(name="network", sources=("components/network",), tests=("tests/unit/network",)),
+    Area(name="network", sources=("components/network",), tests=("tests/unit/network", _CONTRACTS)),
     Area(
         name="registry",
         sources=("components/registry",),
-        tests=("tests/unit/registry",),
+        tests=("tests/unit/registry", _CONTRACTS),
         without=("tests/unit/registry/test_stack.py", "tests/unit/registry/test_process.py"),
     ),
 )

@@ -18,7 +18,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
@@ -174,12 +174,13 @@ def _imported(area: Area, before: Baseline, mutant: Mutant) -> str:
         return _pytest(area, folder, _ShortFirst(before))
 
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        return _outcome(_limited(run, before, folder))
+        return _outcome(_limited(run, before.wall, folder))
 
 
-def _limited(run: Any, before: Baseline, folder: str | Path) -> Ended:
-    """Generous: the machine may be busy, and a mutant may only make a test slow."""
-    return forked(run, Path(folder) / "output", cpu=60 + 5 * before.cpu, wall=300 + 5 * before.wall)
+def _limited(run: Callable[[], int], seconds: float, folder: str | Path) -> Ended:
+    """Runs tests that take so many seconds without a mutant. The limits are generous: the machine
+    may be busy, and a mutant may only make a test slow."""
+    return forked(run, Path(folder) / "output", cpu=20 + 5 * seconds, wall=300 + 20 * seconds)
 
 
 def _outcome(ended: Ended) -> str:
@@ -284,7 +285,8 @@ class _Server(_ShortFirst):
 
             items = [each for each in session.items if _SHARED in tests or each.nodeid in tests]
             run = functools.partial(_exchanged, session, items, functions, codes)
-            ended = _limited(run, self.before, self.folder)
+            seconds = sum(self.seconds.get(item.nodeid, 0.0) for item in items)
+            ended = _limited(run, seconds, self.folder)
             self.sender.send((number, _outcome(ended)))
         return True
 
