@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from components.settings.reading import refusals, spec
 from components.settings.reading.refusals import SettingsRefused
 from components.settings.schema.rules import REMOVE, is_for_the_shell
+from tests.support.golden import compare
 from tests.support.raw_settings import (
     ACCESS_KEY,
     AWS,
@@ -1599,6 +1601,16 @@ def test_refused(row: Bad) -> None:
     (refusal,) = reading.refusals
     assert (refusal.key, refusal.value, refusal.fix) == (row.key, row.shown, row.fix)
     assert row.allowed in refusal.allowed
+
+
+def test_what_people_are_told_stays_as_it_is() -> None:
+    """Whole: the rows above have the words that matter."""
+    told: dict[str, set[str]] = {}
+    for row in REFUSED:
+        for refusal in read(merged(row.path, row.value, row.sections)).refusals:
+            told.setdefault(refusal.key[:80], set()).add(refusal.allowed)
+    golden = Path(__file__).parent / "golden" / "allowed.yaml"
+    compare({key: sorted(allowed) for key, allowed in sorted(told.items())}, golden)
 
 
 def test_the_refused_table_covers_every_section() -> None:
