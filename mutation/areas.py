@@ -34,7 +34,18 @@ _CONTRACTS: Final = "tests/unit/test_contracts.py"
 """What holds for every component."""
 
 AREAS: Final = (
-    Area(name="settings", sources=("components/settings",), tests=("tests/unit/settings",)),
+    Area(
+        name="settings",
+        sources=("components/settings",),
+        # A setting's effect has its test in the area that uses it (CONTRIBUTING, a setting).
+        tests=(
+            *("tests/unit/settings", "tests/unit/image_policy", "tests/unit/network"),
+            *("tests/unit/harbor/test_values.py", "tests/unit/harbor/test_scanner.py"),
+            *("tests/unit/delivery/test_objects.py", "tests/unit/backup/test_objects.py"),
+            *("tests/unit/data_services/test_origin.py", "tests/unit/registry/test_component.py"),
+            "tests/unit/object_storage/test_component.py",
+        ),
+    ),
     Area(
         name="sealing",
         sources=("components/sealing",),

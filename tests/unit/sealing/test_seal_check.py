@@ -256,6 +256,12 @@ def test_a_value_that_a_newer_state_wrote_is_not_written_over(
     assert "kubectl delete sealedsecret harbor -n registry" in words
 
 
+def test_a_newer_value_that_is_about_to_go_is_none(cluster: Cluster, inputs: State) -> None:
+    olds = checked({}, inputs)
+    cluster.objects = {SECRET: secret_of("newer"), SEALED: None}
+    assert checked(olds, inputs)["revision"] == olds["revision"]
+
+
 def test_settings_that_adopt_take_no_newer_value_for_the_state_s_own(
     cluster: Cluster, inputs: State
 ) -> None:
@@ -317,6 +323,8 @@ def test_another_plaintext_has_another_revision(cluster: Cluster, inputs: State)
     news = checked(olds, {**given, "data": {"password": "new"}})
     assert news["revision"] != olds["revision"]
     assert news["past"] == [olds["revision"]]
+    assert checked(news, {**given, "data": {"password": "new"}})["past"] == news["past"]
+    assert checked(news, {**given, "data": UNKNOWN})["past"] == news["past"]
 
 
 def test_a_plaintext_that_is_not_known_yet_has_no_revision(cluster: Cluster, inputs: State) -> None:

@@ -509,6 +509,10 @@ REFUSED: list[Bad] = [
     bad("secrets.refreshInterval", "10s", "asks the store all the time", "1h", **EXTERNAL),
     bad("secrets.refreshInterval", "0s", "never fetch a value again", "1h", **EXTERNAL),
     bad("secrets.refreshInterval", "48h", "wait longer than a day", "1h", **EXTERNAL),
+    bad("secrets.refreshInterval", "2  hrs", "a duration from 1m to 24h", "2h", **EXTERNAL),
+    bad("secrets.refreshInterval", "90 Minutes", "a duration from 1m to 24h", "90m", **EXTERNAL),
+    bad("secrets.refreshInterval", "600 secs", "a duration from 1m to 24h", "600s", **EXTERNAL),
+    bad("secrets.refreshInterval", "1 day", "a duration from 1m to 24h", "24h", **EXTERNAL),
     bad("secrets.refreshInterval", 90, "YAML reads it as a number", "90s", **EXTERNAL),
     bad("secrets.prefix", "/data/harbor", "do not begin with '/'", "data/harbor", **EXTERNAL),
     bad("secrets.prefix", "", "1 to 100 letters", "omantel-", **EXTERNAL),
@@ -1475,8 +1479,55 @@ REFUSED: list[Bad] = [
         [set_path("rotation.valkeyPassword", "2"), remove("rotation.redisPassword")],
     ),
     bad("rotation.secretKey", 2, "which a new key cannot decrypt", "1"),
+    bad(
+        "rotation.adminPassword",
+        2,
+        "1 with registry.enabled: false, as Harbor takes another password by its API only",
+        "1",
+        registry={"enabled": False},
+    ),
     bad("rotation.adminPassword", 101, "a whole number from 1 to 100", "1"),
     # Ports, addresses and sizes that nothing has
+    bad(
+        "imagePolicy.extraPrefixes",
+        ["https://Harbor.a.b/*"],
+        "without a scheme",
+        "harbor.a.b/",
+        key="imagePolicy.extraPrefixes[0]",
+    ),
+    *(
+        bad(
+            f"trivy.{key}",
+            [],
+            "at least one",
+            [remove(f"trivy.{key}"), set_path(f"trivy.{key}[0]", example)],
+        )
+        for key, example in (
+            ("vulnTypes", "os"),
+            ("dbRepositories", "mirror.gcr.io/aquasec/trivy-db"),
+            ("javaDbRepositories", "mirror.gcr.io/aquasec/trivy-java-db"),
+        )
+    ),
+    bad(
+        "harbor.chart.source",
+        "oci://<host>/charts",
+        "a chart repository",
+        "https://helm.goharbor.io",
+    ),
+    bad(
+        "storage.endpoint",
+        "https://s3:b",
+        "a URL https://host[:port]",
+        "https://s3.example.com",
+        storage=S3,
+    ),
+    bad(
+        "storage.endpoint",
+        "ftp://s3.b",
+        "a URL https://host[:port]",
+        "https://s3.example.com",
+        storage=S3,
+    ),
     bad(
         "imagePolicy.extraPrefixes",
         ["harbor.a.b:65536/"],
