@@ -12,16 +12,16 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import os
 import secrets
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mutation import page, trial
 from mutation.areas import AREAS, GOAL, ROOT, Area
-from mutation.page import Run, Scored, Tried
+from mutation.page import Scored, Tried
 from mutation.trial import Mutant
 
 _MUTANTS = 60
@@ -31,17 +31,32 @@ _SEEDS = 10**9
 def scored(area: Area, mutmut: Path, count: int, seed: int) -> Scored:
     """Tries an area's mutants, and tells each that is not killed. Raises TrialError if the tests
     fail without a mutant."""
+    begun = time.monotonic()
     total, mutants = _drawn(area, mutmut, count, seed)
     before = trial.baseline(area)
     print(f"{area.name}: {len(before.seconds)} tests, {before.cpu:.0f} s of processor", flush=True)
-    told: list[Tried] = []
+    alive: list[Tried] = []
     for mutant, outcome in trial.tried(area, before, mutants):
-        told.append(Tried(path=mutant.path, line=mutant.line, diff=mutant.diff, outcome=outcome))
         if outcome != trial.KILLED:
-            print(page.told(told[-1]), flush=True)
-    result = Scored(area=area, total=total, tried=told)
-    print(f"{area.name}: {result.killed} of {len(told)} killed, {result.score:.0f} %\n", flush=True)
+            tried = Tried(path=mutant.path, line=mutant.line, diff=mutant.diff, outcome=outcome)
+            alive.append(tried)
+            print(page.told(tried), flush=True)
+    result = Scored(
+        area=area.name,
+        date=dt.datetime.now(dt.UTC).date().isoformat(),
+        command=_command(count, seed, [area.name]),
+        minutes=round((time.monotonic() - begun) / 60),
+        total=total,
+        count=len(mutants),
+        alive=alive,
+    )
+    print(f"{area.name}: {result.killed} of {result.count}, {result.score:.0f} %\n", flush=True)
     return result
+
+
+def _command(count: int, seed: int, areas: Sequence[str]) -> str:
+    only = f' ONLY="{" ".join(areas)}"' if areas else ""
+    return f"make mutation MUTANTS={count} SEED={seed}{only}"
 
 
 def _drawn(area: Area, mutmut: Path, count: int, seed: int) -> tuple[int, list[Mutant]]:
@@ -60,10 +75,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--page", action="store_true", help=f"write {page.PAGE.name}")
     chosen = parser.parse_args(arguments)
     seed = secrets.randbelow(_SEEDS) if chosen.seed is None else chosen.seed
-    command = f"make mutation MUTANTS={chosen.mutants} SEED={seed}"
-    command += f' ONLY="{" ".join(chosen.only)}"' if chosen.only else ""
-    print(command, flush=True)
-    begun = time.monotonic()
+    print(_command(chosen.mutants, seed, chosen.only), flush=True)
     trial.prepare()
     try:
         areas = [
@@ -76,14 +88,9 @@ def main(arguments: list[str]) -> int:
         return 1
     print(page.table(areas))
     if chosen.page:
-        run = Run(
-            date=dt.datetime.now(dt.UTC).date(),
-            command=command,
-            processors=os.cpu_count() or 1,
-            load=os.getloadavg()[2],
-            seconds=time.monotonic() - begun,
-        )
-        page.PAGE.write_text(page.text(run, areas))
+        kept = page.loaded(page.OUTCOMES.read_text()) if page.OUTCOMES.exists() else []
+        page.OUTCOMES.write_text(page.dumped(page.merged(kept, areas)))
+        page.PAGE.write_text(page.text(page.loaded(page.OUTCOMES.read_text())))
         print(f"written: {page.PAGE.relative_to(ROOT)}")
     print(f"seed {seed}")
     return 0 if all(each.score >= GOAL for each in areas) else 1

@@ -49,7 +49,7 @@ AREAS: Final = (
     Area(
         name="sealing",
         sources=("components/sealing",),
-        tests=("tests/unit/sealing", _CONTRACTS),
+        tests=("tests/unit/sealing", "tests/unit/ownership", _CONTRACTS),
     ),
     Area(
         name="image-policy",

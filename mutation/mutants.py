@@ -30,7 +30,7 @@ try:  # not in the environment of the program
     from mutmut.mutation.mutators import mutation_operators  # pyright: ignore
     from mutmut.mutation.pragma_handling import IgnoredCode  # pyright: ignore
 except ImportError:
-    MutationVisitor = object
+    MutationVisitor = object  # pyright: ignore
 
 
 WORDS = 3
@@ -41,7 +41,7 @@ Changed = dict[str, Any]
 """A mutant, as mutation.trial.Mutant has it."""
 
 
-class _Visitor(MutationVisitor):
+class _Visitor(MutationVisitor):  # pyright: ignore[reportGeneralTypeIssues]
     """Finds what can be changed inside of functions, decorated or not."""
 
     def __init__(self) -> None:

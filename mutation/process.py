@@ -12,11 +12,15 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+RAISED: Final = 99
+"""The code of a function that raised."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """`code`: what the function returned, 99 if it raised; None if its time was over; negative if a
+    """`code`: what the function returned, or RAISED; None if its time was over; negative if a
     signal ended it. `cpu` in seconds."""
 
     code: int | None
@@ -30,19 +34,19 @@ def forked(run: Callable[[], int], output: Path, *, cpu: float, wall: float) -> 
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        code = 99
+        code = RAISED
         try:
             os.setsid()
             resource.setrlimit(resource.RLIMIT_CPU, (int(cpu) + 1, int(cpu) + 10))
             opened = os.open(output, os.O_CREAT | os.O_WRONLY)
             os.dup2(opened, 1)
             os.dup2(opened, 2)
+            sys.stdout = sys.stderr = os.fdopen(opened, "w")
             code = run()
         except BaseException:
             traceback.print_exc()
         finally:
             sys.stdout.flush()
-            sys.stderr.flush()
             os._exit(code)
     status, used = _awaited(child, time.monotonic() + wall)
     if status == -signal.SIGXCPU:

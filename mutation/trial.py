@@ -32,14 +32,14 @@ import pytest
 
 from mutation import swap
 from mutation.areas import ROOT, Area
-from mutation.process import Ended, forked
+from mutation.process import RAISED, Ended, forked
 
 KILLED: Final = "killed"
 SURVIVED: Final = "survived"
 TIMED_OUT: Final = "timed out"
 """Neither killed nor survived: it ran on, or the machine was too busy."""
 CRASHED: Final = "crashed"
-"""The process of the tests ended by a signal, so no assertion told of the change."""
+"""The process of the tests ended by a signal, or what runs them failed: no test told of it."""
 
 SDKS: Final = (
     *("pulumi", "pulumi_kubernetes", "pulumi_random", "pulumi_tls", "boto3", "cryptography.x509"),
@@ -186,7 +186,7 @@ def _limited(run: Callable[[], int], seconds: float, folder: str | Path) -> Ende
 def _outcome(ended: Ended) -> str:
     if ended.code is None:
         return TIMED_OUT
-    if ended.code < 0:
+    if ended.code < 0 or ended.code == RAISED:
         return CRASHED
     return KILLED if ended.code else SURVIVED
 
@@ -299,7 +299,8 @@ def _exchanged(
 ) -> int:
     """1 if a test fails with these codes, else 0."""
     swap.swap(functions, codes)
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for number, item in enumerate(items):
+        following = items[number + 1] if number + 1 < len(items) else None
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.testsfailed:
             return 1

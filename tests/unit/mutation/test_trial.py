@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mutation import trial
 from mutation.areas import AREAS, ROOT, Area
-from mutation.trial import CRASHED, KILLED, SURVIVED, TIMED_OUT, Baseline
+from mutation.trial import CRASHED, KILLED, SURVIVED, TIMED_OUT, Baseline, Mutant
 
-NUMBER = "def number():\n    return 1\n"
-SHOWN = "from thing import code\ndef test_it():\n    assert code.number() == 1\n"
+CODE = """\
+def number():
+    return 1
+class Thing:
+    @property
+    def size(self, step=1):
+        return [step for _ in range(3)]
+def unseen():
+    return 1
+def at_import():
+    return 3
+LIMIT = at_import()
+"""
+TESTS = """\
+import pytest
+from thing import code
+@pytest.fixture(scope="module")
+def shared():
+    return code.Thing().size
+def test_it():
+    assert code.number() == 1
+def test_one(shared):
+    assert shared
+def test_two(shared):
+    assert shared == [1, 1, 1]
+def test_limit():
+    assert code.LIMIT == 3
+"""
+BODIES = {2: (2, 2), 5: (6, 6), 6: (6, 6), 8: (8, 8), 10: (10, 10)}
+
+
+def mutant(line: int, text: str) -> Mutant:
+    lines: list[str] = [*CODE.splitlines()]
+    lines[line - 1] = text
+    code = "\n".join([*lines, ""])
+    return Mutant(path="thing/code.py", line=line, function=BODIES[line], code=code, diff="")
 
 
 @pytest.fixture
 def area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Area:
-    """A project of one module and its test."""
+    """A project of one module and its tests."""
     (tmp_path / "thing").mkdir()
-    (tmp_path / "thing" / "code.py").write_text(NUMBER + "def unseen():\n    return 1\n")
-    (tmp_path / "test_code.py").write_text(SHOWN + "def test_nothing():\n    pass\n")
+    (tmp_path / "thing" / "code.py").write_text(CODE)
+    (tmp_path / "test_code.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = .\nmarkers = fuzz: none\n")
     monkeypatch.setattr(trial, "ROOT", tmp_path)
     monkeypatch.setattr("mutation.areas.ROOT", tmp_path)
@@ -34,63 +65,46 @@ def before(area: Area) -> Baseline:
     return trial.baseline(area)
 
 
-def test_the_tests_that_reach_a_line_are_known(before: Baseline) -> None:
-    assert before.tests["thing/code.py", 2] == {"test_code.py::test_it"}
-    assert before.tests["thing/code.py", 1] == {""}
-    assert ("thing/code.py", 4) not in before.tests
-    assert {*before.seconds} == {"test_code.py::test_it", "test_code.py::test_nothing"}
+def test_the_tests_that_reach_a_function_are_known(before: Baseline) -> None:
+    assert before.reaching(mutant(2, "    return 2")) == {"test_code.py::test_it"}
+    assert before.reaching(mutant(6, "        return []")) == {"fixture"}
+    assert before.reaching(mutant(10, "    return 4")) == {""}
+    assert before.reaching(mutant(8, "    return 2")) == frozenset()
+    assert len(before.seconds) == 4
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "outcome"),
+    ("line", "text", "outcome"),
     [
-        (2, "def number():\n    return 2\n", KILLED),
-        (2, "raise ImportError\n", KILLED),
-        (2, "def number():\n    return True\n", SURVIVED),
-        (4, NUMBER, SURVIVED),
-        (2, "import os\ndef number():\n    os.kill(os.getpid(), 9)\n", CRASHED),
+        (2, "    return 2", KILLED),
+        (2, "    return True", SURVIVED),
+        (2, "    import os; os.kill(os.getpid(), 9)", CRASHED),
+        (2, "    import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", TIMED_OUT),
+        (6, "        return [step]", KILLED),
+        (6, "        return [step * 1 for _ in range(3)]", SURVIVED),
+        (5, "    def size(self, step=2):", KILLED),
+        (8, "    return 2", SURVIVED),
+        (10, "    return 4", KILLED),
+        (10, "    return 3.0", SURVIVED),
+        (10, "    raise ImportError", KILLED),
+    ],
+    ids=[
+        *("killed", "survives", "crashes", "runs on", "of a fixture", "equal", "a default"),
+        *("not tested", "at import", "equal at import", "no import"),
     ],
 )
 def test_a_mutant_lives_as_long_as_every_test_passes(
-    area: Area, before: Baseline, line: int, code: str, outcome: str
+    area: Area, before: Baseline, line: int, text: str, outcome: str
 ) -> None:
-    assert trial.tried(area, before, "thing/code.py", line, code) == outcome
-    assert (trial.ROOT / "thing" / "code.py").read_text().startswith(NUMBER)
-
-
-def test_a_mutant_that_runs_on_is_not_killed(area: Area, before: Baseline) -> None:
-    code = "import os, signal\ndef number():\n    os.kill(os.getpid(), signal.SIGXCPU)\n"
-    assert trial.tried(area, before, "thing/code.py", 2, code) == TIMED_OUT
+    changed = mutant(line, text)
+    assert [*trial.tried(area, before, [changed])] == [(changed, outcome)]
+    assert changed.file.read_text() == CODE
 
 
 def test_tests_that_fail_without_a_mutant_are_said(area: Area) -> None:
     (trial.ROOT / "test_code.py").write_text("def test_it():\n    assert 1 == 2\n")
     with pytest.raises(trial.TrialError, match="assert 1 == 2"):
         trial.baseline(area)
-
-
-@pytest.mark.parametrize(
-    ("run", "code"),
-    [(lambda: 3, 3), (lambda: 1 // 0, 99), (lambda: time.sleep(60), None)],
-    ids=["ends", "raises", "hangs"],
-)
-def test_a_run_ends_in_time(run: Callable[[], int], code: int | None, tmp_path: Path) -> None:
-    assert trial._forked(run, tmp_path / "output", cpu=60, wall=1).code == code
-
-
-def test_what_a_run_started_ends_with_it(tmp_path: Path) -> None:
-    def run() -> int:
-        child = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "60")
-        print(child)
-        return 0
-
-    child = int(trial._forked(run, tmp_path / "output", cpu=60, wall=60).output)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and Path(f"/proc/{child}").exists():
-        if " Z" in Path(f"/proc/{child}/stat").read_text():
-            return  # ended, and nobody asked for its status
-        time.sleep(0.01)
-    assert not Path(f"/proc/{child}").exists()
 
 
 @pytest.mark.parametrize("area", AREAS, ids=lambda area: area.name)

@@ -80,6 +80,10 @@ STACK = "omantel"
             ],
         ),
         (
+            lost_state.lowered({**MINTED, "what": "core-csrf-key"}, 4, STACK),
+            ["pulumi config set --path 'rotation.coreCsrfKey' 4 -s omantel"],
+        ),
+        (
             lost_state.other_value("harbor/admin", MINTED, STACK),
             [
                 "admin-password in Secret harbor/admin",

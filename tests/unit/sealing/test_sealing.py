@@ -155,6 +155,10 @@ def test_revisions_are_equal_exactly_when_the_plaintexts_are(
     assert (revision(one, salt=SALT) == revision(other, salt=SALT)) is (one == other)
 
 
+def test_a_revision_is_short_enough_for_an_annotation_and_long_enough_to_differ() -> None:
+    assert len(bytes.fromhex(revision({"password": "harbor"}, salt=SALT))) == 8
+
+
 def test_a_revision_tells_where_a_key_ends_and_its_value_begins() -> None:
     alike = [{"ab": "c"}, {"a": "bc"}, {"a": "b", "c": ""}, {"a": "", "b": "c"}, {"abc": ""}]
     assert len({revision(each, salt=SALT) for each in alike}) == len(alike)

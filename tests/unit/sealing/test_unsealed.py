@@ -293,6 +293,15 @@ def test_without_a_cluster_nothing_is_noticed(cluster: Cluster, state: State) ->
     assert provider.read("registry/harbor", state).outs == state
 
 
+@pytest.mark.parametrize("answer", [sealed(), None])
+def test_a_sealed_secret_is_looked_for_by_its_name(answer: Any, cluster: Cluster) -> None:
+    cluster.objects = {SEALED: answer}
+    checked = UnsealedProvider().check(INPUTS, INPUTS)
+    assert bool(checked.failures) is (answer is None)
+    assert checked.inputs == INPUTS
+    assert cluster.asked == [SEALED]
+
+
 @pytest.mark.parametrize(
     ("olds", "applied", "is_refused"),
     [
