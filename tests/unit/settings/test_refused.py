@@ -1202,6 +1202,23 @@ REFUSED: list[Bad] = [
     *[
         bad(
             "networkPolicies.extraRules",
+            [{"party": party, "direction": "egress", "ports": [8443], "namespace": "a"}],
+            f"a party that has pods here, and {party} has none: {reason}",
+            "core",
+            key="networkPolicies.extraRules[0].party",
+            shown=f'"{party}"',
+            **sections,
+        )
+        for party, reason, sections in (
+            ("cache", "valkey.mode is shared", {"valkey": SHARED_VALKEY}),
+            ("database", "database.mode is shared", {"database": SHARED_DATABASE}),
+            ("trivy", "trivy.enabled is false", {"trivy": {"enabled": False}}),
+            ("exporter", "metrics.enabled is false", {}),
+        )
+    ],
+    *[
+        bad(
+            "networkPolicies.extraRules",
             [{"party": "core", "direction": "egress", "ports": [8443], **rule}],
             allowed,
             fix,

@@ -217,6 +217,10 @@ ROWS: list[tuple[str, dict[str, Any], str, str]] = [
     ("a mirror named as a cache", {**mirror(), "proxyCaches": {"m": {"upstream": HARBOR}}}, M,
      "both would make an upstream of that name"),
     # --- replications
+    ("a replication that pulls what a mirror copies",
+     {**mirror(), "replications": {"r": {
+         "registry": HARBOR, "direction": "pull", "repositories": ["a/b"], "into": "p"}}},
+     "registry.replications.r.into", "is already that of m"),
     ("pull on push", replication(direction="pull", trigger="onPush"),
      "registry.replications.r.trigger", "never runs"),
     ("one at a time on push", replication(trigger="onPush", oneAtATime=True),
