@@ -36,5 +36,10 @@ EXPLAINED: Final[Mapping[tuple[str, str], str]] = {
         '-    if content is None or not opened.has(content.partition("/")[0]):\n'
         '+    if content is None or not opened.has(content.rpartition("/")[0]):',
     ): "Equal: the text has one slash, between a revision and a digest.",
+    (
+        "components/network/rules.py",
+        '-    return _host_and_port(settings.storage.endpoint_url or "https:")\n'
+        '+    return _host_and_port(settings.storage.endpoint_url or "HTTPS:")',
+    ): "Equal: urlsplit makes schemes lower case.",
 }
 """A mutant's module and diff → the reason. One of a line that is gone fails a test."""

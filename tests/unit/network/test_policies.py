@@ -280,6 +280,16 @@ def test_a_host_is_a_service_an_address_or_outside(host: str, expected: Party) -
     assert party(host) == expected
 
 
+def test_shared_services_are_reached_at_their_own_ports() -> None:
+    sections = {
+        "database": {**SHARED["database"], "port": 6432},
+        "valkey": {**SHARED["valkey"], "port": 6380},
+    }
+    allowed = perimeter(settings(**sections), DATA_SERVICES)
+    for target, port in (("database", 6432), ("cache", 6380)):
+        assert {edge.port for edge in allowed.edges if edge.target == target} == {port}
+
+
 @pytest.mark.parametrize(
     ("endpoint", "port"),
     [("https://s3.example.com", 443), ("https://s3.example.com:9443", 9443)],

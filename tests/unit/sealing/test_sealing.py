@@ -301,6 +301,7 @@ def test_a_provider_is_serialized_to_the_same_bytes_each_time(
             lambda pem: x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER),
             "openssl x509 -inform DER -in sealing-nizwa.crt",
         ),
+        (lambda pem: b"\xfe\xff" + pem.encode("utf-16-be"), "iconv -f UTF-16 -t UTF-8"),
         (lambda pem: pem.encode("utf-16"), "iconv -f UTF-16 -t UTF-8 sealing-nizwa.crt"),
         (lambda pem: b"\x80" + pem.encode(), "it is no text"),
         (lambda pem: pem[: len(pem) // 2].encode(), "no PEM certificate in it"),
