@@ -41,5 +41,10 @@ EXPLAINED: Final[Mapping[tuple[str, str], str]] = {
         '-    return _host_and_port(settings.storage.endpoint_url or "https:")\n'
         '+    return _host_and_port(settings.storage.endpoint_url or "HTTPS:")',
     ): "Equal: urlsplit makes schemes lower case.",
+    (
+        "components/network/rules.py",
+        '-        "restore-storage": settings.restore_source,\n'
+        '+        "XXrestore-storageXX": settings.restore_source,',
+    ): "Equal: a party outside is called so in the description alone, and no policy has the name.",
 }
 """A mutant's module and diff → the reason. One of a line that is gone fails a test."""

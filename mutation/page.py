@@ -6,6 +6,7 @@ An area's outcomes are kept beside the page, so that a run of one area leaves th
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -57,6 +58,15 @@ class Scored:
         """Per cent of all that were tried: what timed out or is explained counts as alive."""
         return 100 * self.killed / self.count if self.count else 0.0
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Within which the score of all mutants is, by 95 per cent (Wilson)."""
+        n, share, z = max(self.count, 1), self.score / 100, 1.96
+        middle = share + z**2 / (2 * n)
+        margin = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+        whole = (1 + z**2 / n) / 100
+        return (middle - margin) / whole, (middle + margin) / whole
+
 
 def dumped(scored: Sequence[Scored]) -> str:
     """As JSON, in the order of AREAS."""
@@ -107,7 +117,7 @@ def table(scored: Sequence[Scored]) -> str:
     """A row for each area, in Markdown."""
     lines = [
         "| Area | Mutants in all | Tried | Killed | Survived | Timed out | Crashed "
-        "| Alive and explained | Score |",
+        "| Alive and explained | Score (95 % interval) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for each in scored:
@@ -116,7 +126,7 @@ def table(scored: Sequence[Scored]) -> str:
         cells = [
             *(each.area, each.total, each.count, each.killed),
             *(counts[SURVIVED], counts[TIMED_OUT], counts[CRASHED], explained),
-            f"{each.score:.0f} %",
+            f"{each.score:.0f} % ({each.interval[0]:.0f} to {each.interval[1]:.0f})",
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join([*lines, ""])

@@ -27,7 +27,7 @@ def scored(*alive: Tried, area: int = 0, count: int = 4) -> Scored:
 def test_only_the_killed_are_in_the_score() -> None:
     each = scored(*map(tried, (SURVIVED, TIMED_OUT, CRASHED)))
     assert each.score == 25
-    assert f"| {AREAS[0].name} | 40 | 4 | 1 | 1 | 1 | 1 | 0 | 25 % |" in page.table([each])
+    assert f"| {AREAS[0].name} | 40 | 4 | 1 | 1 | 1 | 1 | 0 | 25 % (5 to 70) |" in page.table([each])
 
 
 def test_the_page_has_what_lives_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +37,7 @@ def test_the_page_has_what_lives_and_why(monkeypatch: pytest.MonkeyPatch) -> Non
     assert COMMAND in text
     assert "line 3. Equal by design.\n\n```diff\n-a\n+b\n```" in text
     assert "line 3, timed out.\n\n```diff\n-c\n+d\n```" in text
-    assert "| 2 | 1 | 1 | 0 | 1 | 50 % |" in text
+    assert "| 2 | 1 | 1 | 0 | 1 | 50 % (15 to 85) |" in text
 
 
 def test_a_run_of_one_area_keeps_the_others() -> None:
