@@ -4,6 +4,7 @@ STACK ?= local
 PYTHON ?= python3
 VENV := .venv
 AUDIT := .venv-audit
+MUTMUT := .venv-mutation
 RUN := $(VENV)/bin/python
 CACHE := $(or $(SOVEREIGN_HARBOR_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sovereign-harbor)
 # A run is many short processes: where this is set, each would compile all that it imports.
@@ -15,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PIP := PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(RUN) -m pip install --quiet --require-hashes --no-deps --no-compile
 
 .PHONY: help up down status env tools build smoke conformance clean clean-caches clean-tools test test-unit coverage test-sandbox \
-	test-harbor fuzz chaos check fix reference lock sbom audit bench fresh-machine
+	test-harbor fuzz chaos mutation check fix reference lock sbom audit bench fresh-machine
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,6 +119,14 @@ chaos: build ## Inject faults and write what became of them (CHAOS_SECONDS=3600 
 		$(if $(CHAOS_RECORD),--record $(CHAOS_RECORD))
 CHAOS_PAGE ?= 1
 
+# MUTANTS of each area; the same SEED draws the same ones of the same code. PAGE=1 writes
+# docs/reference/mutation.md. The generator's own tests need mutmut, so they run here.
+mutation: $(VENV)/development $(MUTMUT)/installed ## Change the code, and count what the tests notice (ONLY="sealing network" MUTANTS=60 SEED=n)
+	@$(MUTMUT)/bin/python -m pytest --quiet --noconftest -o addopts= -o filterwarnings= \
+		-p no:cacheprovider tests/unit/mutation/test_mutants.py
+	@$(RUN) -m mutation --mutmut $(MUTMUT)/bin/python $(if $(ONLY),--only $(ONLY)) \
+		$(if $(MUTANTS),--mutants $(MUTANTS)) $(if $(SEED),--seed $(SEED)) $(if $(PAGE),--page)
+
 # ONLY="noop program" for some of them, QUICK=1 for fewer repetitions, COLD=1 to build all tools anew.
 bench: build ## Measure, and write the tables of docs/reference/benchmarks.md (ONLY=… QUICK=1 COLD=1)
 	@$(RUN) -m benchmarks $(ONLY) $(if $(QUICK),--quick) $(if $(COLD),--cold)
@@ -132,6 +141,7 @@ lock: ## Pin the requirements anew (needs uv)
 	uv pip compile $(LOCK) pyproject.toml --group sandbox --group dev -o requirements-dev.lock
 	uv pip compile $(LOCK) pyproject.toml --group sandbox -c requirements-dev.lock -o requirements.lock
 	uv pip compile $(LOCK) --group audit -o requirements-audit.lock
+	uv pip compile $(LOCK) --group mutation -o requirements-mutation.lock
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --no-emit-find-links
 
@@ -142,11 +152,11 @@ sbom: $(AUDIT)/installed ## Write what the program is made of, as CycloneDX JSON
 audit: $(AUDIT)/installed ## Look up known vulnerabilities of the locked Python packages
 	@$(AUDIT)/bin/python -m checks.audit requirements-dev.lock requirements-audit.lock
 
-# An environment of their own: nothing else needs these tools and what they bring.
-$(AUDIT)/installed: requirements-audit.lock
-	@$(PYTHON) -m venv $(AUDIT)
-	@PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 $(AUDIT)/bin/pip install --quiet \
-		--require-hashes --no-deps --no-compile -r requirements-audit.lock
+# Environments of their own: nothing else needs these tools and what they bring.
+$(AUDIT)/installed $(MUTMUT)/installed: .venv-%/installed: requirements-%.lock
+	@$(PYTHON) -m venv .venv-$*
+	@PIP_CACHE_DIR=$(CACHE)/pip PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-$*/bin/pip install --quiet \
+		--require-hashes --no-deps --no-compile -r requirements-$*.lock
 	@touch $@
 
 $(VENV)/bin/python:

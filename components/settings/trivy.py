@@ -1,6 +1,7 @@
 """The section `trivy`: Harbor's vulnerability scanner. Pure."""
 
 import re
+from dataclasses import replace
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import model_validator
@@ -29,6 +30,7 @@ _REPOSITORY = SettingRule(
     suggest=lambda text: [re.sub(r"^[a-z]+://", "", text.lower()).rstrip("/")],
 )
 Repository = Annotated[str, _REPOSITORY]
+JavaRepository = Annotated[str, replace(_REPOSITORY, example="mirror.gcr.io/aquasec/trivy-java-db")]
 
 
 def _duration(text: str) -> str | None:
@@ -60,7 +62,7 @@ class TrivySettings(Section):
         "ghcr.io/aquasecurity/trivy-db",
     )
     """Where the database of vulnerabilities is fetched, in this order."""
-    java_db_repositories: tuple[Repository, ...] = (
+    java_db_repositories: tuple[JavaRepository, ...] = (
         "mirror.gcr.io/aquasec/trivy-java-db",
         "ghcr.io/aquasecurity/trivy-java-db",
     )

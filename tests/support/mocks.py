@@ -160,7 +160,7 @@ class Provider:
             props = {key: value for key, value in plain(inputs).items() if value is not None}
             return SealProvider().create(props).outs or {}
         computed: Mapping[str, Callable[[], dict[str, Any]]] = {
-            UNSEALED: dict,
+            UNSEALED: lambda: {"salt": MARK},
             HANDOVER: lambda: {"revision": revision(plain(inputs["data"]), salt=b"mocks")},
             SYNCED: lambda: {
                 "revision": plain(inputs.get("revision")) or f"of-the-store-{name}",

@@ -10,7 +10,7 @@ import pytest
 from tests.support.project import ROOT
 
 INSTALLERS = ("Makefile", "docs/howto/restore-drill.md", "toolchain/go.py")
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-audit.lock")
+LOCKS = [f"requirements{part}.lock" for part in ("", "-dev", "-audit", "-mutation")]
 
 
 @pytest.mark.parametrize("name", INSTALLERS)

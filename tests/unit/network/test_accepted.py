@@ -146,6 +146,7 @@ def test_the_route_is_awaited_after_the_release(engine: Engine, build: Build) ->
     awaited = engine.one(ROUTE_ACCEPTED)
     assert engine.one(RELEASE).urn in awaited.dependencies
     assert awaited["hosts"] == ["registry.omantel.omani.works"]
+    assert (awaited["namespace"], awaited["timeoutSeconds"]) == ("registry", accepted.SECONDS)
     assert awaited["parents"] == [
         {"name": "cilium-gateway", "namespace": "kube-system", "sectionName": "https"}
     ]

@@ -16,10 +16,12 @@ from components.network.policies import DATA_SERVICES
 from components.network.rules import Addresses, Edge, Party, Pods, network_policies, perimeter
 from tests.support.builders import (
     AZURE,
+    BACKUP,
     BUCKET,
     FQDN,
     KEYED_GCS,
     KEYLESS_GCS,
+    LASTING,
     config,
     context_of,
     settings,
@@ -48,6 +50,42 @@ SHARED: dict[str, Any] = {
         "secret": {"namespace": "valkey", "name": "valkey"},
     },
 }
+RESTORE: dict[str, Any] = {"from": {**BACKUP["destination"], "endpoint": "https://10.3.0.9:9000"}}
+ON_NODES: dict[str, Any] = {
+    **{
+        "metrics": {"enabled": True, "serviceMonitor": True},
+        "monitoring": {"enabled": True, "recordedMetrics": True},
+    },
+    **{"storage": LASTING, "backup": BACKUP, "database": {"restore": RESTORE}},
+    "networkPolicies": {
+        "cni": "cilium",
+        "gateway": {"kind": "host"},
+        "dns": {"namespace": "dns", "port": 5353, "addresses": ["169.254.20.10/32"]},
+        "apiServer": {"extraCidrs": ["203.0.113.9/32"], "extraPorts": [443]},
+        "monitoringNamespace": "prometheus",
+        "operatorNamespace": "cnpg",
+        "mesh": {"ports": [4143], "namespace": "linkerd", "controlPlanePorts": [8086, 8090]},
+    },
+}
+"""Cilium with a gateway on the nodes' network, a mesh, backups and all that is measured."""
+BALANCED: dict[str, Any] = {
+    "harbor": {"chart": {"version": "1.18.3"}},
+    "storage": {**BUCKET, "endpoint": "https://minio.storage", "redirect": True},
+    "trivy": {"dbRepositories": ["mirror.example.com:5000/trivy-db", "ghcr.io/a/trivy-db"]},
+    "networkPolicies": {
+        "gateway": {"kind": "addresses", "ranges": ["10.0.8.0/24"], "httpsPort": 9443},
+        "apiServer": {"cidr": "10.0.0.0/24"},
+        "outside": ["0.0.0.0/0"],
+        "extraRules": [
+            {"party": "core", "direction": "egress", "cidr": "10.9.0.0/16", "ports": [636]},
+            {
+                **{"party": "registry", "direction": "ingress", "namespace": "scanner"},
+                **{"podLabels": {"app": "probe"}, "ports": [5000, 5001], "protocol": "UDP"},
+            },
+        ],
+    },
+}
+"""A load balancer outside of the cluster, a bucket inside, and rules of the estate's own."""
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -57,6 +95,8 @@ GOLDEN = Path(__file__).parent / "golden"
         ("cilium", {"metrics": {"enabled": True}}),
         ("traefik", {"networkPolicies": BEHIND_TRAEFIK}),
         ("shared", {**SHARED, "trivy": {"offline": True}}),
+        ("nodes", ON_NODES),
+        ("balanced", BALANCED),
     ],
 )
 def test_a_stack_that_says_nothing_new_keeps_its_policies(
@@ -238,6 +278,16 @@ def test_a_range_leads_to_everything_else_in_it(
 )
 def test_a_host_is_a_service_an_address_or_outside(host: str, expected: Party) -> None:
     assert party(host) == expected
+
+
+def test_shared_services_are_reached_at_their_own_ports() -> None:
+    sections = {
+        "database": {**SHARED["database"], "port": 6432},
+        "valkey": {**SHARED["valkey"], "port": 6380},
+    }
+    allowed = perimeter(settings(**sections), DATA_SERVICES)
+    for target, port in (("database", 6432), ("cache", 6380)):
+        assert {edge.port for edge in allowed.edges if edge.target == target} == {port}
 
 
 @pytest.mark.parametrize(

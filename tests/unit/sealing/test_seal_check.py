@@ -154,6 +154,17 @@ def test_a_key_is_not_minted_beside_the_one_that_was_given(cluster: Cluster, inp
     checked({}, {**news, "data": {"secretKey": "TOPSECRET-given"}})
 
 
+def test_the_key_that_was_minted_is_in_use_where_none_was_given(
+    cluster: Cluster, inputs: State
+) -> None:
+    name = "harbor-minted-secret-key"
+    there = f"/api/v1/namespaces/registry/secrets/{name}"
+    sealed = f"/apis/bitnami.com/v1alpha1/namespaces/registry/sealedsecrets/{name}"
+    cluster.objects = {there: stored("kept", secretKey="TOPSECRET-old"), sealed: {"metadata": {}}}
+    words = refusal({}, {**inputs, "name": name, "data": UNKNOWN})
+    assert f"Secret registry/{name} was written by this program" in words
+
+
 # --- A credential that is missing from the state -----------------------------------------------
 
 
@@ -186,6 +197,11 @@ def test_a_rotation_that_harbor_has_followed_is_not_taken_back(
     words = refusal(olds, {**inputs, "minted": {**ADMIN, "epoch": 2}, "data": UNKNOWN})
     assert "rotation.adminPassword = 2, and it was 3 already" in words
     assert "pulumi config set --path 'rotation.adminPassword' 3 -s omantel" in words
+
+
+def test_a_value_that_any_rotation_makes_anew_may_go_back(cluster: Cluster, inputs: State) -> None:
+    olds = checked({}, {**inputs, "minted": {**MINTED, "epoch": 3}})
+    checked(olds, {**inputs, "minted": {**MINTED, "epoch": 2}, "data": {"password": "new"}})
 
 
 def test_a_password_of_admin_that_is_lost_is_the_one_before_the_next_rotation(
@@ -256,6 +272,12 @@ def test_a_value_that_a_newer_state_wrote_is_not_written_over(
     assert "kubectl delete sealedsecret harbor -n registry" in words
 
 
+def test_a_newer_value_that_is_about_to_go_is_none(cluster: Cluster, inputs: State) -> None:
+    olds = checked({}, inputs)
+    cluster.objects = {SECRET: secret_of("newer"), SEALED: None}
+    assert checked(olds, inputs)["revision"] == olds["revision"]
+
+
 def test_settings_that_adopt_take_no_newer_value_for_the_state_s_own(
     cluster: Cluster, inputs: State
 ) -> None:
@@ -317,6 +339,8 @@ def test_another_plaintext_has_another_revision(cluster: Cluster, inputs: State)
     news = checked(olds, {**given, "data": {"password": "new"}})
     assert news["revision"] != olds["revision"]
     assert news["past"] == [olds["revision"]]
+    assert checked(news, {**given, "data": {"password": "new"}})["past"] == news["past"]
+    assert checked(news, {**given, "data": UNKNOWN})["past"] == news["past"]
 
 
 def test_a_plaintext_that_is_not_known_yet_has_no_revision(cluster: Cluster, inputs: State) -> None:

@@ -155,6 +155,10 @@ def test_revisions_are_equal_exactly_when_the_plaintexts_are(
     assert (revision(one, salt=SALT) == revision(other, salt=SALT)) is (one == other)
 
 
+def test_a_revision_is_short_enough_for_an_annotation_and_long_enough_to_differ() -> None:
+    assert len(bytes.fromhex(revision({"password": "harbor"}, salt=SALT))) == 8
+
+
 def test_a_revision_tells_where_a_key_ends_and_its_value_begins() -> None:
     alike = [{"ab": "c"}, {"a": "bc"}, {"a": "b", "c": ""}, {"a": "", "b": "c"}, {"abc": ""}]
     assert len({revision(each, salt=SALT) for each in alike}) == len(alike)
@@ -297,6 +301,7 @@ def test_a_provider_is_serialized_to_the_same_bytes_each_time(
             lambda pem: x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER),
             "openssl x509 -inform DER -in sealing-nizwa.crt",
         ),
+        (lambda pem: b"\xfe\xff" + pem.encode("utf-16-be"), "iconv -f UTF-16 -t UTF-8"),
         (lambda pem: pem.encode("utf-16"), "iconv -f UTF-16 -t UTF-8 sealing-nizwa.crt"),
         (lambda pem: b"\x80" + pem.encode(), "it is no text"),
         (lambda pem: pem[: len(pem) // 2].encode(), "no PEM certificate in it"),

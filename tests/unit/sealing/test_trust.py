@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import pulumi
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pulumi.runtime.rpc import UNKNOWN
 
+from components.context import Context
 from components.sealing import trust
-from components.sealing.trust import SealingTrustProvider
+from components.sealing.trust import SealingTrust, SealingTrustProvider
+from tests.support.builders import Build
 from tests.support.certificates import NOW, certificate_of
+from tests.support.mocks import SEALING_TRUST, Engine
 from tests.unit.sealing.test_sealing import YEAR
 
 
@@ -91,3 +96,65 @@ def test_the_first_one_is_told_with_its_fingerprint(sealing_certificate: str) ->
     words = trust.first_use(str(trust.fingerprint(sealing_certificate)), "omantel")
     assert "trusted on first use" in words
     assert str(trust.fingerprint(sealing_certificate)) in words
+
+
+def test_the_state_remembers_the_certificate_and_nothing_else(
+    sealing_certificate: str, other: str
+) -> None:
+    provider, news = SealingTrustProvider(), inputs(sealing_certificate)
+    made = provider.create(news)
+    assert (made.id, made.outs) == ("omantel", {"certificate": sealing_certificate})
+    assert provider.update("omantel", made.outs or {}, inputs(other)).outs == {"certificate": other}
+    for accepted in (provider.check({}, news), provider.check(news, inputs(other, pinned=True))):
+        assert accepted.inputs["stack"] == "omantel"
+    diff = provider.diff("omantel", made.outs or {}, news)
+    assert (diff.changes, diff.replaces) == (False, [])
+    assert provider.diff("omantel", made.outs or {}, inputs(other)).replaces == []
+
+
+def test_what_is_no_certificate_has_no_fingerprint(sealing_certificate: str) -> None:
+    assert trust.fingerprint("no PEM") is None
+    assert trust.fingerprint(None) is None
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_only_a_certificate_that_nobody_checked_is_warned_of(
+    pinned: bool,
+    engine: Engine,
+    build: Build,
+    sealing_certificate: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hooks: list[tuple[Any, ...]] = []
+    warnings: list[str] = []
+    binding = pulumi.ResourceHook
+
+    def hook(*arguments: Any) -> pulumi.ResourceHook:
+        hooks.append(arguments)
+        return binding(*arguments)
+
+    monkeypatch.setattr(pulumi, "ResourceHook", hook)
+    monkeypatch.setattr(pulumi.log, "warn", warnings.append)
+
+    def create(given: Context) -> SealingTrust:
+        return SealingTrust(
+            "sealing-trust",
+            certificate=given.certificate,
+            pinned=pinned,
+            accepted="ab",
+            controller_namespace="sealing",
+            opts=pulumi.ResourceOptions(protect=True),
+        )
+
+    build(create)
+    registered = engine.one(SEALING_TRUST)
+    assert (registered.name, registered.protect) == ("sealing-trust", True)
+    expected = inputs(sealing_certificate, pinned=pinned, accepted="ab")
+    assert {key: registered[key] for key in expected} == expected
+    assert bool(registered.hooks) is bool(hooks) is not pinned
+    for name, before_create, options in hooks:
+        assert name == "sealing-trust-before-create"
+        assert options.on_dry_run is True
+        for given in (registered.inputs, {}, None):
+            before_create(SimpleNamespace(new_inputs=given))
+        assert warnings == [trust.first_use(str(trust.fingerprint(sealing_certificate)), "omantel")]

@@ -155,7 +155,8 @@ def test_a_sealed_secret_that_is_gone_is_not_waited_for(
     cluster: Cluster, clock: list[float]
 ) -> None:
     cluster.objects = {SECRET: None}
-    with pytest.raises(NotUnsealed, match="pulumi refresh -s omantel"):
+    words = "SealedSecret registry/harbor is in this .* pulumi refresh -s omantel"
+    with pytest.raises(NotUnsealed, match=f"(?s){words}"):
         UnsealedProvider().create(INPUTS)
     assert clock == []
 
@@ -291,6 +292,15 @@ def test_without_a_cluster_nothing_is_noticed(cluster: Cluster, state: State) ->
     assert provider.check({**INPUTS}, {**INPUTS}).failures == []
     assert provider.diff("registry/harbor", state, INPUTS).changes is False
     assert provider.read("registry/harbor", state).outs == state
+
+
+@pytest.mark.parametrize("answer", [sealed(), None])
+def test_a_sealed_secret_is_looked_for_by_its_name(answer: Any, cluster: Cluster) -> None:
+    cluster.objects = {SEALED: answer}
+    checked = UnsealedProvider().check(INPUTS, INPUTS)
+    assert bool(checked.failures) is (answer is None)
+    assert checked.inputs == INPUTS
+    assert cluster.asked == [SEALED]
 
 
 @pytest.mark.parametrize(

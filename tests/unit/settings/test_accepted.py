@@ -190,6 +190,7 @@ KEPT: list[tuple[str, Any]] = [
     ("monitoring.dashboardNamespace", "grafana"),
     ("monitoring.platformSources", ["cert-manager", "sealed-secrets"]),
     ("monitoring.platformSources", []),
+    ("storage.tags", {"team": "p" * 256}),
     ("monitoring.thresholds", {"bucketSize": "100T", "quotaPercent": 75}),
 ]
 """Path and value, which the settings hold as it was given."""

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from components.settings.reading import refusals, spec
 from components.settings.reading.refusals import SettingsRefused
 from components.settings.schema.rules import REMOVE, is_for_the_shell
+from tests.support.golden import compare
 from tests.support.raw_settings import (
     ACCESS_KEY,
     AWS,
@@ -507,6 +509,10 @@ REFUSED: list[Bad] = [
     bad("secrets.refreshInterval", "10s", "asks the store all the time", "1h", **EXTERNAL),
     bad("secrets.refreshInterval", "0s", "never fetch a value again", "1h", **EXTERNAL),
     bad("secrets.refreshInterval", "48h", "wait longer than a day", "1h", **EXTERNAL),
+    bad("secrets.refreshInterval", "2  hrs", "a duration from 1m to 24h", "2h", **EXTERNAL),
+    bad("secrets.refreshInterval", "90 Minutes", "a duration from 1m to 24h", "90m", **EXTERNAL),
+    bad("secrets.refreshInterval", "600 secs", "a duration from 1m to 24h", "600s", **EXTERNAL),
+    bad("secrets.refreshInterval", "1 day", "a duration from 1m to 24h", "24h", **EXTERNAL),
     bad("secrets.refreshInterval", 90, "YAML reads it as a number", "90s", **EXTERNAL),
     bad("secrets.prefix", "/data/harbor", "do not begin with '/'", "data/harbor", **EXTERNAL),
     bad("secrets.prefix", "", "1 to 100 letters", "omantel-", **EXTERNAL),
@@ -1196,6 +1202,23 @@ REFUSED: list[Bad] = [
     *[
         bad(
             "networkPolicies.extraRules",
+            [{"party": party, "direction": "egress", "ports": [8443], "namespace": "a"}],
+            f"a party that has pods here, and {party} has none: {reason}",
+            "core",
+            key="networkPolicies.extraRules[0].party",
+            shown=f'"{party}"',
+            **sections,
+        )
+        for party, reason, sections in (
+            ("cache", "valkey.mode is shared", {"valkey": SHARED_VALKEY}),
+            ("database", "database.mode is shared", {"database": SHARED_DATABASE}),
+            ("trivy", "trivy.enabled is false", {"trivy": {"enabled": False}}),
+            ("exporter", "metrics.enabled is false", {}),
+        )
+    ],
+    *[
+        bad(
+            "networkPolicies.extraRules",
             [{"party": "core", "direction": "egress", "ports": [8443], **rule}],
             allowed,
             fix,
@@ -1473,8 +1496,55 @@ REFUSED: list[Bad] = [
         [set_path("rotation.valkeyPassword", "2"), remove("rotation.redisPassword")],
     ),
     bad("rotation.secretKey", 2, "which a new key cannot decrypt", "1"),
+    bad(
+        "rotation.adminPassword",
+        2,
+        "1 with registry.enabled: false, as Harbor takes another password by its API only",
+        "1",
+        registry={"enabled": False},
+    ),
     bad("rotation.adminPassword", 101, "a whole number from 1 to 100", "1"),
     # Ports, addresses and sizes that nothing has
+    bad(
+        "imagePolicy.extraPrefixes",
+        ["https://Harbor.a.b/*"],
+        "without a scheme",
+        "harbor.a.b/",
+        key="imagePolicy.extraPrefixes[0]",
+    ),
+    *(
+        bad(
+            f"trivy.{key}",
+            [],
+            "at least one",
+            [remove(f"trivy.{key}"), set_path(f"trivy.{key}[0]", example)],
+        )
+        for key, example in (
+            ("vulnTypes", "os"),
+            ("dbRepositories", "mirror.gcr.io/aquasec/trivy-db"),
+            ("javaDbRepositories", "mirror.gcr.io/aquasec/trivy-java-db"),
+        )
+    ),
+    bad(
+        "harbor.chart.source",
+        "oci://<host>/charts",
+        "a chart repository",
+        "https://helm.goharbor.io",
+    ),
+    bad(
+        "storage.endpoint",
+        "https://s3:b",
+        "a URL https://host[:port]",
+        "https://s3.example.com",
+        storage=S3,
+    ),
+    bad(
+        "storage.endpoint",
+        "ftp://s3.b",
+        "a URL https://host[:port]",
+        "https://s3.example.com",
+        storage=S3,
+    ),
     bad(
         "imagePolicy.extraPrefixes",
         ["harbor.a.b:65536/"],
@@ -1599,6 +1669,16 @@ def test_refused(row: Bad) -> None:
     (refusal,) = reading.refusals
     assert (refusal.key, refusal.value, refusal.fix) == (row.key, row.shown, row.fix)
     assert row.allowed in refusal.allowed
+
+
+def test_what_people_are_told_stays_as_it_is() -> None:
+    """Whole: the rows above have the words that matter."""
+    told: dict[str, set[str]] = {}
+    for row in REFUSED:
+        for refusal in read(merged(row.path, row.value, row.sections)).refusals:
+            told.setdefault(refusal.key[:80], set()).add(refusal.allowed)
+    golden = Path(__file__).parent / "golden" / "allowed.yaml"
+    compare({key: sorted(allowed) for key, allowed in sorted(told.items())}, golden)
 
 
 def test_the_refused_table_covers_every_section() -> None:

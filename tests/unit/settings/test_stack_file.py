@@ -35,6 +35,10 @@ def test_what_the_engine_refuses_is_refused(text: str) -> None:
     assert str(refusal(text)).startswith(f"{NAME}:")
 
 
+def test_a_tag_without_a_name_means_nothing() -> None:
+    assert stack_file.parse(b"config:\n  a: ! 5\n", NAME).settings == {"a": 5}
+
+
 GOOD = "config:\n  sovereign-harbor:fqdn: a.b\n"
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from components.settings.reading import refusals, spec
 from components.settings.reading.refusals import Refusal
+from tests.support.golden import compare
 from tests.support.raw_settings import GOOD, PEM
+from tests.unit.settings.registry import test_mistakes
 
 HARBOR: dict[str, Any] = {"type": "harbor", "url": "https://other.test"}
 LOGIN: dict[str, Any] = {
@@ -214,6 +217,10 @@ ROWS: list[tuple[str, dict[str, Any], str, str]] = [
     ("a mirror named as a cache", {**mirror(), "proxyCaches": {"m": {"upstream": HARBOR}}}, M,
      "both would make an upstream of that name"),
     # --- replications
+    ("a replication that pulls what a mirror copies",
+     {**mirror(), "replications": {"r": {
+         "registry": HARBOR, "direction": "pull", "repositories": ["a/b"], "into": "p"}}},
+     "registry.replications.r.into", "is already that of m"),
     ("pull on push", replication(direction="pull", trigger="onPush"),
      "registry.replications.r.trigger", "never runs"),
     ("one at a time on push", replication(trigger="onPush", oneAtATime=True),
@@ -482,3 +489,18 @@ def test_what_is_meant_is_tried_on_the_entry_alone() -> None:
     refused = refusals_of(section)
     assert len(refused) == 300
     assert refused[7].fix.endswith("'registry.projects.p7.quota' 50G -s omantel")
+
+
+def test_what_people_are_told_stays_as_it_is() -> None:
+    """Whole: the rows above have the words that matter."""
+    told = {name: _told(section) for name, section, _, _ in ROWS}
+    told |= {theirs: _told(section) for theirs, section, _ in CALLED_HERE}
+    told |= {text: _told(test_mistakes.raw(text)) for text, *_ in test_mistakes.MISTAKES}
+    compare(told, Path(__file__).parent / "golden" / "refusals.yaml")
+
+
+def _told(section: dict[str, Any]) -> list[dict[str, str]]:
+    return [
+        {"key": each.key[:80], "allowed": each.allowed, "fix": each.fix[:200]}
+        for each in refusals_of(section)
+    ]
