@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 from pydantic import model_validator
 
 from components.settings.registry import cron
-from components.settings.schema.buckets import BUCKET_NAME, REGION, Versioning
+from components.settings.schema.buckets import BUCKET_NAME, LONGEST_PREFIX, REGION, Versioning
 from components.settings.schema.own_folder import OWN_FOLDER
 from components.settings.schema.rules import (
     DNS_LABEL,
@@ -21,6 +21,7 @@ from components.settings.schema.rules import (
     PEM,
     Section,
     SettingRule,
+    length_problem,
     matching,
     refuse,
 )
@@ -84,6 +85,8 @@ Schedule = Annotated[str, SCHEDULE]
 def _prefix(text: str) -> str | None:
     if OWN_FOLDER in text.split("/"):
         return f"{OWN_FOLDER} is the folder of this program's own objects"
+    if (reason := length_problem(text, LONGEST_PREFIX)) is not None:
+        return reason
     return matching(r"(?!.*\.\.)(?!/)(?!.*//)([A-Za-z0-9._/-]*[A-Za-z0-9._-])?")(text)
 
 

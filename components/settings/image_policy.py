@@ -49,8 +49,8 @@ def _proxied(projects: dict[str, str]) -> str | None:
     for host, project in projects.items():
         if re.fullmatch(_HOST + _PORT, host) is None:
             return f"{host!r} is not the host of a registry"
-        if re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", project) is None:
-            return f"{project!r} is not the name of a Harbor project"
+        if re.fullmatch(r"(?!.{256})[a-z0-9]+([._-][a-z0-9]+)*", project) is None:
+            return f"{project[:99]!r} is not the name of a Harbor project"
     return None if projects else "without any, nothing is rewritten: set rewrite.enabled to false"
 
 

@@ -57,9 +57,10 @@ PUBLIC_KEY = SettingRule(
     conceal=True,
 )
 HARBOR_PROJECT = SettingRule(
-    allowed="the name of a Harbor project: lower-case letters, digits, and '.', '_' or '-' between",
+    allowed="the name of a Harbor project: at most 255 lower-case letters, digits, and '.', '_' or "
+    "'-' between",
     example="<project>",
-    check=matching(r"[a-z0-9]+([._-][a-z0-9]+)*"),
+    check=matching(r"(?!.{256})[a-z0-9]+([._-][a-z0-9]+)*"),
 )
 TIMEOUT = replace(
     whole_number(1, 20, example=10),

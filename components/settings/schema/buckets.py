@@ -1,7 +1,7 @@
 """What names of buckets and their settings may be, for images and for backups alike. Pure."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Final
 
 from components.settings.schema.rules import (
     Check,
@@ -30,6 +30,9 @@ def written_unquoted(check: Check) -> Check:
 
     return both
 
+
+LONGEST_PREFIX: Final = 255
+"""Characters. A key has at most 1024 bytes in S3, and the registry's own part of it up to 550."""
 
 BUCKET_PATTERN = "[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 BUCKET_NAME = SettingRule(

@@ -185,6 +185,11 @@ def matching(pattern: str) -> Check:
     return lambda text: None if compiled.fullmatch(text) else ""
 
 
+def length_problem(text: str, longest: int) -> str | None:
+    """Why a text of more characters than that is refused; None where it has no more."""
+    return f"at most {longest} characters" if len(text) > longest else None
+
+
 def whole_number(low: int, high: int, *, example: int, unit: str = "") -> SettingRule:
     """`unit`: that of the number, `day` or `minute`, which people write behind it."""
     counted = re.compile(rf"([0-9]+) ?({unit[:1]}|{unit}s?)", re.IGNORECASE)
@@ -442,6 +447,8 @@ ENDPOINT = SettingRule(
 
 
 def _chart_source(text: str) -> str | None:
+    if (reason := length_problem(text, 4095)) is not None:  # Linux' PATH_MAX, with its end
+        return reason
     if not text.isprintable() or "<" in text:
         return ""
     if text.lower().startswith("http://"):

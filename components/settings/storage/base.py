@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from components.kubernetes.naming import SEAM_NAMESPACE
 from components.settings.schema.buckets import (
     BUCKET_NAME,
+    LONGEST_PREFIX,
     REGION,
     Versioning,
     written_unquoted,
@@ -20,6 +21,7 @@ from components.settings.schema.rules import (
     DNS_LABEL,
     REMOVE,
     SettingRule,
+    length_problem,
     matching,
     refuse,
     whole_number,
@@ -54,7 +56,7 @@ def _root_directory(prefix: str) -> str | None:
     bucket removes without asking. A store may read // and /./ as /, so such parts do not count."""
     if OWN_FOLDER in prefix.split("/"):
         return f"{OWN_FOLDER} is the folder of this program's own objects, which go with the bucket"
-    return _PREFIX(prefix)
+    return length_problem(prefix, LONGEST_PREFIX) or _PREFIX(prefix)
 
 
 ROOT_DIRECTORY = SettingRule(

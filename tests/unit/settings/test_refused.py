@@ -318,6 +318,20 @@ REFUSED: list[Bad] = [
     ),
     bad("storage.multipartCopyMaxConcurrency", "0", "a number from 1 to 1000", "10"),
     bad("storage.rootDirectory", "../other", "without '..'", "harbor"),
+    bad(
+        "storage.rootDirectory",
+        "z" * 256,
+        "at most 255 characters",
+        "harbor",
+        shown='"' + 78 * "z" + "…",
+    ),
+    bad(
+        "harbor.chart.source",
+        "z" * 4096,
+        "at most 4095 characters",
+        "https://helm.goharbor.io",
+        shown='"' + 78 * "z" + "…",
+    ),
     *each(
         "storage.rootDirectory",
         "harbor",
