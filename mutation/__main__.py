@@ -36,7 +36,9 @@ def scored(area: Area, mutmut: Path, count: int, seed: int) -> Scored:
     before = trial.baseline(area)
     print(f"{area.name}: {len(before.seconds)} tests, {before.cpu:.0f} s of processor", flush=True)
     alive: list[Tried] = []
-    for mutant, outcome in trial.tried(area, before, mutants):
+    for number, (mutant, outcome) in enumerate(trial.tried(area, before, mutants), 1):
+        if number % 10 == 0:
+            print(f"{area.name}: {number} of {len(mutants)} tried", flush=True)
         if outcome != trial.KILLED:
             tried = Tried(path=mutant.path, line=mutant.line, diff=mutant.diff, outcome=outcome)
             alive.append(tried)

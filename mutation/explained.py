@@ -46,5 +46,10 @@ EXPLAINED: Final[Mapping[tuple[str, str], str]] = {
         '-        "restore-storage": settings.restore_source,\n'
         '+        "XXrestore-storageXX": settings.restore_source,',
     ): "Equal: a party outside is called so in the description alone, and no policy has the name.",
+    (
+        "components/settings/provider_config.py",
+        '-        if fqdn and said is not None and said[1].strip("\'\\"") == fqdn:\n'
+        '+        if fqdn and said is not None and said[1].strip("XX\'\\"XX") == fqdn:',
+    ): "Equal: a domain is in lower case, so it has no X.",
 }
 """A mutant's module and diff → the reason. One of a line that is gone fails a test."""

@@ -110,7 +110,11 @@ def text(scored: Sequence[Scored]) -> str:
     commands = [
         f"- {each.area}: `{each.command}`, {each.date}, {each.minutes} minutes\n" for each in scored
     ]
-    return "\n".join([_INTRODUCTION, table(scored), "".join(commands), *_alive(scored)])
+    tried = {each.area for each in scored}
+    untried = [area.name for area in AREAS if area.name not in tried]
+    without = f"Not tried yet: {', '.join(untried)}.\n" if untried else ""
+    parts = (table(scored), without, "".join(commands), *_alive(scored))
+    return "\n".join([_INTRODUCTION, *filter(None, parts)])
 
 
 def table(scored: Sequence[Scored]) -> str:

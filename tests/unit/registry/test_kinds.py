@@ -587,3 +587,14 @@ def test_a_preview_shows_what_is_known(registry: Registry, case: Case) -> None:
     assert "harborId" not in of.computed or shown["harborId"] is UNKNOWN
     for name in case.inputs.keys() - of.secrets:
         assert shown[name] == case.inputs[name]
+
+
+def test_a_severity_that_blocks_nothing_is_shown_as_none(registry: Registry) -> None:
+    """Harbor keeps it when somebody switches blocking off."""
+    outputs = registry.create("Project", name="apps", blockSeverity="critical")
+    for is_blocking, shown in (("true", "critical"), ("false", "")):
+        metadata = {"prevent_vul": is_blocking, "severity": "critical"}
+        registry.ask("PUT", "/projects/apps", {"metadata": metadata})
+        read = registry.read("Project", "apps", outputs)
+        assert read is not None
+        assert read["blockSeverity"] == shown

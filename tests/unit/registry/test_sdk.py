@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import grpc
 import pytest
 from pulumi.provider.experimental.property_value import PropertyValue
+from pulumi.runtime.proto import provider_pb2, status_pb2
 from pulumi.runtime.rpc import UNKNOWN as UNKNOWN_TEXT
 
 from components.registry.kinds.base import UNKNOWN
@@ -51,3 +55,58 @@ def test_digests_and_what_an_input_marks_are_secret_in_the_state() -> None:
     assert {name for name, value in wrapped.items() if value.is_secret} == {
         *("url", "username", "passwordDigest")
     }
+
+
+class Call:
+    """A call of gRPC's: keeps what it is aborted with."""
+
+    def __init__(self) -> None:
+        self.aborted: tuple[Any, ...] = ()
+
+    async def abort(self, *words: Any) -> None:
+        self.aborted = words
+        raise grpc.aio.AbortError
+
+
+def told(error: Exception) -> tuple[Any, ...]:
+    """What the engine is told when an answer to it raises."""
+
+    async def answer() -> None:
+        raise error
+
+    call = Call()
+    request = SimpleNamespace(urn="urn:pulumi:omantel::p::t::n")
+    with pytest.raises(grpc.aio.AbortError):
+        asyncio.run(sdk._told(answer(), request, call))
+    return call.aborted
+
+
+def test_an_error_is_told_in_its_own_words_for_the_stack() -> None:
+    code, words = told(ValueError("no such project; fix: pulumi refresh -s <stack>"))
+    assert (code, words) == (
+        grpc.StatusCode.UNKNOWN,
+        "no such project; fix: pulumi refresh -s omantel",
+    )
+    assert told(ValueError())[1] == "ValueError"
+
+
+def test_what_harbor_answered_is_never_quoted() -> None:
+    code, words = told(KeyError("TOPSECRET"))
+    assert code == grpc.StatusCode.UNKNOWN
+    assert "not as expected (KeyError in test_sdk.py:" in words
+    assert "TOPSECRET" not in words
+
+
+def test_an_object_whose_making_failed_half_way_is_kept_in_the_state() -> None:
+    outputs = {"name": PropertyValue("ci")}
+    failed = sdk._InitFailed("7", outputs, outputs, "no login; pulumi up -s <stack>")
+    code, words, details = told(failed)
+    assert (code, words) == (grpc.StatusCode.UNKNOWN, "no login; pulumi up -s omantel")
+    ((key, packed),) = details
+    assert key == "grpc-status-details-bin"
+    status = status_pb2.Status.FromString(packed)
+    assert (status.code, status.message) == (2, words)
+    kept = provider_pb2.ErrorResourceInitFailed()
+    assert status.details[0].Unpack(kept)
+    assert (kept.id, [*kept.reasons]) == ("7", [words])
+    assert kept.properties["name"] == kept.inputs["name"] == "ci"

@@ -282,6 +282,13 @@ def test_a_refresh_notices_what_is_not_as_meant(
     assert UnsealedProvider().diff("registry/harbor", read.outs, INPUTS).changes is True
 
 
+def test_a_refresh_of_a_secret_without_a_name_changes_nothing(cluster: Cluster) -> None:
+    """As of a state whose namespace is not known yet."""
+    nameless = {**INPUTS, "namespace": UNKNOWN, "name": None}
+    assert UnsealedProvider().read("registry/harbor", nameless).outs == nameless
+    assert cluster.asked == []
+
+
 def test_a_refresh_of_what_is_as_meant_changes_nothing(state: State) -> None:
     assert UnsealedProvider().read("registry/harbor", state).outs == state
 

@@ -51,7 +51,7 @@ def amounts(section: BaseModel, path: str = "") -> Iterator[tuple[str, Any]]:
         if is_derived and not name.startswith(("_", "model_")):
             value = getattr(section, name)
             value = sorted(value) if isinstance(value, frozenset) else value
-            yield f"{path}{name}", repr(value)[:400]
+            yield f"{path}{name}", repr(value)
     for name in type(section).model_fields:
         yield from _below(getattr(section, name), f"{path}{name}")
 
