@@ -21,7 +21,9 @@ from sandbox.waiting import wait_until
 from toolchain.build import Toolbox
 
 MANIFESTS = ROOT / "sandbox" / "manifests"
-SPARE_VOLUMES = 12
+SPARE_VOLUMES = 60
+"""Nobody empties a volume whose claim was deleted. Each Sovereign that is made needs two, and all
+tests of a sandbox make about 15."""
 _STAND_INS = ("cert-manager", "cnpg", "backup", "monitoring", "external-secrets")
 """Operators whose kinds stand in."""
 KINDS = ("Stage", "PortForward", "ClusterPortForward")
