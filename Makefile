@@ -150,7 +150,8 @@ sbom: $(AUDIT)/installed ## Write what the program is made of, as CycloneDX JSON
 
 # Fails also where not all could be looked up, and says so: NOT CHECKED.
 audit: $(AUDIT)/installed ## Look up known vulnerabilities of the locked Python packages
-	@$(AUDIT)/bin/python -m checks.audit requirements-dev.lock requirements-audit.lock
+	@$(AUDIT)/bin/python -m checks.audit requirements-dev.lock requirements-audit.lock \
+		requirements-mutation.lock
 
 # Environments of their own: nothing else needs these tools and what they bring.
 $(AUDIT)/installed $(MUTMUT)/installed: .venv-%/installed: requirements-%.lock

@@ -93,9 +93,11 @@ class Artefacts:
     kinds: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def add(self, kind: str, name: str, text: str) -> None:
-        """`name` may come again: then both texts are searched."""
+        """`name` may come again: then both texts are searched, equal ones once."""
         named = self.kinds.setdefault(kind, {})
-        named[name] = f"{named[name]}\n{text}" if name in named else text
+        if text not in named.get(name, ""):
+            named[name] = f"{named[name]}\n{text}" if name in named else text
+        named.setdefault(name, text)
 
     def add_folder(self, kind: str, folder: Path) -> None:
         for file in folder.rglob("*"):
