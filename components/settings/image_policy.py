@@ -8,6 +8,7 @@ from pydantic import model_validator
 
 from components.settings.database import DatabaseSettings, SecretRef, SharedDatabase, StoreRef
 from components.settings.exclusions import ESTATE, needed_for_harbor
+from components.settings.registry.names import project_problem
 from components.settings.schema.rules import DNS_LABEL, PORT_NUMBER, Section, SettingRule, refuse
 from components.settings.signatures import SignaturesSettings
 from components.settings.unchanged_pods import UnchangedPodsSettings
@@ -49,7 +50,7 @@ def _proxied(projects: dict[str, str]) -> str | None:
     for host, project in projects.items():
         if re.fullmatch(_HOST + _PORT, host) is None:
             return f"{host!r} is not the host of a registry"
-        if re.fullmatch(r"(?!.{256})[a-z0-9]+([._-][a-z0-9]+)*", project) is None:
+        if project_problem(project) is not None:
             return f"{project[:99]!r} is not the name of a Harbor project"
     return None if projects else "without any, nothing is rewritten: set rewrite.enabled to false"
 

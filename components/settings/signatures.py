@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import AfterValidator, model_validator
 
+from components.settings.registry.names import project_problem
 from components.settings.schema.rules import (
     ENDPOINT,
     OBJECT_NAME,
@@ -60,7 +61,7 @@ HARBOR_PROJECT = SettingRule(
     allowed="the name of a Harbor project: at most 255 lower-case letters, digits, and '.', '_' or "
     "'-' between",
     example="<project>",
-    check=matching(r"(?!.{256})[a-z0-9]+([._-][a-z0-9]+)*"),
+    check=project_problem,
 )
 TIMEOUT = replace(
     whole_number(1, 20, example=10),

@@ -15,7 +15,6 @@ from components.object_storage.blob_place import BlobPlaceProvider
 from components.object_storage.location import BucketLocation, location_props
 from components.object_storage.s3.errors import BucketError
 from components.object_storage.s3_bucket import S3BucketProvider
-from components.settings.provider_config import stack_name
 from tests.support.project import ROOT
 
 SOURCES = sorted(
@@ -90,28 +89,6 @@ def test_commands_are_written_for_a_stack() -> None:
     assert commands.run("up") == "pulumi up -s <stack>"
     assert commands.for_stack(f"fix: {commands.run('up')}", "a") == "fix: pulumi up -s a"
     assert commands.for_stack(commands.run("up"), None) == "pulumi up -s <stack>"
-
-
-@pytest.mark.parametrize(
-    ("files", "name"),
-    [
-        ({"nizwa": "nizwa.om"}, "nizwa"),
-        ({"nizwa": "nizwa.om", "sur": "sur.om"}, "nizwa"),
-        ({"nizwa": '"nizwa.om"'}, "nizwa"),
-        ({"sur": "sur.om"}, None),
-        ({"nizwa": "nizwa.om", "copy": "nizwa.om"}, None),
-        ({}, None),
-    ],
-)
-def test_a_provider_knows_its_stack_by_the_fqdn_in_its_file(
-    files: dict[str, str], name: str | None, tmp_path: Path
-) -> None:
-    for stack, fqdn in files.items():
-        text = f"config:\n  sovereign-harbor:fqdn: {fqdn}\n  sovereign-harbor:sandbox: 'true'\n"
-        (tmp_path / f"Pulumi.{stack}.yaml").write_text(text)
-    (tmp_path / "Pulumi.yaml").write_text("name: sovereign-harbor\n")
-    assert stack_name({"fqdn": "nizwa.om"}.get, tmp_path) == name
-    assert stack_name({}.get, tmp_path) is None
 
 
 def test_what_a_provider_says_is_for_its_stack(

@@ -6,7 +6,7 @@ Limits as measured on v2.14.3: what Harbor refuses, and what it accepts and late
 import re
 from typing import Annotated, Final
 
-from components.settings.schema.rules import NamesRule, SettingRule
+from components.settings.schema.rules import NamesRule, SettingRule, length_problem
 
 LONGEST_ENDPOINT: Final = 64
 LONGEST_ROBOT: Final = 255
@@ -18,8 +18,8 @@ _ALLOWED = "lower-case letters and digits, in groups joined by one '.', '_' or '
 
 
 def _like_a_project(longest: int, name: str) -> str | None:
-    if len(name) > longest:
-        return f"at most {longest} characters"
+    if (reason := length_problem(name, longest)) is not None:
+        return reason
     if name != name.lower():
         return "upper-case letters are not allowed"
     return None if _NAME.fullmatch(name) else ""

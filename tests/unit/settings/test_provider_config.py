@@ -51,6 +51,7 @@ def test_references_to_the_sandbox_are_replaced(monkeypatch: pytest.MonkeyPatch)
     ("files", "name"),
     [
         ({"nizwa": "nizwa.om"}, "nizwa"),
+        ({"nizwa": "nizwa.om", "sur": "sur.om"}, "nizwa"),
         ({"nizwa": "'nizwa.om'", "sur": "sur.om"}, "nizwa"),
         ({"nizwa": '"nizwa.om"'}, "nizwa"),
         ({"nizwa": "nizwa.om", "copy": "nizwa.om"}, None),
@@ -62,7 +63,8 @@ def test_a_stack_is_known_by_its_fqdn(
     files: dict[str, str], name: str | None, tmp_path: Path
 ) -> None:
     for stack, fqdn in files.items():
-        text = f"config:\n  sovereign-harbor:fqdn: {fqdn}\n"
+        text = f"config:\n  sovereign-harbor:fqdn: {fqdn}\n  sovereign-harbor:sandbox: 'true'\n"
         (tmp_path / f"Pulumi.{stack}.yaml").write_text(text)
+    (tmp_path / "Pulumi.yaml").write_text("name: sovereign-harbor\n")
     assert provider_config.stack_name({"fqdn": "nizwa.om"}.get, tmp_path) == name
     assert provider_config.stack_name({}.get, tmp_path) is None
