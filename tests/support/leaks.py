@@ -9,7 +9,8 @@ import json
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ _PACKED: Final = re.compile(r"(?:H4sI|SDRzS)[A-Za-z0-9+/=]{16,}")
 """gzip, in base64 once or twice: what Helm stores."""
 HASH: Final = re.compile(r"\$(?:2[abxy]|apr1|5|6)\$[./A-Za-z0-9$]{20,}|\{SHA\}[A-Za-z0-9+/]{20,}")
 """A line of an htpasswd file or of /etc/shadow: its password can be guessed at leisure."""
+_NOT_PACKED: Final = (binascii.Error, OSError, EOFError, zlib.error)
+"""What unpacking raises on what only begins as gzip does: encrypted text does so by chance."""
 
 
 def forms(secret: str) -> set[str]:
@@ -68,7 +71,7 @@ def unpacked(text: str) -> str:
     for match in _PACKED.finditer(text):
         content = match[0].encode()
         for _ in range(2):
-            with suppress(binascii.Error, OSError, EOFError):
+            with suppress(*_NOT_PACKED):
                 content = base64.b64decode(content + b"=" * (-len(content) % 4))
                 parts.append(gzip.decompress(content).decode(errors="replace"))
                 break
@@ -77,11 +80,12 @@ def unpacked(text: str) -> str:
 
 def content_of(file: Path) -> str:
     """What a file holds, as text; "" where it is too large, or gone meanwhile."""
-    with suppress(OSError, EOFError):
+    with suppress(OSError):
         if file.is_file() and file.stat().st_size < _LARGEST:
             content = file.read_bytes()
             if content.startswith(b"\x1f\x8b"):
-                content = gzip.decompress(content)
+                with suppress(*_NOT_PACKED):
+                    content = gzip.decompress(content)
             return content.decode(errors="replace")
     return ""
 
@@ -187,11 +191,18 @@ def _look_at(seen: Watched, process: Path, mark: str, family: set[int]) -> None:
     family.add(int(process.name))
     arguments = words.decode(errors="replace").split("\0")
     seen.arguments.add(" ".join(arguments))
-    command = Path(arguments[0]).name
+    command = _command(arguments)
     for each in environment:
         name, _, value = each.partition("=")
         if name:
             seen.environments.setdefault((command, name), set()).add(value)
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """The name of the command; of a script that the shell runs, the script's."""
+    first, second = (*arguments, "", "")[:2]
+    is_script = Path(first).name == "sh" and second and not second.startswith("-")
+    return Path(second if is_script else first).name
 
 
 def environments(watched: Iterable[Watched], allowed: frozenset[str]) -> Artefacts:

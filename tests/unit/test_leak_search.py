@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 from urllib.parse import quote
 
@@ -85,6 +86,28 @@ def test_a_file_is_read_also_where_it_is_packed(tmp_path: Path) -> None:
     artefacts = Artefacts()
     artefacts.add_folder("state", tmp_path)
     assert kinds_with(artefacts, SECRET) == {"state"}
+
+
+def test_what_only_begins_as_gzip_does_is_searched_as_it_is(tmp_path: Path) -> None:
+    encrypted = b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 40
+    with pytest.raises(zlib.error):
+        gzip.decompress(encrypted)
+    (tmp_path / "encrypted").write_bytes(encrypted + SECRET.encode())
+    artefacts = Artefacts()
+    artefacts.add("log", "a", f"{base64.b64encode(encrypted).decode()} {SECRET}")
+    artefacts.add_folder("state", tmp_path)
+    assert kinds_with(artefacts, SECRET) == {"log", "state"}
+
+
+def test_a_script_has_its_own_name_and_not_that_of_the_shell(tmp_path: Path) -> None:
+    script = tmp_path / "a-plugin"
+    script.write_text("#!/bin/sh\nsleep 0.5\n")
+    script.chmod(0o755)
+    mark = {"MARK_OF_THIS_TEST": "2"}
+    with watching("MARK_OF_THIS_TEST=2", tmp_path) as seen:
+        for command in ([str(script)], ["sh", "-c", "sleep 0.5; true"]):
+            subprocess.run(command, env=mark, check=True)
+    assert {command for command, _ in seen.environments} - {"sleep"} == {"a-plugin", "sh"}
 
 
 def test_a_process_and_a_file_are_seen_while_they_are_there(tmp_path: Path) -> None:
