@@ -18,12 +18,11 @@ import pulumi
 from pulumi.runtime.config import CONFIG
 
 from components import public_passphrase
-from components.settings import cross
+from components.settings import hints
 from components.settings.model import Settings
 from components.settings.reading import refusals
 from components.settings.reading.refusals import Fixes, Refusal, SettingsRefused
 from components.settings.reading.secrets import secrets_of
-from components.settings.registry import hints
 from components.settings.schema.secret_rules import AsksForSecrets
 from components.unknown import unknown
 
@@ -114,10 +113,7 @@ def load() -> StackConfig:
         secrets.update((key, unknown(secret=True)) for key in missing)
     today = dt.datetime.now(dt.UTC).date()
     for hint in (
-        *cross.hints(reading.settings.database),
-        *cross.chart_hints(reading.settings.harbor),
-        *cross.sharing_hints(reading.settings.harbor, reading.settings.image_policy),
-        *hints.hints(reading.settings.registry, today),
+        *hints.hints(reading.settings, today),
         *_backup_hints(reading.settings),
     ):
         pulumi.log.warn(hint)
@@ -136,7 +132,7 @@ def _equals(value: str) -> Callable[[str], bool]:
 def _backup_hints(settings: Settings) -> Iterator[str]:
     """Of previews, in which people decide; a sandbox is thrown away as a whole."""
     if pulumi.runtime.is_dry_run() and not settings.sandbox:
-        yield from cross.backup_hints(settings.database, settings.storage, settings.backup)
+        yield from hints.of_backups(settings)
 
 
 def _needed(sections: Mapping[str, Any]) -> list[str]:

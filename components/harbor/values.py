@@ -304,7 +304,7 @@ def _own_authority(spec: HarborValues) -> str | None:
     """Secret with the authority of the cache or of the database: the chart has one value for both.
 
     With it, core, jobservice and exporter add the authority to the public ones, as the database's
-    driver without sslrootcert reads them. settings/cross.py refuses two authorities.
+    driver without sslrootcert reads them. settings/cross/database.py refuses two authorities.
     """
     if spec.cache.trusts_own_ca:
         return spec.cache.secret_name

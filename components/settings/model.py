@@ -9,9 +9,12 @@ from typing import Annotated, Any, Self, cast
 from pydantic import model_validator
 
 from components.registry_address import RegistryAddress
-from components.settings import cross, profiles
+from components.settings import profiles
 from components.settings.backup import BackupSettings, DestinationSettings
 from components.settings.cluster import ClusterSettings
+from components.settings.cross import backup as backup_rules
+from components.settings.cross.database import connections_per_pod
+from components.settings.cross.every_rule import problems_between
 from components.settings.database import DatabaseSettings, DedicatedDatabase
 from components.settings.dns import DnsSettings, NoDns
 from components.settings.exposure import ExposureSettings, GatewayExposure
@@ -94,7 +97,7 @@ class Settings(Section):
     @property
     def restore_source(self) -> DestinationSettings | None:
         """Where the backups are from which the database is made; None without database.restore."""
-        return cross.restore_source(self.database, self.backup)
+        return backup_rules.restore_source(self.database, self.backup)
 
     @property
     def is_restored_from_elsewhere(self) -> bool:
@@ -135,7 +138,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _sections_fit_together(self) -> Self:
         sections = {name: getattr(self, name) for name in type(self).model_fields}
-        for problem in cross.problems(sections):
+        for problem in problems_between(sections):
             refuse(f"{'.'.join(map(str, problem.path))}: {problem.reason}")
         return self
 
@@ -161,4 +164,4 @@ def update_strategy(settings: Settings) -> str:
 
 def max_open_connections(settings: Settings) -> int:
     """Harbor's maxOpenConns: what the database has left, divided by the pods that use it."""
-    return cross.connections_per_pod(settings.database, settings.harbor.replicas)
+    return connections_per_pod(settings.database, settings.harbor.replicas)

@@ -9,7 +9,7 @@ import pytest
 from checks import versions_table
 from components import harbor_lines, versions
 from components.harbor_lines import LINES, harbor_of, line_of, number, step_towards
-from components.settings import cross
+from components.settings import hints
 from tests.support.builders import settings
 
 
@@ -88,9 +88,9 @@ def test_a_long_way_goes_by_the_newest_chart_that_takes_it(
 
 def test_a_line_that_was_not_tested_is_warned_of() -> None:
     for version in ("1.18.4", "1.19.1"):
-        assert cross.chart_hints(settings(harbor={"chart": {"version": version}}).harbor) == []
+        assert not [*hints.of_the_chart(settings(harbor={"chart": {"version": version}}).harbor)]
         assert line_of(version) is not None
-    (hint,) = cross.chart_hints(settings(harbor={"chart": {"version": "1.20.0"}}).harbor)
+    (hint,) = hints.of_the_chart(settings(harbor={"chart": {"version": "1.20.0"}}).harbor)
     assert "harbor.chart.version 1.20.0" in hint
     assert "tested are 1.18.3 and 1.19.1" in hint
     assert line_of("1.20.0") is None

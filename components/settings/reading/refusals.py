@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails
 
 from components import commands
 from components.public_passphrase import ALLOWED, NOT_EMPTY, way_out, way_out_of_empty
-from components.settings import cross, profiles
+from components.settings import profiles
+from components.settings.cross.every_rule import problems_between
 from components.settings.model import Settings
 from components.settings.reading import suggestions
 from components.settings.reading.secrets import SECRETS, is_taken
@@ -188,7 +189,7 @@ class _Reader:
                 refusals.append(self._misspelt(key, raw[key], meant, named[meant]))
         refusals += [
             self._at(problem.path, raw, reason=problem.reason, example=problem.example)
-            for problem in cross.problems(sections)
+            for problem in problems_between(sections)
         ]
         refusals += [
             self._at(path, raw, reason=f"{name} is a setting or secret of the program's own")

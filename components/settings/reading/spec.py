@@ -191,7 +191,7 @@ def lookup(raw: Any, path: Path) -> Any:
 def narrowed(raw: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The raw config without the neighbours of named entries on the path, such as other projects.
 
-    An entry is valid or not by itself; rules between entries are in cross.py.
+    An entry is valid or not by itself; rules between entries are in settings/cross.
     """
     return _narrowed(dict(raw), Settings, path)
 

@@ -1,6 +1,7 @@
 """Rules between the parts of the section `registry`, and with other sections. Pure."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from components import harbor_lines
 from components.settings.harbor import HarborSettings
@@ -17,7 +18,7 @@ from components.settings.registry.replications import (
 from components.settings.registry.robots import name_of
 from components.settings.registry.section import RegistrySettings
 from components.settings.rotation import RotationSettings
-from components.settings.schema.problems import Path, Problem
+from components.settings.schema.problems import CrossRule, Path, Problem
 from components.settings.schema.rules import OBJECT_NAME, REMOVE, RENAME
 from components.settings.trivy import SEVERITIES, TrivySettings
 
@@ -473,3 +474,25 @@ def _endpoints(registry: RegistrySettings) -> Iterator[tuple[Path, EndpointSetti
     for kind, name, source in _sources(registry):
         if source.endpoint is not None:
             yield ("registry", kind, name, _key(kind)), source.endpoint
+
+
+RULES: Final[tuple[CrossRule, ...]] = (
+    admin_is_rotated_by_the_api,
+    names_are_unique,
+    deleted_contents_are_of_no_declared_project,
+    sources_are_declared,
+    replications_fit_their_registry,
+    copies_have_a_project,
+    copies_have_a_name_of_their_own,
+    robots_have_projects,
+    names_of_robots_fit,
+    rotations_take_no_name,
+    pull_secrets_have_a_name_of_their_own,
+    pull_secrets_are_none_of_harbors,
+    groups_are_written_as_the_login_does,
+    api_is_encrypted,
+    upstreams_are_encrypted,
+    harbor_is_new_enough,
+    scans_have_a_scanner,
+    rewritten_images_are_cached,
+)

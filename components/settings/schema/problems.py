@@ -1,5 +1,6 @@
 """A setting that is valid by itself, but not together with the others. Pure."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Path = tuple[str | int, ...]
@@ -13,3 +14,7 @@ class Problem:
     path: Path
     reason: str
     example: str | None = None
+
+
+CrossRule = Callable[..., Iterator[Problem]]
+"""A check over several sections. Its parameters are keywords: their attribute names."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.settings import cross
+from components.settings import hints
 from components.settings.backup import DestinationSettings, days_of
 from components.settings.database import DedicatedDatabase, RestoreSettings
 from tests.support.raw_settings import (
@@ -313,6 +313,6 @@ def test_a_preview_says_what_could_not_be_brought_back(
     sections: dict[str, Any], words: list[str]
 ) -> None:
     settings = accepted("fqdn", "omantel.omani.works", sections)
-    said = list(cross.backup_hints(settings.database, settings.storage, settings.backup))
+    said = list(hints.of_backups(settings))
     assert len(said) == len(words)
     assert all(some in line for some, line in zip(words, said, strict=True))
