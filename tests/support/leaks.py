@@ -118,14 +118,21 @@ def leaks(artefacts: Artefacts, secrets: Mapping[str, str]) -> list[str]:
     """Which secret stands where; never the secret itself."""
     looked_for = {name: forms(secret) for name, secret in secrets.items()}
     found: list[str] = []
+    # Lines without a finding are searched once: most are the same in every version of a state.
+    clean: set[str] = set()
     for kind, place, text in artefacts.texts():
-        found += [
+        lines = {*text.split("\n")}
+        unseen = "\n".join(lines - clean)
+        here = [
             f"{secret} stands in {kind}: {place}"
             for secret, each in looked_for.items()
-            if any(form in text for form in each)
+            if any(form in (text if "\n" in form else unseen) for form in each)
         ]
-        if HASH.search(text):
-            found.append(f"the hash of a password stands in {kind}: {place}")
+        if HASH.search(unseen):
+            here.append(f"the hash of a password stands in {kind}: {place}")
+        if not here:
+            clean |= lines
+        found += here
     return found
 
 

@@ -80,6 +80,20 @@ def test_what_is_no_secret_is_not_reported() -> None:
     assert "ab" not in forms("ab")
 
 
+def test_what_was_searched_once_hides_no_secret_in_a_later_text() -> None:
+    several = "first line of a secret\nand its second line"
+    artefacts = Artefacts()
+    artefacts.add("state", "1", f"a\nb\n{SECRET[:-1]}\nfirst line of a secret\nx")
+    artefacts.add("state", "2", f"a\nb\n{SECRET}\nand its second line")
+    artefacts.add("state", "3", f"a\n{SECRET}")
+    artefacts.add("state", "4", f"a\n{several}")
+    assert leaks(artefacts, {"admin": SECRET, "several": several}) == [
+        "admin stands in state: 2",
+        "admin stands in state: 3",
+        "several stands in state: 4",
+    ]
+
+
 def test_a_file_is_read_also_where_it_is_packed(tmp_path: Path) -> None:
     (tmp_path / "history").mkdir()
     (tmp_path / "history" / "a.json.gz").write_bytes(gzip.compress(SECRET.encode()))
