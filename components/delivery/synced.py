@@ -13,15 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pulumi
-from pulumi.dynamic import (
-    CheckFailure,
-    CheckResult,
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    Resource,
-    UpdateResult,
-)
+from pulumi.dynamic import DiffResult, Resource
 
 from components.commands import run
 from components.delivery.delivered import (
@@ -34,7 +26,7 @@ from components.delivery.delivered import (
     reason,
 )
 from components.delivery.objects import source_name
-from components.sealing.cluster_provider import ClusterProvider
+from components.sealing.made_secret import MadeSecretProvider
 from components.sealing.opened import secret_path
 
 FORCE_SYNC: Final = "force-sync"
@@ -54,7 +46,7 @@ class NotSynced(Exception):
     """The Secret did not appear in time; the text quotes the operator."""
 
 
-class SyncedProvider(ClusterProvider):
+class SyncedProvider(MadeSecretProvider):
     """Holds `up` until the Secret has what the ExternalSecret says, as it was applied.
 
     Inputs: `namespace`, `name`, `applied` (names the ExternalSecret as it was applied), `revision`
@@ -67,15 +59,9 @@ class SyncedProvider(ClusterProvider):
     update of this resource, and of its readers, at the next run after the operator fetched it.
     """
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        applied = news.get("applied")
-        if not isinstance(applied, str) or applied != _olds.get("applied"):
-            return CheckResult(news, [])
-        namespace, name = news["namespace"], news["name"]
-        answered, external = self.look(external_path(namespace, name))
-        if not answered or external is not None:
-            return CheckResult(news, [])
-        return CheckResult(news, [CheckFailure("", gone(namespace, name, news.get("stack")))])
+    kind = "ExternalSecret"
+    path = staticmethod(external_path)
+    witness = "content"
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         replaces = [k for k in ("namespace", "name") if _olds.get(k) != _news.get(k)]
@@ -83,37 +69,16 @@ class SyncedProvider(ClusterProvider):
         named = _news.get("revision")
         changed = changed or (named is not None and named != _olds.get("revision"))
         return DiffResult(
-            changes=bool(replaces) or changed or not self._is_as_meant(_olds), replaces=replaces
+            changes=bool(replaces) or changed or not self.is_as_meant(_olds), replaces=replaces
         )
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        outs = self._await(props, before={})
-        return CreateResult(id_=f"{props['namespace']}/{props['name']}", outs=outs)
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=self._await(_news, before=_olds))
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Without the content where the Secret is missing or is another than the one meant."""
-        if self._is_as_meant(props):
-            return ReadResult(id_=id_, outs=props)
-        return ReadResult(id_=id_, outs={**props, "content": ""})
-
-    def _is_as_meant(self, props: dict[str, Any]) -> bool:
-        """Whether the cluster has what was awaited, or does not say."""
-        namespace, name = props.get("namespace"), props.get("name")
-        if not isinstance(namespace, str) or not isinstance(name, str):
-            return True
-        answered, external = self.look(external_path(namespace, name))
-        answered_too, secret = self.look(secret_path(namespace, name))
-        if not (answered and answered_too):
-            return True
-        there = Delivered(external=external, secret=secret)
+    def is_meant(self, props: dict[str, Any], maker: Any, secret: Any) -> bool:
+        there = Delivered(external=maker, secret=secret)
         named = props["revision"] if props.get("source") else None
         is_same = there.content(props["salt"]) == props["content"]
-        return bool(secret) and there.has(named) and is_same and not is_refused(external)
+        return bool(secret) and there.has(named) and is_same and not is_refused(maker)
 
-    def _await(self, props: dict[str, Any], *, before: Mapping[str, Any]) -> dict[str, Any]:
+    def awaited(self, props: dict[str, Any], *, before: dict[str, Any]) -> dict[str, Any]:
         namespace, name, source = props["namespace"], props["name"], props.get("source")
         begun = nudged = time.monotonic()
         refused: float | None = None
@@ -121,7 +86,7 @@ class SyncedProvider(ClusterProvider):
         while True:
             there = self._there(namespace, name, pushed=bool(source))
             if there.external is None:
-                raise NotSynced(gone(namespace, name, props.get("stack")))
+                raise NotSynced(self.gone(props))
             is_made = there.is_synced and there.is_of_this_one
             is_right = there.has(props.get("revision")) and (not source or there.came_back)
             if is_made and is_right:
@@ -187,16 +152,6 @@ class SyncedProvider(ClusterProvider):
             f"of ExternalSecret {where}: {told}\n"
             f"  fix: see {HOWTO}; {run('up', stack)} tries again"
         )
-
-
-def gone(namespace: str, name: str, stack: str | None) -> str:
-    """The message about an ExternalSecret that the state has and the cluster does not."""
-    return (
-        f"ExternalSecret {namespace}/{name} is in this stack's state and not in the cluster, so "
-        "nothing makes its Secret. Somebody deleted it, or removed its kind and installed it "
-        f"again\n  fix: {run('refresh', stack)}, and then {run('up', stack)}, which applies it "
-        "again"
-    )
 
 
 def _outputs(

@@ -12,18 +12,9 @@ import time
 from typing import Any, Final
 
 import pulumi
-from pulumi.dynamic import (
-    CheckFailure,
-    CheckResult,
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    Resource,
-    UpdateResult,
-)
+from pulumi.dynamic import DiffResult, Resource
 
-from components.commands import run
-from components.sealing.cluster_provider import ClusterProvider
+from components.sealing.made_secret import MadeSecretProvider
 from components.sealing.opened import REVISION_ANNOTATION, Opened, sealed_path, secret_path
 
 __all__ = ["REVISION_ANNOTATION", "NotUnsealed", "Unsealed", "UnsealedProvider"]
@@ -45,7 +36,7 @@ class NotUnsealed(Exception):
     """The Secret did not appear in time; the text quotes the controller."""
 
 
-class UnsealedProvider(ClusterProvider):
+class UnsealedProvider(MadeSecretProvider):
     """Holds `up` until the controller has opened the SealedSecret as it was applied.
 
     Neither the condition Synced nor the Secret's revision is enough. After an update the old
@@ -54,15 +45,9 @@ class UnsealedProvider(ClusterProvider):
     the controller does not have: once deleted, that Secret would not come back.
     """
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        applied = news.get("applied")
-        if not isinstance(applied, str) or applied != _olds.get("applied"):
-            return CheckResult(news, [])
-        namespace, name = news["namespace"], news["name"]
-        answered, sealed = self.look(sealed_path(namespace, name))
-        if not answered or sealed is not None:
-            return CheckResult(news, [])
-        return CheckResult(news, [CheckFailure("", gone(namespace, name, news.get("stack")))])
+    kind = "SealedSecret"
+    path = staticmethod(sealed_path)
+    witness = "revision"
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         replaces = [k for k in ("namespace", "name") if _olds.get(k) != _news.get(k)]
@@ -71,36 +56,15 @@ class UnsealedProvider(ClusterProvider):
             _olds.get("applied") is not None and _olds["applied"] != _news.get("applied")
         )
         return DiffResult(
-            changes=bool(replaces) or changed or not self._is_as_meant(_olds), replaces=replaces
+            changes=bool(replaces) or changed or not self.is_as_meant(_olds), replaces=replaces
         )
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        outs = self._await(props, before={})
-        return CreateResult(id_=f"{props['namespace']}/{props['name']}", outs=outs)
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=self._await(_news, before=_olds))
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """With an empty revision where the Secret is missing or is another than the one meant."""
-        if self._is_as_meant(props):
-            return ReadResult(id_=id_, outs=props)
-        return ReadResult(id_=id_, outs={**props, "revision": ""})
-
-    def _is_as_meant(self, props: dict[str, Any]) -> bool:
-        """Whether the cluster has what was awaited, or does not say."""
-        namespace, name = props.get("namespace"), props.get("name")
-        if not isinstance(namespace, str) or not isinstance(name, str):
-            return True
-        answered, sealed = self.look(sealed_path(namespace, name))
-        answered_too, secret = self.look(secret_path(namespace, name))
-        if not (answered and answered_too):
-            return True
-        opened = Opened(sealed=sealed, secret=secret)
+    def is_meant(self, props: dict[str, Any], maker: Any, secret: Any) -> bool:
+        opened = Opened(sealed=maker, secret=secret)
         is_refused = opened.has_status and not opened.is_synced
         return opened.has(props["revision"]) and _is_untouched(opened, props) and not is_refused
 
-    def _await(self, props: dict[str, Any], *, before: dict[str, Any]) -> dict[str, Any]:
+    def awaited(self, props: dict[str, Any], *, before: dict[str, Any]) -> dict[str, Any]:
         client = self.client()
         namespace, name = props["namespace"], props["name"]
         begun = time.monotonic()
@@ -113,7 +77,7 @@ class UnsealedProvider(ClusterProvider):
                 secret=client.get(secret_path(namespace, name)),
             )
             if opened.sealed is None:
-                raise NotUnsealed(gone(namespace, name, props.get("stack")))
+                raise NotUnsealed(self.gone(props))
             now = time.monotonic()
             is_right = (
                 opened.is_of_this_one
@@ -147,16 +111,6 @@ class UnsealedProvider(ClusterProvider):
                 f"{path}?fieldManager=sovereign-harbor",
                 {"spec": {"template": {"metadata": annotations}}},
             )
-
-
-def gone(namespace: str, name: str, stack: str | None) -> str:
-    """The message about a SealedSecret that the state has and the cluster does not."""
-    return (
-        f"SealedSecret {namespace}/{name} is in this stack's state and not in the cluster, so "
-        "nothing makes its Secret. Somebody deleted it, or removed its kind and installed it "
-        f"again\n  fix: {run('refresh', stack)}, and then {run('up', stack)}, which applies it "
-        "again"
-    )
 
 
 def _is_untouched(opened: Opened, props: dict[str, Any]) -> bool:

@@ -111,7 +111,7 @@ STACK = "omantel"
             ["kubectl delete externalsecret db -n harbor"],
         ),
         (
-            unsealed.gone("harbor", "db", STACK),
+            unsealed.UnsealedProvider().gone({"namespace": "harbor", "name": "db", "stack": STACK}),
             ["SealedSecret harbor/db", "pulumi refresh -s omantel, and then pulumi up -s omantel"],
         ),
         (
