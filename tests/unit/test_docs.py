@@ -61,6 +61,11 @@ def test_every_page_is_in_the_index() -> None:
     assert {page for page in pages() if page.is_relative_to(DOCS)} - {INDEX} <= listed
 
 
+def test_the_readme_says_what_every_package_is_for() -> None:
+    told = set(re.findall(r"^\| `(\w+)/", (ROOT / "README.md").read_text(), re.MULTILINE))
+    assert {file.parent.name for file in ROOT.glob("*/__init__.py")} <= told
+
+
 @pytest.mark.parametrize("page", DECISIONS[1:], ids=lambda page: page.stem)
 def test_a_decision_has_a_number_a_status_and_a_date(page: Path) -> None:
     title, _, status, *_ = page.read_text().splitlines()
