@@ -10,30 +10,28 @@ This module's path and its provider's name are part of every existing state: the
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pulumi
-from pulumi.dynamic import ConfigureRequest, CreateResult, DiffResult, Resource, UpdateResult
+from pulumi.dynamic import Resource
 
 from components.commands import run
-from components.sealing.cluster_provider import ClusterProvider
 from components.sealing.opened import secret_path
+from components.sealing.waiting import WaitingProvider
 
 SECONDS: Final = 180
 """How long the operator may take. It looks at a failure again every 30 s
 (cloudnative-pg internal/management/controller/database_controller.go)."""
 
 _API: Final = "/apis/postgresql.cnpg.io/v1"
-_WAITED_FOR: Final = ("namespace", "cluster", "name", "secretName", "revision")
 
 
 class NotApplied(Exception):
     """PostgreSQL has not got the database or the role in time; the text quotes the operator."""
 
 
-class DatabaseAppliedProvider(ClusterProvider):
+class DatabaseAppliedProvider(WaitingProvider):
     """Holds `up` until the operator has applied both objects.
 
     Inputs: `namespace` and `cluster`; `name`, of the Database and the DatabaseRole;
@@ -41,41 +39,21 @@ class DatabaseAppliedProvider(ClusterProvider):
     Secret; `timeoutSeconds`.
     """
 
-    _stack: str | None = None
+    waited_for = ("namespace", "cluster", "name", "secretName", "revision")
 
-    def configure(self, req: ConfigureRequest) -> None:
-        from components.settings.provider_config import stack_name
+    def identity(self, props: dict[str, Any]) -> str:
+        return f"{props['namespace']}/{props['name']}"
 
-        super().configure(req)
-        self._stack = stack_name(req.config.get)
+    def missing(self, props: dict[str, Any]) -> Sequence[str]:
+        return list(self._reasons(props))
 
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        changes = any(_olds.get(key) != _news.get(key) for key in _WAITED_FOR)
-        return DiffResult(changes=changes, replaces=[])
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        id_ = f"{props['namespace']}/{props['name']}"
-        return CreateResult(id_=id_, outs=self._await(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=self._await(_news))
-
-    def _await(self, props: dict[str, Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + float(props["timeoutSeconds"])
-        pause = 0.1
-        while True:
-            reasons = list(self._reasons(props))
-            if not reasons:
-                return {key: value for key, value in props.items() if not key.startswith("__")}
-            if time.monotonic() > deadline:
-                raise NotApplied(
-                    f"CloudNativePG did not apply {' and '.join(reasons)} within "
-                    f"{props['timeoutSeconds']:.0f} s. Cluster {props['namespace']}/"
-                    f"{props['cluster']} has to run, and nothing else may manage these. Then once "
-                    f"more {run('up', self._stack)}"
-                )
-            time.sleep(pause)
-            pause = min(pause * 1.5, 2.0)
+    def too_late(self, props: dict[str, Any], missing: Sequence[str]) -> Exception:
+        return NotApplied(
+            f"CloudNativePG did not apply {' and '.join(missing)} within "
+            f"{props['timeoutSeconds']:.0f} s. Cluster {props['namespace']}/{props['cluster']} has "
+            "to run, and nothing else may manage these. Then once more "
+            f"{run('up', self.stack)}"
+        )
 
     def _reasons(self, props: Mapping[str, Any]) -> Iterator[str]:
         client, namespace = self.client(), props["namespace"]

@@ -10,76 +10,47 @@ This module's path and its provider's name are part of every existing state: the
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pulumi
-from pulumi.dynamic import (
-    ConfigureRequest,
-    CreateResult,
-    DiffResult,
-    Resource,
-    UpdateResult,
-)
+from pulumi.dynamic import Resource
 
 from components.commands import run
 from components.kubernetes.naming import ROUTE
-from components.sealing.cluster_provider import ClusterProvider
+from components.sealing.waiting import WaitingProvider
 
 SECONDS: Final = 120
 """How long a controller may take; the ones of production take seconds."""
-
-_WAITED_FOR: Final = ("namespace", "parents", "hosts")
 
 
 class NotAccepted(Exception):
     """No listener serves the route; the text quotes the controller."""
 
 
-class RouteAcceptedProvider(ClusterProvider):
+class RouteAcceptedProvider(WaitingProvider):
     """Holds `up` until each of `parents` has accepted the route of `namespace`.
 
     Inputs: `namespace`; `parents`, as in the route's parentRefs; `hosts`; `timeoutSeconds`.
     """
 
-    _stack: str | None = None
+    waited_for = ("namespace", "parents", "hosts")
 
-    def configure(self, req: ConfigureRequest) -> None:
-        from components.settings.provider_config import stack_name
+    def identity(self, props: dict[str, Any]) -> str:
+        return f"{props['namespace']}/{ROUTE}"
 
-        super().configure(req)
-        self._stack = stack_name(req.config.get)
-
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        changes = any(_olds.get(key) != _news.get(key) for key in _WAITED_FOR)
-        return DiffResult(changes=changes, replaces=[])
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        return CreateResult(id_=f"{props['namespace']}/{ROUTE}", outs=self._await(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
-        return UpdateResult(outs=self._await(_news))
-
-    def _await(self, props: dict[str, Any]) -> dict[str, Any]:
-        client = self.client()
+    def missing(self, props: dict[str, Any]) -> Sequence[str]:
         api = "/apis/gateway.networking.k8s.io/v1"
         path = f"{api}/namespaces/{props['namespace']}/httproutes/{ROUTE}"
-        deadline = time.monotonic() + float(props["timeoutSeconds"])
-        pause = 0.1
-        while True:
-            reasons = refusals(client.get(path), props["parents"])
-            if not reasons:
-                return {k: v for k, v in props.items() if not k.startswith("__")}
-            if time.monotonic() > deadline:
-                raise NotAccepted(
-                    f"HTTPRoute {props['namespace']}/{ROUTE} of {', '.join(props['hosts'])} was "
-                    f"not accepted within {props['timeoutSeconds']:.0f} s: {'; '.join(reasons)}. "
-                    "Harbor runs, and nobody reaches it. Mend the Gateway or exposure.parentRefs, "
-                    f"then once more {run('up', self._stack)}"
-                )
-            time.sleep(pause)
-            pause = min(pause * 1.5, 2.0)
+        return refusals(self.client().get(path), props["parents"])
+
+    def too_late(self, props: dict[str, Any], missing: Sequence[str]) -> Exception:
+        return NotAccepted(
+            f"HTTPRoute {props['namespace']}/{ROUTE} of {', '.join(props['hosts'])} was not "
+            f"accepted within {props['timeoutSeconds']:.0f} s: {'; '.join(missing)}. Harbor runs, "
+            "and nobody reaches it. Mend the Gateway or exposure.parentRefs, then once more "
+            f"{run('up', self.stack)}"
+        )
 
 
 def refusals(route: Mapping[str, Any] | None, parents: Sequence[Mapping[str, Any]]) -> list[str]:

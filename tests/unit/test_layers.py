@@ -60,12 +60,11 @@ def test_only_one_module_of_the_program_reads_the_stack_config() -> None:
 
 
 CONFIGURED_PROVIDERS = {
-    "components/data_services/applied.py": ("stack_name",),
-    "components/network/accepted.py": ("stack_name",),
     "components/object_storage/blob_place.py": ("stack_name",),
     "components/object_storage/s3/provider.py": ("key_pair", "backup_key_pair", "stack_name"),
     "components/ownership/state_mark.py": ("given_credentials",),
     "components/sealing/cluster_provider.py": ("cluster_context",),
+    "components/sealing/waiting.py": ("stack_name",),
 }
 """Module with a dynamic provider that reads the config → its readers in provider_config.py."""
 

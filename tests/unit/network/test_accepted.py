@@ -10,6 +10,7 @@ from pulumi.dynamic import Config, ConfigureRequest
 from components.kubernetes import client
 from components.network import accepted
 from components.network.accepted import NotAccepted, RouteAcceptedProvider, refusals
+from components.sealing import waiting
 from tests.support import builders
 from tests.support.builders import Build, Cluster
 from tests.support.mocks import RELEASE, ROUTE_ACCEPTED, Engine
@@ -95,8 +96,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses that were slept."""
     pauses: list[float] = []
-    monkeypatch.setattr(accepted.time, "sleep", pauses.append)
-    monkeypatch.setattr(accepted.time, "monotonic", lambda: sum(pauses))
+    monkeypatch.setattr(waiting.time, "sleep", pauses.append)
+    monkeypatch.setattr(waiting.time, "monotonic", lambda: sum(pauses))
     return pauses
 
 
