@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, cast
 from urllib.parse import quote
 
 from components import commands, parsed
-from components.registry.connection import Answer, Connection
+from components.registry.connection import READ_SILENCE, WRITE_SILENCE, Answer, Connection
 from components.registry.errors import (
     HarborDown,
     HarborError,
@@ -43,6 +43,13 @@ PATIENCE: Final = 90.0
 """Seconds for a Harbor that is starting or has lost its database. A preview waits less."""
 
 PREVIEW_PATIENCE: Final = 4.0
+
+PREVIEW_SILENCE: Final = 10.0
+"""Seconds for which Harbor may be silent in a preview, which then goes on without it."""
+
+_DOWN_FOR: Final = 30.0
+"""Seconds for which a preview does not ask again a Harbor that did not answer: its many objects
+would wait for it one after the other."""
 
 _PAGE: Final = 100
 """The largest page that Harbor gives."""
@@ -89,6 +96,7 @@ class _Shared:
     writing: dict[str, threading.Lock] = field(default_factory=dict[str, threading.Lock])
     headers: dict[Who, str] = field(default_factory=dict[Who, str])
     refused: dict[Who, tuple[float, LoginRefused]] = field(default_factory=dict[Who, Any])
+    down: tuple[float, HarborDown] | None = None
     projects: dict[str, int] = field(default_factory=dict[str, int])
     hidden: set[str] = field(default_factory=set[str])
     prefix: str | None = None
@@ -254,7 +262,7 @@ class Harbor:
         body = json.dumps({"old_password": old, "new_password": new}).encode()
 
         def once() -> Answer:
-            return self.connection.send("PUT", "/api/v2.0/users/1/password", headers, body)
+            return self._send("PUT", "/api/v2.0/users/1/password", headers, body)
 
         for wait in (*_WAITS, None):
             try:
@@ -309,7 +317,7 @@ class Harbor:
     def is_healthy(self) -> bool:
         """What Harbor says of itself: 200 in any case, so the text counts."""
         try:
-            answer = self.connection.send("GET", "/api/v2.0/health", {}, None)
+            answer = self._send("GET", "/api/v2.0/health")
         except HarborDown:
             return False
         return self._sick_parts(answer) == []
@@ -346,7 +354,7 @@ class Harbor:
             }
             if content is not None:
                 headers["Content-Type"] = "application/json"
-            return self.connection.send(method, target, headers, content)
+            return self._send(method, target, headers, content)
 
         return self._attempted(f"{method} {path}", once, accepts, repeats=method != "POST", who=who)
 
@@ -365,6 +373,7 @@ class Harbor:
         times where a Harbor that works answers 5xx. `repeats`: whether the call may be sent twice.
         """
         began, number = time.monotonic(), 0
+        self._raise_if_down(call)
         while True:
             number += 1
             try:
@@ -393,8 +402,33 @@ class Harbor:
             if not repeats and failure.status not in (401, 429):
                 raise failure
             if time.monotonic() - began + pause > self.patience:
-                raise self._why_sick(call, failure) if is_sick else failure
+                raise self._given_up(call, failure) if is_sick else failure
             self._wait(call, pause)
+
+    def _send(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: Any = None
+    ) -> Answer:
+        silence = READ_SILENCE if method == "GET" else WRITE_SILENCE
+        if self.is_preview:
+            silence = PREVIEW_SILENCE
+        return self.connection.send(method, path, headers or {}, body, silence=silence)
+
+    def _raise_if_down(self, call: str) -> None:
+        """Ends the call where a preview has found a moment ago that nobody answers."""
+        if self.is_preview and self._shared.down is not None:
+            when, error = self._shared.down
+            if time.monotonic() - when < _DOWN_FOR:
+                raise HarborDown(call, error.message)
+
+    def _given_up(self, call: str, failure: HarborError) -> HarborError:
+        """The error of a call to a Harbor that does not work."""
+        if not self.is_preview:
+            return self._why_sick(call, failure)
+        if not isinstance(failure, HarborDown):
+            failure = self._why_sick(call, failure)
+        if isinstance(failure, HarborDown):
+            self._shared.down = (time.monotonic(), failure)
+        return failure
 
     def _refused(self, call: str, answer: Answer, accepts: tuple[int, ...]) -> HarborError | None:
         """What a repetition may help against; None for an answer of an accepted status. Raises
@@ -477,9 +511,7 @@ class Harbor:
         """200 for a person, 412 for a robot, 401 for a login that a healthy Harbor refuses."""
 
         def once() -> Answer:
-            return self.connection.send(
-                "GET", "/api/v2.0/users/current", {"Authorization": header}, None
-            )
+            return self._send("GET", "/api/v2.0/users/current", {"Authorization": header})
 
         began = time.monotonic()
         while True:
@@ -525,7 +557,7 @@ class Harbor:
 
     def _why_sick(self, call: str, failure: HarborError) -> HarborError:
         try:
-            answer = self.connection.send("GET", "/api/v2.0/health", {}, None)
+            answer = self._send("GET", "/api/v2.0/health")
         except HarborDown as error:
             return HarborDown(call, error.message)
         parts = self._sick_parts(answer)

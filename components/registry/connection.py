@@ -34,7 +34,14 @@ vulnerabilities of an image may have 10."""
 _WHOLE_SECONDS: Final = 120.0
 """For a whole answer: each piece of one that trickles is in time."""
 
-_SECONDS: Final = urllib3.Timeout(connect=10, read=60)
+_CONNECT_SECONDS: Final = 10.0
+
+WRITE_SILENCE: Final = 60.0
+"""Seconds for which Harbor may be silent after a write: before some it asks an upstream."""
+
+READ_SILENCE: Final = 20.0
+"""The same after a read. kubectl's port-forward does not always tell that core has closed the
+connection, so a read that was lost there ends only by this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +59,19 @@ class Connection(Protocol):
     They raise OtherCluster where the kubeconfig leads to another cluster than the stack's.
     """
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
-        """The answer to a request below the root of Harbor. Raises HarborDown without one."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        *,
+        silence: float = READ_SILENCE,
+    ) -> Answer:
+        """The answer to a request below the root of Harbor. Raises HarborDown without one.
+
+        `silence`: seconds for which Harbor may send nothing.
+        """
         ...
 
     def secret(self, name: str, key: str) -> str | None:
@@ -85,7 +103,15 @@ class ToCluster:
     _forward: kubectl.PortForward | None = field(default=None, repr=False)
     _pool: Any = field(default=None, repr=False)
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        *,
+        silence: float = READ_SILENCE,
+    ) -> Answer:
         call = f"{method} {path}"
         pool, base = self._reached(call)
         try:
@@ -96,7 +122,7 @@ class ToCluster:
                 body=body,
                 retries=False,
                 redirect=False,
-                timeout=_SECONDS,
+                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, silence), read=silence),
                 preload_content=False,
             )
             body = _body(response)

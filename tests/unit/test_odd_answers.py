@@ -219,8 +219,10 @@ class OddHarbor:
     status: int
     body: bytes
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
-        del method, headers, body
+    def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, *, silence: float
+    ) -> Answer:
+        del method, headers, body, silence
         if path.endswith("/users/current"):
             return Answer(status=412, headers={}, body=b"{}")
         return Answer(status=self.status, headers={"retry-after": "0"}, body=self.body)

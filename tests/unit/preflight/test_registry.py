@@ -191,7 +191,7 @@ def test_before_the_first_installation_there_is_nothing_to_check(
 def test_a_harbor_that_does_not_answer_is_warned_of_once(
     harbor: FakeHarbor, said: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def down(*_: object) -> None:
+    def down(*_: object, **__: object) -> None:
         raise HarborDown("GET /projects", "no pod of harbor-core is Ready")
 
     monkeypatch.setattr("components.registry.api.PREVIEW_PATIENCE", 0.1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +15,7 @@ import pytest
 
 from components.registry import api
 from components.registry.api import ACCOUNT_PASSWORD_KEY, ADMIN_PASSWORD_KEY, Harbor, Logins
-from components.registry.connection import Answer
+from components.registry.connection import READ_SILENCE, WRITE_SILENCE, Answer
 from components.registry.errors import HarborDown, HarborError, LoginRefused, Refused, last_line
 from sandbox.fake_harbor.faults import Fault
 from sandbox.fake_harbor.server import FakeHarbor
@@ -254,10 +258,10 @@ def test_a_404_that_harbor_did_not_write_does_not_mean_gone(registry: Registry) 
     outputs = registry.create("Project", name="apps")
     send = registry.connection.send
 
-    def gateway(method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    def gateway(method: str, path: str, *rest: Any, **options: Any) -> Answer:
         if path.endswith("/projects/apps"):
             return Answer(status=404, headers={}, body=b"404 page not found")
-        return send(method, path, headers, body)
+        return send(method, path, *rest, **options)
 
     registry.connection.send = gateway  # type: ignore[method-assign]
     with pytest.raises(HarborError, match="not Harbor's"):
@@ -335,11 +339,71 @@ def test_a_preview_without_harbor_waits_for_it_once(fake: FakeHarbor) -> None:
     fresh = Registry(fake)
     fresh.connection.api_url = "http://127.0.0.1:1"
     fresh.preview("Project", name="a")
-    fresh.connection.send = lambda *_: pytest.fail("asked again")  # type: ignore[method-assign]
+    fresh.connection.send = lambda *_, **__: pytest.fail("asked again")  # type: ignore[method-assign]
     assert fresh.preview("Project", name="b")["name"] == "b"
     settings = {"part": "system", "values": {"session_timeout": 30}}
     fresh.provider.update("urn", "Configuration", {"part": "system"}, settings, preview=True)
     assert len(fresh.warnings) == 1
+
+
+@contextmanager
+def silent_server() -> Iterator[tuple[str, list[socket.socket]]]:
+    """Where connections are taken and never answered, and those that came."""
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def take() -> None:
+            with suppress(OSError):
+                while True:
+                    taken.append(server.accept()[0])
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", taken
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    for each in taken:
+        each.close()
+
+
+def test_a_preview_asks_a_silent_harbor_once_however_many_objects_there_are(
+    fake: FakeHarbor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PREVIEW_SILENCE", 0.5)
+    with silent_server() as (url, taken):
+        registry = Registry(fake)
+        registry.connection.api_url = url
+        hurried = replace(registry.api.hurried(), patience=0.1)
+
+        def ask(number: int) -> str:
+            with pytest.raises(HarborDown) as down:
+                hurried.get(f"/projects/{number}")
+            return down.value.message
+
+        with ThreadPoolExecutor(8) as threads:
+            said = {*threads.map(ask, range(8))}
+        assert len(taken) == 1
+    assert len(said) == 1 and "timed out" in said.pop().lower()
+
+
+@pytest.mark.parametrize(
+    ("method", "silence"), [("GET", READ_SILENCE), ("PUT", WRITE_SILENCE), ("DELETE", 60)]
+)
+def test_harbor_may_be_silent_longer_after_a_write(method: str, silence: float) -> None:
+    seen: list[float] = []
+
+    class Asked(_Odd):
+        def send(self, *of: Any, silence: float) -> Answer:
+            seen.append(silence)
+            return super().send(*of, silence=silence)
+
+    connection: Any = Asked(b"{}")
+    logins = Logins(admin_secret="a", account="sovereign", account_secret="b")
+    harbor = Harbor(connection=connection, logins=logins, patience=0)
+    for client_, expected in ((harbor, silence), (harbor.hurried(), api.PREVIEW_SILENCE)):
+        seen.clear()
+        client_._request(method, "/projects", who="account")
+        assert seen[-1] == expected
 
 
 @dataclass
@@ -348,8 +412,10 @@ class _Odd:
 
     body: bytes
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
-        del method, headers, body
+    def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, *, silence: float
+    ) -> Answer:
+        del method, headers, body, silence
         is_login = path.endswith("/users/current")
         return Answer(
             status=412 if is_login else 200, headers={}, body=b"" if is_login else self.body

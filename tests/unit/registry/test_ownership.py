@@ -203,11 +203,11 @@ def answers(registry: Registry, method: str, path: str, status: int, message: st
     """Lets Harbor answer so to a call from now on. `path`: a part of it."""
     send = registry.connection.send
 
-    def answer(verb: str, target: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    def answer(verb: str, target: str, *rest: Any, **options: Any) -> Answer:
         if verb == method and path in target:
             text = json.dumps({"errors": [{"code": "UNKNOWN", "message": message}]})
             return Answer(status=status, headers={}, body=text.encode())
-        return send(verb, target, headers, body)
+        return send(verb, target, *rest, **options)
 
     registry.connection.send = answer  # type: ignore[method-assign]
 
