@@ -30,8 +30,8 @@ from fleet import board
 from fleet import run as fleet
 from fleet.board import DONE, FAILED, WAITING, Board, Row
 
-# What it does stands in a file per stack: {"code", "seconds", "meets", "events", "stdout"}. "meets":
-# it goes on only once so many were there at a time.
+# What it does stands in a file per stack: {"code", "seconds", "meets", "events", "stdout"}.
+# "meets": it goes on only once so many were there at a time.
 PULUMI = """#!{python}
 import json, os, pathlib, signal, sys, time
 arguments = sys.argv[1:]
