@@ -26,15 +26,19 @@ _READ_ON_PURPOSE = {
 """By tests/sandbox/test_interruptions.py, to repeat a run, and by test_recorded.py, which compares
 a real Harbor with the recordings."""
 
+_TERMINAL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""How wide rich and argparse write, and whether in colours. CI services set some of these."""
+
 CHARTS = {"TEST_HARBOR_CHART": "HARBOR_CHART", "TEST_HARBOR_CHART_NEXT": "HARBOR_CHART_NEXT"}
 """Name goharbor's chart, and that of the newest line, for the tests: a folder or a .tgz."""
 
 
 def _clean_environment() -> None:
-    """Takes a shell's cluster, backend and sandbox (make env) out of the environment."""
+    """Takes a shell's cluster, backend, cloud, sandbox (make env) and terminal out of the
+    environment."""
     for name in [*os.environ]:
-        is_users = name in ("KUBECONFIG", *CHARTS.values()) or name.startswith(
-            ("PULUMI_", "SANDBOX_")
+        is_users = name in ("KUBECONFIG", *CHARTS.values(), *_TERMINAL) or name.startswith(
+            ("AWS_", "PULUMI_", "SANDBOX_")
         )
         if is_users and name not in _READ_ON_PURPOSE:
             del os.environ[name]

@@ -25,7 +25,6 @@ from tests.support.faulty_store import (
     dead_from,
     fresh,
     store_behind_proxy,
-    storm,
     whole_life,
 )
 from tests.support.sandbox import generations, unsealed
@@ -79,7 +78,7 @@ def test_a_bucket_lives_its_whole_life(store: Store, bucket: str) -> None:
 def test_a_whole_life_under_hundreds_of_faults_loses_and_orphans_nothing(store: Store) -> None:
     before = store.buckets()
     for seed in range(100, 106):
-        store.proxy.plan = storm(seed)
+        store.proxy.plan = store.storm(seed)
         whole_life(store, next(_names))
     assert len(store.proxy.injected) >= 200
     assert set(store.proxy.injected) == set(FAULTS)

@@ -32,8 +32,9 @@ from components.object_storage.s3_lockdown import S3LockdownProvider
 
 CREDENTIALS = S3Credentials(access_key="SANDBOXACCESSKEY01", secret_key="s3cr3t" * 6)
 
-READ_SECONDS = 0.25
-"""Read timeout of the client under test, so that a silent store costs little."""
+READ_SECONDS = 1.0
+"""Read timeout of the client in a storm, so that a silent store costs little. Elsewhere the client
+has its own: a machine that is busy for a moment is no silent store."""
 
 LONGEST_STREAK = 3
 """Faults in a row at most, well below the client's attempts: what it must get over."""
@@ -172,7 +173,7 @@ class FaultyStore:
             _reset(handler)
 
     def _forward(self, seen: Seen) -> tuple[int, list[tuple[str, str]], bytes]:
-        connection = http.client.HTTPConnection(self._upstream, timeout=10)
+        connection = http.client.HTTPConnection(self._upstream, timeout=60)
         try:
             # With the client's own Host header: it is part of what was signed.
             connection.request(seen.method, seen.path, seen.body or None, seen.headers)
@@ -214,8 +215,7 @@ def calm(_: Seen) -> Fault | None:
     return None
 
 
-def storm(seed: int, *, share: float = 0.5) -> Plan:
-    """Faults of all kinds on a `share` of the requests, the same for the same seed."""
+def _storm(seed: int, share: float) -> Plan:
     dice, streak = random.Random(seed), 0
 
     def plan(_: Seen) -> Fault | None:
@@ -306,7 +306,7 @@ class Enforcing:
 
 
 def without_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses of the client and of a lockdown, not slept; and a short read timeout."""
+    """The pauses of the client and of a lockdown, not slept."""
     pauses: list[float] = []
 
     class Clock:
@@ -314,7 +314,6 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(botocore.endpoint, "time", Clock)
     monkeypatch.setattr(s3_policy, "time", Clock)
-    monkeypatch.setattr(client_module, "READ_SECONDS", READ_SECONDS)
     return pauses
 
 
@@ -334,6 +333,8 @@ class Store:
     credentials: S3Credentials
     region: str
     pauses: list[float] = field(default_factory=list)
+    hurry: Callable[[], None] = lambda: None
+    """Gives the clients made from now on, in this test, the timeout READ_SECONDS."""
     _straight: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -344,6 +345,11 @@ class Store:
     def s3(self) -> Any:
         """A client that nothing disturbs."""
         return self._straight
+
+    def storm(self, seed: int, *, share: float = 0.5) -> Plan:
+        """Faults of all kinds on a `share` of the requests, the same for the same seed."""
+        self.hurry()
+        return _storm(seed, share)
 
     def inputs(self, bucket: str, **changes: Any) -> dict[str, Any]:
         props = {
@@ -431,6 +437,7 @@ def store_behind_proxy(upstream: str, credentials: S3Credentials, region: str) -
 
 def fresh(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     store.pauses = without_waiting(monkeypatch)
+    store.hurry = lambda: monkeypatch.setattr(client_module, "READ_SECONDS", READ_SECONDS)
     store.proxy.forget()
     return store
 

@@ -184,7 +184,9 @@ def _watch(seen: Watched, mark: str, temporary: Path, ended: threading.Event) ->
                 if read.get(file) != version and file.is_file():
                     read[file] = version
                     name = str(file.relative_to(temporary))
-                    seen.files[name] = seen.files.get(name, "") + content_of(file)
+                    known, content = seen.files.get(name, ""), content_of(file)
+                    # What was written between the two looks at the file is read a second time.
+                    seen.files[name] = known if content in known else known + content
 
 
 def _look_at(seen: Watched, process: Path, mark: str, family: set[int]) -> None:

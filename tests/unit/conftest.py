@@ -3,6 +3,7 @@
 import gc
 import itertools
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -16,6 +17,12 @@ from tests.support.faulty_store import CREDENTIALS, Store, fresh, store_behind_p
 from tests.support.mocks import Engine, fresh_engine
 
 T = TypeVar("T")
+
+# The tests' servers are on this machine, to which no proxy leads. Here and not in a fixture: that
+# of a session may start a client.
+for _name in ("NO_PROXY", "no_proxy"):
+    if (_given := os.environ.get(_name, "")) != "*":
+        os.environ[_name] = ",".join(filter(None, (_given, "127.0.0.1", "localhost")))
 
 
 @pytest.fixture

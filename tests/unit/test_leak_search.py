@@ -7,8 +7,8 @@ import gzip
 import json
 import subprocess
 import sys
-import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sandbox.waiting import wait_until
 from tests.support.leaks import HASH, Artefacts, forms, kinds_with, leaks, watching
 
 SECRET = "s3cr3t/with+signs&ß~0123456789"
@@ -113,34 +114,49 @@ def test_what_only_begins_as_gzip_does_is_searched_as_it_is(tmp_path: Path) -> N
     assert kinds_with(artefacts, SECRET) == {"log", "state"}
 
 
+def run_until(seen: Callable[[], bool], command: list[str], environment: dict[str, str]) -> None:
+    """The command reads its input, which ends once it was seen, however late."""
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+        assert wait_until(seen, seconds=60)
+    assert process.returncode == 0
+
+
 def test_a_script_has_its_own_name_and_not_that_of_the_shell(tmp_path: Path) -> None:
     script = tmp_path / "a-plugin"
-    script.write_text("#!/bin/sh\nsleep 0.5\n")
+    script.write_text("#!/bin/sh\ncat\n")
     script.chmod(0o755)
     mark = {"MARK_OF_THIS_TEST": "2"}
     with watching("MARK_OF_THIS_TEST=2", tmp_path) as seen:
-        for command in ([str(script)], ["sh", "-c", "sleep 0.5; true"]):
-            subprocess.run(command, env=mark, check=True)
-    assert {command for command, _ in seen.environments} - {"sleep"} == {"a-plugin", "sh"}
+
+        def commands() -> set[str]:
+            return {command for command, _ in [*seen.environments]}
+
+        run_until(lambda: "a-plugin" in commands(), [str(script)], mark)
+        run_until(lambda: "sh" in commands(), ["sh", "-c", "cat; true"], mark)
+    assert commands() - {"cat"} == {"a-plugin", "sh"}
 
 
 def test_a_process_and_a_file_are_seen_while_they_are_there(tmp_path: Path) -> None:
     # One that hides its environment from its child, as sudo does.
     program = (
-        "import pathlib, subprocess, sys, time; "
+        "import pathlib, subprocess, sys; "
         "file = pathlib.Path(sys.argv[1], 'short-lived'); file.write_text('planted file'); "
-        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(1)', 'planted-argument'], "
-        "env={'PLANTED': 'planted-value'}); file.unlink()"
+        "subprocess.run([sys.executable, '-c', 'import sys; sys.stdin.read()', 'planted-argument'],"
+        " env={'PLANTED': 'planted-value'}); file.unlink()"
     )
     with watching("MARK_OF_THIS_TEST=1", tmp_path) as seen:
-        time.sleep(0.1)
-        subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path)],
-            env={"MARK_OF_THIS_TEST": "1"},
-            check=True,
-        )
-    assert any("planted-argument" in each for each in seen.arguments)
-    assert "planted-value" in {v for values in seen.environments.values() for v in values}
+
+        def all_is_seen() -> bool:
+            values = [each for found in [*seen.environments.values()] for each in [*found]]
+            arguments = [*seen.arguments]
+            return (
+                any("planted-argument" in each for each in arguments)
+                and "planted-value" in values
+                and seen.files == {"short-lived": "planted file"}
+            )
+
+        command = [sys.executable, "-c", program, str(tmp_path)]
+        run_until(all_is_seen, command, {"MARK_OF_THIS_TEST": "1"})
     assert seen.files == {"short-lived": "planted file"}
 
 

@@ -30,7 +30,8 @@ from fleet import board
 from fleet import run as fleet
 from fleet.board import DONE, FAILED, WAITING, Board, Row
 
-# What it does stands in a file per stack: {"code", "seconds", "events", "stdout"}.
+# What it does stands in a file per stack: {"code", "seconds", "meets", "events", "stdout"}.
+# "meets": it goes on only once so many were there at a time.
 PULUMI = """#!{python}
 import json, os, pathlib, signal, sys, time
 arguments = sys.argv[1:]
@@ -57,6 +58,11 @@ if "--event-log" in arguments:
     with log.open("a") as stream:
         for event in todo.get("events", []):
             stream.write(json.dumps(event) + "\\n")
+until = time.monotonic() + 60
+while max(map(int, (folder / "most").read_text().split())) < todo.get("meets", 0):
+    if time.monotonic() > until:
+        sys.exit("nobody else came")
+    time.sleep(0.02)
 time.sleep(todo.get("seconds", 0))
 running.unlink()
 print(todo.get("stdout", "{{}}"))
@@ -206,7 +212,7 @@ def test_no_more_stacks_run_at_a_time_than_said(parallel: int, many: Fleet) -> N
     names = [f"s{index}" for index in range(6)]
     many.add(*names)
     for name in names:
-        many.does("refresh", name, seconds=0.2)
+        many.does("refresh", name, seconds=0.2, meets=parallel)
     assert all(outcome.ok for outcome in many.run("drift", *names, parallel=parallel))
     assert many.most == parallel
 

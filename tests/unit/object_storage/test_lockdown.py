@@ -27,7 +27,6 @@ from tests.support.faulty_store import (
     calm,
     dead_from,
     state_after,
-    storm,
     through_engine,
 )
 
@@ -320,7 +319,7 @@ def test_killed_while_it_writes_a_policy_the_next_run_ends_in_the_same_state(
 def test_a_lockdown_gets_over_a_store_in_trouble(
     store: Store, existing: str, policies: Enforcing, seed: int
 ) -> None:
-    policies.plan = storm(seed, share=0.3)
+    policies.plan = store.storm(seed, share=0.3)
     state = locked(store, existing)
     state = updated(store, state, moreAccessKeys=[NEXT.access_key])
     assert len(store.proxy.injected) >= 10

@@ -34,7 +34,6 @@ from tests.support.faulty_store import (
     on,
     state_after,
     store_behind_proxy,
-    storm,
     whole_life,
 )
 
@@ -795,7 +794,7 @@ def test_killed_at_any_call_of_a_deletion_the_next_one_ends_it(
 def test_a_whole_life_under_hundreds_of_faults_loses_and_orphans_nothing(store: Store) -> None:
     before = store.buckets()
     for seed in range(5):
-        store.proxy.plan = storm(seed)
+        store.proxy.plan = store.storm(seed)
         whole_life(store, next(_names))
     assert len(store.proxy.injected) >= 200
     assert len(set(store.proxy.injected)) == 10, "every kind of fault came up"

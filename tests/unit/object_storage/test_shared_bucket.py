@@ -9,7 +9,7 @@ import pytest
 
 from components.object_storage.s3.contents import OWNER_KEY, owner_key
 from components.object_storage.s3.errors import BucketError
-from tests.support.faulty_store import Fault, Store, calm, on, storm
+from tests.support.faulty_store import Fault, Store, calm, on
 
 OMANTEL = "sovereign-harbor/omantel"
 OTECH = "sovereign-harbor/otech"
@@ -281,7 +281,7 @@ def test_a_directory_in_which_nothing_lies_yet_is_changed_at_will(
 
 @pytest.mark.parametrize("seed", range(2))
 def test_sharing_gets_over_a_store_in_trouble(store: Store, bucket: str, seed: int) -> None:
-    store.proxy.plan = storm(seed)
+    store.proxy.plan = store.storm(seed)
     first = store.create(store.inputs(bucket, rootDirectory="omantel"))
     second = store.create(theirs(store, bucket))
     store.delete(second)

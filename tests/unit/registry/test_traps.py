@@ -426,11 +426,17 @@ def test_trap_a_direction_can_change_and_the_other_side_is_number_0(registry: Re
 
 
 def test_trap_a_policy_is_deleted_when_its_run_is_over_at_last(
-    harbor: FakeHarbor, registry: Registry
+    harbor: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    harbor.settings.seconds_until_final = 1.5
+    harbor.settings.seconds_until_final = 3600
+
+    def wait(*_: object) -> None:
+        for run in harbor.world.table("executions").values():
+            run["final_at"] = 0
+
     with_endpoint(registry)
     outputs = registry.create("ReplicationPolicy", **MIRROR, runNow=True)
+    monkeypatch.setattr(api.Harbor, "_wait", wait)
     registry.delete("ReplicationPolicy", outputs)
     assert registry.ask("GET", POLICIES) == []
     assert 412 in {call.status for call in harbor.calls() if call.method == "DELETE"}

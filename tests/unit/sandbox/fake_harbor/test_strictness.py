@@ -381,7 +381,7 @@ def test_core_dies_after_deleting_a_project_whose_retention_has_no_settings(
 
 
 def test_a_policy_that_ran_is_deleted_once_its_run_is_over() -> None:
-    with FakeHarbor(settings=Settings(seconds_until_final=0.3)) as harbor:
+    with FakeHarbor(settings=Settings(seconds_until_final=3600)) as harbor:
         client = Client(harbor.url)
         client.ask("POST", "/registries", UP)
         client.ask("POST", "/replication/policies", policy("p", enabled=True))
@@ -389,7 +389,8 @@ def test_a_policy_that_ran_is_deleted_once_its_run_is_over() -> None:
         assert run.headers["Location"] == "/api/v2.0/replication/executions/1"
         assert client.ask("GET", "/replication/executions/1").body["status"] == "InProgress"
         assert client.ask("DELETE", "/replication/policies/1").status == 412
-        time.sleep(0.4)
+        (ran,) = harbor.world.table("executions").values()
+        ran["final_at"] = time.time()
         assert client.ask("GET", "/replication/executions/1").body["status"] == "Succeed"
         assert client.ask("DELETE", "/replication/policies/1").status == 200
 
