@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.support.leaks import HASH, Artefacts, forms, kinds_with, leaks, watching
+from tests.support.leaks import HASH, Artefacts, files_in, forms, kinds_with, leaks, watching
 
 SECRET = "s3cr3t/with+signs&ß~0123456789"
 PEM = "-----BEGIN KEY-----\n" + "\n".join("MIIEvQIBADANBgkq" * 4 + str(i) for i in range(3))
@@ -108,6 +109,18 @@ def test_a_script_has_its_own_name_and_not_that_of_the_shell(tmp_path: Path) -> 
         for command in ([str(script)], ["sh", "-c", "sleep 0.5; true"]):
             subprocess.run(command, env=mark, check=True)
     assert {command for command, _ in seen.environments} - {"sleep"} == {"a-plugin", "sh"}
+
+
+def test_a_folder_that_goes_away_meanwhile_is_left_out(tmp_path: Path) -> None:
+    """As those of kubectl's sockets do, in the temporary folder of a run."""
+    (tmp_path / "first").touch()
+    for name in ("gone", "kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    files = files_in(tmp_path)
+    assert next(files) == tmp_path / "first"
+    shutil.rmtree(tmp_path / "gone")
+    assert [*files] == [tmp_path / "kept" / "file"]
 
 
 def test_a_process_and_a_file_are_seen_while_they_are_there(tmp_path: Path) -> None:
