@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,9 +82,7 @@ def delivered(sandbox: Sandbox) -> dict[str, dict[str, str]]:
 
 def fetch_now(sandbox: Sandbox, name: str) -> None:
     annotate = ("annotate", "externalsecret", name, "-n", NAMESPACE, "--overwrite")
-    stamp = kubectl(sandbox, "get", "externalsecret", name, "-n", NAMESPACE, "-o", "name")
-    number = len(objects(sandbox, "events")) + len(stamp)
-    kubectl(sandbox, *annotate, f"force-sync={number}-{id(object())}")
+    kubectl(sandbox, *annotate, f"force-sync={time.monotonic_ns()}")
 
 
 def test_a_sealed_sovereign_goes_over_to_the_store(sandbox: Sandbox, sovereign: Stack) -> None:
