@@ -42,10 +42,20 @@ class Detached(subprocess.Popen[bytes]):
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody listens on, and nobody else is given for a minute.
+
+    Sandboxes that start side by side ask for ports at the same time, and their processes listen
+    seconds later. A connection that the listening side has closed keeps its port (TIME_WAIT): the
+    kernel gives that to nobody who asks for any port. A server that asks for this one gets it, as
+    those in Go and in Python do by SO_REUSEADDR.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = listener.accept()
+            accepted.close()
+            client.recv(1)
+    return port
 
 
 def answers(port: int) -> bool:
