@@ -170,7 +170,7 @@ def stop(state: State, *, seconds: float = 10) -> None:
     # kwokctl takes a zombie (ended, but not yet waited for by its parent) for a running process and
     # would not start it again: without these files it does.
     for file in _pid_files(state).glob("*.pid"):
-        file.unlink()
+        file.unlink(missing_ok=True)  # a kwokctl that still runs removes them, too
 
 
 def is_running(state: State, tools: Toolbox) -> bool:

@@ -72,7 +72,7 @@ def start(
     *,
     environment: Mapping[str, str] | None = None,
     ready: Callable[[], bool],
-    seconds: float = 60,
+    seconds: float = 180,
 ) -> Process:
     """Starts `command` in a session of its own and waits until `ready`. Raises SandboxError."""
     running = find(state, name)
@@ -118,7 +118,8 @@ def stop(state: State, process: Process, *, seconds: float = 15) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not process.alive:
             break
-        os.killpg(process.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+            os.killpg(process.pid, number)
         wait_until(lambda: _has_ended(process), seconds=seconds)
     (state.folder / "run" / f"{process.name}.json").unlink(missing_ok=True)
 
