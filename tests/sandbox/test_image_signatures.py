@@ -625,7 +625,7 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
             wanted_pod = ground.pod(f"platform/app:{tag}", name=name)
             assert cluster.create(wanted_pod, dry_run=False).admitted
         # Three that are new, and two that are older than the policy.
-        until(lambda: "name 4 of 5 pods" in problems(), seconds=90)
+        until(lambda: "name 4 of 5 pods" in problems())
         told = problems()
         assert f"apps/{pods['unsigned']}: " in told
         assert f"apps/{pods['foreign']}: " in told
@@ -634,14 +634,14 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
         assert f"apps/{pods['signed']}: " not in told
         for name in (pods["unsigned"], pods["foreign"], "old", "old-debugged"):
             cluster.delete("apps", name)
-        until(lambda: problems() == "", seconds=90)
+        until(lambda: problems() == "")
         ground.apply(kind, policy("Enforce"))
         until(lambda: not ground.create("platform/app:unsigned").admitted)
         assert problems() == ""
     cluster.delete("apps", pods["signed"])
     for name in ("old", "old-debugged"):
         cluster.create(ground.pod("platform/app:unsigned", name=name), dry_run=False)
-    until(lambda: not _reported(cluster), seconds=60)
+    until(lambda: not _reported(cluster))
 
 
 @dataclass(frozen=True)
