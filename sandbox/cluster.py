@@ -86,7 +86,7 @@ def _add_kinds(state: State, tools: Toolbox) -> None:
     if changed == text:
         return
     apply(state, tools, MANIFESTS / "port-forwards.yaml")
-    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=180s", "crd", "--all")
     file.write_text(changed)
     stop(state)
     _kwokctl(state, tools, "start")
@@ -118,7 +118,7 @@ def prepare(state: State, tools: Toolbox, stages: Path, estate: list[Path]) -> N
     ]
     standins = [MANIFESTS / f"{name}-standin.yaml" for name in _STAND_INS]
     apply(state, tools, stages, *crds, *standins, MANIFESTS / "nodes.yaml")
-    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=180s", "crd", "--all")
     after_kinds = ("cnpg-stage", "gateway", "velero-location", "cert-manager-stage")
     apply(state, tools, *(MANIFESTS / f"{name}.yaml" for name in after_kinds))
     for manifest in estate:

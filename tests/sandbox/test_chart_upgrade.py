@@ -77,7 +77,7 @@ def test_the_chart_goes_up_by_one_line_and_not_down_again(
 ) -> None:
     assert upgraded.outputs()["harborVersion"] == harbor_of(NEW)
     # A pod before may be there still, until its deletion is done.
-    assert wait_until(lambda: images(sandbox) == {f"v{harbor_of(NEW)}"}, seconds=60)
+    assert wait_until(lambda: images(sandbox) == {f"v{harbor_of(NEW)}"}, seconds=180)
     upgraded.up(expect_no_changes=True)
 
     far = str(stand_in("1.21.0", tmp_path / "far"))

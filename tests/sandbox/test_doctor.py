@@ -149,4 +149,4 @@ def test_a_deleted_secret_and_a_wrong_password_are_found(
         listed = kubectl(sandbox, "get", "secrets", "-o", "name")
         return f"secret/{CSRF}" in listed
 
-    assert wait_until(is_back, seconds=60)
+    assert wait_until(is_back, seconds=180)

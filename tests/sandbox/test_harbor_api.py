@@ -131,7 +131,7 @@ def test_a_real_harbor_takes_the_place_of_the_fake(
         try:
             assert "a real Harbor" in harbor_api.start(sandbox.state, sandbox.tools)
             assert processes.find(sandbox.state, harbor_api.NAME) is None
-            assert wait_until(lambda: _is_admin(sandbox, "Of-Another-1"), seconds=60)
+            assert wait_until(lambda: _is_admin(sandbox, "Of-Another-1"), seconds=180)
         finally:
             monkeypatch.delenv(harbor_api.VARIABLE)
             harbor_api.start(sandbox.state, sandbox.tools)

@@ -115,7 +115,7 @@ class Witness:
         with subprocess.Popen(waiting, env={MARK: PLANTED}, stdin=subprocess.PIPE):
             is_seen = wait_until(
                 lambda: file.name in seen.files and any(PLANTED in a for a in [*seen.arguments]),
-                seconds=60,
+                seconds=180,
             )
         file.unlink()
         assert is_seen

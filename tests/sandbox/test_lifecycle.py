@@ -61,7 +61,7 @@ def test_a_deleted_secret_comes_back_and_an_unpinned_certificate_is_fetched(
     cluster.kubectl(
         sandbox.state, sandbox.tools, "delete", "secret", "harbor-minted-csrf-key", "-n", NAMESPACE
     )
-    assert wait_until(lambda: "harbor-minted-csrf-key" in unsealed(sandbox), seconds=20, pause=0.2)
+    assert wait_until(lambda: "harbor-minted-csrf-key" in unsealed(sandbox), seconds=180, pause=0.2)
     with sandbox.configured(sealing=None):
         sovereign.up(expect_no_changes=True)
     assert generations(sandbox) == before
