@@ -40,7 +40,7 @@ def operation(sandbox: Sandbox, *arguments: str) -> subprocess.CompletedProcess[
 
 def examined(sandbox: Sandbox) -> tuple[int, dict[str, Any]]:
     """The doctor's exit code, and what it says; asked again where this machine was too busy."""
-    for _ in range(2):
+    for _ in range(5):
         code, told = asked(sandbox)
         if not any("no answer within" in each["what"] for each in told["checks"]):
             return code, told
