@@ -8,8 +8,8 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sandbox.waiting import wait_until
 from tests.support.leaks import HASH, Artefacts, files_in, forms, kinds_with, leaks, watching
 
 SECRET = "s3cr3t/with+signs&ß~0123456789"
@@ -100,15 +101,25 @@ def test_what_only_begins_as_gzip_does_is_searched_as_it_is(tmp_path: Path) -> N
     assert kinds_with(artefacts, SECRET) == {"log", "state"}
 
 
+def run_until(is_seen: Callable[[], bool], command: list[str], mark: dict[str, str]) -> None:
+    """Runs a command, which ends with its input: once it was seen."""
+    with subprocess.Popen(command, env=mark, stdin=subprocess.PIPE):
+        assert wait_until(is_seen, seconds=60)
+
+
 def test_a_script_has_its_own_name_and_not_that_of_the_shell(tmp_path: Path) -> None:
     script = tmp_path / "a-plugin"
-    script.write_text("#!/bin/sh\nsleep 0.5\n")
+    script.write_text("#!/bin/sh\nread line\n")
     script.chmod(0o755)
     mark = {"MARK_OF_THIS_TEST": "2"}
     with watching("MARK_OF_THIS_TEST=2", tmp_path) as seen:
-        for command in ([str(script)], ["sh", "-c", "sleep 0.5; true"]):
-            subprocess.run(command, env=mark, check=True)
-    assert {command for command, _ in seen.environments} - {"sleep"} == {"a-plugin", "sh"}
+
+        def commands() -> set[str]:
+            return {command for command, _ in [*seen.environments]}
+
+        run_until(lambda: "a-plugin" in commands(), [str(script)], mark)
+        run_until(lambda: "sh" in commands(), ["sh", "-c", "read line; true"], mark)
+    assert commands() == {"a-plugin", "sh"}
 
 
 def test_a_folder_that_goes_away_meanwhile_is_left_out(tmp_path: Path) -> None:
@@ -126,17 +137,19 @@ def test_a_folder_that_goes_away_meanwhile_is_left_out(tmp_path: Path) -> None:
 def test_a_process_and_a_file_are_seen_while_they_are_there(tmp_path: Path) -> None:
     # One that hides its environment from its child, as sudo does.
     program = (
-        "import pathlib, subprocess, sys, time; "
+        "import pathlib, subprocess, sys; waiting = 'import sys; sys.stdin.read()'; "
         "file = pathlib.Path(sys.argv[1], 'short-lived'); file.write_text('planted file'); "
-        "subprocess.run([sys.executable, '-c', 'import time; time.sleep(1)', 'planted-argument'], "
+        "subprocess.run([sys.executable, '-c', waiting, 'planted-argument'], "
         "env={'PLANTED': 'planted-value'}); file.unlink()"
     )
     with watching("MARK_OF_THIS_TEST=1", tmp_path) as seen:
-        time.sleep(0.1)
-        subprocess.run(
+        run_until(
+            lambda: (
+                "short-lived" in seen.files
+                and any(each.endswith(" planted-argument ") for each in [*seen.arguments])
+            ),
             [sys.executable, "-c", program, str(tmp_path)],
-            env={"MARK_OF_THIS_TEST": "1"},
-            check=True,
+            {"MARK_OF_THIS_TEST": "1"},
         )
     assert any("planted-argument" in each for each in seen.arguments)
     assert "planted-value" in {v for values in seen.environments.values() for v in values}
