@@ -57,7 +57,7 @@ def _kwokctl(state: State, tools: Toolbox, verb: str, *options: str) -> None:
                 "--name",
                 CLUSTER,
                 "--wait",
-                "90s",
+                "240s",
                 *options,
             ],
             env=_environment(state),

@@ -49,4 +49,4 @@ def test_a_start_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     finally:
         started.send_signal(signal.SIGKILL)
         started.wait()
-    assert wait_until(lambda: of_the_sandbox(folder) == [], seconds=180), of_the_sandbox(folder)
+    assert wait_until(lambda: of_the_sandbox(folder) == [], seconds=300), of_the_sandbox(folder)
