@@ -286,12 +286,6 @@ def _configuration(state: State, tools: Toolbox) -> dict[str, object]:
                         "value": str(network.egress_configuration(state)),
                     }
                 ],
-            },
-            # There is one of each. With an election it ends, for good, where a busy machine keeps
-            # it from the API server for ten seconds.
-            *(
-                {"name": name, "extraArgs": [{"key": "leader-elect", "value": "false"}]}
-                for name in ("kube-controller-manager", "kube-scheduler")
-            ),
+            }
         ],
     }
