@@ -75,7 +75,7 @@ class PolicyCluster:
             headers={"Content-Type": content},
         )
         try:
-            with urllib.request.urlopen(request, context=self.trust, timeout=60) as answer:
+            with urllib.request.urlopen(request, context=self.trust, timeout=120) as answer:
                 return Answer(answer.status, json.load(answer))
         except urllib.error.HTTPError as error:
             with error:
