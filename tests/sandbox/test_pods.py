@@ -242,7 +242,14 @@ def test_a_rotation_changes_the_password_that_logs_in(
 
 def test_no_password_is_among_the_arguments_of_a_process(sandbox_with_pods: Sandbox) -> None:
     ready(sandbox_with_pods, "cache")
-    secrets = [value for data in unsealed(sandbox_with_pods).values() for value in data.values()]
+    # Names and addresses are no secrets: others on this machine may have them as arguments.
+    public = ("username", "s3-bucket", "s3-region", "s3-endpoint")
+    secrets = [
+        value
+        for data in unsealed(sandbox_with_pods).values()
+        for key, value in data.items()
+        if key not in public
+    ]
     long_ones = [secret.encode() for secret in secrets if 12 <= len(secret) < 200]
     assert long_ones
     for entry in Path("/proc").glob("[0-9]*"):
