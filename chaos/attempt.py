@@ -22,7 +22,7 @@ FAILED: Final = "failed"
 MISSED: Final = "missed"
 SKIPPED: Final = "skipped"
 
-SETTLE_SECONDS: Final = 20
+SETTLE_SECONDS: Final = 120
 """For controllers to do their part."""
 
 

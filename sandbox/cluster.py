@@ -57,7 +57,7 @@ def _kwokctl(state: State, tools: Toolbox, verb: str, *options: str) -> None:
                 "--name",
                 CLUSTER,
                 "--wait",
-                "90s",
+                "240s",
                 *options,
             ],
             env=_environment(state),
@@ -86,7 +86,7 @@ def _add_kinds(state: State, tools: Toolbox) -> None:
     if changed == text:
         return
     apply(state, tools, MANIFESTS / "port-forwards.yaml")
-    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=180s", "crd", "--all")
     file.write_text(changed)
     stop(state)
     _kwokctl(state, tools, "start")
@@ -118,7 +118,7 @@ def prepare(state: State, tools: Toolbox, stages: Path, estate: list[Path]) -> N
     ]
     standins = [MANIFESTS / f"{name}-standin.yaml" for name in _STAND_INS]
     apply(state, tools, stages, *crds, *standins, MANIFESTS / "nodes.yaml")
-    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=30s", "crd", "--all")
+    kubectl(state, tools, "wait", "--for=condition=Established", "--timeout=180s", "crd", "--all")
     after_kinds = ("cnpg-stage", "gateway", "velero-location", "cert-manager-stage")
     apply(state, tools, *(MANIFESTS / f"{name}.yaml" for name in after_kinds))
     for manifest in estate:
@@ -170,7 +170,7 @@ def stop(state: State, *, seconds: float = 10) -> None:
     # kwokctl takes a zombie (ended, but not yet waited for by its parent) for a running process and
     # would not start it again: without these files it does.
     for file in _pid_files(state).glob("*.pid"):
-        file.unlink()
+        file.unlink(missing_ok=True)  # a kwokctl that still runs removes them, too
 
 
 def is_running(state: State, tools: Toolbox) -> bool:

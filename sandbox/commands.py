@@ -128,7 +128,7 @@ def start(
             sealing.start(state, tools)
         else:
             external_secrets.start(state, tools)
-            wait = ("--all", "--for=condition=Ready", "--timeout=30s")
+            wait = ("--all", "--for=condition=Ready", "--timeout=180s")
             cluster.kubectl(state, tools, "wait", "clustersecretstore", *wait)
         _, chart_told = chart.choose(state, tools)
         told.append(f"{endpoint}; {chart_told}")

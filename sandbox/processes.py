@@ -42,10 +42,20 @@ class Detached(subprocess.Popen[bytes]):
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP port of 127.0.0.1 that nobody listens on, and nobody else is given for a minute.
+
+    Sandboxes that start side by side ask for ports at the same time, and their processes listen
+    seconds later. A connection that the listening side has closed keeps its port (TIME_WAIT): the
+    kernel gives that to nobody who asks for any port. A server that asks for this one gets it, as
+    those in Go and in Python do by SO_REUSEADDR.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = listener.accept()
+            accepted.close()
+            client.recv(1)
+    return port
 
 
 def answers(port: int) -> bool:
@@ -62,7 +72,7 @@ def start(
     *,
     environment: Mapping[str, str] | None = None,
     ready: Callable[[], bool],
-    seconds: float = 60,
+    seconds: float = 180,
 ) -> Process:
     """Starts `command` in a session of its own and waits until `ready`. Raises SandboxError."""
     running = find(state, name)
@@ -108,7 +118,8 @@ def stop(state: State, process: Process, *, seconds: float = 15) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         if not process.alive:
             break
-        os.killpg(process.pid, number)
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself meanwhile
+            os.killpg(process.pid, number)
         wait_until(lambda: _has_ended(process), seconds=seconds)
     (state.folder / "run" / f"{process.name}.json").unlink(missing_ok=True)
 

@@ -61,7 +61,7 @@ def _pod_address(state: State, tools: Toolbox) -> str:
 
 def _wait_ready(state: State, tools: Toolbox, *what: str) -> None:
     try:
-        cluster.kubectl(state, tools, "wait", *what, "--for=condition=Ready", "--timeout=60s")
+        cluster.kubectl(state, tools, "wait", *what, "--for=condition=Ready", "--timeout=180s")
     except processes.SandboxError as error:
         raise processes.SandboxError(f"{error}\n{cluster.last_words(state)}") from None
 

@@ -27,6 +27,9 @@ ROOT_FOLDER: Final = "/run/container"
 _QUICK_SECONDS: Final = 10
 """How long after a start probes are asked at once, not after their period: `up` waits for them."""
 
+_LEAST_SECONDS: Final = 5
+"""How long a probe may take, whatever it says: it is a process here, on a machine that is busy."""
+
 _SYSTEM: Final = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 _OF_ETC: Final = ("group", "ld.so.cache", "localtime", "nsswitch.conf", "passwd", "services")
 
@@ -287,7 +290,7 @@ class Container(threading.Thread):
             probe.due = time.monotonic() + probe.spec.get("periodSeconds", 10)
 
     def _passes(self, probe: Manifest, pid: int) -> bool:
-        seconds = probe.get("timeoutSeconds", 1)
+        seconds = max(probe.get("timeoutSeconds", 1), _LEAST_SECONDS)
         try:
             if "exec" in probe:
                 return self._executes(probe["exec"]["command"], pid, seconds)
@@ -308,7 +311,7 @@ class Container(threading.Thread):
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                timeout=max(seconds, 2),
+                timeout=seconds,
                 check=False,
             ).returncode
             == 0

@@ -35,6 +35,6 @@ def ready_pod(state: State, *, component: str) -> Reached | None:
 
 def ask_valkey(port: int, password: str, *commands: Sequence[str]) -> list[str]:
     """The answers of a Valkey on 127.0.0.1:port to the login, then to each command."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         stream = connection.makefile("rwb")
         return [asked(stream, [*words]) for words in (["AUTH", password], *commands)]

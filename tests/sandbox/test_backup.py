@@ -102,7 +102,7 @@ def test_a_drill_touches_nothing_that_lives_and_leaves_nothing(
     for name, value in sandbox.variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(stacks, "file_of", lambda name: sandbox.project / f"Pulumi.{name}.yaml")
-    assert restore_drill.run(restore_drill.Request(stack=backed_up.name, minutes=2)) == 1
+    assert restore_drill.run(restore_drill.Request(stack=backed_up.name, minutes=10)) == 1
     said = capsys.readouterr()
     assert "psql in pod harbor-drill/harbor-pg-drill-1 failed" in said.out
     assert said.err == ""

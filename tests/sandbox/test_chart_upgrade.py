@@ -17,6 +17,7 @@ from components import versions
 from components.harbor_lines import harbor_of
 from engine.stack import Stack
 from sandbox.chart import stand_in
+from sandbox.waiting import wait_until
 from tests.sandbox.conftest import Sandbox
 from tests.support import runbook
 from tests.support.rendering import REAL, REAL_NEXT
@@ -75,7 +76,8 @@ def test_the_chart_goes_up_by_one_line_and_not_down_again(
     sandbox: Sandbox, upgraded: Stack, tmp_path: Path
 ) -> None:
     assert upgraded.outputs()["harborVersion"] == harbor_of(NEW)
-    assert images(sandbox) == {f"v{harbor_of(NEW)}"}
+    # A pod before may be there still, until its deletion is done.
+    assert wait_until(lambda: images(sandbox) == {f"v{harbor_of(NEW)}"}, seconds=180)
     upgraded.up(expect_no_changes=True)
 
     far = str(stand_in("1.21.0", tmp_path / "far"))

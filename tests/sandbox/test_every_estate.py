@@ -257,7 +257,7 @@ def rotate(life: Life) -> None:
     # The operator looks within an hour; docs/howto/external-secrets.md has it look at once.
     name, now = life.expected.cache_secret, f"force-sync={time.time():.0f}"
     kubectl("annotate", "externalsecret", name, "-n", sandbox.namespace, now, "--overwrite")
-    assert wait_until(lambda: "rotated-by-the-estate" in str(unsealed(sandbox)[name]), seconds=20)
+    assert wait_until(lambda: "rotated-by-the-estate" in str(unsealed(sandbox)[name]), seconds=180)
 
 
 def test_a_rotated_password_of_the_cache_restarts_its_readers_and_nothing_else(life: Life) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,9 +82,7 @@ def delivered(sandbox: Sandbox) -> dict[str, dict[str, str]]:
 
 def fetch_now(sandbox: Sandbox, name: str) -> None:
     annotate = ("annotate", "externalsecret", name, "-n", NAMESPACE, "--overwrite")
-    stamp = kubectl(sandbox, "get", "externalsecret", name, "-n", NAMESPACE, "-o", "name")
-    number = len(objects(sandbox, "events")) + len(stamp)
-    kubectl(sandbox, *annotate, f"force-sync={number}-{id(object())}")
+    kubectl(sandbox, *annotate, f"force-sync={time.monotonic_ns()}")
 
 
 def test_a_sealed_sovereign_goes_over_to_the_store(sandbox: Sandbox, sovereign: Stack) -> None:
@@ -148,7 +147,7 @@ def test_a_password_rotated_in_the_store_restarts_exactly_its_readers(
     put_into_store(sandbox, STORED, password=SECOND)
     fetch_now(sandbox, "harbor-shared-valkey")
     assert wait_until(
-        lambda: delivered(sandbox)["harbor-shared-valkey"]["REDIS_PASSWORD"] == SECOND, seconds=30
+        lambda: delivered(sandbox)["harbor-shared-valkey"]["REDIS_PASSWORD"] == SECOND, seconds=180
     )
     preview = sovereign.run("preview", "-s", sovereign.name).text
     assert "cache-credentials-synced" in preview
@@ -182,7 +181,7 @@ def test_what_somebody_changed_in_the_store_is_put_back(sandbox: Sandbox, sovere
     value, before = delivered(sandbox)[name], generations(sandbox)
     put_into_store(sandbox, f"{PREFIX}{name}", JOBSERVICE_SECRET="of-somebody")
     fetch_now(sandbox, name)
-    assert wait_until(lambda: delivered(sandbox)[name] != value, seconds=30)
+    assert wait_until(lambda: delivered(sandbox)[name] != value, seconds=180)
     sovereign.up()
     assert delivered(sandbox)[name] == value
     assert in_store(sandbox)[f"{PREFIX}{name}"]["JOBSERVICE_SECRET"] == value["JOBSERVICE_SECRET"]
@@ -192,7 +191,7 @@ def test_what_somebody_changed_in_the_store_is_put_back(sandbox: Sandbox, sovere
 def test_a_missing_key_is_refused_with_what_to_write(sandbox: Sandbox, sovereign: Stack) -> None:
     kubectl(sandbox, "delete", "secret", STORED, "-n", external_secrets.NAMESPACE)
     fetch_now(sandbox, "harbor-shared-valkey")
-    external = ("externalsecret/harbor-shared-valkey", "-n", NAMESPACE, "--timeout=30s")
+    external = ("externalsecret/harbor-shared-valkey", "-n", NAMESPACE, "--timeout=180s")
     kubectl(sandbox, "wait", *external, "--for=condition=Ready=False")
     refused = sovereign.run("up", "-s", sovereign.name, "--yes", "--skip-preview", check=False)
     said = " ".join(refused.text.split())
@@ -241,7 +240,7 @@ def test_a_new_state_does_not_write_over_the_key_that_the_store_keeps(
     edit_state(sovereign, lambda resource: resource.pop("retainOnDelete", None))
     destroy = ("destroy", "-s", sovereign.name, "--yes", "--skip-preview", "--continue-on-error")
     sovereign.run(*destroy, check=False)
-    assert wait_until(lambda: delivered(sandbox) == {}, seconds=60), [*delivered(sandbox)]
+    assert wait_until(lambda: delivered(sandbox) == {}, seconds=180), [*delivered(sandbox)]
     assert objects(sandbox, "externalsecrets.external-secrets.io") == []
     assert in_store(sandbox) == kept, "what was pushed stays"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import bcrypt
@@ -30,11 +31,16 @@ REGISTRY_USER, REGISTRY_PASSWORD = "harbor_registry_user", "Registry-Password-1"
 @contextmanager
 def forwarded(sandbox: Sandbox) -> Iterator[str]:
     """The address at which `kubectl port-forward` offers the pod of Harbor's core."""
-    pod = next(
-        item["metadata"]["name"]
-        for item in objects(sandbox, "pods")
-        if item["metadata"]["labels"].get("component") == "core"
-    )
+    # After an `up` the pod before may be there still, until its deletion is done.
+    pod = max(
+        (
+            item["metadata"]
+            for item in objects(sandbox, "pods")
+            if item["metadata"]["labels"].get("component") == "core"
+            and "deletionTimestamp" not in item["metadata"]
+        ),
+        key=lambda metadata: metadata["creationTimestamp"],
+    )["name"]
     command = [
         str(sandbox.tools.path("kubectl")),
         f"--context={CONTEXT}",
@@ -125,14 +131,18 @@ def test_a_real_harbor_takes_the_place_of_the_fake(
         try:
             assert "a real Harbor" in harbor_api.start(sandbox.state, sandbox.tools)
             assert processes.find(sandbox.state, harbor_api.NAME) is None
-            with forwarded(sandbox) as address:
-                client = Client(address, ("admin", "Of-Another-1"))
-                assert wait_until(
-                    lambda: client.ask("GET", "/users/current").status == 200, seconds=10
-                )
+            assert wait_until(lambda: _is_admin(sandbox, "Of-Another-1"), seconds=180)
         finally:
             monkeypatch.delenv(harbor_api.VARIABLE)
             harbor_api.start(sandbox.state, sandbox.tools)
+
+
+def _is_admin(sandbox: Sandbox, password: str) -> bool:
+    """Whether Harbor takes it. A kubectl ends with the first connection that leads nowhere, which
+    one does until KWOK knows the other address."""
+    with suppress(OSError, http.client.HTTPException), forwarded(sandbox) as address:
+        return Client(address, ("admin", password)).ask("GET", "/users/current").status == 200
+    return False
 
 
 # Images through the fake, into the real registry ------------------------------------------------

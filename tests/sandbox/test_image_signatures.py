@@ -36,6 +36,9 @@ ATTESTED = {
     "provenance-and-foreign": ((PROVENANCE, OURS), (SIGNATURE, ANOTHER)),
 }
 """Tag → what is in bundle format about it."""
+WAITED = 20
+"""Seconds that the API server waits for Kyverno, the most that a policy may say: a busy machine is
+to be waited for, since a pod is admitted unverified then."""
 HARBORS = ("harbor", "cnpg-system", "sealed-secrets", "kyverno", "kube-system")
 
 
@@ -85,6 +88,7 @@ class Ground:
         return self.cluster.create(self.pod(image, **what))
 
     def policy(self, action: Any, **changes: Any) -> SignedImages:
+        changes = {"timeout_seconds": WAITED, **changes}
         section = SignaturesSettings(
             projects=("platform",), public_key=OURS.public, action=action, **changes
         )
@@ -277,7 +281,7 @@ class TestEnforced:
 
     @pytest.mark.parametrize("by", ["tag", "digest"])
     def test_an_image_named_twice_keeps_nobody_waiting(self, enforced: Ground, by: str) -> None:
-        """To Kyverno 1.19.1 it was a hang of 20 seconds, which admitted the pod."""
+        """To Kyverno 1.19.1 it was a hang of twice the timeout, which admitted the pod."""
         name = enforced.by_digest if by == "digest" else enforced.by_tag
         signed, unsigned, other = (name(tag) for tag in ("signed", "unsigned", "signed-2"))
         for lists, admitted in (
@@ -290,7 +294,7 @@ class TestEnforced:
             for _ in range(4):  # Kyverno walks through the lists in another order each time
                 began = time.monotonic()
                 answer = enforced.create_with(lists)
-                assert time.monotonic() - began < 5
+                assert time.monotonic() - began < WAITED
                 if admitted is None:
                     admitted = by == "digest" or enforced.kind == "ClusterPolicy"
                 assert answer.admitted == admitted, answer
@@ -544,7 +548,8 @@ def test_a_registry_that_hangs_holds_up_a_pod_no_longer_than_twice_the_timeout(
             began = time.monotonic()
             answer = ground.cluster.create(hanging)
             assert answer.admitted, answer
-            assert time.monotonic() - began < 2 * 2 + 2
+            # Kyverno's own timeout, where a policy names none, is 10 for each of the two.
+            assert time.monotonic() - began < 2 * 2 + 5
 
 
 def test_an_image_volume_is_named_by_digest(ground: Ground) -> None:
@@ -620,7 +625,7 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
             wanted_pod = ground.pod(f"platform/app:{tag}", name=name)
             assert cluster.create(wanted_pod, dry_run=False).admitted
         # Three that are new, and two that are older than the policy.
-        until(lambda: "name 4 of 5 pods" in problems(), seconds=90)
+        until(lambda: "name 4 of 5 pods" in problems())
         told = problems()
         assert f"apps/{pods['unsigned']}: " in told
         assert f"apps/{pods['foreign']}: " in told
@@ -629,14 +634,14 @@ def test_enforce_is_decided_on_what_kyverno_reports(ground: Ground, kind: Policy
         assert f"apps/{pods['signed']}: " not in told
         for name in (pods["unsigned"], pods["foreign"], "old", "old-debugged"):
             cluster.delete("apps", name)
-        until(lambda: problems() == "", seconds=90)
+        until(lambda: problems() == "")
         ground.apply(kind, policy("Enforce"))
         until(lambda: not ground.create("platform/app:unsigned").admitted)
         assert problems() == ""
     cluster.delete("apps", pods["signed"])
     for name in ("old", "old-debugged"):
         cluster.create(ground.pod("platform/app:unsigned", name=name), dry_run=False)
-    until(lambda: not _reported(cluster), seconds=60)
+    until(lambda: not _reported(cluster))
 
 
 @dataclass(frozen=True)

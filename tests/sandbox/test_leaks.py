@@ -24,6 +24,7 @@ from components.backup.objects import SECRET as BACKUP_SECRET
 from engine.project import ROOT
 from engine.stack import Stack
 from sandbox import cluster
+from sandbox.waiting import wait_until
 from tests.sandbox.conftest import SOVEREIGN, Sandbox
 from tests.sandbox.test_backup import DESTINATION
 from tests.sandbox.test_least_privilege import deployer  # noqa: F401
@@ -93,19 +94,31 @@ class Witness:
         own = {**variables, MARK: PLANTED}
         stack = Stack(self.stack.name, {**self.stack.environment, **own}, self.stack.folder)
         with watching(f"{MARK}=", self.sandbox.state.directory("tmp")) as seen:
-            (self.sandbox.state.directory("tmp") / "planted").write_text(PLANTED)
-            subprocess.run(["sh", "-c", "sleep 0.2", PLANTED], env={MARK: PLANTED}, check=True)
+            self._plant(seen)
             ran = stack.run(
                 *(*arguments, "-s", stack.name),
                 check=not fails,
                 watch=(lambda event: events.append(json.dumps(event))) if watched else None,
             )
-        (self.sandbox.state.directory("tmp") / "planted").unlink()
         self.life.watched.append(seen)
         self.life.artefacts.add(kind, " ".join(arguments[:2]), ran.text)
         if watched:
             self.life.artefacts.add("engine's events", arguments[0], "\n".join(events))
         assert (ran.code != 0) == fails, ran.text
+
+    def _plant(self, seen: Watched) -> None:
+        """A file, and a process with the text among its arguments, until both were seen."""
+        file = self.sandbox.state.directory("tmp") / "planted"
+        file.write_text(PLANTED)
+        # `read` is the shell's own: it waits under these arguments until its input ends.
+        waiting = ["sh", "-c", "read line", PLANTED]
+        with subprocess.Popen(waiting, env={MARK: PLANTED}, stdin=subprocess.PIPE):
+            is_seen = wait_until(
+                lambda: file.name in seen.files and any(PLANTED in a for a in [*seen.arguments]),
+                seconds=180,
+            )
+        file.unlink()
+        assert is_seen
 
     def know(self) -> None:
         """Remembers the secrets that there are now, whatever becomes of them."""

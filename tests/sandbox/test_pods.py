@@ -65,7 +65,7 @@ def ready(sandbox: Sandbox, component: str, *, other_than: str = "") -> Reached:
         pods.append(pod)
         return True
 
-    assert wait_until(is_ready, seconds=60), logs(sandbox)
+    assert wait_until(is_ready, seconds=180), logs(sandbox)
     return pods[-1]
 
 
@@ -119,7 +119,7 @@ def test_the_registry_of_the_applied_pod_serves_images_by_way_of_that_valkey(
     registry = ready(sandbox_with_pods, "registry")
     ready(sandbox_with_pods, "cache")
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"http://127.0.0.1:{registry.ports[5000]}/v2/", timeout=10)
+        urllib.request.urlopen(f"http://127.0.0.1:{registry.ports[5000]}/v2/", timeout=60)
     assert refused.value.code == 401
     proof = smoke.run(sandbox_with_pods.state, sandbox_with_pods.tools, sovereign.outputs())
     assert proof.blobs == 3
@@ -164,7 +164,7 @@ def run_pod(sandbox: Sandbox, name: str, labels: dict[str, str], container: dict
     log.unlink(missing_ok=True)
     cluster.kubectl(state, tools, "create", "-f", "-", stdin=json.dumps(pod))
     try:
-        assert wait_until(lambda: log.exists() and "ended with" in log.read_text(), seconds=30), (
+        assert wait_until(lambda: log.exists() and "ended with" in log.read_text(), seconds=180), (
             logs(sandbox)
         )
         return log.read_text()
@@ -193,7 +193,10 @@ def test_a_policy_that_is_gone_is_enforced_no_more(sandbox_with_pods: Sandbox) -
         policy["metadata"].pop(field, None)
     cluster.kubectl(state, tools, "delete", "networkpolicy", "harbor-cache", "-n", NAMESPACE)
     try:
-        assert "PONG" in client(sandbox_with_pods, "a-stranger", {})
+        # What is deleted and what is made come to the stand-in by two watches, in no order.
+        assert wait_until(
+            lambda: "PONG" in client(sandbox_with_pods, "a-stranger", {}), seconds=180
+        )
     finally:
         cluster.kubectl(state, tools, "create", "-f", "-", stdin=json.dumps(policy))
 
@@ -242,7 +245,14 @@ def test_a_rotation_changes_the_password_that_logs_in(
 
 def test_no_password_is_among_the_arguments_of_a_process(sandbox_with_pods: Sandbox) -> None:
     ready(sandbox_with_pods, "cache")
-    secrets = [value for data in unsealed(sandbox_with_pods).values() for value in data.values()]
+    # Names and addresses are no secrets: others on this machine may have them as arguments.
+    public = ("username", "s3-bucket", "s3-region", "s3-endpoint")
+    secrets = [
+        value
+        for data in unsealed(sandbox_with_pods).values()
+        for key, value in data.items()
+        if key not in public
+    ]
     long_ones = [secret.encode() for secret in secrets if 12 <= len(secret) < 200]
     assert long_ones
     for entry in Path("/proc").glob("[0-9]*"):
@@ -258,7 +268,7 @@ def test_all_of_it_ends_with_one_process(sandbox_with_pods: Sandbox) -> None:
     before = valkey_servers(sandbox_with_pods)
     control.stop(sandbox_with_pods.state)
     assert before
-    assert wait_until(lambda: not valkey_servers(sandbox_with_pods), seconds=10)
+    assert wait_until(lambda: not valkey_servers(sandbox_with_pods), seconds=180)
     assert "nothing runs those" in control.told(sandbox_with_pods.state)
     control.start(sandbox_with_pods.state)
     assert answers(ready(sandbox_with_pods, "cache"), password(sandbox_with_pods)) == ["OK", "PONG"]

@@ -304,7 +304,7 @@ def test_a_project_is_deleted_with_its_images_only_where_it_is_named(newcomer: N
     assert {robot["name"] for robot in robots} == {"robot$sovereign-harbor", "robot$cluster"}
     assert wait_until(
         lambda: not any(objects(newcomer.sandbox, "secrets", name) for name in NAMESPACES),
-        seconds=20,
+        seconds=180,
     )
     assert described(file) == described(ROOT / file.name)
     newcomer.stack.up()  # The provider forgets which contents it may delete.

@@ -179,11 +179,11 @@ def test_a_cluster_is_freed_of_a_kyverno_that_does_not_answer(
         assert f'failed calling webhook "{WEBHOOK}"' in said
         assert "kyverno" in follow(sovereign, "kyverno-blocks-everything", "Look")
         follow(sovereign, "kyverno-blocks-everything", "Kyverno does not answer")
-        assert wait_until(lambda: POD in probe(sandbox), seconds=20)
+        assert wait_until(lambda: POD in probe(sandbox), seconds=180)
         assert f"pod/{POD}" in follow(sovereign, "kyverno-blocks-everything", "Proof")
     finally:
         kyverno.start(sandbox.state, sandbox.tools)
-    assert wait_until(lambda: "denied the request" in probe(sandbox), seconds=60)
+    assert wait_until(lambda: "denied the request" in probe(sandbox), seconds=180)
 
 
 # It is the wrong cluster --------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_a_policy_that_denies_is_set_to_audit(sandbox: Sandbox, sovereign: Stack
     assert "require-harbor-images failed: only images from" in said
     assert "refused: docker.io/library/busybox" in said
     follow(sovereign, "kyverno-blocks-everything", "Kyverno denies")
-    assert wait_until(lambda: POD in probe(sandbox), seconds=60)
+    assert wait_until(lambda: POD in probe(sandbox), seconds=180)
     assert f"pod/{POD}" in follow(sovereign, "kyverno-blocks-everything", "Proof")
 
 

@@ -103,7 +103,7 @@ def test_a_sealed_secret_that_nobody_opened_is_no_success(
     stop_controller(sandbox)
     try:
         kubectl(sandbox, "delete", "sealedsecret", SECRET, "-n", NAMESPACE)
-        assert wait_until(lambda: SECRET not in unsealed(sandbox), seconds=20, pause=0.2)
+        assert wait_until(lambda: SECRET not in unsealed(sandbox), seconds=180, pause=0.2)
         sovereign.run("refresh", "-s", sovereign.name, "--yes", "--skip-preview")
         with sandbox.configured(sealing=SHORT):
             assert "is sealed-secrets running" in refused(sovereign, *UP)
@@ -135,7 +135,7 @@ def test_a_kind_that_was_removed_and_installed_again_is_noticed(
     kind.pop("status", None)
     kubectl(sandbox, "delete", "crd", name)
     kubectl(sandbox, "apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(kind))
-    kubectl(sandbox, "wait", "--for=condition=Established", "--timeout=30s", f"crd/{name}")
+    kubectl(sandbox, "wait", "--for=condition=Established", "--timeout=180s", f"crd/{name}")
     restart_controller(sandbox)
     said = refused(sovereign, "preview")
     assert f"pulumi refresh -s {sovereign.name}, and then pulumi up -s {sovereign.name}" in said

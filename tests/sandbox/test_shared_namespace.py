@@ -151,7 +151,7 @@ def settled(estate: Estate) -> dict[str, Any]:
         seen.append(estate.of_others())
         return seen[-1] == seen[-2]
 
-    assert wait_until(is_still, seconds=60)
+    assert wait_until(is_still, seconds=180, pause=3)
     return seen[-1]
 
 

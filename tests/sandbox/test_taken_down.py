@@ -43,7 +43,7 @@ def test_a_database_that_was_kept_gets_no_new_credentials(
     before, outputs = unsealed(sandbox), sovereign.outputs()
     sovereign.run("destroy", "-s", sovereign.name, "--yes", "--skip-preview")
     kept = {name: before[name] for name in KEPT}
-    assert wait_until(lambda: unsealed(sandbox) == kept, seconds=60), [*unsealed(sandbox)]
+    assert wait_until(lambda: unsealed(sandbox) == kept, seconds=180), [*unsealed(sandbox)]
     assert objects(sandbox, "clusters.postgresql.cnpg.io")
     assert bucket_client(sandbox, outputs).list_objects_v2(Bucket=outputs["bucket"])
 

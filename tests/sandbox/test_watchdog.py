@@ -43,10 +43,10 @@ def test_a_start_that_is_killed_leaves_no_process(tmp_path: Path) -> None:
     started = subprocess.Popen([sys.executable, "-c", _START, str(folder)], env=environment)
     try:
         is_begun = wait_until(
-            lambda: any("kube-apiserver" in each for each in of_the_sandbox(folder)), seconds=60
+            lambda: any("kube-apiserver" in each for each in of_the_sandbox(folder)), seconds=180
         )
         assert is_begun, "the control plane did not begin to start"
     finally:
         started.send_signal(signal.SIGKILL)
         started.wait()
-    assert wait_until(lambda: of_the_sandbox(folder) == [], seconds=60), of_the_sandbox(folder)
+    assert wait_until(lambda: of_the_sandbox(folder) == [], seconds=300), of_the_sandbox(folder)

@@ -88,7 +88,7 @@ def install(sandbox: Sandbox) -> None:
     manifests = string.Template(BEFORE.read_text()).substitute(values)
     workloads = [item for component in COMPONENTS for item in workload(component)]
     apply(sandbox, manifests + "---\n" + yaml.safe_dump_all(workloads))
-    wait = ("wait", "--for=condition=Established", "--timeout=30s", "crd/applications.argoproj.io")
+    wait = ("wait", "--for=condition=Established", "--timeout=180s", "crd/applications.argoproj.io")
     cluster.kubectl(sandbox.state, sandbox.tools, *wait)
     automated = {"prune": True, "selfHeal": True}
     application = {

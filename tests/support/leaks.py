@@ -90,6 +90,13 @@ def content_of(file: Path) -> str:
     return ""
 
 
+def files_in(folder: Path) -> Iterator[Path]:
+    """All that is no folder in a folder and below. What goes away meanwhile is left out: `rglob`
+    would raise FileNotFoundError for a folder that it has listed and not yet opened."""
+    for parent, _, names in os.walk(folder):
+        yield from (Path(parent, name) for name in names)
+
+
 @dataclass
 class Artefacts:
     """Kind → name → text."""
@@ -104,7 +111,7 @@ class Artefacts:
         named.setdefault(name, text)
 
     def add_folder(self, kind: str, folder: Path) -> None:
-        for file in folder.rglob("*"):
+        for file in files_in(folder):
             if text := content_of(file):
                 self.add(kind, str(file.relative_to(folder)), text)
 
@@ -177,7 +184,7 @@ def _watch(seen: Watched, mark: str, temporary: Path, ended: threading.Event) ->
             if entry.name.isdigit():
                 with suppress(OSError, ValueError):
                     _look_at(seen, Path(entry.path), mark, family)
-        for file in temporary.rglob("*"):
+        for file in files_in(temporary):
             with suppress(OSError):
                 state = file.stat()
                 version = state.st_size, state.st_mtime_ns

@@ -75,7 +75,7 @@ class PolicyCluster:
             headers={"Content-Type": content},
         )
         try:
-            with urllib.request.urlopen(request, context=self.trust, timeout=60) as answer:
+            with urllib.request.urlopen(request, context=self.trust, timeout=120) as answer:
                 return Answer(answer.status, json.load(answer))
         except urllib.error.HTTPError as error:
             with error:
@@ -183,7 +183,8 @@ def pod_of(
     }
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], *, seconds: float = 180) -> None:
+    """Waits for what Kyverno does by itself, on a busy machine too."""
     assert wait_until(condition, seconds=seconds, pause=0.1), f"not so after {seconds:.0f} s"
 
 

@@ -127,7 +127,7 @@ def destroyed_wholly(sandbox: Sandbox, sovereign: Stack) -> None:
     sovereign.up()
     destroy = ("destroy", "-s", sovereign.name, "--yes", "--skip-preview", "--continue-on-error")
     sovereign.run(*destroy, check=False)
-    assert wait_until(lambda: unsealed(sandbox) == {}, seconds=60), [*unsealed(sandbox)]
+    assert wait_until(lambda: unsealed(sandbox) == {}, seconds=180), [*unsealed(sandbox)]
 
 
 def edit_state(stack: Stack, edit: Callable[[dict[str, Any]], None]) -> None:

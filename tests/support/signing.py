@@ -176,7 +176,7 @@ class Registry:
         request = urllib.request.Request(
             url, method=method, data=body, headers={"Content-Type": content}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.headers["Location"]
 
     @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 import zlib
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from sandbox.waiting import wait_until
-from tests.support.leaks import HASH, Artefacts, forms, kinds_with, leaks, watching
+from tests.support.leaks import HASH, Artefacts, files_in, forms, kinds_with, leaks, watching
 
 SECRET = "s3cr3t/with+signs&ß~0123456789"
 PEM = "-----BEGIN KEY-----\n" + "\n".join("MIIEvQIBADANBgkq" * 4 + str(i) for i in range(3))
@@ -114,16 +115,15 @@ def test_what_only_begins_as_gzip_does_is_searched_as_it_is(tmp_path: Path) -> N
     assert kinds_with(artefacts, SECRET) == {"log", "state"}
 
 
-def run_until(seen: Callable[[], bool], command: list[str], environment: dict[str, str]) -> None:
-    """The command reads its input, which ends once it was seen, however late."""
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
-        assert wait_until(seen, seconds=60)
-    assert process.returncode == 0
+def run_until(is_seen: Callable[[], bool], command: list[str], mark: dict[str, str]) -> None:
+    """Runs a command, which ends with its input: once it was seen."""
+    with subprocess.Popen(command, env=mark, stdin=subprocess.PIPE):
+        assert wait_until(is_seen, seconds=60)
 
 
 def test_a_script_has_its_own_name_and_not_that_of_the_shell(tmp_path: Path) -> None:
     script = tmp_path / "a-plugin"
-    script.write_text("#!/bin/sh\ncat\n")
+    script.write_text("#!/bin/sh\nread line\n")
     script.chmod(0o755)
     mark = {"MARK_OF_THIS_TEST": "2"}
     with watching("MARK_OF_THIS_TEST=2", tmp_path) as seen:
@@ -132,31 +132,41 @@ def test_a_script_has_its_own_name_and_not_that_of_the_shell(tmp_path: Path) -> 
             return {command for command, _ in [*seen.environments]}
 
         run_until(lambda: "a-plugin" in commands(), [str(script)], mark)
-        run_until(lambda: "sh" in commands(), ["sh", "-c", "cat; true"], mark)
-    assert commands() - {"cat"} == {"a-plugin", "sh"}
+        run_until(lambda: "sh" in commands(), ["sh", "-c", "read line; true"], mark)
+    assert commands() == {"a-plugin", "sh"}
+
+
+def test_a_folder_that_goes_away_meanwhile_is_left_out(tmp_path: Path) -> None:
+    """As those of kubectl's sockets do, in the temporary folder of a run."""
+    (tmp_path / "first").touch()
+    for name in ("gone", "kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    files = files_in(tmp_path)
+    assert next(files) == tmp_path / "first"
+    shutil.rmtree(tmp_path / "gone")
+    assert [*files] == [tmp_path / "kept" / "file"]
 
 
 def test_a_process_and_a_file_are_seen_while_they_are_there(tmp_path: Path) -> None:
     # One that hides its environment from its child, as sudo does.
     program = (
-        "import pathlib, subprocess, sys; "
+        "import pathlib, subprocess, sys; waiting = 'import sys; sys.stdin.read()'; "
         "file = pathlib.Path(sys.argv[1], 'short-lived'); file.write_text('planted file'); "
-        "subprocess.run([sys.executable, '-c', 'import sys; sys.stdin.read()', 'planted-argument'],"
-        " env={'PLANTED': 'planted-value'}); file.unlink()"
+        "subprocess.run([sys.executable, '-c', waiting, 'planted-argument'], "
+        "env={'PLANTED': 'planted-value'}); file.unlink()"
     )
     with watching("MARK_OF_THIS_TEST=1", tmp_path) as seen:
-
-        def all_is_seen() -> bool:
-            values = [each for found in [*seen.environments.values()] for each in [*found]]
-            arguments = [*seen.arguments]
-            return (
-                any("planted-argument" in each for each in arguments)
-                and "planted-value" in values
-                and seen.files == {"short-lived": "planted file"}
-            )
-
-        command = [sys.executable, "-c", program, str(tmp_path)]
-        run_until(all_is_seen, command, {"MARK_OF_THIS_TEST": "1"})
+        run_until(
+            lambda: (
+                "short-lived" in seen.files
+                and any(each.endswith(" planted-argument ") for each in [*seen.arguments])
+            ),
+            [sys.executable, "-c", program, str(tmp_path)],
+            {"MARK_OF_THIS_TEST": "1"},
+        )
+    assert any("planted-argument" in each for each in seen.arguments)
+    assert "planted-value" in {v for values in seen.environments.values() for v in values}
     assert seen.files == {"short-lived": "planted file"}
 
 
