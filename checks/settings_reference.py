@@ -15,7 +15,6 @@ import ast
 import functools
 import inspect
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -30,6 +29,7 @@ from components.settings.reading import spec
 from components.settings.reading.refusals import set_secret
 from components.settings.reading.secrets import SECRETS
 from components.settings.schema.secret_rules import AsksForSecrets
+from toolchain import closed_pipe
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 COMMAND = "python -m checks.settings_reference --write"
@@ -296,4 +296,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    closed_pipe.run(main)
