@@ -129,7 +129,7 @@ def _rows(
             f"`{key}`",
             _type(bare),
             _shown(given),
-            "" if models or items else _text(spec.describe(hint).allowed),
+            "" if models or items else _text(_allowed(hint)),
             condition + _text(descriptions(model)[name]),
         )
         if len(models) > 1:
@@ -143,6 +143,15 @@ def _rows(
             below = f"{key}[]" if is_list else f"{key}.<name>" if named else key
             for member in (*models, *items, *named):
                 yield from _rows(member, below, given)
+
+
+def _allowed(hint: Any) -> str:
+    """What is allowed, and the words that are taken for a value: `ghcr` for github-ghcr."""
+    words: dict[str, list[str]] = {}
+    for word, value in spec.other_words(hint).items():
+        words.setdefault(value, []).append(f"`{word}`")
+    taken = "; ".join(f"{', '.join(each)} for {value}" for value, each in words.items())
+    return ". Taken too: ".join(filter(None, (spec.describe(hint).allowed, taken)))
 
 
 def _profiles() -> str:

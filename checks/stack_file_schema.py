@@ -108,7 +108,8 @@ def _setting(hint: Any, description: str) -> Schema:
         below = dict(_NUMBER)
         said = f"{said} Allowed: {allowed}."
     elif get_origin(bare) is Literal:
-        below = {"enum": [str(choice) for choice in get_args(bare)]}
+        choices = [str(choice) for choice in get_args(bare)]
+        below = {"enum": [*dict.fromkeys([*choices, *spec.other_words(hint)])]}
     elif get_origin(bare) is tuple:
         below = {"type": "array", "items": _setting(get_args(bare)[0], "")}
     elif get_origin(bare) is dict:
