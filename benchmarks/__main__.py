@@ -15,6 +15,7 @@ import traceback
 from benchmarks import measuring, page
 from benchmarks.sandboxed import Session
 from engine.project import ROOT
+from toolchain import closed_pipe
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 # In this order: `first_up` takes the Sovereign down that those before it use.
@@ -54,4 +55,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    closed_pipe.run(main)

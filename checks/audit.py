@@ -20,6 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
+from toolchain import closed_pipe
+
 CONTROL: Final = "jinja2==2.10"
 """CVE-2019-10906, a way out of the template engine's sandbox; nothing installs it."""
 _MOST_NAMED: Final = 5
@@ -97,4 +99,4 @@ def main(arguments: Sequence[str], ask: Callable[[Path], Dependencies | None] = 
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    closed_pipe.run(main)

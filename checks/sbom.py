@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from toolchain import closed_pipe
 from toolchain.catalogue import TOOLS, Tool
 
 ROOT: Final = Path(__file__).parent.parent
@@ -186,4 +187,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    closed_pipe.run(main)

@@ -15,7 +15,6 @@ import ast
 import functools
 import inspect
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -30,6 +29,7 @@ from components.settings.reading import spec
 from components.settings.reading.refusals import set_secret
 from components.settings.reading.secrets import SECRETS
 from components.settings.schema.secret_rules import AsksForSecrets
+from toolchain import closed_pipe
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "settings.md"
 COMMAND = "python -m checks.settings_reference --write"
@@ -129,7 +129,7 @@ def _rows(
             f"`{key}`",
             _type(bare),
             _shown(given),
-            "" if models or items else _text(spec.describe(hint).allowed),
+            "" if models or items else _text(_allowed(hint)),
             condition + _text(descriptions(model)[name]),
         )
         if len(models) > 1:
@@ -143,6 +143,15 @@ def _rows(
             below = f"{key}[]" if is_list else f"{key}.<name>" if named else key
             for member in (*models, *items, *named):
                 yield from _rows(member, below, given)
+
+
+def _allowed(hint: Any) -> str:
+    """What is allowed, and the words that are taken for a value: `ghcr` for github-ghcr."""
+    words: dict[str, list[str]] = {}
+    for word, value in spec.other_words(hint).items():
+        words.setdefault(value, []).append(f"`{word}`")
+    taken = "; ".join(f"{', '.join(each)} for {value}" for value, each in words.items())
+    return ". Taken too: ".join(filter(None, (spec.describe(hint).allowed, taken)))
 
 
 def _profiles() -> str:
@@ -296,4 +305,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    closed_pipe.run(main)

@@ -11,7 +11,6 @@ Exit codes: 0 the file is current, or was written; 1 it is not.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
@@ -26,6 +25,7 @@ from components.settings.reading import spec
 from components.settings.reading.secrets import SECRETS
 from components.settings.reading.stack_file import PROJECT
 from components.settings.schema.rules import Section
+from toolchain import closed_pipe
 
 SCHEMA: Final = Path(__file__).parent.parent / "docs" / "reference" / "stack-file.schema.json"
 COMMAND: Final = "python -m checks.stack_file_schema --write"
@@ -108,7 +108,8 @@ def _setting(hint: Any, description: str) -> Schema:
         below = dict(_NUMBER)
         said = f"{said} Allowed: {allowed}."
     elif get_origin(bare) is Literal:
-        below = {"enum": [str(choice) for choice in get_args(bare)]}
+        choices = [str(choice) for choice in get_args(bare)]
+        below = {"enum": [*dict.fromkeys([*choices, *spec.other_words(hint)])]}
     elif get_origin(bare) is tuple:
         below = {"type": "array", "items": _setting(get_args(bare)[0], "")}
     elif get_origin(bare) is dict:
@@ -176,4 +177,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    closed_pipe.run(main)

@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from toolchain import closed_pipe
+
 VENDORS = ("hetzner", "aws", "gcp", "azure", "oci")
 _ANY = "|".join(VENDORS)
 SHAPES = (
@@ -134,4 +136,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    closed_pipe.run(main)

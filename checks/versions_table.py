@@ -7,7 +7,6 @@ Exit codes: 0 the file is current, or was written; 1 it is not.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 from checks import generated
 from components import harbor_lines, versions
 from components.harbor_lines import Line, harbor_of
+from toolchain import closed_pipe
 from toolchain.catalogue import TOOLS
 
 TABLE: Final = Path(__file__).parent.parent / "docs" / "reference" / "versions.md"
@@ -89,4 +89,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    closed_pipe.run(main)

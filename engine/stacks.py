@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 from engine.project import ROOT
+from toolchain import closed_pipe
 
 
 def file_of(stack: str, root: Path = ROOT) -> Path:
@@ -39,5 +39,11 @@ def sovereigns(root: Path = ROOT) -> list[str]:
     return [name for name in names(root) if not is_sandbox(name, root)]
 
 
+def main(arguments: list[str]) -> int:
+    """Prints the names; the exit code."""
+    print(json.dumps(sovereigns() if arguments == ["sovereigns"] else names()))
+    return 0
+
+
 if __name__ == "__main__":
-    print(json.dumps(sovereigns() if sys.argv[1:] == ["sovereigns"] else names()))
+    closed_pipe.run(main)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.project import ROOT, data_folder
 from offline.plugins.launchers import write_launchers
+from toolchain import closed_pipe
 from toolchain.build import Toolbox, ensure
 
 
@@ -84,5 +85,11 @@ def _place(source: Path, target: Path) -> None:
     draft.replace(target)
 
 
-if __name__ == "__main__":
+def main(_: list[str]) -> int:
+    """Prints what puts pulumi into a shell; the exit code."""
     print(as_shell(tools_environment()))
+    return 0
+
+
+if __name__ == "__main__":
+    closed_pipe.run(main)

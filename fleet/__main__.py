@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import yaml
@@ -12,6 +11,7 @@ from engine import stacks
 from engine.pulumi import EngineError
 from engine.terminal import fail
 from fleet import gitlab, operator, run, scaffold
+from toolchain import closed_pipe
 from toolchain.go import ToolchainError
 
 _OPERATOR = ("repository", "commit", "backend", "namespace")
@@ -82,4 +82,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    closed_pipe.run(main)

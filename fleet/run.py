@@ -10,9 +10,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,7 @@ from fleet import release_drift
 from fleet.board import DONE, FAILED, Board
 from fleet.release_drift import Drifted
 from review import preview
+from toolchain.closed_pipe import ReaderGone
 from toolchain.go import ToolchainError
 
 VERBS = ("preview", "up", "drift", "status")
@@ -91,7 +93,18 @@ def run(
 
     compared = base if verb == "preview" else None
 
+    unread = threading.Event()
+
     def turn(stack: str) -> Outcome:
+        if unread.is_set():
+            raise ReaderGone
+        try:
+            return outcome_of(stack)
+        except ReaderGone:
+            unread.set()
+            raise
+
+    def outcome_of(stack: str) -> Outcome:
         job = Job(stack=stack, environment=environment, board=board, base=compared, doctor=doctor)
         begun = time.monotonic()
         try:
@@ -108,8 +121,10 @@ def run(
     with ThreadPoolExecutor(max_workers=parallel) as pool:
         turns = [pool.submit(turn, name) for name in names]
         try:
+            for each in wait(turns, return_when=FIRST_EXCEPTION).done:
+                each.result()
             return [each.result() for each in turns]
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ReaderGone):
             pool.shutdown(wait=False, cancel_futures=True)
             pulumi.interrupt()
             raise

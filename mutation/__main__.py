@@ -23,6 +23,7 @@ from mutation import page, trial
 from mutation.areas import AREAS, GOAL, ROOT, Area
 from mutation.page import Scored, Tried
 from mutation.trial import Mutant
+from toolchain import closed_pipe
 
 _MUTANTS = 60
 _SEEDS = 10**9
@@ -99,4 +100,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    closed_pipe.run(main)

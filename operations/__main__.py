@@ -24,6 +24,7 @@ from engine.terminal import fail
 from operations import bundle, registry_export, restore_drill
 from operations.bucket_truth import command as bucket_truth
 from operations.doctor import command as doctor
+from toolchain import closed_pipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,4 +177,4 @@ VERBS: Final[Mapping[str, Verb]] = {
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    closed_pipe.run(main)

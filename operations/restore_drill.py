@@ -70,6 +70,7 @@ from operations.drill_report import (
     read_rows,
     report,
 )
+from toolchain.closed_pipe import ReaderGone
 
 MINUTES: Final = 30
 """How long the database may take to be Ready, unless MINUTES says another limit."""
@@ -141,7 +142,7 @@ def _run(request: Request) -> int:
     drill.refuse_what_is_in_the_way()
     try:
         outcome = drill.run()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ReaderGone):
         for each in drill.left:
             fail(each)
         raise
@@ -249,7 +250,11 @@ class Drill:
             outcome.failure = f"the cluster did not do what the drill needs: {error}"
         finally:
             outcome.seconds = time.monotonic() - begun
-            self.left = self._delete(steps)
+            try:
+                self.left = self._delete(steps)
+            except ReaderGone:
+                self.left = self._delete(steps)  # which nobody is told any more
+                raise
         return outcome
 
     def _restore(self, steps: Steps, outcome: Result) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from engine.pulumi import EngineError
 from engine.terminal import fail
 from review import preview
+from toolchain import closed_pipe
 from toolchain.go import ToolchainError
 
 
@@ -28,4 +28,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    closed_pipe.run(main)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from engine.pulumi import EngineError
 from engine.terminal import fail
 from sandbox import commands, estate
 from sandbox.processes import SandboxError
 from sandbox.state import STACK
+from toolchain import closed_pipe
 from toolchain.go import ToolchainError
 
 
@@ -31,4 +31,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    closed_pipe.run(main)

@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
-from toolchain import catalogue
+from toolchain import catalogue, closed_pipe
 from toolchain.catalogue import Assets, Cli, Tool
 from toolchain.go import (
     Go,
@@ -343,13 +344,17 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def command() -> None:
+def command() -> NoReturn:
     """The command line; ends the process."""
+    closed_pipe.run(_told)
+
+
+def _told(arguments: Sequence[str]) -> int:
     try:
-        sys.exit(main(sys.argv[1:]))
+        return main(arguments)
     except ToolchainError as error:
         print(f"\n{error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
         print("\ninterrupted; what was built stays, the next run continues", file=sys.stderr)
-        sys.exit(130)
+        return 130

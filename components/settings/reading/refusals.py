@@ -22,7 +22,7 @@ from components.settings import profiles
 from components.settings.cross.every_rule import problems_between
 from components.settings.model import Settings
 from components.settings.reading import suggestions
-from components.settings.reading.secrets import SECRETS, is_taken
+from components.settings.reading.secrets import OF_SECTIONS, SECRETS, is_taken, secrets_of
 from components.settings.reading.spec import (
     ABSENT,
     SettingSpec,
@@ -391,9 +391,20 @@ class _Reader:
             )
         # People often write a key pair into the section of the bucket, a token into that of the
         # zone.
-        secrets = list(SECRETS) if parent in ([], ["storage"], ["dns"]) else []
-        near = suggestions.key(leaf, secrets, cutoff=0.6) if _looks_secret(leaf) else None
-        near = called or near or suggestions.key(leaf, known + secrets)
+        secrets = list(self._secrets_for(parent, raw))
+        if _looks_secret(leaf):
+            meant_secret = suggestions.secret(leaf, secrets)
+            near = called or meant_secret or suggestions.key(leaf, known)
+        else:
+            near = called or suggestions.key(leaf, known + secrets)
+        if near is None and not parent and hidden:
+            return Refusal(
+                key=dotted(path),
+                value=shown,
+                allowed="no such setting or secret; the section registry refers to none of this "
+                f"name, and the secrets besides are {', '.join(SECRETS)}",
+                fix=remove,
+            )
         if near is None:
             return Refusal(
                 key=dotted(path),
@@ -429,6 +440,12 @@ class _Reader:
             else f"no such setting; did you mean {dotted(meant)}?",
             fix="\n".join(commands),
         )
+
+    def _secrets_for(self, parent: Sequence[Any], raw: Mapping[str, Any]) -> Iterable[str]:
+        """Those that a key could stand for which is written into a section, or beside them all."""
+        if not parent:
+            return secrets_of(raw)
+        return OF_SECTIONS.get(str(parent[0]), {})
 
     def _misspelt(self, key: str, value: Any, meant: str, path: Path) -> Refusal:
         """An encrypted key with nearly the name of a secret that the file refers to."""
@@ -564,9 +581,7 @@ def _unset_reference(path: Path, text: str, environ: Mapping[str, str]) -> Refus
 
 def _looks_secret(key: str) -> bool:
     return (
-        re.search(
-            r"key|secret|password|passwd|token|credential|pin|authorization", key, re.IGNORECASE
-        )
+        re.search(r"key|secret|pass|pwd|token|credential|pin|authorization", key, re.IGNORECASE)
         is not None
     )
 

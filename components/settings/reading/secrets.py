@@ -21,12 +21,16 @@ def _of_kinds(union: Any) -> dict[str, SecretRule]:
     return {key: rule for kind in kinds for key, rule in kind.secrets.items()}
 
 
+OF_SECTIONS: Mapping[str, Mapping[str, SecretRule]] = {
+    "storage": _of_kinds(StorageSettings),
+    "dns": _of_kinds(DnsSettings),
+    "harbor": HarborSettings.secrets,
+    "database": DedicatedDatabase.secrets,
+    "backup": BackupSettings.secrets,
+}
+"""By the key of the section that may need them, then by config key."""
 SECRETS: Mapping[str, SecretRule] = {
-    **_of_kinds(StorageSettings),
-    **_of_kinds(DnsSettings),
-    **HarborSettings.secrets,
-    **DedicatedDatabase.secrets,
-    **BackupSettings.secrets,
+    key: rule for rules in OF_SECTIONS.values() for key, rule in rules.items()
 }
 """By config key."""
 

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from components.settings import profiles
 from components.settings.model import Settings
 from components.settings.schema.problems import Path
-from components.settings.schema.rules import NamesRule, Section, SettingRule
+from components.settings.schema.rules import NamesRule, OtherWords, Section, SettingRule
 
 
 class Absent:
@@ -148,6 +148,16 @@ def elsewhere(path: Path, raw: Mapping[str, Any]) -> tuple[str, str]:
 def _folded(word: str) -> str:
     """Of max_upstream_conn and maxUpstreamConn the same text."""
     return word.replace("_", "").lower()
+
+
+def other_words(hint: Any) -> Mapping[str, str]:
+    """Word → the value that it is taken for, of a setting or of each value in an object. Another
+    case of the same word is left out."""
+    bare, metadata = parts_of(hint)
+    if get_origin(bare) is dict:
+        return other_words(get_args(bare)[1])
+    taken = next((item.meanings for item in metadata if isinstance(item, OtherWords)), {})
+    return {word: value for word, value in taken.items() if word.lower() != value.lower()}
 
 
 def names_rule_at(path: Path, raw: Mapping[str, Any]) -> SettingRule:

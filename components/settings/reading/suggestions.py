@@ -30,6 +30,22 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     "url": "endpoint",
 }
 """Words that people use → words of the settings."""
+_WORDS_OF_SECRETS: Final[Mapping[str, str]] = {
+    "db": "database",
+    "pg": "database",
+    "postgres": "database",
+    "postgresql": "database",
+    "pass": "password",
+    "passwd": "password",
+    "pw": "password",
+    "pwd": "password",
+}
+_GENERAL: Final = frozenset(
+    ("access", "account", "api", "data", "file", "id", "key", "keys", "password", "secret", "token")
+)
+"""Words of secrets that say nothing of whose they are."""
+_TYPOS: Final = 2
+"""Letters that may be wrong, missing or one too many in the name of a secret."""
 
 
 def oddity(text: str) -> str:
@@ -95,6 +111,62 @@ def key(word: str, known: Sequence[str], *, cutoff: float = 0.76) -> str | None:
             return folded[other]
     near = difflib.get_close_matches(given, list(folded), n=1, cutoff=cutoff)
     return folded[near[0]] if near else None
+
+
+def secret(name: str, known: Iterable[str]) -> str | None:
+    """The known secret that was most likely meant; None where it could be none or several.
+
+    Names of secrets end alike, so those with another beginning look alike: hubToken is not
+    dnsToken. A known one is meant if the name has at most two wrong letters, has all its words, or
+    has of those that say whose it is no other ones.
+    """
+    scores = sorted(
+        (score, other) for other in known if (score := _distance(name, other)) is not None
+    )
+    is_general = all(word in _GENERAL for word in _words(name))
+    if len(scores) > 1 and (scores[0][0] == scores[1][0] or (is_general and scores[0][0] > 0)):
+        return None
+    return scores[0][1] if scores else None
+
+
+def _distance(name: str, known: str) -> float | None:
+    """How far a name is from a known secret: words that only one of them has, or 0 and less for
+    one with wrong letters. None if it is not meant."""
+    if (wrong := _edits(_folded(name), _folded(known))) == 0:
+        return -1
+    ours, theirs = _words(known), _words(name)
+    is_general = all(word in _GENERAL for word in theirs)
+    if wrong <= _TYPOS and not is_general:
+        return wrong / (_TYPOS + 1) - 1
+    only_ours = [word for word in ours if not _is_among(word, theirs)]
+    only_theirs = [word for word in theirs if not _is_among(word, ours)]
+    is_foreign = is_general or any(word not in _GENERAL for word in only_theirs)
+    if only_ours and only_theirs and is_foreign:
+        return None
+    return len(only_ours) + len(only_theirs)
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name: of s3AccessKeyId s3, access, key. One of S3's own names is shortened."""
+    parts: list[str] = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+\d*|\d+", name)
+    words = [_WORDS_OF_SECRETS.get(part.lower(), part.lower()) for part in parts]
+    text = " ".join(words).replace("secret access key", "secret key")
+    return text.replace("access key id", "access key").split()
+
+
+def _is_among(word: str, words: Sequence[str]) -> bool:
+    return bool(difflib.get_close_matches(word, words, n=1, cutoff=0.75))
+
+
+def _edits(left: str, right: str) -> int:
+    """How many letters are to be changed, put in or taken out (Levenshtein's distance)."""
+    row = [*range(len(right) + 1)]
+    for count, letter in enumerate(left, 1):
+        before, row[0] = row[0], count
+        for index, other in enumerate(right, 1):
+            changed = before + (letter != other)
+            before, row[index] = row[index], min(changed, row[index] + 1, row[index - 1] + 1)
+    return row[-1]
 
 
 def _folded(word: str) -> str:

@@ -6,15 +6,15 @@ The types are those of Harbor's adapters; the names of the vendors are Harbor's.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
+from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import model_validator
 
 from components.settings.proxy_projects import DOCKER_HUB
 from components.settings.registry.names import ENDPOINT_NAME, Description, one_line
 from components.settings.registry.stack_secrets import StackSecret
-from components.settings.schema.rules import PEM, REMOVE, Section, SettingRule, refuse
+from components.settings.schema.rules import PEM, REMOVE, OtherWords, Section, SettingRule, refuse
 
 EndpointType = Literal[
     "docker-registry",
@@ -119,13 +119,9 @@ URL: Final = SettingRule(
 )
 
 
-def _by_harbors_word(value: Any) -> Any:
-    return ALIASES.get(value.lower(), value) if isinstance(value, str) else value
-
-
 _Type = Annotated[
     EndpointType,
-    BeforeValidator(_by_harbors_word),
+    OtherWords(ALIASES),
     SettingRule(allowed=f"one of {', '.join(get_args(EndpointType))}", example="<type>"),
 ]
 
@@ -190,7 +186,7 @@ class EndpointSettings(_Endpoint):
     """Another registry. Harbor takes it only if it answers at that moment."""
 
     type: _Type
-    """Harbor's adapter. Words of other tools are taken too: github, aws, azure, google, jfrog."""
+    """Harbor's adapter."""
 
     @property
     def address(self) -> str:
@@ -239,7 +235,7 @@ class SourceSettings(_Endpoint):
     """Name of a proxy cache, mirror or replication whose registry this is. A text in the place of
     the object is this name."""
     type: _Type | None = None
-    """Harbor's adapter. Words of other tools are taken too: github, aws, azure, google, jfrog."""
+    """Harbor's adapter."""
 
     @property
     def endpoint(self) -> EndpointSettings | None:

@@ -17,6 +17,7 @@ from components.settings.registry.robots import ProjectRobotSettings
 from components.settings.registry.webhooks import WebhookSettings
 from components.settings.schema.rules import (
     NamesRule,
+    OtherWords,
     Section,
     SettingRule,
     byte_quantity,
@@ -89,20 +90,16 @@ _ROLES: Final[Mapping[Role, int]] = {
     "limitedGuest": 5,
 }
 _ROLE_ALIASES: Final[Mapping[str, str]] = {
-    "projectadmin": "admin",
+    "projectAdmin": "admin",
     "master": "maintainer",
     "limitedguest": "limitedGuest",
 }
 _ROLE_NUMBERS: Final[Mapping[str, Role]] = {str(number): role for role, number in _ROLES.items()}
 
 
-def _role(value: Any) -> Any:
-    return _ROLE_ALIASES.get(value.lower(), value) if isinstance(value, str) else value
-
-
 _Role = Annotated[
     Role,
-    BeforeValidator(_role),
+    OtherWords(_ROLE_ALIASES),
     SettingRule(
         allowed=f"one of {', '.join(get_args(Role))}",
         example="<role>",

@@ -102,7 +102,7 @@ class _Robot(Section):
     """The robot's own secret, from the stack; minted by the program when unset."""
     rotation: Annotated[int, whole_number(1, 100_000, example=2)] = 1
     """Raising the number makes a new robot with a new secret, called <robot>-<number>; the one
-    before it still works for graceDays. For a secret from the stack it means nothing."""
+    before it still works for graceDays. A secret from the stack changes in place instead."""
     grace_days: Annotated[int, whole_number(0, 365, example=7, unit="day")] = 7
     """Days after a rotation for which the login from before it still works; 0 for none. Raise
     `rotation` again only after them: then the older login is deleted."""
@@ -129,6 +129,17 @@ class _Robot(Section):
         if self.days is None:
             return 0
         return self.rotate_before_days or min(_WARNS_BEFORE, max(1, self.days // 2))
+
+    @model_validator(mode="after")
+    def _rotates_what_the_program_mints(self) -> Self:
+        if self.secret is not None and self.rotation > 1:
+            refuse(
+                "left out beside secret: a secret from the stack changes in place, once "
+                f"{self.secret.secret} is set anew",
+                at=("rotation",),
+                example=REMOVE,
+            )
+        return self
 
     @model_validator(mode="after")
     def _expires_after_it_is_rotated(self) -> Self:

@@ -132,6 +132,25 @@ class SettingRule:
         return value
 
 
+@dataclass(frozen=True, eq=False)
+class OtherWords:
+    """Annotates a field: what people and other tools call its values, in any case."""
+
+    meanings: Mapping[str, str]
+    """Word → value of the field."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._value, handler(source))
+
+    def _value(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        folded = {word.lower(): meant for word, meant in self.meanings.items()}
+        return folded.get(value.lower(), value)
+
+
 def _no_boolean(value: Any) -> Any:
     """pydantic takes true for 1: `lastPushed: true` would keep one image."""
     if isinstance(value, bool):

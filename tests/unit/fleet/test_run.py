@@ -29,6 +29,7 @@ from engine.pulumi import EngineError
 from fleet import board
 from fleet import run as fleet
 from fleet.board import DONE, FAILED, WAITING, Board, Row
+from toolchain.closed_pipe import ReaderGone
 
 # What it does stands in a file per stack: {"code", "seconds", "meets", "events", "stdout"}.
 # "meets": it goes on only once so many were there at a time.
@@ -435,6 +436,31 @@ def test_an_interrupt_ends_every_engine_once_and_starts_no_other(many: Fleet) ->
     assert child.wait(60) == 42
     assert sorted((many.folder / "interrupted").read_text().split()) == ["a", "b"]
     assert len(many.calls) == 2
+
+
+def test_when_nobody_reads_the_board_engines_are_interrupted_and_no_other_starts(
+    many: Fleet,
+) -> None:
+    many.add("a", "b", "c")
+    for name in ("a", "b", "c"):
+        many.does("refresh", name, seconds=60)
+    begun = time.monotonic()
+
+    class Closed(io.StringIO):
+        def write(self, text: str, /) -> int:
+            if "b: drift" in text:
+                until = time.monotonic() + 30
+                while not list((many.folder / "running").iterdir()) and time.monotonic() < until:
+                    time.sleep(0.05)
+                raise ReaderGone
+            return super().write(text)
+
+    board = Board("drift", ["a", "b", "c"], Closed())
+    with pytest.raises(ReaderGone), board:
+        fleet.run("drift", ["a", "b", "c"], parallel=2, board=board, environment=many.environment)
+    assert time.monotonic() - begun < 50
+    assert (many.folder / "interrupted").read_text().split() == ["a"]
+    assert len(many.calls) == 1
 
 
 # --- Command ------------------------------------------------------------------------------------

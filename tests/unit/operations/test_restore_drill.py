@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +26,7 @@ from operations import restore_drill
 from operations.__main__ import main
 from operations.restore_drill import Drill
 from tests.support.builders import BACKUP, FQDN, settings
+from toolchain.closed_pipe import ReaderGone
 
 DRILL = "/api/v1/namespaces/harbor-drill"
 HARBOR = "/api/v1/namespaces/harbor"
@@ -427,6 +430,26 @@ def test_an_interrupted_drill_leaves_nothing_and_records_nothing(
     assert world.cluster.deleted == [DRILL]
     assert RECORD not in world.cluster.objects
     assert "error: interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["restoring it", "asking the registry", "deleting what was made"])
+def test_a_drill_that_nobody_reads_any_more_leaves_nothing(
+    words: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(io.StringIO):
+        has_raised = False
+
+        def write(self, text: str, /) -> int:
+            if words in text and not self.has_raised:
+                self.has_raised = True
+                raise ReaderGone
+            return len(text)
+
+    monkeypatch.setattr(sys, "stdout", Closed())
+    with pytest.raises(ReaderGone):
+        world.drill()
+    assert world.cluster.objects.get(DRILL) is None
+    assert RECORD not in world.cluster.objects
 
 
 def test_the_namespace_of_another_drill_is_not_deleted(world: World) -> None:

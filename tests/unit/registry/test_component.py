@@ -258,7 +258,7 @@ def robots(engine: Engine) -> dict[str, int]:
         ({"rotation": 2}, {"ci": 7, "ci-2": -1}),
         ({"rotation": 3, "days": 90, "graceDays": 14}, {"ci-2": 14, "ci-3": 90}),
         ({"rotation": 2, "graceDays": 0}, {"ci-2": -1}),
-        ({"rotation": 5, "secret": {"secret": "robotSecret"}}, {"ci": -1}),
+        ({"secret": {"secret": "robotSecret"}}, {"ci": -1}),
     ],
 )
 def test_a_rotation_makes_a_robot_and_gives_the_one_before_it_an_end(

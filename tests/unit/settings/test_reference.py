@@ -1,5 +1,6 @@
 """docs/reference/settings.md: it has every setting, and says what the models say."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from checks import settings_reference
 from components.settings.harbor import HarborSettings
 from components.settings.model import Settings
 from components.settings.reading.secrets import SECRETS
+from components.settings.registry.endpoints import ALIASES
 from components.settings.storage.base import StorageKind
 from tests.support.kinds import KINDS, minimal
 
@@ -68,3 +70,17 @@ def test_the_program_reads_no_docstring_of_an_attribute() -> None:
     for section in (Settings, HarborSettings, *KINDS):
         assert not section.model_config.get("use_attribute_docstrings")
         assert not any(field.description for field in section.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("registry.proxyCaches.<name>.upstream.type", ALIASES),
+        ("registry.projects.<name>.members.users", {"projectAdmin": "admin", "master": ""}),
+    ],
+)
+def test_every_word_that_is_taken_for_a_value_is_listed(key: str, words: Mapping[str, str]) -> None:
+    lines = settings_reference.reference().splitlines()
+    (row,) = [line for line in lines if line.startswith(f"| `{key}` |")]
+    assert [word for word in words if f"`{word}`" not in row] == []
+    assert f"`{next(iter(words))}`" in row

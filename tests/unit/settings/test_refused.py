@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from components.settings.reading import refusals, spec
 from components.settings.reading.refusals import SettingsRefused
+from components.settings.reading.secrets import SECRETS
 from components.settings.schema.rules import REMOVE, is_for_the_shell
 from tests.support.golden import compare
 from tests.support.raw_settings import (
@@ -1871,3 +1872,79 @@ def test_every_name_of_the_fqdn_rule_is_accepted(labels: list[str]) -> None:
     fqdn = ".".join(labels)
     refused = read(merged("fqdn", fqdn)).refusals
     assert bool(refused) == (labels[0] == "registry" or len(fqdn) > 63)
+
+
+# --- Names of secrets ---------------------------------------------------------------------------
+
+MEANT = {
+    "s3AccessKey": "s3accesskey S3_ACCESS_KEY s3-access-key s3AccesKey s3AcessKey s3AccessKeyId",
+    "s3SecretKey": "s3secretkey s3SecretKy s3Secret s3SecretAccessKey s3_secret_key s3SecretKeys",
+    "gcsKeyData": "gcskeydata gcsKeyDate gcsKey gcsKeyFile keyData gcs_key_data",
+    "azureAccountKey": "azureaccountkey azureAcountKey azureKey accountKey azureAccessKey",
+    "dnsToken": "dnstoken DNS_TOKEN dns-token dnsTokens dsnToken dnsTokn dnsToekn dnsApiToken "
+    "token",
+    "harborSecretKey": "harborsecretkey harbourSecretKey harborSecret harborSecretKeys",
+    "harborAdminPassword": "harborAdminPasword harborAdminPass harborAdminPwd adminPassword "
+    "harborPassword harbourAdminPassword",
+    "databasePassword": "databasePasword databasePass dbPassword postgresPassword dataBasePassword",
+    "backupAccessKey": "backupAccesKey backupsAccessKey backupAccessKeyId backup_access_key",
+    "backupSecretKey": "backupSecret backupSecretAccessKey backupsecretkey backupSecretKy",
+}
+"""Secret → how people write it."""
+FOREIGN = (
+    *("hubToken", "gitToken", "ciToken", "npmToken", "hubPassword", "quayPassword", "robotSecret"),
+    *("redisPassword", "valkeyPassword", "mailPassword", "proxyPassword", "apiKey", "signingKey"),
+    *("webhookSecret", "oidcSecret", "clientSecret", "accessKey", "secretKey", "password"),
+    *("s3Key", "key"),
+)
+"""Names of no secret of the program's, or of several."""
+
+
+def test_the_table_has_every_secret() -> None:
+    assert MEANT.keys() == SECRETS.keys()
+
+
+@pytest.mark.parametrize(
+    ("written", "secret"),
+    [(written, secret) for secret, all_ in MEANT.items() for written in all_.split()],
+)
+def test_a_misspelt_secret_is_recognised_and_its_value_hidden(written: str, secret: str) -> None:
+    (refusal,) = read({**GOOD, written: "correct horse"}).refusals
+    assert f"did you mean the top-level secret {secret}?" in refusal.allowed
+    assert "correct horse" not in str(refusal)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_the_name_of_no_secret_is_not_taken_for_one_that_ends_alike(name: str) -> None:
+    (refusal,) = read({**GOOD, name: "correct horse"}).refusals
+    assert "did you mean" not in refusal.allowed
+    assert "no such setting or secret; the section registry refers to none" in refusal.allowed
+    assert "dnsToken" in refusal.allowed
+    assert refusal.fix == remove(name)
+    assert "correct horse" not in str(refusal)
+
+
+def test_a_misspelt_secret_in_plain_text_is_recognised_as_one_that_the_registry_refers_to() -> None:
+    upstream = {"type": "docker-hub", "username": "me", "password": {"secret": "hubToken"}}
+    registry = {"proxyCaches": {"hub": {"upstream": upstream}}}
+    (refusal,) = read({**GOOD, "registry": registry, "hubTokn": "x"}).refusals
+    assert "did you mean the top-level secret hubToken?" in refusal.allowed
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "secret"),
+    [
+        ("storage", "accessKey", "s3AccessKey"),
+        ("storage", "secretAccessKey", "s3SecretKey"),
+        ("backup", "secretKey", "backupSecretKey"),
+        ("harbor", "adminPassword", "harborAdminPassword"),
+        ("database", "password", "databasePassword"),
+    ],
+)
+def test_a_secret_in_a_section_is_taken_for_one_of_that_section(
+    section: str, key: str, secret: str
+) -> None:
+    raw = {**GOOD, section: {**GOOD.get(section, {}), key: "correct horse"}}
+    refusals = read(raw).refusals
+    (refusal,) = [each for each in refusals if each.key == f"{section}.{key}"]
+    assert f"did you mean the top-level secret {secret}?" in refusal.allowed

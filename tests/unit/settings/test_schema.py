@@ -104,3 +104,11 @@ def test_a_registry_may_be_the_name_of_one_that_is_declared() -> None:
     mirrors = {"m": {"from": "ghcr", "repositories": ["a/b"], "into": "p"}}
     assert problems({**GOOD, "registry": {"mirrors": mirrors}}) == []
     assert problems({**GOOD, "registry": {"mirrors": {"m": {"from": ["ghcr"]}}}})
+
+
+@pytest.mark.parametrize(
+    ("word", "is_marked"), [("ghcr", False), ("docker.io", False), ("gchr", True)]
+)
+def test_a_word_that_is_taken_for_a_value_passes(word: str, is_marked: bool) -> None:
+    caches = {"c": {"upstream": {"type": word}}}
+    assert bool(problems({**GOOD, "registry": {"proxyCaches": caches}})) is is_marked

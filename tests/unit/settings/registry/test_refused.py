@@ -269,6 +269,11 @@ ROWS: list[tuple[str, dict[str, Any], str, str]] = [
      "of the program's own"),
     ("a Secret in no namespace", robot(pullSecret={"namespaces": []}),
      f"{R}.pullSecret.namespaces", "at least one"),
+    ("a rotation of a secret from the stack", robot(rotation=2, secret={"secret": "robotSecret"}),
+     f"{R}.rotation", "changes in place, once robotSecret is set anew"),
+    ("a rotation of a secret from the stack in a project", {"projects": {"p": {"robots": {
+        "ci": {"permissions": ["pull"], "rotation": 3, "secret": {"secret": "robotSecret"}}}}}},
+     f"{P}.robots.ci.rotation", "changes in place, once robotSecret is set anew"),
     ("a rotation that takes a name", {"projects": {"p": {"robots": {
         "ci": {"permissions": ["pull"], "rotation": 2}, "ci-2": {"permissions": ["pull"]}}}}},
      f"{P}.robots.ci.rotation", "makes a robot ci-2, which is declared already"),
