@@ -94,6 +94,7 @@ class FakeHarbor:
         self.backend = backend
         self._deployed = deployed or (lambda: Deployed(admin_password))
         self._looked = 0.0
+        self._looking = threading.Lock()
         self._sessions: dict[str, _Session] = {}
         self._dead = False
         self._register_trivy()
@@ -194,8 +195,11 @@ class FakeHarbor:
         who = access.NOBODY
         try:
             who = self._identified(headers)
-            if who.refused and time.monotonic() - self._looked > SECONDS_BETWEEN_LOOKS:
-                self._look()
+            if who.refused:
+                # Who comes while another call looks waits for what that finds.
+                with self._looking:
+                    if time.monotonic() - self._looked > SECONDS_BETWEEN_LOOKS:
+                        self._look()
                 who = self._identified(headers)
             if who.refused:
                 time.sleep(0 if "$" in who.name else self.settings.seconds_after_a_wrong_password)

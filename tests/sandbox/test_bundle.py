@@ -169,7 +169,7 @@ def test_helm_reads_the_chart_out_of_the_mirror(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
         env={**os.environ, "HELM_CACHE_HOME": str(tmp_path), "HELM_CONFIG_HOME": str(tmp_path)},
     )
     assert pulled.returncode == 0, pulled.stderr

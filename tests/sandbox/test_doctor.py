@@ -33,7 +33,7 @@ def operation(sandbox: Sandbox, *arguments: str) -> subprocess.CompletedProcess[
         env={**sandbox.variables, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -188,7 +188,7 @@ class Witness:
                 env=own,
                 capture_output=True,
                 text=True,
-                timeout=120,
+                timeout=600,
                 check=False,
             )
         self.life.watched.append(seen)

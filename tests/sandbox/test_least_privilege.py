@@ -124,7 +124,7 @@ def test_it_is_examined_with_them_and_what_is_found_recorded(
         env={**sandbox.variables, "KUBECONFIG": str(deployer), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode in (0, 1), done.stderr

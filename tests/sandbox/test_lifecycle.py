@@ -134,7 +134,7 @@ def test_a_real_sovereign_previews_without_cluster_and_without_secrets(sandbox: 
     assert shown.text.count("not set on stack") == 2, "once while running, once in the summary"
     assert "error" not in shown.text
     # Measured figures are in docs/reference/benchmarks.md; this is the hang, not the speed.
-    assert elapsed < 60
+    assert elapsed < 120
 
 
 def test_up_of_a_real_sovereign_without_secrets_is_refused_before_anything_is_made(

@@ -139,7 +139,7 @@ def repository(copy: Path) -> Path:
     (copy / ".gitignore").write_text(".venv\n")
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
     for command in (["init", "-q"], ["add", "-A"], [*identity, "commit", "-qm", "base"]):
-        subprocess.run(["git", *command], cwd=copy, check=True, timeout=60)
+        subprocess.run(["git", *command], cwd=copy, check=True, timeout=300)
     return copy
 
 

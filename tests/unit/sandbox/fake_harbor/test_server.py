@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -89,6 +92,36 @@ def test_another_database_is_another_harbor(monkeypatch: pytest.MonkeyPatch) -> 
         deployed[0] = Deployed("And-of-2", "second")
         assert new.ask("GET", "/projects/old").status == 404
         assert old.ask("GET", "/users/current").status == 401
+
+
+def test_who_comes_while_the_fake_looks_at_what_is_deployed_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the objects of a Sovereign that was made anew do, side by side."""
+    monkeypatch.setattr("sandbox.fake_harbor.server.SECONDS_BETWEEN_LOOKS", 0.2)
+    deployed = [Deployed("Password-of-1", "first")]
+    looks, goes_on = threading.Event(), threading.Event()
+    goes_on.set()
+
+    def look() -> Deployed:
+        looks.set()
+        goes_on.wait(60)
+        return deployed[0]
+
+    with FakeHarbor(deployed=look) as harbor, ThreadPoolExecutor(2) as side_by_side:
+        client = Client(harbor.url, ("admin", "Password-of-1"))
+        assert client.ask("GET", "/users/current").status == 200
+        time.sleep(0.3)
+        deployed[0] = Deployed("And-of-2", "second")
+        new = client.as_whom("admin", "And-of-2")
+        looks.clear()
+        goes_on.clear()
+        first = side_by_side.submit(new.ask, "GET", "/users/current")
+        assert looks.wait(60)
+        second = side_by_side.submit(new.ask, "GET", "/users/current")
+        wait([second], 0.5)
+        goes_on.set()
+        assert [first.result(60).status, second.result(60).status] == [200, 200]
 
 
 def test_a_new_password_in_the_secret_changes_nothing_in_the_same_database() -> None:
