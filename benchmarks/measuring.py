@@ -103,6 +103,7 @@ class Sampler:
         self.seen: dict[int, _Seen] = {}
         self._foreign: set[int] = set()
         self._over = threading.Event()
+        self._looks = threading.Lock()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> Sampler:
@@ -123,9 +124,14 @@ class Sampler:
             parts[kind] = parts.get(kind, 0.0) + seen.processor
         return parts
 
+    def look(self) -> None:
+        """Looks at all processes once."""
+        with self._looks:
+            self.peak = max(self.peak, self._sample() / 1024**2)
+
     def _follow(self) -> None:
         while True:
-            self.peak = max(self.peak, self._sample() / 1024**2)
+            self.look()
             if self._over.wait(_SAMPLE_SECONDS):
                 return
 
@@ -202,6 +208,7 @@ def _adopting() -> Iterator[None]:
 
 def _wait_for_orphans(sampler: Sampler, child: int) -> None:
     """Waits for what the command left behind; plugins end a moment after their engine."""
+    sampler.look()  # What the thread has not seen yet is a child of this process by now.
 
     def has_ended(pid: int) -> bool:
         try:

@@ -134,7 +134,7 @@ def left_behind(folder: Path) -> list[str]:
             for path in sorted((folder / name).rglob("*"))
             if not path.is_dir() and str(path.relative_to(folder / name)) not in _OF_OTHERS
         ]
-    changed = git("status", "--porcelain", folder=folder / "clone")
+    changed = git("status", "--porcelain", "--untracked-files=normal", folder=folder / "clone")
     return problems + [f"changed in the clone: {line}" for line in changed.splitlines()]
 
 

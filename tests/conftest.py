@@ -6,15 +6,26 @@ import os
 import tempfile
 from pathlib import Path
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support.project import ROOT
 
 # How long an example takes is the machine's affair: no test judges times. Each run has the same
 # examples, so that no change is blamed for another's fault.
-settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 # `make fuzz`: other examples each time; pytest prints the seed.
-settings.register_profile("fuzz", deadline=None, derandomize=False, print_blob=True)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("fuzz" if os.environ.get("FUZZ_CASES") else "suite")
 
 _READ_ON_PURPOSE = {

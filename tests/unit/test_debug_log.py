@@ -71,7 +71,7 @@ def test_messages_are_dropped_only_below_an_engine_that_does_not_print_them(
     engine = tmp_path / name
     engine.symlink_to("/bin/sh")
     # The second command keeps the shell from becoming the first one.
-    script = f'{sys.executable} -c "$1" "{_PROGRAM}"; :'
+    script = f'"{sys.executable}" -c "$1" "{_PROGRAM}"; :'
     ran = subprocess.run(
         [str(engine), "-c", script, "up", _HOST, *options.split()],
         capture_output=True,

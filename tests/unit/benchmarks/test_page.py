@@ -65,7 +65,11 @@ def test_a_process_is_known_by_its_command_line(command: str, kind: str) -> None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and prctl")
-def test_processes_that_lose_their_parent_are_counted_too() -> None:
+@pytest.mark.parametrize("pause", [0.05, 60], ids=["seen", "between two looks"])
+def test_processes_that_lose_their_parent_are_counted_too(
+    pause: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measuring, "_SAMPLE_SECONDS", pause)
     busy = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.2: pass'"
     cost = measuring.run(["/bin/sh", "-c", f"({busy} &) ; exit 0"], environment=dict(os.environ))
     assert cost.processor >= 0.2

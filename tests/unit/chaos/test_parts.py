@@ -49,7 +49,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleeping]:
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
     return condition()

@@ -58,6 +58,19 @@ def test_a_file_that_is_left_is_told(file: str, told: str, folder: Path) -> None
     assert fresh_machine.left_behind(folder) == [told]
 
 
+def test_a_file_that_git_is_told_to_hide_is_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "COUNT": "1",
+        "KEY_0": "status.showUntrackedFiles",
+        "VALUE_0": "no",
+    }.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    (folder / "clone/x").touch()
+    assert fresh_machine.left_behind(folder) == ["changed in the clone: ?? x"]
+
+
 def test_a_process_that_is_left_is_told(folder: Path) -> None:
     code = "import time; print(flush=True); time.sleep(60)"
     child = subprocess.Popen(

@@ -191,7 +191,7 @@ def test_the_end_of_the_connection_ends_kubectl(cluster: Cluster, connection: To
     ((process, _),) = cluster.forwards()
     connection.close()
     # An ended process keeps its id until its parent has been told, which may take a moment.
-    assert wait_until(lambda: born(process) is None, seconds=10)
+    assert wait_until(lambda: born(process) is None, seconds=60)
 
 
 def test_an_address_needs_no_port_forward(cluster: Cluster) -> None:

@@ -83,7 +83,7 @@ def test_it_ends_with_the_engine(process: subprocess.Popen[bytes]) -> None:
     port(process)
     assert process.stdin is not None
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -92,7 +92,7 @@ def test_it_ends_when_the_engine_interrupts_it(
 ) -> None:
     port(process)
     process.send_signal(number)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 def test_it_answers_with_one_sentence_for_each_error(process: subprocess.Popen[bytes]) -> None:

@@ -29,7 +29,8 @@ tool example.com/upstream/cmd/tool
 require example.com/upstream v1.2.3
 """
 
-# Answers as the commands of Go that are used; "builds" by writing a line.
+# Answers as the commands of Go that are used; "builds" by writing a line. With FAKE_GO_WAITS it
+# does so only once somebody waits for it, or after so many looks.
 FAKE_GO = """#!/bin/sh
 case "$1" in
 env) [ "$2" = GOVERSION ] && echo go1.26.8 ;;
@@ -40,6 +41,10 @@ build)
     mkdir -p "$2" && printf half > "$2/tool"
     touch "$FAKE_MODULE/started"
     sleep "${FAKE_GO_SECONDS:-0}"
+    tries="${FAKE_GO_WAITS:-0}"
+    while [ "$tries" -gt 0 ] && [ ! -e "$FAKE_MODULE/awaited" ]; do
+        tries=$((tries - 1)); sleep 0.02
+    done
     printf whole > "$2/tool"
     echo built >> "$FAKE_MODULE/builds"
     ;;
@@ -322,7 +327,7 @@ def in_another_process(modules: Path) -> subprocess.Popen[bytes]:
 
 
 def until_started(upstream: Path, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not (upstream / "started").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
@@ -349,11 +354,17 @@ def test_an_interrupted_build_leaves_nothing_half_made(
 def test_two_processes_at_once_build_once(
     upstream: Path, modules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_GO_SECONDS", "1")
+    monkeypatch.setenv("FAKE_GO_WAITS", "3000")
     process = in_another_process(modules)
     until_started(upstream, process)
     lines: list[str] = []
-    box = build.ensure(report=lines.append)
+
+    def report(line: str) -> None:
+        lines.append(line)
+        if "waiting for another process" in line:
+            (upstream / "awaited").touch()
+
+    box = build.ensure(report=report)
     assert process.wait() == 0
     assert any("waiting for another process" in line for line in lines)
     assert box.path("tool").read_text() == "whole"
