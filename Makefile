@@ -179,7 +179,7 @@ $(VENV)/development: requirements-dev.lock | $(VENV)/bin/python
 # the previews' Markdown, BASE=origin/main to preview what differs from a branch. DOCTOR=1 for what
 # the doctor finds on each, with the status.
 .PHONY: preview fleet-preview fleet-up fleet-drift fleet-status fleet-operator sovereign \
-	registry-export bundle restore-drill doctor bucket-truth bucket-sweep stacks sovereigns \
+	registry-export bundle deployer-role restore-drill doctor bucket-truth bucket-sweep stacks sovereigns \
 	gitlab-sovereigns
 
 preview: $(VENV)/development ## Preview STACK=… for people, with the policy pack (OUTPUT=file BASE=origin/main)
@@ -233,6 +233,10 @@ bucket-sweep: $(VENV)/program ## Delete blobs that no image of STACK=… refers 
 bundle: $(VENV)/program ## List all that STACK=… pulls, and copy it (TO=folder or registry, FROM=folder)
 	@$(RUN) -m operations bundle "$(STACK)" $(if $(TO),--to "$(TO)") $(if $(FROM),--from "$(FROM)") \
 		$(if $(OUTPUT),--output "$(OUTPUT)") $(if $(FORMAT),--format "$(FORMAT)")
+
+# Of its file alone: no cluster, no engine, no secret.
+deployer-role: $(VENV)/program ## Print the Roles with which STACK=… is deployed, and no more is allowed
+	@$(RUN) -m operations deployer-role "$(STACK)"
 
 # MINUTES: how long the restored database may take to be ready, 30 unless set.
 restore-drill: $(VENV)/program ## Restore the backup of STACK=… beside the database, ask it, delete it

@@ -23,6 +23,7 @@ from engine import stacks
 from engine.terminal import fail
 from operations import bundle, registry_export, restore_drill
 from operations.bucket_truth import command as bucket_truth
+from operations.deployer import command as deployer
 from operations.doctor import command as doctor
 from toolchain import closed_pipe
 
@@ -94,6 +95,14 @@ def _sweep(chosen: argparse.Namespace) -> int:
     return bucket_truth.swept(
         bucket_truth.Request(stack=chosen.stack, plan=chosen.plan, confirmed=chosen.confirm)
     )
+
+
+def _role_options(_: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _role(chosen: argparse.Namespace) -> int:
+    return deployer.run(chosen.stack)
 
 
 def _doctor_options(options: argparse.ArgumentParser) -> None:
@@ -170,6 +179,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "bucket-sweep": Verb(options=_sweep_options, run=_sweep),
     "bucket-truth": Verb(options=_truth_options, run=_truth),
     "bundle": Verb(options=_bundle_options, run=_bundle),
+    "deployer-role": Verb(options=_role_options, run=_role),
     "doctor": Verb(options=_doctor_options, run=_doctor),
     "registry-export": Verb(options=_export_options, run=_export),
     "restore-drill": Verb(options=_drill_options, run=_drill),

@@ -14,6 +14,8 @@ from urllib.parse import quote
 from components.backup.objects import SOURCE, STORE
 from components.commands import set_value, unset
 from components.data_services import valkey
+from components.data_services.cache import SHARED_SECRET as SHARED_CACHE
+from components.data_services.database import SHARED_SECRET as SHARED_DATABASE
 from components.data_services.postgres import CLUSTER
 from components.delivery.objects import EXTERNAL_API, PUSH_API, source_name
 from components.harbor.disruption import replicated
@@ -33,11 +35,11 @@ from components.network.policies import DATA_SERVICES
 from components.network.rules import network_policies, perimeter
 from components.ownership.state_mark import CONFIG_MAP
 from components.preflight import plain_secrets
-from components.settings.database import DedicatedDatabase
+from components.settings.database import DedicatedDatabase, SharedDatabase, StoreRef
 from components.settings.exposure import GatewayExposure, IngressExposure
 from components.settings.model import Settings
 from components.settings.secrets import ExternalDelivery
-from components.settings.valkey import DedicatedValkey
+from components.settings.valkey import DedicatedValkey, SharedValkey
 
 _APIS: Final = {
     "ConfigMap": "/api/v1",
@@ -175,7 +177,7 @@ def objects(settings: Settings) -> Iterator[tuple[str, str]]:
     for given in ((), ("harborSecretKey",)):
         for namespace, name in plain_secrets.names(settings, given=frozenset(given)):
             if namespace == settings.harbor.namespace:
-                yield from _of_secret(settings, name)
+                yield from of_secret(settings, name)
     yield from _of_chart(settings)
     if settings.network_policies.enabled:
         for policy in network_policies(perimeter(settings, DATA_SERVICES)):
@@ -207,14 +209,26 @@ def objects(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _of_monitoring(settings)
 
 
-def _of_secret(settings: Settings, name: str) -> Iterator[tuple[str, str]]:
-    """What brings the Secret of that name."""
+def of_secret(settings: Settings, name: str) -> Iterator[tuple[str, str]]:
+    """Kind and name of what brings the Secret of that name. Pure."""
     if isinstance(settings.secrets, ExternalDelivery):
         yield "ExternalSecret", name
-        yield "PushSecret", name
-        yield "Secret", source_name(name)
+        if name not in _in_store(settings):
+            yield "PushSecret", name
+            yield "Secret", source_name(name)
     else:
         yield "SealedSecret", name
+
+
+def _in_store(settings: Settings) -> set[str]:
+    """The Secrets whose values only the estate's store has, so that none is pushed there."""
+    sections = {SHARED_DATABASE: settings.database, SHARED_CACHE: settings.valkey}
+    return {
+        name
+        for name, section in sections.items()
+        if isinstance(section, SharedDatabase | SharedValkey)
+        and isinstance(section.secret, StoreRef)
+    }
 
 
 def _of_chart(settings: Settings) -> Iterator[tuple[str, str]]:

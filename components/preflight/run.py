@@ -40,7 +40,7 @@ _EXCLUSIONS: Final = "which namespaces without an image policy exist"
 
 
 @dataclass(kw_only=True)
-class _Learned:
+class Learned:
     """What checks learn besides their problems; None where they were not made."""
 
     namespaces: frozenset[str] | None = None
@@ -56,7 +56,7 @@ def run(config: StackConfig) -> Adopted:
     as new.
     """
     settings, stack = config.settings, pulumi.get_stack()
-    learned = _Learned()
+    learned = Learned()
     problems, unchecked = _answers(config, learned)
     if unchecked and not pulumi.runtime.is_dry_run():
         raise pulumi.RunError(
@@ -81,8 +81,14 @@ def run(config: StackConfig) -> Adopted:
     return replace(adopted, namespaces=learned.namespaces, live_database=learned.database)
 
 
-def _answers(config: StackConfig, learned: _Learned) -> tuple[list[str], Mapping[str, str]]:
-    """The problems, and the reason of each check that could not be made."""
+def checks(
+    config: StackConfig, learned: Learned
+) -> Mapping[str, Callable[[ClusterClient], list[str]]]:
+    """Every check by what it is about: it asks a cluster for its problems, and may learn more.
+
+    Each raises ClusterUnreachable, and what a part of an object raises that is not as its
+    controller writes it: LookupError, TypeError, ValueError, AttributeError.
+    """
     settings = config.settings
 
     def excluded(client: ClusterClient) -> list[str]:
@@ -93,7 +99,7 @@ def _answers(config: StackConfig, learned: _Learned) -> tuple[list[str], Mapping
         learned.database = restore.live_database(client, settings)
         return _existing(client, config, learned.database)
 
-    checks: dict[str, Callable[[ClusterClient], list[str]]] = {
+    return {
         _IDENTITY: lambda client: identity.problems(client, settings.cluster),
         _POLICIES: lambda client: evidence.problems(client, settings),
         _EXISTING: existing,
@@ -101,15 +107,20 @@ def _answers(config: StackConfig, learned: _Learned) -> tuple[list[str], Mapping
         _EXCLUSIONS: excluded,
         _REGISTRY: lambda client: registry.problems(client, settings),
     }
+
+
+def _answers(config: StackConfig, learned: Learned) -> tuple[list[str], Mapping[str, str]]:
+    """The problems, and the reason of each check that could not be made."""
+    asked = checks(config, learned)
     problems: list[str] = []
     unchecked: dict[str, str] = {}
     no_answer: str | None = None
     try:
-        client = ClusterClient(settings.cluster.context)
+        client = ClusterClient(config.settings.cluster.context)
     except ClusterUnreachable as error:
-        return [], dict.fromkeys(checks, str(error))
+        return [], dict.fromkeys(asked, str(error))
     is_another = False
-    for name, problems_of in checks.items():
+    for name, problems_of in asked.items():
         if name in (_POLICIES, _REGISTRY, _EXISTING, _EXCLUSIONS):
             # The contents of a cluster that is not the stack's are no evidence of anything.
             if is_another:

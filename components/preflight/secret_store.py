@@ -12,6 +12,7 @@ from components.commands import set_value
 from components.delivery.delivered import ready
 from components.kubernetes.client import ClusterClient, dig
 from components.kubernetes.naming import PART_OF
+from components.preflight import plain_secrets
 from components.settings.model import Settings
 from components.settings.secrets import ExternalDelivery
 
@@ -21,15 +22,8 @@ _OPERATOR = "https://external-secrets.io/latest/introduction/getting-started/"
 
 def namespaces(settings: Settings) -> list[str]:
     """Where Secrets of this stack go; Harbor's namespace first."""
-    storage, registry = settings.storage, settings.registry
-    seam = getattr(storage, "seam_namespace", None) if storage.has_seam else None
-    logins = [
-        namespace
-        for robot in (registry.all_robots if registry.enabled else ())
-        if robot.settings.pull_secret is not None
-        for namespace in robot.settings.pull_secret.namespaces
-    ]
-    return list(dict.fromkeys([settings.harbor.namespace, *([seam] if seam else []), *logins]))
+    homes = (namespace for namespace, _ in plain_secrets.names(settings, given=frozenset()))
+    return list(dict.fromkeys(homes))
 
 
 def problems(client: ClusterClient, settings: Settings) -> list[str]:

@@ -16,6 +16,7 @@ from components.kubernetes.client import ClusterClient, dig
 from components.kubernetes.naming import PART_OF, SOVEREIGN_LABEL
 from components.settings.database import CreateDatabaseSettings, SharedDatabase
 from components.settings.model import Settings
+from components.settings.secrets import ExternalDelivery
 
 GROUP: Final = "postgresql.cnpg.io"
 _API: Final = f"/apis/{GROUP}/v1"
@@ -29,7 +30,7 @@ def problems(client: ClusterClient, settings: Settings, stack: str) -> list[str]
         return []
     create = section.create
     missing = _kind_problem(client, section, create, stack) or _right_problem(
-        client, section, create, stack
+        client, section, create, settings, stack
     )
     if missing is not None:
         return [missing]
@@ -82,11 +83,15 @@ def _kind_problem(
 
 
 def _right_problem(
-    client: ClusterClient, section: SharedDatabase, create: CreateDatabaseSettings, stack: str
+    client: ClusterClient,
+    section: SharedDatabase,
+    create: CreateDatabaseSettings,
+    settings: Settings,
+    stack: str,
 ) -> str | None:
     wanted = [(GROUP, "databases"), (GROUP, "clusters")]
     if create.role:
-        wanted += [(GROUP, "databaseroles"), ("bitnami.com", "sealedsecrets")]
+        wanted += [(GROUP, "databaseroles"), *_of_secrets(settings)]
     lacking = [
         resource
         for group, resource in wanted
@@ -104,6 +109,14 @@ def _right_problem(
         "  fix: have the rights granted there (docs/howto/shared-database.md#rights)\n"
         + (_request(section, create, stack, "  or") if is_role_only else _by_hand(section, stack))
     )
+
+
+def _of_secrets(settings: Settings) -> list[tuple[str, str]]:
+    """API group and resource of what brings the role's Secret into the Cluster's namespace."""
+    if isinstance(settings.secrets, ExternalDelivery):
+        external = [("external-secrets.io", each) for each in ("externalsecrets", "pushsecrets")]
+        return [*external, ("", "secrets")]
+    return [("bitnami.com", "sealedsecrets")]
 
 
 def _may(client: ClusterClient, namespace: str, group: str, resource: str, verb: str) -> bool:

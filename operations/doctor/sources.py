@@ -21,11 +21,11 @@ from components.delivery.delivered import Delivered, push_path
 from components.harbor.recovery import records
 from components.image_policy import require_harbor, signatures
 from components.kubernetes.client import ClusterClient, dig, fetch_certificate, secret_value
-from components.kubernetes.naming import PART_OF, SEAM_NAMESPACE
+from components.kubernetes.naming import PART_OF
 from components.kubernetes.unreachable import ClusterUnreachable
 from components.monitoring.own_metrics import CONFIG_MAP as RECORDED
 from components.ownership.state_mark import CONFIG_MAP, KEY
-from components.preflight import evidence, upgrade
+from components.preflight import evidence, secret_store, upgrade
 from components.registry import gates
 from components.registry.api import Harbor, Logins, Who, segment, where
 from components.registry.connection import Connection, ToCluster
@@ -221,22 +221,11 @@ _OWN: Final = "%3D".join(part.replace("/", "%2F") for part in PART_OF)
 """The label of this program's objects, as a query has it."""
 
 
-def _namespaces(of: Sovereign) -> list[str]:
-    """Where Secrets of this program are."""
-    namespaces = {of.namespace}
-    if of.settings.storage.has_seam:
-        namespaces.add(SEAM_NAMESPACE)
-    for robot in of.settings.registry.all_robots:
-        if robot.settings.pull_secret is not None:
-            namespaces.update(robot.settings.pull_secret.namespaces)
-    return sorted(namespaces)
-
-
 def _delivered(of: Sovereign) -> list[tuple[str, Delivered, str]]:
     """Namespace/name, objects and kind of each ExternalSecret and PushSecret; the Secrets without
     their data."""
     found: list[tuple[str, Delivered, str]] = []
-    for namespace in _namespaces(of):
+    for namespace in secret_store.namespaces(of.settings):
         pushes = push_path(namespace, "").rstrip("/")
         for push in _items(of, f"{pushes}?labelSelector={_OWN}"):
             name = f"{namespace}/{push['metadata']['name']}"
@@ -254,7 +243,7 @@ def _delivered(of: Sovereign) -> list[tuple[str, Delivered, str]]:
 def _sealed(of: Sovereign) -> list[tuple[str, Opened]]:
     """Namespace/name and both objects of each SealedSecret; the Secrets without their data."""
     found: list[tuple[str, Opened]] = []
-    for namespace in _namespaces(of):
+    for namespace in secret_store.namespaces(of.settings):
         listed = sealed_path(namespace, "").rstrip("/")
         for sealed in _items(of, f"{listed}?labelSelector={_OWN}"):
             name = sealed["metadata"]["name"]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from checks.deployer_role import NAME
 from components.kubernetes.naming import RECORDED_METRICS
 from components.monitoring.own_metrics import CONFIG_MAP
 from engine.project import ROOT
 from engine.stack import Stack
+from operations.deployer.rights import NAME
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.test_backup import DESTINATION

@@ -17,9 +17,9 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from checks import deployer_role
 from components.image_policy.require_harbor import PolicyKind
 from components.registry.errors import HarborDown
+from operations.deployer.rights import Object, Rights, as_yaml
 from operations.doctor.sources import Sovereign, sources
 from operations.drill_objects import PREPARED, RUN_ANNOTATION
 from policy.resource import RELEASE
@@ -38,6 +38,13 @@ FILE = ROOT / "docs/howto/deployer.yaml"
 DRILL_FILE = ROOT / "docs/howto/restore-drill.yaml"
 NAMESPACE = "harbor"
 DRILL_NAMESPACE = "harbor-drill"
+HEADER = """\
+# The rights of whoever runs `pulumi preview`, `pulumi up`, `make doctor` and `make restore-drill`
+# for one Sovereign in the namespace harbor, with sealed Secrets, whatever else its file asks for.
+# Those of one stack and no more: make deployer-role STACK=NAME. Written by
+#   UPDATE_GOLDEN=1 .venv/bin/pytest tests/unit/test_least_privilege.py
+# from what the program does; docs/howto/least-privilege.md says how to use it.
+"""
 OF_ENGINE = {"listing", "deployment", "history"}
 """Sources of the doctor that ask the backend, not the cluster."""
 program = test_program.program
@@ -76,14 +83,14 @@ NOT_REACHED = (
 """Paths that the program reads only in a cluster with a Harbor in it."""
 
 
-def objects_of(engine: Engine) -> Iterator[deployer_role.Object]:
+def objects_of(engine: Engine) -> Iterator[Object]:
     for resource in engine.resources:
         match = re.fullmatch(r"kubernetes:(?:([^/:]+)/)?[^/:]+:(\w+)", resource.typ)
         if match is None or resource.typ == RELEASE:
             continue
         inputs = plain(resource.inputs)
         metadata = inputs.get("metadata") or {}
-        yield deployer_role.Object(
+        yield Object(
             group="" if match[1] == "core" else match[1],
             kind=match[2],
             namespace=str(metadata.get("namespace") or ""),
@@ -189,18 +196,25 @@ def made(program: Program, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, An
     watched = {"metrics": WIDE["metrics"], "monitoring": monitoring}
     variants = (*images, *kept, watched, HA)
     runs = [("local", {}), ("omantel", {}), *(("otech", each) for each in variants)]
-    types: set[deployer_role.Object] = set()
+    types: set[Object] = set()
     for index, (stack, changed) in enumerate(runs):
         # A run that was kept would ask for nothing: another label is another run.
         engine = program.run(stack, **changed, objects={f"/run/{index}": {}})
         types |= set(objects_of(engine))
-    written = deployer_role.manifests(
-        types,
-        [*asked, *NOT_REACHED, *asked_by_the_doctor()],
-        chart_kinds(),
-        namespace=NAMESPACE,
-        drill=yaml.safe_load_all(DRILL_FILE.read_text()),
-    )
+    rights = Rights(harbor=NAMESPACE, by_name=False)
+    for each in types:
+        rights.write(each)
+    for group, kind in chart_kinds():
+        rights.write(Object(group=group, kind=kind, namespace=NAMESPACE, name=""))
+    rights.reach_harbor(by_forward=True)
+    for path in (*asked, *NOT_REACHED, *asked_by_the_doctor()):
+        rights.read(path)
+    drill = list(yaml.safe_load_all(DRILL_FILE.read_text()))
+    for document in drill:
+        if document["kind"] in ("Role", "ClusterRole"):
+            rights.grant(document)
+    prepared = (document for document in drill if document["kind"] == "Namespace")
+    written = as_yaml(rights.documents(prepared), header=HEADER)
     if os.environ.get("UPDATE_GOLDEN"):
         FILE.write_text(written)
     assert written == FILE.read_text(), "UPDATE_GOLDEN=1 if this is intended"

@@ -97,3 +97,18 @@ def test_what_is_not_synced_is_ill(objects: State, said: str, command: str) -> N
 def test_nobody_asks_for_a_sealing_certificate() -> None:
     of: Any = SimpleNamespace(settings=SETTINGS, namespace="harbor")
     assert not {"sealed", "sealing certificate"} & sources.sources(of).keys()
+
+
+def test_secrets_are_looked_for_where_this_stack_has_them() -> None:
+    cluster = Cluster()
+    storage = {**builders.BUCKET, "seamNamespace": "estate"}
+    tenant = {"mode": "shared", "create": {"cluster": "pg", "namespace": "databases"}}
+    stack = builders.settings(
+        secrets={"delivery": "external", "store": {"name": "platform"}},
+        storage=storage,
+        database=tenant,
+    )
+    of: Any = SimpleNamespace(settings=stack, namespace="harbor", cluster=lambda: cluster)
+    sources.sources(of)["delivered"]()
+    homes = {path.split("/")[5] for path in cluster.asked}
+    assert homes == {"harbor", "estate", "databases"}

@@ -113,6 +113,21 @@ def test_an_object_of_others_under_a_name_of_ours_is_never_written_over(
     assert "pulumi config set --path 'harbor.namespace' <name> -s bda" in words
 
 
+def test_what_only_the_store_has_is_not_pushed_there() -> None:
+    shared = {
+        "mode": "shared",
+        "host": "valkey.estate",
+        "indexes": {"core": 3},
+        "secret": {"storeKey": "estate-valkey"},
+    }
+    external = {"delivery": "external", "store": {"name": "platform"}}
+    stack = settings(secrets=external, valkey=shared)
+    assert [*beside.of_secret(stack, "harbor-shared-valkey")] == [
+        ("ExternalSecret", "harbor-shared-valkey")
+    ]
+    assert ("PushSecret", "harbor-minted-secret-key") in beside.objects(stack)
+
+
 OF_HELM = {"meta.helm.sh/release-name": "harbor", "meta.helm.sh/release-namespace": "team"}
 
 

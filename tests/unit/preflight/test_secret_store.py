@@ -89,6 +89,13 @@ def test_a_secret_store_has_to_be_in_each_namespace() -> None:
     assert problems({OF_HARBOR: store(), OF_SEAM: store()}, kind="SecretStore") == []
 
 
+def test_a_secret_store_has_to_be_where_the_role_of_the_database_has_its_password() -> None:
+    tenant = {"mode": "shared", "create": {"cluster": "pg", "namespace": "databases"}}
+    there = {OF_HARBOR: store(), OF_SEAM: store()}
+    (problem,) = problems(there, kind="SecretStore", database=tenant)
+    assert "missing: SecretStore platform in namespace databases" in problem
+
+
 def test_sealing_asks_for_no_store() -> None:
     cluster: Any = Cluster()
     assert secret_store.problems(cluster, builders.settings()) == []

@@ -28,6 +28,9 @@ def one(kind: str, name: str, of: str, labels: dict[str, str] | None = None) -> 
     return {"kind": kind, "metadata": metadata, "spec": spec}
 
 
+STORE = {"delivery": "external", "store": {"name": "platform"}}
+
+
 def problems(
     *,
     kinds: tuple[str, ...] = ("Cluster", "Database", "DatabaseRole"),
@@ -36,6 +39,7 @@ def problems(
     roles: list[dict[str, Any]] | None = None,
     denied: frozenset[str] = frozenset(),
     database: dict[str, Any] | None = None,
+    **sections: Any,
 ) -> list[str]:
     objects = {
         API: serving(*kinds),
@@ -44,7 +48,7 @@ def problems(
         f"{HOME}/databaseroles": {"items": roles or []},
     }
     stand_in: Any = Cluster(objects, denied=denied)
-    return tenant.problems(stand_in, settings(database=database or CREATE), "bda")
+    return tenant.problems(stand_in, settings(database=database or CREATE, **sections), "bda")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,7 @@ def problems(
         {"databases": [one("Database", "gitlab", "gitlabhq_production")]},
         {"kinds": ("Cluster", "Database"), "database": GIVEN_ROLE},
         {"denied": frozenset({"databaseroles", "sealedsecrets"}), "database": GIVEN_ROLE},
+        {"denied": frozenset({"sealedsecrets"}), "secrets": STORE},
         {
             "cluster": {"spec": {"managed": {"roles": [{"name": "harbor"}]}}},
             "database": GIVEN_ROLE,
@@ -79,6 +84,7 @@ def problems(
         "others' databases",
         "a role of the owner's needs no DatabaseRole",
         "a role of the owner's needs no right to make one",
+        "a store's Secret needs no right to seal one",
         "a role that the Cluster manages",
     ],
 )
@@ -93,6 +99,8 @@ def test_a_database_is_made_where_nobody_has_it(living: dict[str, Any]) -> None:
         ({"kinds": ("Cluster", "Database")}, "CloudNativePG 1.30 or later"),
         ({"denied": frozenset({"databases"})}, "may not use databases in namespace gitlabbda"),
         ({"denied": frozenset({"databaseroles"})}, "may not use databaseroles"),
+        ({"denied": frozenset({"sealedsecrets"})}, "may not use sealedsecrets"),
+        ({"denied": frozenset({"pushsecrets"}), "secrets": STORE}, "may not use pushsecrets"),
         ({"cluster": {"spec": {}}}, "has no such Cluster"),
         (
             {"databases": [one("Database", "harbor", "registry")]},
