@@ -23,6 +23,7 @@ from components.registry.connection import Answer, Connection
 from components.registry.errors import (
     HarborDown,
     HarborError,
+    HarborSilent,
     LoginRefused,
     NoSecret,
     is_refusal,
@@ -43,6 +44,10 @@ PATIENCE: Final = 90.0
 """Seconds for a Harbor that is starting or has lost its database. A preview waits less."""
 
 PREVIEW_PATIENCE: Final = 4.0
+
+PREVIEW_SILENCE: Final = 20.0
+"""Seconds for which a Harbor that took a preview's connection may say nothing. After that the
+preview goes on without Harbor: no other call of it waits as long."""
 
 _PAGE: Final = 100
 """The largest page that Harbor gives."""
@@ -92,6 +97,8 @@ class _Shared:
     projects: dict[str, int] = field(default_factory=dict[str, int])
     hidden: set[str] = field(default_factory=set[str])
     prefix: str | None = None
+    silent: HarborSilent | None = None
+    """Of the preview that runs; no update takes it into account."""
     cancelled: threading.Event = field(default_factory=threading.Event)
 
 
@@ -254,7 +261,7 @@ class Harbor:
         body = json.dumps({"old_password": old, "new_password": new}).encode()
 
         def once() -> Answer:
-            return self.connection.send("PUT", "/api/v2.0/users/1/password", headers, body)
+            return self._send("PUT", "/api/v2.0/users/1/password", headers, body)
 
         for wait in (*_WAITS, None):
             try:
@@ -309,7 +316,7 @@ class Harbor:
     def is_healthy(self) -> bool:
         """What Harbor says of itself: 200 in any case, so the text counts."""
         try:
-            answer = self.connection.send("GET", "/api/v2.0/health", {}, None)
+            answer = self._send("GET", "/api/v2.0/health", {}, None)
         except HarborDown:
             return False
         return self._sick_parts(answer) == []
@@ -346,9 +353,21 @@ class Harbor:
             }
             if content is not None:
                 headers["Content-Type"] = "application/json"
-            return self.connection.send(method, target, headers, content)
+            return self._send(method, target, headers, content)
 
         return self._attempted(f"{method} {path}", once, accepts, repeats=method != "POST", who=who)
+
+    def _send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        """The answer. Raises HarborDown; in a preview, once Harbor was silent, at once."""
+        if not self.is_preview:
+            return self.connection.send(method, path, headers, body)
+        if self._shared.silent is not None:
+            raise HarborSilent(f"{method} {path}", self._shared.silent.message)
+        try:
+            return self.connection.send(method, path, headers, body, silence=PREVIEW_SILENCE)
+        except HarborSilent as error:
+            self._shared.silent = error
+            raise
 
     def _attempted(
         self,
@@ -372,6 +391,8 @@ class Harbor:
             except LoginRefused:
                 raise
             except HarborDown as error:
+                if self.is_preview and isinstance(error, HarborSilent):
+                    raise
                 failure: HarborError = error
                 pause, is_sick = _PAUSE, True
             else:
@@ -477,9 +498,7 @@ class Harbor:
         """200 for a person, 412 for a robot, 401 for a login that a healthy Harbor refuses."""
 
         def once() -> Answer:
-            return self.connection.send(
-                "GET", "/api/v2.0/users/current", {"Authorization": header}, None
-            )
+            return self._send("GET", "/api/v2.0/users/current", {"Authorization": header}, None)
 
         began = time.monotonic()
         while True:
@@ -525,7 +544,7 @@ class Harbor:
 
     def _why_sick(self, call: str, failure: HarborError) -> HarborError:
         try:
-            answer = self.connection.send("GET", "/api/v2.0/health", {}, None)
+            answer = self._send("GET", "/api/v2.0/health", {}, None)
         except HarborDown as error:
             return HarborDown(call, error.message)
         parts = self._sick_parts(answer)

@@ -19,7 +19,7 @@ from components import proxies
 from components.kubernetes import kubectl
 from components.kubernetes.client import ClusterClient, dig, secret_value
 from components.kubernetes.unreachable import ClusterUnreachable
-from components.registry.errors import HarborDown, OtherCluster
+from components.registry.errors import HarborDown, HarborSilent, OtherCluster
 
 CORE_PORT: Final = 8080
 """Where a pod of core listens (the chart's harbor-core Deployment)."""
@@ -34,7 +34,10 @@ vulnerabilities of an image may have 10."""
 _WHOLE_SECONDS: Final = 120.0
 """For a whole answer: each piece of one that trickles is in time."""
 
-_SECONDS: Final = urllib3.Timeout(connect=10, read=60)
+SILENT_SECONDS: Final = 60.0
+"""Until an answer begins, and between two pieces of it."""
+
+_CONNECT_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +55,17 @@ class Connection(Protocol):
     They raise OtherCluster where the kubeconfig leads to another cluster than the stack's.
     """
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
-        """The answer to a request below the root of Harbor. Raises HarborDown without one."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        *,
+        silence: float = SILENT_SECONDS,
+    ) -> Answer:
+        """The answer to a request below the root of Harbor. Raises HarborDown without one, and of
+        its kind HarborSilent where Harbor says nothing for `silence` seconds."""
         ...
 
     def secret(self, name: str, key: str) -> str | None:
@@ -85,7 +97,15 @@ class ToCluster:
     _forward: kubectl.PortForward | None = field(default=None, repr=False)
     _pool: Any = field(default=None, repr=False)
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        *,
+        silence: float = SILENT_SECONDS,
+    ) -> Answer:
         call = f"{method} {path}"
         pool, base = self._reached(call)
         try:
@@ -96,10 +116,13 @@ class ToCluster:
                 body=body,
                 retries=False,
                 redirect=False,
-                timeout=_SECONDS,
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=silence),
                 preload_content=False,
             )
             body = _body(response)
+        except urllib3.exceptions.ReadTimeoutError:
+            reason = f"it took the connection and said nothing for {silence:.0f} s"
+            raise HarborSilent(call, reason + self._complaints()) from None
         except (urllib3.exceptions.HTTPError, _TooLarge) as error:
             reason = _reason(error) + self._complaints()
             raise HarborDown(call, reason) from None

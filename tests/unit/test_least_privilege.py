@@ -94,7 +94,7 @@ def objects_of(engine: Engine) -> Iterator[deployer_role.Object]:
 class Silent:
     """A Harbor that does not answer: how it is reached, the program's own runs show."""
 
-    def send(self, method: str, path: str, *_: Any) -> Any:
+    def send(self, method: str, path: str, *_: Any, **__: Any) -> Any:
         raise HarborDown(f"{method} {path}", "down")
 
     def secret(self, name: str, key: str) -> None:

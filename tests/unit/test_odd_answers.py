@@ -219,7 +219,9 @@ class OddHarbor:
     status: int
     body: bytes
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, **_: Any
+    ) -> Answer:
         del method, headers, body
         if path.endswith("/users/current"):
             return Answer(status=412, headers={}, body=b"{}")

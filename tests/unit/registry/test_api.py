@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -342,13 +345,52 @@ def test_a_preview_without_harbor_waits_for_it_once(fake: FakeHarbor) -> None:
     assert len(fresh.warnings) == 1
 
 
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_preview_goes_on_without_a_harbor_that_never_answers(
+    fake: FakeHarbor, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PREVIEW_SILENCE", 0.5)
+    fresh = Registry(fake)
+    fresh.connection.api_url = silent
+    began = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:  # as the engine asks
+        made = list(pool.map(lambda name: fresh.preview("Project", name=name), "abcdefgh"))
+    assert [each["name"] for each in made] == [*"abcdefgh"]
+    assert time.monotonic() - began < 2.5, "one silence, and not one for each call"
+    (warning,) = fresh.warnings
+    assert "it took the connection and said nothing for 0 s" in warning
+
+
+def test_the_silence_in_a_preview_is_bounded_by_thirty_seconds_with_all_that_follows() -> None:
+    assert api.PREVIEW_SILENCE + api.PREVIEW_PATIENCE <= 30
+
+
+def test_an_update_asks_a_harbor_again_that_was_silent_in_a_preview(
+    fake: FakeHarbor, registry: Registry, silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PREVIEW_SILENCE", 0.2)
+    registry.connection.api_url = silent
+    registry.preview("Project", name="a")
+    registry.connection.api_url = fake.url
+    registry.connection.disconnect()
+    assert registry.create("Project", name="a")["name"] == "a"
+
+
 @dataclass
 class _Odd:
     """A Harbor of which one answer is odd; the login is taken."""
 
     body: bytes
 
-    def send(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    def send(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, **_: Any
+    ) -> Answer:
         del method, headers, body
         is_login = path.endswith("/users/current")
         return Answer(
