@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import queue
 import re
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -29,6 +31,9 @@ do on every machine."""
 
 LARGEST: Final = 64 * 1024**2
 """Bytes of an index or a package. Harbor's are below 1 MiB; a repository's index may have 20."""
+
+WHOLE_SECONDS: Final = 300.0
+"""For one answer: 64 MiB in it are 1.8 Mbit/s, and Harbor's chart at 20 kbit/s."""
 
 _CHART_LAYER: Final = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
 _MANIFEST: Final = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
@@ -218,6 +223,30 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 
 
 def _get(url: str, headers: Mapping[str, str]) -> bytes:
+    """The body, within WHOLE_SECONDS from the look-up of the name to the last byte.
+
+    The timeout of a socket is for each piece: a server that sends a byte now and then, in its
+    headers too, is never late. A thread that waits for it ends with the process.
+    """
+    answers: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_whole(url, headers))
+        except Exception as error:  # It is raised where the answer is waited for.
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True, name="chart").start()
+    try:
+        answer = answers.get(timeout=WHOLE_SECONDS)
+    except queue.Empty:
+        raise OSError(f"{url} has no end after {WHOLE_SECONDS:.0f} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _whole(url: str, headers: Mapping[str, str]) -> bytes:
     # Every caller asks for https, and no redirect leads away from it.
     request = urllib.request.Request(url)  # noqa: S310
     for name, value in headers.items():

@@ -19,7 +19,7 @@ from components import proxies
 from components.kubernetes import kubectl
 from components.kubernetes.client import ClusterClient, dig, secret_value
 from components.kubernetes.unreachable import ClusterUnreachable
-from components.registry.errors import HarborDown, OtherCluster
+from components.registry.errors import HarborDown, HarborSilent, OtherCluster
 
 CORE_PORT: Final = 8080
 """Where a pod of core listens (the chart's harbor-core Deployment)."""
@@ -68,10 +68,8 @@ class Connection(Protocol):
         *,
         silence: float = READ_SILENCE,
     ) -> Answer:
-        """The answer to a request below the root of Harbor. Raises HarborDown without one.
-
-        `silence`: seconds for which Harbor may send nothing.
-        """
+        """The answer to a request below the root of Harbor. Raises HarborDown without one, and of
+        its kind HarborSilent where Harbor says nothing for `silence` seconds."""
         ...
 
     def secret(self, name: str, key: str) -> str | None:
@@ -126,6 +124,9 @@ class ToCluster:
                 preload_content=False,
             )
             body = _body(response)
+        except urllib3.exceptions.ReadTimeoutError:
+            reason = f"it took the connection and said nothing for {silence:.0f} s"
+            raise HarborSilent(call, reason + self._complaints()) from None
         except (urllib3.exceptions.HTTPError, _TooLarge) as error:
             reason = _reason(error) + self._complaints()
             raise HarborDown(call, reason) from None

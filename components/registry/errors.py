@@ -27,6 +27,10 @@ class HarborDown(HarborError):
         super().__init__(call, 0, message, may_pass=True)
 
 
+class HarborSilent(HarborDown):
+    """Harbor took the connection, and then said nothing for too long."""
+
+
 class OtherCluster(HarborError):
     """The kubeconfig leads to another cluster than the stack's. To wait does not help."""
 

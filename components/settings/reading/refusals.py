@@ -26,6 +26,7 @@ from components.settings.reading.secrets import OF_SECTIONS, SECRETS, is_taken, 
 from components.settings.reading.spec import (
     ABSENT,
     SettingSpec,
+    default_at,
     elsewhere,
     is_known,
     is_short_form,
@@ -309,6 +310,8 @@ class _Reader:
                 value, is_text=spec.is_text, quotes_mend_it=quotes_mend_it
             )
             example = QUOTE if quotes_mend_it else example
+        if not reason and value is ABSENT and spec.is_section:
+            reason = _needed_by(path, raw)
         allowed = f"{spec.allowed} ({reason})" if reason else spec.allowed
         if example == REMOVE:
             commands = [self._fixes.remove(path)]
@@ -468,6 +471,17 @@ class _Reader:
             "written readably into other places",
             fix="\n".join([self._fixes.remove((key,)), *commands]),
         )
+
+
+def _needed_by(path: Path, raw: Mapping[str, Any]) -> str:
+    """Which keys of an optional section ask for the object at `path`, and the other way out; "" in
+    a section that every stack has, or that has no other key."""
+    name, *below = path
+    section = lookup(raw, (name,))
+    if len(below) != 1 or not isinstance(section, dict) or default_at((name,), raw) is not None:
+        return ""
+    written = ", ".join(f"{name}.{key}" for key in cast("dict[str, Any]", section))
+    return f"required by {written}; without it leave {name} out" if written else ""
 
 
 def replaced(raw: Any, path: Path, value: Any) -> Any:

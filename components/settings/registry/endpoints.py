@@ -14,7 +14,15 @@ from pydantic import model_validator
 from components.settings.proxy_projects import DOCKER_HUB
 from components.settings.registry.names import ENDPOINT_NAME, Description, one_line
 from components.settings.registry.stack_secrets import StackSecret
-from components.settings.schema.rules import PEM, REMOVE, OtherWords, Section, SettingRule, refuse
+from components.settings.schema.rules import (
+    PEM,
+    REMOVE,
+    OtherWords,
+    Section,
+    SettingRule,
+    length_problem,
+    refuse,
+)
 
 EndpointType = Literal[
     "docker-registry",
@@ -101,8 +109,8 @@ def _address(text: str) -> str | None:
     url = urlsplit(text)
     if url.query or url.fragment or text.endswith(("?", "#", "/")):
         return "without query and trailing slash, which Harbor cuts off"
-    if len(text) > _LONGEST_URL:
-        return f"at most {_LONGEST_URL} characters, and it has {len(text)}: Harbor answers 500"
+    if (reason := length_problem(text, _LONGEST_URL)) is not None:
+        return f"{reason}, and it has {len(text)}: Harbor answers 500"
     return None
 
 

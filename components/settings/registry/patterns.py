@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Annotated, Final
 
 from components.settings.registry.names import one_line_problem
-from components.settings.schema.rules import SettingRule
+from components.settings.schema.rules import SettingRule, length_problem
 
 _PART = re.compile(r"[A-Za-z0-9._/*?@+:\-]+|\{[^{}]*\}|\[[^\[\]]+\]")
 
@@ -31,8 +31,8 @@ _LONGEST: Final = 1024
 
 
 def _problem(text: str) -> str | None:
-    if len(text) > _LONGEST:
-        return f"a pattern has at most {_LONGEST} characters: a list has as many as it needs"
+    if (reason := length_problem(text, _LONGEST)) is not None:
+        return f"{reason}: a list has as many patterns as it needs"
     if (reason := _problem_of_braces(text)) is not None:
         return reason
     if "," in re.sub(r"\{[^{}]*\}", "", text):

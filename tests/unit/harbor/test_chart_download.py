@@ -4,6 +4,8 @@ import email.message
 import hashlib
 import io
 import json
+import socket
+import threading
 import urllib.error
 from collections.abc import Mapping
 from pathlib import Path
@@ -192,3 +194,31 @@ def test_a_source_that_nobody_answers_for_is_unreachable() -> None:
     for source in (REPOSITORY, OCI):
         with pytest.raises(ChartUnreachable, match="was not reached: no route"):
             chart_download.package(source, VERSION, silent)
+
+
+@pytest.mark.parametrize("begins", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["headers", "body"])
+def test_a_source_that_sends_a_byte_now_and_then_is_not_waited_for(
+    begins: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chart_download, "WHOLE_SECONDS", 0.5)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(begins)
+                while not ended.wait(0.05):
+                    connection.sendall(b"H")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        port = server.getsockname()[1]
+        try:
+            with pytest.raises(OSError, match="has no end after 0 s"):
+                chart_download._get(f"http://127.0.0.1:{port}/index.yaml", {})
+        finally:
+            ended.set()
+            thread.join()

@@ -383,7 +383,21 @@ def test_a_preview_asks_a_silent_harbor_once_however_many_objects_there_are(
         with ThreadPoolExecutor(8) as threads:
             said = {*threads.map(ask, range(8))}
         assert len(taken) == 1
-    assert len(said) == 1 and "timed out" in said.pop().lower()
+    assert said == {"it took the connection and said nothing for 0 s"}
+
+
+def test_a_preview_goes_on_without_a_harbor_that_is_silent_and_an_update_asks_it_again(
+    fake: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PREVIEW_SILENCE", 0.2)
+    with silent_server() as (url, _):
+        registry.connection.api_url = url
+        assert registry.preview("Project", name="a")["name"] == "a"
+    (warning,) = registry.warnings
+    assert "it took the connection and said nothing for 0 s" in warning
+    registry.connection.api_url = fake.url
+    registry.connection.disconnect()
+    assert registry.create("Project", name="a")["name"] == "a"
 
 
 @pytest.mark.parametrize(

@@ -316,3 +316,17 @@ def test_a_preview_says_what_could_not_be_brought_back(
     said = list(hints.of_backups(settings))
     assert len(said) == len(words)
     assert all(some in line for some, line in zip(words, said, strict=True))
+
+
+def test_a_backup_without_a_destination_names_the_keys_that_ask_for_it_and_both_ways_out() -> None:
+    (refusal,) = read({**GOOD, "backup": {"retention": "30d", "schedule": "daily"}}).refusals
+    assert refusal.key == "backup.destination"
+    assert "required by backup.retention, backup.schedule; without it leave backup out" in (
+        refusal.allowed
+    )
+    assert set_path("backup.destination.bucket", "omantel-backup") in refusal.fix
+
+
+def test_an_empty_section_of_backups_names_no_other_key() -> None:
+    (refusal,) = read({**GOOD, "backup": {}}).refusals
+    assert "required by" not in refusal.allowed
