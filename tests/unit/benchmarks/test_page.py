@@ -70,6 +70,6 @@ def test_processes_that_lose_their_parent_are_counted_too(
     pause: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "_SAMPLE_SECONDS", pause)
-    busy = f"{sys.executable} -c 'import time\nwhile time.process_time() < 0.2: pass'"
+    busy = f"'{sys.executable}' -c 'import time\nwhile time.process_time() < 0.2: pass'"
     cost = measuring.run(["/bin/sh", "-c", f"({busy} &) ; exit 0"], environment=dict(os.environ))
     assert cost.processor >= 0.2

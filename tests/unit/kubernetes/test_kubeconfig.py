@@ -349,7 +349,7 @@ def test_the_account_of_a_pod_is_used_where_there_is_no_kubeconfig(
     mount -t tmpfs none /run
     mkdir -p {place}
     cp -r {account} {place}/serviceaccount
-    exec {sys.executable} -c '{ASK}'
+    exec '{sys.executable}' -c '{ASK}'
     """
     asked = subprocess.run(
         [*MOUNTS, "sh", "-c", script],

@@ -61,7 +61,7 @@ def test_it_starts_in_a_copy_of_the_project(has_environment: bool, tmp_path: Pat
     copy = scratch.project(tmp_path / "copy")
     binaries = tmp_path / "bin"
     binaries.mkdir()
-    (binaries / "python3").write_text(f'#!/bin/sh\nexec {ROOT}/.venv/bin/python "$@"\n')
+    (binaries / "python3").write_text(f'#!/bin/sh\nexec "{ROOT}/.venv/bin/python" "$@"\n')
     (binaries / "python3").chmod(0o755)
     if not has_environment:
         (copy / ".venv").unlink()
