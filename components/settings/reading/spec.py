@@ -156,8 +156,13 @@ def other_words(hint: Any) -> Mapping[str, str]:
     bare, metadata = parts_of(hint)
     if get_origin(bare) is dict:
         return other_words(get_args(bare)[1])
-    taken = next((item.meanings for item in metadata if isinstance(item, OtherWords)), {})
-    return {word: value for word, value in taken.items() if word.lower() != value.lower()}
+    return {
+        word: value
+        for item in metadata
+        if isinstance(item, OtherWords)
+        for word, value in item.meanings.items()
+        if word.lower() != value.lower()
+    }
 
 
 def names_rule_at(path: Path, raw: Mapping[str, Any]) -> SettingRule:
