@@ -598,3 +598,18 @@ def test_a_severity_that_blocks_nothing_is_shown_as_none(registry: Registry) -> 
         read = registry.read("Project", "apps", outputs)
         assert read is not None
         assert read["blockSeverity"] == shown
+
+
+def test_what_harbor_leaves_out_of_a_policy_is_its_default(registry: Registry) -> None:
+    """Its JSON has no key of an empty value. Without a count, the whole path is dropped (-1)."""
+    stored = {"id": 7, "name": "up", "dest_registry": {"id": 1, "name": "far"}}
+    of = KINDS["ReplicationPolicy"]
+    session = registry.provider.session
+    assert session is not None
+    assert of.shown(session, stored, {}) == {
+        **{"name": "up", "direction": "push", "endpoint": "far", "harborId": 7},
+        **{"repositories": "", "tags": "", "tagsExcluded": "", "labels": [], "otherFilters": []},
+        **{"into": "", "replaceCount": -1, "trigger": "manual", "cron": ""},
+        **{"speed": 0, "description": "", "overwrite": False, "deletions": False},
+        **{"chunked": False, "oneAtATime": False, "enabled": False},
+    }
