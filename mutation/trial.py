@@ -181,10 +181,12 @@ def _serve(area: Area, before: Baseline, mutants: Sequence[Mutant], sender: Conn
 
 def _imported(area: Area, before: Baseline, mutant: Mutant) -> str:
     tests = before.reaching(mutant)
+    is_any = _NO_TEST in tests
+    files = () if is_any else sorted({test.partition("::")[0] for test in tests})
 
     def run() -> int:
         sys.meta_path.insert(0, _Finder(mutant))
-        code = _pytest(area, folder, _Reaching(before, None if _NO_TEST in tests else tests))
+        code = _pytest(area, folder, _Reaching(before, None if is_any else tests), files)
         return 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else code
 
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
@@ -205,7 +207,8 @@ def _outcome(ended: Ended) -> str:
     return KILLED if ended.code else SURVIVED
 
 
-def _pytest(area: Area, folder: str, plugin: object) -> int:
+def _pytest(area: Area, folder: str, plugin: object, files: Sequence[str] = ()) -> int:
+    """Runs the tests of these files; all of the area's for none."""
     options = [
         *("-x", "-q", "-s", "-m", "not fuzz"),
         *("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"),
@@ -213,7 +216,8 @@ def _pytest(area: Area, folder: str, plugin: object) -> int:
         *(f"--rootdir={ROOT}", f"--basetemp={folder}/tests"),
         *(f"--ignore={ROOT / path}" for path in area.without),
     ]
-    return int(pytest.main([*options, *(str(ROOT / path) for path in area.tests)], [plugin]))
+    paths = [str(ROOT / path) for path in files or area.tests]
+    return int(pytest.main([*options, *paths], [plugin]))
 
 
 class _Recorder:
