@@ -11,7 +11,7 @@ from components.registry.kinds import KINDS
 from components.registry.kinds.base import UNKNOWN, digest_name
 from components.registry.kinds.endpoint import stored_url
 from components.registry.plugin.provider import Config
-from tests.support.registry import CONFIG
+from tests.support.registry import CONFIG, Registry
 
 APPS: dict[str, Any] = {"name": "apps"}
 UP: dict[str, Any] = {"name": "up", "type": "docker-registry", "url": "https://up.test"}
@@ -20,6 +20,10 @@ CI: dict[str, Any] = {"name": "ci", "permissions": [PULL], "secret": "Secret1234
 HOOK: dict[str, Any] = {
     **{"project": "apps", "name": "hook", "kind": "http", "url": "https://hooks.test"},
     "events": ["PUSH_ARTIFACT"],
+}
+RULE = {
+    **{"repositories": "**", "repositoriesExcluded": "", "tags": "v*", "tagsExcluded": ""},
+    "enabled": True,
 }
 DEVS: dict[str, Any] = {"project": "apps", "kind": "group", "name": "devs", "role": "guest"}
 
@@ -154,3 +158,12 @@ def test_the_inputs_of_a_provider_may_be_json() -> None:
     config = Config.of({**CONFIG, "adopt": "true", "deleteContents": '["apps"]'})
     assert config.adopt and config.delete_contents == {"apps"}
     assert not Config.of({**CONFIG, "adopt": "false"}).adopt
+
+
+def test_new_rules_that_harbor_does_not_show_are_told(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.create("Project", name="apps")
+    monkeypatch.setattr(type(KINDS["ImmutableTags"]), "find", lambda *_: None)
+    with pytest.raises(Refused, match="apps: Harbor shows none of its new rules"):
+        registry.create("ImmutableTags", project="apps", rules=[RULE])
