@@ -2,8 +2,9 @@
 
 No file of the project is changed. Most mutants change functions that run in tests only: for these
 one process collects the tests, and a fork of it for each mutant gives the functions the mutant's
-code and runs the tests that reach them. Where a function runs at an import as well, the fork is of
-a process that has imported the SDKs and nothing of the project, and imports the mutant.
+code and runs the tests that reach them. Where a function runs at an import as well, or a change is
+in what is made at one, the fork is of a process that has imported the SDKs and nothing of the
+project, and imports the mutant. The short tests run first, and the first that fails ends it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
@@ -47,8 +49,8 @@ SDKS: Final = (
 )
 _NO_TEST: Final = ""
 """Coverage's context of what runs outside of tests."""
-_SHARED: Final = "fixture"
-"""That of a fixture that several tests have: only the first of them makes it."""
+_FIXTURE: Final = "fixture "
+"""That of a fixture that several tests have, with its name: only the first of them makes it."""
 
 _CACHED: Final = type(functools.cache(len))
 
@@ -75,9 +77,9 @@ class Mutant:
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """The area's tests without a mutant. `tests` has those that reach a line of a module, among
-    them "" where the line runs outside of tests and "fixture" where a shared fixture runs it;
-    `seconds` is how long each takes, `cpu` is processor time of all."""
+    """The area's tests without a mutant. `tests` has those that reach a line of a module, by
+    themselves or by a fixture, and "" where the line runs outside of tests; `seconds` is how long
+    each takes, `cpu` is processor time of all."""
 
     tests: Mapping[str, Mapping[int, frozenset[str]]]
     seconds: Mapping[str, float]
@@ -85,7 +87,7 @@ class Baseline:
     wall: float
 
     def reaching(self, mutant: Mutant) -> frozenset[str]:
-        """The tests that run the function, with "" and "fixture" as in `tests`."""
+        """The tests that run the function, with "" as in `tests`."""
         first, last = mutant.function
         lines = self.tests.get(mutant.path, {})
         return frozenset().union(*(lines.get(line, ()) for line in range(first, last + 1)))
@@ -120,23 +122,32 @@ def baseline(area: Area) -> Baseline:
                 str(Path(file).relative_to(ROOT)): data.contexts_by_lineno(file)
                 for file in data.measured_files()
             }
-            recorded.write_text(json.dumps([recorder.seconds, lines]))
+            recorded.write_text(json.dumps([recorder.seconds, recorder.users, lines]))
             return 0
 
         begun = time.monotonic()
         ended = forked(run, Path(folder) / "output", cpu=3600, wall=7200)
         if ended.code != 0:
             raise TrialError(f"the tests of {area.name} fail without a mutant:\n{ended.output}")
-        seconds, lines = json.loads(recorded.read_text())
+        seconds, users, lines = json.loads(recorded.read_text())
         return Baseline(
             tests={
-                path: {int(line): frozenset(names) for line, names in by_line.items()}
+                path: {int(line): _tests(names, users) for line, names in by_line.items()}
                 for path, by_line in lines.items()
             },
             seconds=seconds,
             cpu=ended.cpu,
             wall=time.monotonic() - begun,
         )
+
+
+def _tests(contexts: Iterable[str], users: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    """The tests themselves; for a fixture, all that have it."""
+    return frozenset(
+        test
+        for context in contexts
+        for test in (users[context] if context.startswith(_FIXTURE) else (context,))
+    )
 
 
 def tried(area: Area, before: Baseline, mutants: Sequence[Mutant]) -> Iterator[tuple[Mutant, str]]:
@@ -169,9 +180,14 @@ def _serve(area: Area, before: Baseline, mutants: Sequence[Mutant], sender: Conn
 
 
 def _imported(area: Area, before: Baseline, mutant: Mutant) -> str:
+    tests = before.reaching(mutant)
+    is_any = _NO_TEST in tests
+    files = () if is_any else sorted({test.partition("::")[0] for test in tests})
+
     def run() -> int:
         sys.meta_path.insert(0, _Finder(mutant))
-        return _pytest(area, folder, _ShortFirst(before))
+        code = _pytest(area, folder, _Reaching(before, None if is_any else tests), files)
+        return 0 if code == pytest.ExitCode.NO_TESTS_COLLECTED else code
 
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         return _outcome(_limited(run, before.wall, folder))
@@ -191,7 +207,8 @@ def _outcome(ended: Ended) -> str:
     return KILLED if ended.code else SURVIVED
 
 
-def _pytest(area: Area, folder: str, plugin: object) -> int:
+def _pytest(area: Area, folder: str, plugin: object, files: Sequence[str] = ()) -> int:
+    """Runs the tests of these files; all of the area's for none."""
     options = [
         *("-x", "-q", "-s", "-m", "not fuzz"),
         *("-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:cov"),
@@ -199,7 +216,8 @@ def _pytest(area: Area, folder: str, plugin: object) -> int:
         *(f"--rootdir={ROOT}", f"--basetemp={folder}/tests"),
         *(f"--ignore={ROOT / path}" for path in area.without),
     ]
-    return int(pytest.main([*options, *(str(ROOT / path) for path in area.tests)], [plugin]))
+    paths = [str(ROOT / path) for path in files or area.tests]
+    return int(pytest.main([*options, *paths], [plugin]))
 
 
 class _Recorder:
@@ -210,6 +228,7 @@ class _Recorder:
         self.seconds: dict[str, float] = {}
         self.context = _NO_TEST
         self.caches: list[Any] = []
+        self.users: dict[str, list[str]] = defaultdict(list)
 
     @contextlib.contextmanager
     def _within(self, context: str) -> Iterator[None]:
@@ -221,7 +240,10 @@ class _Recorder:
             self.context = outer
             self.measured.switch_context(outer)
 
-    def pytest_collection_finish(self) -> None:
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            for name in item.fixturenames if isinstance(item, pytest.Function) else ():
+                self.users[_FIXTURE + name].append(item.nodeid)
         caches = [each for each in gc.get_objects() if isinstance(each, _CACHED)]
         self.caches = [
             each for each in caches if each.__module__.startswith(("components", "tests"))
@@ -240,7 +262,8 @@ class _Recorder:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
-        with self._within(self.context if fixturedef.scope == "function" else _SHARED):
+        is_shared = fixturedef.scope != "function"
+        with self._within(_FIXTURE + fixturedef.argname if is_shared else self.context):
             return (yield)
 
 
@@ -253,6 +276,20 @@ class _ShortFirst:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: self.seconds.get(item.nodeid, 0.0))
+
+
+class _Reaching(_ShortFirst):
+    """Of these tests; of all for None."""
+
+    def __init__(self, before: Baseline, tests: frozenset[str] | None) -> None:
+        super().__init__(before)
+        self.tests = tests
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.tests is not None:
+            items[:] = [item for item in items if item.nodeid in self.tests]
+        super().pytest_collection_modifyitems(items)
 
 
 class _Server(_ShortFirst):
@@ -283,7 +320,7 @@ class _Server(_ShortFirst):
             if codes is None or not functions or _NO_TEST in tests:
                 continue  # for the slow way
 
-            items = [each for each in session.items if _SHARED in tests or each.nodeid in tests]
+            items = [each for each in session.items if each.nodeid in tests]
             run = functools.partial(_exchanged, session, items, functions, codes)
             seconds = sum(self.seconds.get(item.nodeid, 0.0) for item in items)
             ended = _limited(run, seconds, self.folder)

@@ -67,7 +67,10 @@ def before(area: Area) -> Baseline:
 
 def test_the_tests_that_reach_a_function_are_known(before: Baseline) -> None:
     assert before.reaching(mutant(2, "    return 2")) == {"test_code.py::test_it"}
-    assert before.reaching(mutant(6, "        return []")) == {"fixture"}
+    assert before.reaching(mutant(6, "        return []")) == {
+        "test_code.py::test_one",
+        "test_code.py::test_two",
+    }
     assert before.reaching(mutant(10, "    return 4")) == {""}
     assert before.reaching(mutant(8, "    return 2")) == frozenset()
     assert len(before.seconds) == 4

@@ -264,7 +264,7 @@ def test_a_404_that_harbor_did_not_write_does_not_mean_gone(registry: Registry) 
         return send(method, path, *rest, **options)
 
     registry.connection.send = gateway  # type: ignore[method-assign]
-    with pytest.raises(HarborError, match="not Harbor's"):
+    with pytest.raises(HarborError, match="404 to GET /projects/apps: the answer is not Harbor's"):
         registry.read("Project", "apps", outputs)
     with pytest.raises(HarborError, match="not Harbor's"):
         registry.delete("Project", outputs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.registry.kinds import KINDS
+from components.registry.kinds import KINDS, selectors
 from components.registry.kinds.base import UNKNOWN
 from sandbox.fake_harbor.server import FakeHarbor
 from tests.support.registry import Registry
@@ -598,3 +598,164 @@ def test_a_severity_that_blocks_nothing_is_shown_as_none(registry: Registry) -> 
         read = registry.read("Project", "apps", outputs)
         assert read is not None
         assert read["blockSeverity"] == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "stored", "shown"),
+    [
+        pytest.param(
+            "ReplicationPolicy",
+            {"id": 7, "name": "up", "dest_registry": {"id": 1, "name": "far"}},
+            {
+                **{"name": "up", "direction": "push", "endpoint": "far", "harborId": 7},
+                **{"repositories": "", "tags": "", "tagsExcluded": "", "labels": []},
+                # Without a count, Harbor drops the whole path.
+                **{"otherFilters": [], "into": "", "replaceCount": -1},
+                **{"trigger": "manual", "cron": "", "speed": 0, "description": ""},
+                **{"overwrite": False, "deletions": False, "chunked": False},
+                **{"oneAtATime": False, "enabled": False},
+            },
+            id="replication",
+        ),
+        pytest.param(
+            "ReplicationPolicy",
+            {"id": 7, "name": "up", "src_registry": {"id": 1}, "trigger": {"type": ""}},
+            {"direction": "pull", "endpoint": "", "trigger": "manual", "cron": ""},
+            id="replication of an endpoint without a name",
+        ),
+        pytest.param(
+            "Endpoint",
+            {"id": 7, "name": "up", "type": "harbor", "url": "https://up.test"},
+            {
+                **{"name": "up", "type": "harbor", "url": "https://up.test", "harborId": 7},
+                **{"username": "", "tlsVerify": True, "caCertificate": "", "description": ""},
+            },
+            id="endpoint",
+        ),
+        pytest.param(
+            "Webhook",
+            {"id": 7, "name": "hook", "project": "apps"},
+            {
+                **{"project": "apps", "name": "hook", "harborId": 7, "targets": 0},
+                **{"url": "", "kind": "", "events": [], "format": "", "tlsVerify": True},
+                **{"enabled": False, "description": ""},
+            },
+            id="webhook",
+        ),
+        pytest.param(
+            "Webhook",
+            {"id": 7, "name": "hook", "project": "apps", "targets": [{}, {"type": "slack"}]},
+            {"url": "", "kind": "", "format": "", "tlsVerify": True, "targets": 2},
+            id="webhook with an empty target",
+        ),
+        pytest.param(
+            "Retention",
+            {"id": 7, "project": "apps"},
+            {"project": "apps", "cron": "", "rules": [], "harborId": 7},
+            id="retention",
+        ),
+        pytest.param(
+            "Label",
+            {"id": 7, "name": "approved", "project": ""},
+            {"project": "", "name": "approved", "color": "", "description": "", "harborId": 7},
+            id="label",
+        ),
+        pytest.param("CveAllowlist", {}, {"items": [], "expires": -1}, id="allowlist"),
+        pytest.param(
+            "ImmutableTags",
+            {"project": "apps", "rules": [{"id": 7}]},
+            {
+                "project": "apps",
+                "rules": [
+                    {
+                        **{"repositories": "", "repositoriesExcluded": ""},
+                        **{"tags": "", "tagsExcluded": "", "enabled": True},
+                    }
+                ],
+            },
+            id="immutable rule",
+        ),
+        pytest.param(
+            "Robot",
+            {
+                **{"id": 7, "name": "robot$ci", "duration": 30, "expires_at": 9},
+                "permissions": [],
+            },
+            {
+                **{"name": "ci", "project": "", "description": "", "days": 30, "enabled": True},
+                **{"permissions": [], "prefix": "robot$", "harborId": 7, "fullName": "robot$ci"},
+                **{"expiresAt": 9, "duration": 30},
+            },
+            id="robot",
+        ),
+    ],
+)
+def test_what_harbor_leaves_out_is_shown_as_its_default(
+    registry: Registry, kind: str, stored: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    """Its JSON has no key of some empty values, and null for others."""
+    session = registry.provider.session
+    assert session is not None
+    seen = KINDS[kind].shown(session, stored, {})
+    assert {name: seen[name] for name in shown} == shown
+
+
+def test_a_project_of_which_harbor_says_nothing_has_every_guard_off(registry: Registry) -> None:
+    registry.create("Project", name="apps")
+    (kept,) = registry.ask("GET", "/projects?name=apps")
+    session = registry.provider.session
+    assert session is not None
+    bare = {"name": "apps", "project_id": kept["project_id"]}
+    shown = KINDS["Project"].shown(session, bare, {})
+    assert {name: value for name, value in shown.items() if value is True} == {}
+    assert shown["blockSeverity"] == ""
+    assert shown["allowlist"] == {"items": [], "expires": None, "useSystem": False}
+    assert (shown["endpoint"], shown["quota"]) == ("", -1)
+
+
+@pytest.mark.parametrize(
+    ("selector", "repositories"),
+    [
+        ({"kind": "doublestar", "decoration": "repoMatches", "pattern": "a/**"}, "a/**"),
+        ({"kind": "regex", "decoration": "repoMatches", "pattern": "a.*"}, "repoMatches a.*"),
+        ({"kind": "doublestar", "decoration": "matches", "pattern": "a"}, "matches a"),
+        ({"kind": "doublestar", "decoration": "repoMatches"}, ""),
+    ],
+)
+def test_a_pattern_that_the_program_would_not_write_is_shown_with_its_sort(
+    selector: dict[str, Any], repositories: str
+) -> None:
+    shown = selectors.shown({"scope_selectors": {"repository": [selector]}})
+    assert (shown["repositories"], shown["repositoriesExcluded"]) == (repositories, "")
+
+
+def test_patterns_of_one_sort_are_shown_together() -> None:
+    rule = {
+        "tag_selectors": [
+            {"kind": "doublestar", "decoration": decoration, "pattern": pattern}
+            for decoration, pattern in (("matches", "v1"), ("excludes", "dev"), ("matches", "v2"))
+        ]
+    }
+    shown = selectors.shown(rule)
+    assert (shown["tags"], shown["tagsExcluded"]) == ("v1 and v2", "dev")
+
+
+@pytest.mark.parametrize(
+    ("rule", "counts"),
+    [
+        ({}, True),
+        ({"tag_selectors": None}, True),
+        ({"tag_selectors": [{"decoration": "matches"}]}, True),
+        ({"tag_selectors": [{"decoration": "matches", "extras": '{"untagged": true}'}]}, True),
+        ({"tag_selectors": [{"decoration": "matches", "extras": '{"untagged": false}'}]}, False),
+        ({"tag_selectors": [{"decoration": "matches", "extras": "{}"}]}, False),
+        ({"tag_selectors": [{"decoration": "excludes", "extras": '{"untagged": true}'}]}, False),
+        ({"tag_selectors": [{"decoration": "excludes", "extras": '{"untagged": false}'}]}, True),
+        ({"tag_selectors": [{"decoration": "matches", "extras": "neither"}]}, "neither"),
+        ({"tag_selectors": [{"decoration": "matches", "extras": "[1]"}]}, "[1]"),
+    ],
+)
+def test_whether_a_rule_counts_images_without_a_tag_is_read_from_its_selector(
+    rule: dict[str, Any], counts: Any
+) -> None:
+    assert selectors.untagged(rule) == counts

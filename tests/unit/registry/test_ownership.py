@@ -719,5 +719,5 @@ def test_a_refresh_without_the_secrets_of_passwords_leaves_the_state_and_says_so
         assert later.read("Project", name, outputs) == outputs
     (line,) = later.warnings
     assert "what Harbor has was not compared with the state" in line
-    with pytest.raises(HarborError, match="there is no Secret"):
+    with pytest.raises(HarborError, match="admin cannot log in: there is no Secret"):
         later.read("Project", "apps", {})

@@ -9,13 +9,22 @@ import pytest
 from components.registry.errors import Refused
 from components.registry.kinds import KINDS
 from components.registry.kinds.base import UNKNOWN, digest_name
+from components.registry.kinds.endpoint import stored_url
 from components.registry.plugin.provider import Config
-from tests.support.registry import CONFIG
+from tests.support.registry import CONFIG, Registry
 
 APPS: dict[str, Any] = {"name": "apps"}
 UP: dict[str, Any] = {"name": "up", "type": "docker-registry", "url": "https://up.test"}
 PULL = {"kind": "project", "namespace": "apps", "access": ["repository:pull"]}
 CI: dict[str, Any] = {"name": "ci", "permissions": [PULL], "secret": "Secret12345"}
+HOOK: dict[str, Any] = {
+    **{"project": "apps", "name": "hook", "kind": "http", "url": "https://hooks.test"},
+    "events": ["PUSH_ARTIFACT"],
+}
+RULE = {
+    **{"repositories": "**", "repositoriesExcluded": "", "tags": "v*", "tagsExcluded": ""},
+    "enabled": True,
+}
 DEVS: dict[str, Any] = {"project": "apps", "kind": "group", "name": "devs", "role": "guest"}
 
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
@@ -52,7 +61,13 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("Robot", {**CI, "project": "other"}, "permissions", "rights in it alone"),
     ("Robot", {**CI, "secret": "weak"}, "secret", "8 to 128 characters"),
     ("Label", {"name": ""}, "name", "1 to 128"),
+    ("Label", {"name": "a" * 129}, "name", "1 to 128"),
     ("Label", {"name": "x", "color": "#" + "0" * 16}, "color", "#00aa55"),
+    ("CveAllowlist", {"expires": 0}, "expires", "-1 for never"),
+    ("CveAllowlist", {"expires": -2}, "expires", "-1 for never"),
+    ("CveAllowlist", {"expires": True}, "expires", "-1 for never"),
+    ("Webhook", {**HOOK, "url": "hooks.test"}, "url", "http:// or https://"),
+    ("Webhook", {**HOOK, "events": []}, "events", "one event at least"),
     ("Member", {**DEVS, "role": "master"}, "role", "admin, developer, guest"),
     ("Member", {**DEVS, "kind": "robot"}, "kind", "group, user"),
     ("Account", {"name": "A"}, "name", "groups of"),
@@ -77,12 +92,34 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("Robot", {**CI, "project": UNKNOWN}),
     ("Member", DEVS),
     ("Label", {"name": "a b/ü"}),
+    ("Label", {"name": "a" * 128, "color": "#" + "0" * 15}),
+    ("Endpoint", {**UP, "name": "x" * 64}),
+    ("Project", {**APPS, "quota": 1}),
+    ("Robot", {**CI, "days": 1}),
+    ("Robot", {**CI, "days": -1}),
+    ("CveAllowlist", {"expires": -1}),
+    ("CveAllowlist", {"items": ["CVE-1"], "expires": 1}),
+    ("Webhook", {**HOOK, "url": "http://hooks.test"}),
 ]
 
 
 @pytest.mark.parametrize(("kind", "inputs"), ACCEPTED)
 def test_it_is_accepted(kind: str, inputs: dict[str, Any]) -> None:
     assert KINDS[kind].check(inputs) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "stored"),
+    [
+        ("up.test", "http://up.test"),
+        ("https://up.test/", "https://up.test"),
+        ("https://up.test:8443/v2//", "https://up.test:8443/v2"),
+        ("https://up.test/v2?page=1#top", "https://up.test/v2"),
+        (None, None),
+    ],
+)
+def test_a_url_is_compared_as_harbor_keeps_it(url: str | None, stored: str | None) -> None:
+    assert stored_url(url) == stored
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -121,3 +158,12 @@ def test_the_inputs_of_a_provider_may_be_json() -> None:
     config = Config.of({**CONFIG, "adopt": "true", "deleteContents": '["apps"]'})
     assert config.adopt and config.delete_contents == {"apps"}
     assert not Config.of({**CONFIG, "adopt": "false"}).adopt
+
+
+def test_new_rules_that_harbor_does_not_show_are_told(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.create("Project", name="apps")
+    monkeypatch.setattr(type(KINDS["ImmutableTags"]), "find", lambda *_: None)
+    with pytest.raises(Refused, match="apps: Harbor shows none of its new rules"):
+        registry.create("ImmutableTags", project="apps", rules=[RULE])
