@@ -397,7 +397,8 @@ class Harbor:
                     # Of a password that was changed a moment ago, or of a database that /health
                     # does not yet know to be down.
                     self._shared.headers.pop(who, None)
-                    if not is_sick and time.monotonic() - began > _HEALTH_IS_LATE:
+                    is_late = time.monotonic() - began > _HEALTH_IS_LATE
+                    if not is_sick and is_late and number > 1:
                         raise failure
                 elif not is_sick and number >= _ATTEMPTS and answer.status != 429:
                     raise failure

@@ -346,6 +346,16 @@ def test_a_preview_without_harbor_waits_for_it_once(fake: FakeHarbor) -> None:
     assert len(fresh.warnings) == 1
 
 
+def test_a_login_that_is_refused_late_is_proven_anew_once(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The password was changed while a call waited for a slow Harbor."""
+    monkeypatch.setattr(api, "_HEALTH_IS_LATE", 0)
+    harbor = client(registry)
+    harbor._shared.headers["admin"] = "Basic YWRtaW46T2xkMTIzNDU="
+    assert harbor.get("/configurations", who="admin")
+
+
 @contextmanager
 def silent_server() -> Iterator[tuple[str, list[socket.socket]]]:
     """Where connections are taken and never answered, and those that came."""
