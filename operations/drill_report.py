@@ -97,11 +97,12 @@ def read_rows(text: str) -> Restored:
             newest_push=row["newestPush"],
             samples=tuple(samples),
         )
+        is_dirty = bool(row["isDirty"])
     except (ValueError, LookupError, TypeError):
         raise DrillFailed(
             "the restored database answered something else than the drill asked"
         ) from None
-    if row["isDirty"]:
+    if is_dirty:
         raise DrillFailed(
             f"in the restored database the migration to schema {restored.schema} has not ended "
             "(schema_migrations.dirty): Harbor would refuse to start on it"

@@ -70,6 +70,13 @@ def test_the_answer_of_the_database_is_read() -> None:
         ("{}", "something else than the drill asked"),
         ("null", "something else than the drill asked"),
         (answered(samples=None), "something else than the drill asked"),
+        *[
+            (
+                json.dumps({name: value for name, value in ROW.items() if name != left_out}),
+                "something else than the drill asked",
+            )
+            for left_out in ROW
+        ],
         (answered(isDirty=True), "the migration to schema 180 has not ended"),
         (answered(schema=None), "no schema of Harbor"),
     ],
