@@ -1,4 +1,7 @@
-"""A Sovereign is deployed with the rights of docs/howto/deployer.yaml and no others."""
+"""A Sovereign is deployed with the rights that `make deployer-role` prints for it, and no others.
+
+tests/sandbox/test_leaks.py deploys one with those of docs/howto/deployer.yaml.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,15 @@ from tests.support.monitoring import METRICS
 from tests.support.sandbox import edit_state, objects, without_sovereign
 
 FILE = ROOT / "docs/howto/deployer.yaml"
-DOCTOR = """
+VERB = """
 import sys
 from pathlib import Path
 from engine import stacks
 from operations.__main__ import main
 stacks.file_of = lambda name: Path(sys.argv[1])
-sys.exit(main(["doctor", "local", "--json", "--record"]))
+sys.exit(main(sys.argv[2:]))
 """
-"""The verb, on the scratch copy of the stack's file."""
+"""A verb of operations, on the scratch copy of the stack's file."""
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,22 @@ def can(sandbox: Sandbox, kubeconfig: Path, *what: str) -> bool:
     return True
 
 
+def operated(
+    sandbox: Sandbox, kubeconfig: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """The verb, for the local stack."""
+    file = sandbox.project / "Pulumi.local.yaml"
+    return subprocess.run(
+        [sys.executable, "-c", VERB, str(file), *arguments],
+        cwd=ROOT,
+        env={**sandbox.variables, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
 @pytest.fixture(scope="module")
 def alone(sandbox: Sandbox, deployer: Path) -> Iterator[Stack]:
     """The local stack, driven by the deployer, with nothing of it in the cluster yet."""
@@ -85,8 +104,8 @@ def test_the_rights_are_no_administrator_s(sandbox: Sandbox, deployer: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def with_all_sections(sandbox: Sandbox, alone: Stack) -> Iterator[Stack]:
-    """The sections besides `registry`, which the local stack has."""
+def with_all_sections(sandbox: Sandbox, alone: Stack, deployer: Path) -> Iterator[Stack]:
+    """The sections besides `registry`, which the local stack has; and the rights for them alone."""
     lasting = {**sandbox.section("storage"), "versioning": {"noncurrentDays": 30}}
     with sandbox.configured(
         storage=lasting,
@@ -98,7 +117,18 @@ def with_all_sections(sandbox: Sandbox, alone: Stack) -> Iterator[Stack]:
         monitoring=SECTION,
         harbor={"disruptionBudgets": True, "replicas": {"core": 2}},
     ):
+        only_the_printed_rights(sandbox, deployer)
         yield alone
+
+
+def only_the_printed_rights(sandbox: Sandbox, deployer: Path) -> None:
+    printed = operated(sandbox, deployer, "deployer-role", "local")
+    assert printed.returncode == 0, printed.stderr
+    for kinds in ("clusterroles,clusterrolebindings", "roles,rolebindings"):
+        of_the_deployer = (kinds, "-A", f"--field-selector=metadata.name={NAME}")
+        cluster.kubectl(sandbox.state, sandbox.tools, "delete", *of_the_deployer)
+    apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+    cluster.kubectl(sandbox.state, sandbox.tools, *apply, stdin=printed.stdout)
 
 
 def test_a_sovereign_is_previewed_deployed_and_left_unchanged_with_them(
@@ -117,16 +147,7 @@ def test_a_sovereign_is_previewed_deployed_and_left_unchanged_with_them(
 def test_it_is_examined_with_them_and_what_is_found_recorded(
     sandbox: Sandbox, with_all_sections: Stack, deployer: Path
 ) -> None:
-    file = sandbox.project / f"Pulumi.{with_all_sections.name}.yaml"
-    done = subprocess.run(
-        [sys.executable, "-c", DOCTOR, str(file)],
-        cwd=ROOT,
-        env={**sandbox.variables, "KUBECONFIG": str(deployer), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = operated(sandbox, deployer, "doctor", "local", "--json", "--record")
     assert done.returncode in (0, 1), done.stderr
     told = done.stdout + done.stderr
     assert "forbidden" not in told
