@@ -9,29 +9,38 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
 from engine.project import ROOT
 from sandbox import processes
-from sandbox.state import State
+from sandbox.state import CLUSTER, State
 
 NAME = "cluster-network"
 
 
 def socket_path(state: State) -> Path:
-    """Where the proxy listens; a UNIX socket, so no port is opened."""
+    """Where the proxy listens; a UNIX socket, so no port is opened.
+
+    An address of a UNIX socket has 107 bytes at most (unix(7)), and the project may lie deeper. So
+    both sides name it from the folder in which they run.
+    """
     return state.path("network.sock")
 
 
 def egress_configuration(state: State) -> Path:
-    """The file for the API server's --egress-selector-config-file."""
+    """The file for the API server's --egress-selector-config-file.
+
+    KWOK starts the API server in the cluster's folder (pkg/kwokctl/runtime/binary, cluster.go).
+    """
+    place = os.path.relpath(socket_path(state), state.path("kwok", "clusters", CLUSTER))
     file = state.path("kwok", "egress.json")
     selection = {
         "name": "cluster",
         "connection": {
             "proxyProtocol": "HTTPConnect",
-            "transport": {"uds": {"udsName": str(socket_path(state))}},
+            "transport": {"uds": {"udsName": place}},
         },
     }
     kind = {"apiVersion": "apiserver.k8s.io/v1beta1", "kind": "EgressSelectorConfiguration"}
@@ -75,7 +84,8 @@ async def serve(state: State) -> None:
 
     path = socket_path(state)
     path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(connection, str(path))
+    os.chdir(path.parent)
+    server = await asyncio.start_unix_server(connection, path.name)
     async with server:
         await server.serve_forever()
 
