@@ -1,6 +1,7 @@
 """A Sovereign's life by the real engine, from the first `up` to `destroy`, for every estate.
 
-Order matters. The local stack lives in the session's sandbox; each estate in one of its own.
+Order matters. The local stack lives in the session's sandbox; each estate in one of its own, by the
+rights that `make deployer-role` prints for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sandbox.environment import environment
 from sandbox.state import STACK, State
 from sandbox.waiting import wait_until
 from tests.support import gitlab_estate
+from tests.support.deployer import kubeconfig_of_deployer, only_the_printed_rights
 from tests.support.sandbox import Sandbox, bucket_client, generations, objects, unsealed
 from toolchain.build import ensure
 
@@ -121,7 +123,10 @@ def _life_of_its_own(name: str, state: State, monkeypatch: pytest.MonkeyPatch) -
         stack = sandbox.stack()
         stack.ensure()
         ADOPTIONS.get(name, lambda _, stack: stack.up())(sandbox, stack)
-        yield Life(sandbox, stack, EXPECTED[name])
+        # An administrator adopts. All that comes after is the deployer's.
+        only_the_printed_rights(sandbox)
+        deployer = sandbox.stack(KUBECONFIG=str(kubeconfig_of_deployer(sandbox)))
+        yield Life(sandbox, deployer, EXPECTED[name])
     finally:
         commands.stop_all(state)
 

@@ -6,52 +6,35 @@ tests/sandbox/test_leaks.py deploys one with those of docs/howto/deployer.yaml.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from components.kubernetes.naming import RECORDED_METRICS
 from components.monitoring.own_metrics import CONFIG_MAP
-from engine.project import ROOT
 from engine.stack import Stack
 from operations.deployer.rights import NAME
 from sandbox import cluster
 from tests.sandbox.conftest import Sandbox
 from tests.sandbox.test_backup import DESTINATION
 from tests.sandbox.test_monitoring import SECTION
+from tests.support.deployer import (
+    SHIPPED,
+    kubeconfig_of_deployer,
+    only_the_printed_rights,
+    operated,
+)
 from tests.support.monitoring import METRICS
 from tests.support.sandbox import edit_state, objects, without_sovereign
-
-FILE = ROOT / "docs/howto/deployer.yaml"
-VERB = """
-import sys
-from pathlib import Path
-from engine import stacks
-from operations.__main__ import main
-stacks.file_of = lambda name: Path(sys.argv[1])
-sys.exit(main(sys.argv[2:]))
-"""
-"""A verb of operations, on the scratch copy of the stack's file."""
 
 
 @pytest.fixture(scope="module")
 def deployer(sandbox: Sandbox) -> Path:
-    """The kubeconfig of the deployer, for the sandbox's cluster and context."""
-    state, tools = sandbox.state, sandbox.tools
-    cluster.apply(state, tools, FILE)
-    token = cluster.kubectl(state, tools, "create", "token", NAME, "-n", NAME).strip()
-    document = yaml.safe_load(state.kubeconfig.read_text())
-    for user in document["users"]:
-        user["user"] = {"token": token}
-    file = state.path("deployer-kubeconfig")
-    file.touch(mode=0o600)
-    file.write_text(yaml.safe_dump(document))
-    return file
+    """The kubeconfig of the deployer with the shipped rights."""
+    cluster.apply(sandbox.state, sandbox.tools, SHIPPED)
+    return kubeconfig_of_deployer(sandbox)
 
 
 def can(sandbox: Sandbox, kubeconfig: Path, *what: str) -> bool:
@@ -68,27 +51,11 @@ def can(sandbox: Sandbox, kubeconfig: Path, *what: str) -> bool:
     return True
 
 
-def operated(
-    sandbox: Sandbox, kubeconfig: Path, *arguments: str
-) -> subprocess.CompletedProcess[str]:
-    """The verb, for the local stack."""
-    file = sandbox.project / "Pulumi.local.yaml"
-    return subprocess.run(
-        [sys.executable, "-c", VERB, str(file), *arguments],
-        cwd=ROOT,
-        env={**sandbox.variables, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def alone(sandbox: Sandbox, deployer: Path) -> Iterator[Stack]:
     """The local stack, driven by the deployer, with nothing of it in the cluster yet."""
     with without_sovereign(sandbox):
-        cluster.apply(sandbox.state, sandbox.tools, FILE)  # the namespace, with its Role
+        cluster.apply(sandbox.state, sandbox.tools, SHIPPED)  # the namespace, with its Role
         stack = sandbox.stack(KUBECONFIG=str(deployer))
         stack.ensure()
         yield stack
@@ -104,7 +71,7 @@ def test_the_rights_are_no_administrator_s(sandbox: Sandbox, deployer: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def with_all_sections(sandbox: Sandbox, alone: Stack, deployer: Path) -> Iterator[Stack]:
+def with_all_sections(sandbox: Sandbox, alone: Stack) -> Iterator[Stack]:
     """The sections besides `registry`, which the local stack has; and the rights for them alone."""
     lasting = {**sandbox.section("storage"), "versioning": {"noncurrentDays": 30}}
     with sandbox.configured(
@@ -117,18 +84,8 @@ def with_all_sections(sandbox: Sandbox, alone: Stack, deployer: Path) -> Iterato
         monitoring=SECTION,
         harbor={"disruptionBudgets": True, "replicas": {"core": 2}},
     ):
-        only_the_printed_rights(sandbox, deployer)
+        only_the_printed_rights(sandbox)
         yield alone
-
-
-def only_the_printed_rights(sandbox: Sandbox, deployer: Path) -> None:
-    printed = operated(sandbox, deployer, "deployer-role", "local")
-    assert printed.returncode == 0, printed.stderr
-    for kinds in ("clusterroles,clusterrolebindings", "roles,rolebindings"):
-        of_the_deployer = (kinds, "-A", f"--field-selector=metadata.name={NAME}")
-        cluster.kubectl(sandbox.state, sandbox.tools, "delete", *of_the_deployer)
-    apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
-    cluster.kubectl(sandbox.state, sandbox.tools, *apply, stdin=printed.stdout)
 
 
 def test_a_sovereign_is_previewed_deployed_and_left_unchanged_with_them(
@@ -147,7 +104,7 @@ def test_a_sovereign_is_previewed_deployed_and_left_unchanged_with_them(
 def test_it_is_examined_with_them_and_what_is_found_recorded(
     sandbox: Sandbox, with_all_sections: Stack, deployer: Path
 ) -> None:
-    done = operated(sandbox, deployer, "doctor", "local", "--json", "--record")
+    done = operated(sandbox, "doctor", "--json", "--record", kubeconfig=deployer)
     assert done.returncode in (0, 1), done.stderr
     told = done.stdout + done.stderr
     assert "forbidden" not in told
