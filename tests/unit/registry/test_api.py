@@ -388,6 +388,7 @@ def test_a_preview_asks_a_silent_harbor_once_however_many_objects_there_are(
         def ask(number: int) -> str:
             with pytest.raises(HarborDown) as down:
                 hurried.get(f"/projects/{number}")
+            assert down.value.call.endswith((f"/projects/{number}", "/users/current"))
             return down.value.message
 
         with ThreadPoolExecutor(8) as threads:
@@ -452,6 +453,33 @@ class _Odd:
         pass
 
 
+class _WithoutDatabase(_Odd):
+    """Refuses every login, and says that its database does not work."""
+
+    def send(self, *of: Any, silence: float) -> Answer:
+        del silence
+        if of[1].endswith("/health"):
+            sick = b'{"status": "unhealthy", "components": [{"name": "database"}]}'
+            return Answer(status=200, headers={}, body=sick)
+        refusal = b'{"errors": [{"code": "UNAUTHORIZED", "message": "unauthorized"}]}'
+        return Answer(status=401, headers={}, body=refusal)
+
+
+@pytest.mark.parametrize(
+    ("patience", "words"), [(-1, "database unhealthy"), (60, "the run was interrupted")]
+)
+def test_a_login_that_cannot_be_proven_is_told_as_the_call_that_failed(
+    patience: float, words: str
+) -> None:
+    connection: Any = _WithoutDatabase(b"")
+    logins = Logins(admin_secret="a", account="sovereign", account_secret="b")
+    harbor = Harbor(connection=connection, logins=logins, patience=patience)
+    harbor.cancel()
+    with pytest.raises(HarborError, match=words) as raised:
+        harbor.accepts("admin", "password")
+    assert raised.value.call == "GET /users/current"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"1", b'"x"', b"[1]", b"[null]", b"[" * 100_000, b'{"name": "p"}', b'{"project_id": []}'],
@@ -465,6 +493,7 @@ def test_an_answer_of_another_shape_is_an_error_in_words(body: bytes) -> None:
         lambda: harbor.project_number("p"),
         lambda: harbor.listed("/projects"),
     ):
-        with pytest.raises(HarborError, match=r"not of Harbor's API|no JSON"):
+        with pytest.raises(HarborError, match=r"not of Harbor's API|no JSON") as raised:
             call()
+        assert raised.value.status == 200
     assert not harbor.is_healthy()

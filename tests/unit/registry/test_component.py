@@ -400,7 +400,12 @@ WIDE: dict[str, Any] = {
                     "events": ["PUSH_ARTIFACT"],
                     "authorization": {"secret": "bridgeToken"},
                 },
-                "chat": {"url": "https://chat.test", "kind": "slack", "events": ["QUOTA_EXCEED"]},
+                "chat": {
+                    "url": "https://chat.test",
+                    "kind": "slack",
+                    "events": ["QUOTA_EXCEED"],
+                    "description": "to people",
+                },
             },
             "labels": {"approved": {"color": "#00aa55"}},
             "cveAllowlist": {"items": ["CVE-2024-3094"], "expires": "2027-01-31"},
@@ -508,7 +513,7 @@ def test_webhooks_labels_and_members_are_those_of_the_file(engine: Engine, build
     assert is_secret(bridge.inputs["authorization"])
     assert inputs_of(bridge)["format"] == "Default"
     chat = inputs_of(made["registry-webhook-apps/chat"])
-    assert (chat["kind"], chat["format"]) == ("slack", "")
+    assert (chat["kind"], chat["format"], chat["description"]) == ("slack", "", "to people")
     assert inputs_of(made["registry-member-apps/group/team/dev"]) == {
         "project": "apps",
         "kind": "group",

@@ -185,6 +185,10 @@ def test_a_quota_below_what_is_used_is_told_with_numbers(used: int, limit: int, 
     assert told == ({"apps": (limit, used)} if over else {})
 
 
+def test_a_project_that_uses_nothing_is_within_its_quota() -> None:
+    assert gates.over_quota([{"ref": {"name": "apps"}, "used": {}}], {"apps": 1}) == {}
+
+
 def test_the_rules_are_applied_as_the_fake_of_harbor_applies_them() -> None:
     """The fake's own reading, which its dry runs show."""
     from components.registry.kinds.retention import _sent  # pyright: ignore[reportPrivateUsage]

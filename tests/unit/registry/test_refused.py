@@ -10,6 +10,7 @@ from components.registry.errors import Refused
 from components.registry.kinds import KINDS
 from components.registry.kinds.base import UNKNOWN, digest_name
 from components.registry.kinds.endpoint import stored_url
+from components.registry.kinds.retention import TEMPLATES
 from components.registry.plugin.provider import Config
 from tests.support.registry import CONFIG, Registry
 
@@ -167,3 +168,16 @@ def test_new_rules_that_harbor_does_not_show_are_told(
     monkeypatch.setattr(type(KINDS["ImmutableTags"]), "find", lambda *_: None)
     with pytest.raises(Refused, match="apps: Harbor shows none of its new rules"):
         registry.create("ImmutableTags", project="apps", rules=[RULE])
+
+
+def test_a_rule_of_retention_is_refused_by_the_name_of_what_is_wrong(registry: Registry) -> None:
+    rule = {key: value for key, value in RULE.items() if key != "enabled"}
+    rule |= {"template": "sometimes", "number": 3}
+    (refusal,) = registry.refused("Retention", project="apps", rules=[rule])
+    assert refusal[0] == "rules"
+    assert f"a rule whose template has to be one of {', '.join(TEMPLATES)}, not" in refusal[1]
+
+
+@pytest.mark.parametrize(("project", "shown"), [("", "ci"), ("apps", "apps+ci")])
+def test_a_robot_is_told_by_its_project_if_it_has_one(project: str, shown: str) -> None:
+    assert KINDS["Robot"].id_of({"name": "ci", "project": project}) == shown

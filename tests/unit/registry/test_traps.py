@@ -633,6 +633,56 @@ def test_trap_a_client_secret_is_written_only_and_again_when_it_changes(
     assert kept == harbor.world.digest("othersecret")
 
 
+def test_a_login_that_cannot_be_put_back_is_told_with_what_was_before(
+    harbor: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harbor.settings.issuers.append(ISSUER)
+    registry.api.get("/projects")
+    put, written = type(registry.api).put, []
+
+    def once(self: Any, path: str, body: Any, **options: Any) -> None:
+        written.append(body)
+        if len(written) > 1:
+            raise HarborError(f"PUT {path}", 500, "no more")
+        put(self, path, body, **options)
+
+    def refused(self: Any, login: str, password: str) -> bool:
+        return not written
+
+    monkeypatch.setattr(type(registry.api), "put", once)
+    monkeypatch.setattr(type(registry.api), "accepts", refused)
+    with pytest.raises(REFUSED, match=r"not be put back .*no more.*had .*auth_mode='db_auth'"):
+        registry.create("Configuration", **LOGIN)
+
+
+def test_a_client_secret_that_did_not_change_is_not_sent_again(
+    harbor: FakeHarbor, registry: Registry
+) -> None:
+    harbor.settings.issuers.append(ISSUER)
+    outputs = registry.create("Configuration", **LOGIN)
+    del harbor.world["secrets"]["oidc_client_secret"]
+    values = {**LOGIN["values"], "oidc_client_id": "other"}
+    registry.update("Configuration", outputs, **{**LOGIN, "values": values})
+    assert item(registry, "oidc_client_id") == "other"
+    assert "oidc_client_secret" not in harbor.world["secrets"]
+
+
+def test_items_that_are_json_are_compared_by_what_they_say(registry: Registry) -> None:
+    outputs = registry.create("Configuration", **system(banner_message='{"message":"x","type":1}'))
+    same = system(banner_message='{"type": 1, "message": "x"}')
+    assert registry.changed("Configuration", outputs, **same) == ()
+    assert registry.changed("Configuration", outputs, **system(banner_message='{"type":1}'))
+
+
+def test_a_cache_that_is_declared_as_another_kind_of_project_is_told_as_what_it_is(
+    registry: Registry,
+) -> None:
+    registry.create("Endpoint", name="up", type="docker-registry", url="https://up.test")
+    cache = registry.create("Project", name="cache", endpoint="up")
+    with pytest.raises(REFUSED, match=r"project cache is .*up.* in Harbor"):
+        registry.update("Project", cache, name="cache", endpoint="")
+
+
 def test_trap_a_login_that_shuts_admin_out_is_put_back(
     harbor: FakeHarbor, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
