@@ -400,12 +400,7 @@ WIDE: dict[str, Any] = {
                     "events": ["PUSH_ARTIFACT"],
                     "authorization": {"secret": "bridgeToken"},
                 },
-                "chat": {
-                    "url": "https://chat.test",
-                    "kind": "slack",
-                    "events": ["QUOTA_EXCEED"],
-                    "description": "to people",
-                },
+                "chat": {"url": "https://chat.test", "kind": "slack", "events": ["QUOTA_EXCEED"]},
             },
             "labels": {"approved": {"color": "#00aa55"}},
             "cveAllowlist": {"items": ["CVE-2024-3094"], "expires": "2027-01-31"},
@@ -505,6 +500,13 @@ def test_rules_are_those_of_the_file(engine: Engine, build: Build) -> None:
     assert made["registry-project-shared"]["allowlist"] == {"items": [], "useSystem": True}
 
 
+def test_a_webhook_tells_what_it_is_for(engine: Engine, build: Build) -> None:
+    hook = {"url": "https://a.test", "events": ["PUSH_ARTIFACT"], "description": "to people"}
+    build(registry, {"projects": {"apps": {"webhooks": {"bridge": hook}}}})
+    made = of_harbor(engine)
+    assert inputs_of(made["registry-webhook-apps/bridge"])["description"] == "to people"
+
+
 def test_webhooks_labels_and_members_are_those_of_the_file(engine: Engine, build: Build) -> None:
     build(registry, WIDE)
     made = of_harbor(engine)
@@ -513,7 +515,7 @@ def test_webhooks_labels_and_members_are_those_of_the_file(engine: Engine, build
     assert is_secret(bridge.inputs["authorization"])
     assert inputs_of(bridge)["format"] == "Default"
     chat = inputs_of(made["registry-webhook-apps/chat"])
-    assert (chat["kind"], chat["format"], chat["description"]) == ("slack", "", "to people")
+    assert (chat["kind"], chat["format"]) == ("slack", "")
     assert inputs_of(made["registry-member-apps/group/team/dev"]) == {
         "project": "apps",
         "kind": "group",
