@@ -672,6 +672,14 @@ def test_items_that_are_json_are_compared_by_what_they_say(registry: Registry) -
     same = system(banner_message='{"type": 1, "message": "x"}')
     assert registry.changed("Configuration", outputs, **same) == ()
     assert registry.changed("Configuration", outputs, **system(banner_message='{"type":1}'))
+    before = item(registry, "banner_message")
+    registry.update(
+        "Configuration",
+        outputs,
+        **system(session_timeout=77, banner_message='{"type": 1, "message": "x"}'),
+    )
+    assert item(registry, "session_timeout") == 77
+    assert item(registry, "banner_message") == before
 
 
 def test_a_cache_that_is_declared_as_another_kind_of_project_is_told_as_what_it_is(
