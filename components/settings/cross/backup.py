@@ -1,4 +1,4 @@
-"""Rules between backups, what is backed up, and where it lies; and warnings. Pure."""
+"""Rules between backups, what is backed up, and where it lies. Pure."""
 
 from collections.abc import Iterator
 from typing import Final

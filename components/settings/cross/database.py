@@ -1,4 +1,4 @@
-"""Rules between the database and other sections, and warnings about it. Pure."""
+"""Rules between the database and other sections. Pure."""
 
 from collections.abc import Iterator
 from typing import Final

@@ -1,4 +1,4 @@
-"""Rules between Harbor's own sections, its cluster and its storage; and warnings. Pure."""
+"""Rules between Harbor's own sections, its cluster and its storage. Pure."""
 
 from collections.abc import Iterator
 from typing import Final
