@@ -120,7 +120,7 @@ class ToCluster:
                 body=body,
                 retries=False,
                 redirect=False,
-                timeout=urllib3.Timeout(connect=min(_CONNECT_SECONDS, silence), read=silence),
+                timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=silence),
                 preload_content=False,
             )
             body = _body(response)
